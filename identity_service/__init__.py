@@ -1,0 +1,13 @@
+"""Customer identities: a User ID in one second, no marketing by promise, and mail that is never lost.
+
+accounts/  what we know of one customer under one User ID: kind, state, address, references
+events/    what happened here: the feed other services read, sealed into a chain
+clients/   the internal services and desk tools that call us, their tokens and scopes
+mail/      the outbox: every letter is a row with a history of tries, replies and bounces
+life/      the verbs that cross concepts: register
+embedded/  PostgreSQL and a mailbox for `make run` and the tests; never imported in production
+
+user_ids, email_addresses and tokens are pure; cli, app and worker are the three ways in.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,53 @@
+"""What is true of accounts, and what is refused. Pure."""
+
+from typing import Final
+
+from identity_service.errors import Conflict, NotFound, Problem
+
+KINDS: Final = ("consumer", "business")
+STATES: Final = ("active", "closed", "merged", "erased")
+EMAIL_STATES: Final = ("none", "unconfirmed", "confirmed")
+LANGUAGES: Final = ("en", "de")
+SILENCE: Final = "never"
+"""The marketing permission of everyone who never said yes, which is everyone until a customer can be asked."""
+
+PROMISE: Final = {
+    "en": "We will not send you any marketing. "
+    "Only what concerns your account, such as this User ID or a password you ask for.",
+    "de": "Wir senden Ihnen keine Werbung. "
+    "Nur was Ihr Konto betrifft, etwa diese Kundennummer oder ein Kennwort, um das Sie bitten.",
+}
+"""What every customer is told when the ID is issued, word for word."""
+
+
+class UnknownUserId(NotFound):
+    """No account has this User ID."""
+
+
+class ExternalRefTaken(Conflict):
+    """Another account has this external reference already."""
+
+
+class EmailTaken(Conflict):
+    """Another account has this address already."""
+
+
+class EmailPresent(Conflict):
+    """This account has an address already."""
+
+
+class StaleVersion(Problem):
+    """The account has changed since you read it; read it again."""
+
+    status = 412
+
+
+def verification(kind: str, state: str, merged_into: str | None) -> dict[str, str]:
+    """Return what a support tool is told of an account that exists: status, and what it may rely on."""
+    match state:
+        case "merged" if merged_into is not None:
+            return {"status": "moved", "moved_to": merged_into}
+        case "erased":
+            return {"status": "unknown"}
+        case _:
+            return {"status": "closed" if state == "closed" else "valid", "kind": kind, "marketing": SILENCE}

@@ -1,0 +1,209 @@
+"""The token endpoints, the key set, and the metadata that tells about them (RFC 6749, 7009, 7517, 7662, 8414)."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from identity_service import doors, problems, throttle
+from identity_service.clients import actions, oauth, rules
+from identity_service.clients.oauth import Answer, Server
+from identity_service.database import AsyncSession
+from identity_service.doors import Keys, Now, Session
+from identity_service.keyring import CACHE_TIME, Keyring
+from identity_service.tokens import ALGORITHMS
+
+WRONG_PER_CLIENT = "30/minute; 300/hour"
+WRONG_PER_NETWORK = "120/minute; 1000/hour"
+_FIELDS = 20
+
+router = APIRouter(tags=["tokens"])
+_OAUTH_ERROR = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["error"],
+            "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+        }
+    }
+}
+
+
+class _Refused(Exception):
+    """An error in OAuth's own form (RFC 6749, 5.2)."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def _documented(*fields: str) -> dict[str, Any]:
+    properties = {
+        name: {"type": "string"}
+        for name in (*fields, "client_id", "client_secret", "client_assertion_type", "client_assertion")
+    }
+    schema = {"type": "object", "properties": properties, "required": [fields[0]]}
+    content = {"application/x-www-form-urlencoded": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}, "security": [{"clientSecretBasic": []}]}
+
+
+def _responses(schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    common = problems.documented(throttle.TooManyRequests)
+    own: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The answer", "content": {"application/json": {"schema": schema}}},
+        400: {"description": "`invalid_request`, `invalid_scope`, `unsupported_grant_type`", "content": _OAUTH_ERROR},
+        401: {"description": "`invalid_client`: not authenticated", "content": _OAUTH_ERROR},
+    }
+    return {**{status: told for status, told in common.items() if status in (413, 415, 429, 500, 503)}, **own}
+
+
+_TOKEN = {
+    "type": "object",
+    "required": ["access_token", "token_type", "expires_in", "scope"],
+    "properties": {
+        "access_token": {"type": "string"},
+        "token_type": {"type": "string", "enum": ["Bearer"]},
+        "expires_in": {"type": "integer"},
+        "scope": {"type": "string"},
+    },
+}
+
+
+@router.post("/oauth/token", responses=_responses(_TOKEN), openapi_extra=_documented("grant_type", "scope"))
+async def token(request: Request, session: Session, keys: Keys, now: Now) -> Response:
+    """Get an access token by client credentials: Basic, secret in the form, or a signed assertion."""
+    form = await _form(request)
+    return await _answer(request, session, form, now, lambda server: server.token(_headers(request), form), keys)
+
+
+@router.post(
+    "/oauth/introspect",
+    responses=_responses({"type": "object", "required": ["active"], "properties": {"active": {"type": "boolean"}}}),
+    openapi_extra=_documented("token"),
+)
+async def introspect(request: Request, session: Session, keys: Keys, now: Now) -> Response:
+    """Learn whether one of your own tokens is still good; of any other: `{"active": false}`."""
+    form = await _form(request)
+    return await _answer(
+        request, session, form, now, lambda server: server.endpoint("introspect", _headers(request), form), keys
+    )
+
+
+@router.post("/oauth/revoke", responses=_responses({"type": "object"}), openapi_extra=_documented("token"))
+async def revoke(request: Request, session: Session, keys: Keys, now: Now) -> Response:
+    """Take one of your own tokens back; it is dead everywhere within ten seconds. Unknown tokens are fine."""
+    form = await _form(request)
+    return await _answer(
+        request, session, form, now, lambda server: server.endpoint("revoke", _headers(request), form), keys
+    )
+
+
+@router.get("/oauth/jwks.json")
+async def key_set(keys: Keys) -> JSONResponse:
+    """Get every public key we ever signed with (RFC 7517)."""
+    age = int(CACHE_TIME.total_seconds())
+    return JSONResponse(keys.jwks(), headers={"Cache-Control": f"public, max-age={age}"})
+
+
+@router.get("/.well-known/oauth-authorization-server")
+async def metadata(settings: doors.Settings) -> JSONResponse:
+    """Get what this authorization server can do (RFC 8414)."""
+    base = settings.issuer
+    methods = oauth.METHODS
+    return JSONResponse(
+        {
+            "issuer": base,
+            "token_endpoint": f"{base}/oauth/token",
+            "introspection_endpoint": f"{base}/oauth/introspect",
+            "revocation_endpoint": f"{base}/oauth/revoke",
+            "jwks_uri": f"{base}/oauth/jwks.json",
+            "grant_types_supported": [rules.GRANT],
+            "response_types_supported": [],
+            "scopes_supported": sorted(rules.SCOPES),
+            "token_endpoint_auth_methods_supported": methods,
+            "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+            "introspection_endpoint_auth_methods_supported": methods,
+            "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+            "revocation_endpoint_auth_methods_supported": methods,
+            "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        },
+        headers={"Cache-Control": "public, max-age=300"},
+    )
+
+
+async def answer_refused(request: Request, refused: Exception) -> Response:  # noqa: ARG001
+    """Answer in OAuth's own form."""
+    assert isinstance(refused, _Refused)  # noqa: S101
+    return _response(refused.answer)
+
+
+def install(app: Any) -> None:  # noqa: ANN401
+    """Let the application answer OAuth's errors in OAuth's form."""
+    app.add_exception_handler(_Refused, answer_refused)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Return the form's fields; each at most once, and none in the query (RFC 6749, 3.2; OAU-03)."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+        raise doors.UnsupportedMediaType("Send application/x-www-form-urlencoded.")
+    body = await doors.read_body(request, doors.BODY_LIMIT)
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=_FIELDS
+        )
+    except ValueError as wrong:
+        raise _Refused(_invalid("The form cannot be read.")) from wrong
+    fields = dict(pairs)
+    methods = ["authorization" in request.headers, "client_secret" in fields, "client_assertion" in fields]
+    if len(fields) != len(pairs) or request.url.query or sum(methods) > 1:
+        raise _Refused(_invalid("Each parameter once, in the form, with one way to authenticate."))
+    if any("\x00" in value or "\ufffd" in value for value in fields.values()) or not fields:
+        raise _Refused(_invalid("The form cannot be read."))
+    return fields
+
+
+def _headers(request: Request) -> dict[str, str]:
+    # Authlib looks headers up by their written name; of all of them it needs this one.
+    given = request.headers.get("authorization")
+    return {} if given is None else {"Authorization": given}
+
+
+def _invalid(description: str) -> Answer:
+    return Answer(400, {"error": "invalid_request", "error_description": description}, {})
+
+
+async def _answer(
+    request: Request,
+    session: AsyncSession,
+    form: dict[str, str],
+    now: datetime,
+    ask: Callable[[Server], Answer],
+    keys: Keyring,
+) -> Response:
+    settings = doors.database_of(request).settings
+    answer: Answer = await session.run_sync(lambda db: ask(Server(db, settings, keys, now)))
+    if answer.status == 200 and answer.assertion is not None and not await _use_up(request, answer.assertion):
+        answer = Answer(*oauth.INVALID_CLIENT)
+    if answer.status == 401:
+        limits: throttle.Throttle = request.app.state.throttle
+        network = doors.network_of(request)
+        named = str(form.get("client_id", ""))[:64]
+        await limits.hit("wrong-client-secret", WRONG_PER_CLIENT, named, network)
+        await limits.hit("wrong-client-secret", WRONG_PER_NETWORK, network)
+        raise _Refused(answer)
+    if answer.status != 200:
+        raise _Refused(answer)
+    return _response(answer)
+
+
+async def _use_up(request: Request, assertion: tuple[str, str, float]) -> bool:
+    client_id, jti, expires = assertion
+    until = datetime.fromtimestamp(expires, UTC) + rules.ASSERTION_LEEWAY * 2
+    return await doors.database_of(request).short(lambda own: actions.use_up(own, client_id, jti, until=until))
+
+
+def _response(answer: Answer) -> Response:
+    return JSONResponse(answer.body, answer.status, {**answer.headers, "Cache-Control": "no-store"})

@@ -1,0 +1,65 @@
+"""The names of all events, and the seal that chains them. Pure."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+
+NAMES: Final[Mapping[str, str]] = {
+    "account.registered": "a User ID was issued",
+    "account.updated": "display name or locale changed",
+    "account.email_added": "an account without an address got one",
+    "client.added": "a service or desk tool may call us",
+    "client.rotated": "a client got a second secret",
+    "client.closed": "a client may no longer call us",
+    "keys.rotated": "a new signing key was published",
+    "keys.rewrapped": "the key ring is sealed with a new master key",
+    "mail.queued": "a letter stands in the outbox",
+    "mail.deferred": "a try failed; another is planned",
+    "mail.accepted": "a relay took the letter",
+    "mail.delivered": "the recipient's mail server took the letter",
+    "mail.rejected": "the letter was refused for good",
+    "mail.bounced": "a letter that was taken came back",
+    "mail.expired": "the deadline passed; the letter was certainly not taken",
+    "mail.unconfirmed": "the deadline passed; the letter may have been taken",
+    "mail.suppressed": "not tried: the address is on the suppression list",
+    "mail.cancelled": "no longer wanted, and not sent",
+    "mail.failed": "our own fault: the letter could not be made or handed over",
+    "mail.sent_again": "somebody asked for another try",
+    "mail.suppression_lifted": "an address may be written to again",
+}
+"""The registry: nothing else can be recorded. `concept.what_happened`."""
+
+GENESIS: Final = hashlib.sha256(b"identity-service event chain v1").digest()
+
+
+class UnknownEvent(KeyError):
+    """This event has no entry in the registry."""
+
+
+def check_name(name: str) -> None:
+    """Refuse an event that the registry does not have."""
+    if name not in NAMES:
+        raise UnknownEvent(name)
+
+
+def canonical(position: int, event: Mapping[str, Any]) -> bytes:
+    """Return the bytes that the seal covers: sorted keys, no blanks, moments in microseconds of UTC (as RFC 8785)."""
+    at: datetime = event["at"]
+    fields = {
+        "actor": event["actor"],
+        "at": at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "data": event["data"],
+        "id": event["id"],
+        "name": event["name"],
+        "position": position,
+        "user_id": event["user_id"],
+    }
+    return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+
+
+def seal(previous: bytes, position: int, event: Mapping[str, Any]) -> bytes:
+    """Return SHA-256 over the previous seal and the event with its position (AUD-02)."""
+    return hashlib.sha256(previous + canonical(position, event)).digest()

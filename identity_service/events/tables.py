@@ -1,0 +1,50 @@
+"""Events, their sealed order, and the one row that a sealer holds while it works."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from identity_service.database import APPEND_ONLY, Base, UtcDateTime
+
+
+class Event(Base):
+    """Something that happened. `transaction_id` is PostgreSQL's, for the order in which it became visible."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_transaction_id_id", "transaction_id", "id"),
+        Index("ix_event_user_id_id", "user_id", "id"),
+        {"info": {APPEND_ONLY: True}},
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    transaction_id: Mapped[int] = mapped_column(BigInteger, server_default=text("(pg_current_xact_id()::text)::bigint"))
+    name: Mapped[str]
+    user_id: Mapped[str | None]
+    actor: Mapped[str]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+
+
+class SealedEvent(Base):
+    """The place of an event in the feed, and the seal over everything up to it."""
+
+    __tablename__ = "sealed_event"
+    __table_args__ = ({"info": {APPEND_ONLY: True}},)
+
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    event_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("event.id"), unique=True)
+    seal: Mapped[bytes]
+    sealed_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=text("now()"))
+
+
+class Feed(Base):
+    """One row. Its lock is the sealer's lease; `epoch` goes up when a backup is restored, and old cursors notice."""
+
+    __tablename__ = "feed"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int]

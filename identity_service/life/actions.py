@@ -1,0 +1,80 @@
+"""Register a customer, and give an account without an address one."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts.tables import Account
+from identity_service.database import AsyncSession
+from identity_service.email_addresses import EmailAddress
+from identity_service.events import actions as events
+from identity_service.mail import actions as mail
+from identity_service.user_ids import UserId
+
+
+class Registered(NamedTuple):
+    """An account, and whether it is new."""
+
+    account: Account
+    is_new: bool
+
+
+async def register(
+    session: AsyncSession,
+    address: EmailAddress | None,
+    *,
+    display_name: str | None,
+    locale: str,
+    external_ref: str | None,
+    client_id: str,
+    now: datetime,
+) -> Registered:
+    """Issue a User ID, or return the account that this address, or this client's reference, has already.
+
+    A new account with an address gets the welcome letter, in the same transaction. Twenty calls at once make one
+    account: the insert yields to the one that came first.
+
+    Raises:
+        accounts.rules.ExternalRefTaken: the client knows another account by this reference.
+    """
+    actor = f"client:{client_id}"
+    known = None if external_ref is None else await accounts.find_by_reference(session, client_id, external_ref)
+    if known is not None and address is None:
+        return Registered(known, is_new=False)
+    account = await accounts.add(session, address, display_name=display_name, locale=locale, now=now)
+    is_new = account is not None
+    if account is None:
+        assert address is not None  # noqa: S101
+        account = await accounts.find_by_email(session, address)
+        assert account is not None  # noqa: S101
+    if external_ref is not None:
+        await accounts.add_reference(session, account.user_id, client_id, external_ref, now=now)
+    if is_new:
+        await _welcome(session, account, address, actor=actor, now=now)
+        data = {"kind": account.kind, "by": "email" if address else "nothing", "marketing": "never"}
+        await events.record(session, "account.registered", user_id=account.user_id, actor=actor, data=data, now=now)
+    return Registered(account, is_new)
+
+
+async def add_email(
+    session: AsyncSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
+) -> Account:
+    """Give an account without an address its first one, and send it the welcome letter.
+
+    Raises:
+        accounts.rules.UnknownUserId, EmailPresent, EmailTaken
+    """
+    before = (await accounts.find(session, user_id)).email
+    account = await accounts.add_email(session, user_id, address, actor=actor, now=now)
+    if before is None:
+        await _welcome(session, account, address, actor=actor, now=now)
+    return account
+
+
+async def _welcome(
+    session: AsyncSession, account: Account, address: EmailAddress | None, *, actor: str, now: datetime
+) -> None:
+    if address is not None:
+        await mail.put(
+            session, "welcome", to=address, user_id=account.user_id, locale=account.locale, actor=actor, now=now
+        )

@@ -1,0 +1,146 @@
+"""Letters: words made from facts at sending time, and the bytes that go on the wire.
+
+A letter says what it concerns and what happens if nothing is done; it carries no tracking pixel, no rewritten link and
+no marketing. The header guard is ours: on older Pythons `email` lets an encoded word in a value put a real header on
+the wire (FACT-1), so nothing that could be one, and no control character, reaches a header at all.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Any
+
+from jinja2 import PackageLoader, StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from identity_service import languages, tokens
+from identity_service.database import AsyncSession
+from identity_service.mail.outbox import Claimed
+from identity_service.settings import Settings
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|=\?")
+
+
+class UnsafeHeader(ValueError):
+    """A value that reaches a header has a control character or looks like an encoded word."""
+
+
+class UnsafeRecipient(ValueError):
+    """The stored address is not exactly one plain ASCII mailbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The words of a mail."""
+
+    subject: str
+    text: str
+    html: str
+
+
+Composer = Callable[[AsyncSession, Claimed], Awaitable[Letter | None]]
+"""Makes the letter of a message, in a short transaction of its own; None: it is no longer wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a relay is told, and the bytes of the letter: CRLF lines, dots stuffed, the final dot included."""
+
+    sender: str
+    recipient: str
+    envid: str
+    payload: bytes
+
+
+def render(name: str, locale: str, **facts: Any) -> Letter:  # noqa: ANN401
+    """Return the letter of the templates `mail/<name>.txt` (its first line is the subject) and `mail/<name>.html`."""
+    plain = _TEXT.get_template(f"mail/{name}.txt").render(**_words(locale), **facts)
+    subject, _, text = plain.partition("\n")
+    html = _HTML.get_template(f"mail/{name}.html").render(**_words(locale), subject=subject.strip(), **facts)
+    return Letter(subject.strip(), text.strip() + "\n", html)
+
+
+def _words(locale: str) -> Mapping[str, Any]:
+    catalogue = languages.catalogue(locale)
+    return {"_": catalogue.gettext, "ngettext": catalogue.ngettext, "locale": locale}
+
+
+def envelope(message: Claimed, letter: Letter, settings: Settings, key: bytes, *, now: datetime) -> Envelope:
+    """Return a letter ready for a relay.
+
+    Raises:
+        UnsafeHeader: a header value could inject another header.
+        UnsafeRecipient: the stored address is not one plain mailbox; it goes to nobody (FACT-2).
+    """
+    local, at, domain = message.to_ascii.rpartition("@")
+    if (
+        not at
+        or not re.fullmatch(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", local)
+        or not re.fullmatch(r"[a-z0-9.-]{1,253}", domain)
+    ):
+        raise UnsafeRecipient
+    mail = EmailMessage(policy=SMTP)
+    sender_local, _, sender_domain = settings.mail_from.rpartition("@")
+    headers: dict[str, Any] = {
+        "From": Address(_safe(settings.mail_from_name), sender_local, sender_domain),
+        "To": Address("", local, domain),
+        "Subject": _safe(letter.subject),
+        "Date": format_datetime(now),
+        "Message-ID": _safe(message.message_id_header),
+        "X-Outbox-Id": str(message.id),
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+        "Feedback-ID": f"{message.kind}:::identity",
+    }
+    for name, value in headers.items():
+        mail[name] = value
+    mail.set_content(letter.text, subtype="plain", cte="quoted-printable")
+    mail.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    mail["Content-Language"] = message.locale
+    return Envelope(
+        sender=return_address(message.id.hex, settings, key),
+        recipient=message.to_ascii,
+        envid=envelope_id(message.id.hex, key),
+        payload=_stuffed(mail.as_bytes()),
+    )
+
+
+def return_address(message_id: str, settings: Settings, key: bytes) -> str:
+    """Return the signed envelope sender (VERP): only a notice that comes back to it may change the message."""
+    return f"b+{message_id}.{tag(message_id, key)}@{settings.bounce_domain or settings.sender_domain}"
+
+
+def envelope_id(message_id: str, key: bytes) -> str:
+    """Return the DSN envelope id (RFC 3461, 4.4) with the same tag."""
+    return f"{message_id}.{tag(message_id, key)}"
+
+
+def tag(message_id: str, key: bytes) -> str:
+    """Return 10 hexadecimal digits that only we can make for this message."""
+    return tokens.keyed_hash(key, "return address", message_id.encode()).hex()[:10]
+
+
+def _safe(value: str) -> str:
+    if _UNSAFE.search(value):
+        raise UnsafeHeader
+    return value
+
+
+def _stuffed(raw: bytes) -> bytes:
+    """Return CRLF lines with leading dots doubled and the final dot (RFC 5321, 4.5.2); no bare CR or LF is left."""
+    lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n").split(b"\n")
+    return b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines) + b"\r\n.\r\n"
+
+
+_TEXT = SandboxedEnvironment(
+    loader=PackageLoader("identity_service"),
+    undefined=StrictUndefined,
+    autoescape=False,
+    keep_trailing_newline=True,
+)
+_HTML = SandboxedEnvironment(loader=PackageLoader("identity_service"), undefined=StrictUndefined, autoescape=True)

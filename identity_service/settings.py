@@ -1,0 +1,221 @@
+"""Every setting, with its reason. Environment variables only; a secret may also come from a file named by `…_FILE`.
+
+The defaults are those of production, and a production start that lacks something is refused by name (`refusals`).
+`identity-service run` is the one command that says `development`.
+"""
+
+import base64
+import binascii
+import os
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import URL, make_url
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_SAMPLES = ("changeme", "secret", "password", "example", "master", "identity")
+_FIXED_EMAIL_PACKAGE = {10: 20, 11: 15, 12: 13, 13: 13, 14: 3}
+
+
+class Relay(BaseModel):
+    """An SMTP server we hand mail to. `none` sends in clear, to loopback only; nothing is opportunistic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+    host: Annotated[str, Field(min_length=1, max_length=253)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    tls: Literal["implicit", "starttls", "none"]
+    username: str | None = None
+    password: SecretStr | None = None
+    connections: Annotated[int, Field(ge=1, le=64)] = 8
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _clear_text_stays_here(self) -> Self:
+        if self.tls == "none" and self.host not in LOOPBACK:
+            raise ValueError(f"relay {self.name}: tls may be none only for a relay on loopback")
+        if (self.username is None) != (self.password is None):
+            raise ValueError(f"relay {self.name}: username and password go together")
+        return self
+
+
+class Settings(BaseSettings):
+    """The service's settings, read once at start."""
+
+    model_config = SettingsConfigDict(env_prefix="IDENTITY_", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    environment: Literal["production", "development"] = Field(
+        "production",
+        description="development allows http, reserved domains, /dev pages and a key kept in the data folder",
+    )
+    database_url: SecretStr | None = Field(
+        None, validation_alias="DATABASE_URL", description="the application's role; unset: the embedded PostgreSQL"
+    )
+    database_owner_url: SecretStr | None = Field(
+        None, validation_alias="DATABASE_OWNER_URL", description="the role that migrates; only `migrate` uses it"
+    )
+    database_read_url: SecretStr | None = Field(
+        None, validation_alias="DATABASE_READ_URL", description="a replica for verify; unset: DATABASE_URL"
+    )
+    database_connections: int = Field(16, ge=2, le=200, description="connections for writing, per process")
+    read_connections: int = Field(8, ge=1, le=200, description="connections for verify, per process")
+    data_dir: Path = Field(Path(".data"), description="embedded database, development key and client")
+    master_key: SecretStr | None = Field(
+        None, description="32 bytes in base64url; wraps the key ring and does nothing else"
+    )
+    public_url: str = Field(
+        "", description="what links, issuer and audience are built from, never the request (https://id.example.com)"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="further Host names that are answered, for calls from inside"
+    )
+    host: str = Field("127.0.0.1", description="the address to listen on")
+    port: int = Field(8080, ge=0, le=65535, description="the public port")
+    inner_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="the port of /metrics, /docs and /openapi.json; unset: not served in production",
+    )
+    trusted_proxies: int = Field(
+        0, ge=0, le=8, description="how many proxies stand before us; X-Forwarded-For is counted from the right"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
+    relays: tuple[Relay, ...] = Field((), description="SMTP relays in order of preference, as JSON")
+    mail_from: str = Field("", description="the sender of every letter; its own subdomain is best")
+    mail_from_name: str = Field("Customer Identity", description="the sender's name, and who signs the letters")
+    bounce_domain: str = Field("", description="domain of the signed return address; unset: the sender's")
+    mail_notify: bool = Field(
+        True, description="wake workers by NOTIFY; false behind a transaction pooler, where polling does it (0.5 s)"
+    )
+    throttle_store: str = Field(
+        "database", description="database, or a URL that the limits library knows (async+redis://…)"
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_trailing_slash(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and (
+            parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query
+        ):
+            raise ValueError("must be a scheme and a host, like https://id.example.com")
+        return url.rstrip("/")
+
+    @model_validator(mode="after")
+    def _relay_names_differ(self) -> Self:
+        names = [relay.name for relay in self.relays]
+        if len(names) != len(set(names)):
+            raise ValueError("two relays have the same name")
+        return self
+
+    @property
+    def development(self) -> bool:
+        """Tell whether this is somebody's own machine."""
+        return self.environment == "development"
+
+    @property
+    def issuer(self) -> str:
+        """Return the `iss` of everything we sign (RFC 8414: exactly this URL)."""
+        return self.public_url
+
+    @property
+    def audience(self) -> str:
+        """Return the `aud` of access tokens for this API."""
+        return f"{self.public_url}/v1"
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """Return the Host names (without port) that are answered."""
+        own = {urlsplit(self.public_url).hostname or "", *self.allowed_hosts}
+        return frozenset(own | set(LOOPBACK) if self.development else own)
+
+    @property
+    def sender_domain(self) -> str:
+        """Return the domain of the sender, which also names our messages."""
+        return self.mail_from.rpartition("@")[2]
+
+    def key(self) -> bytes:
+        """Return the 32 bytes of the master key; ValueError says what is wrong with it."""
+        return read_master_key(self.master_key.get_secret_value() if self.master_key else "")
+
+
+def read() -> Settings:
+    """Read the environment; a variable `X_FILE` gives the value of `X` by the content of a file."""
+    for name, path in list(os.environ.items()):
+        if name.endswith("_FILE") and name.startswith(("IDENTITY_", "DATABASE_")) and name[:-5] not in os.environ:
+            os.environ[name[:-5]] = Path(path).read_text(encoding="utf-8").strip()
+    return Settings()
+
+
+def refusals(settings: Settings) -> list[str]:
+    """Return why this may not start in production: each a sentence with the variable's name. Empty: it may."""
+    if settings.development:
+        return []
+    found: list[str] = []
+    if not settings.public_url.startswith("https://"):
+        found.append("IDENTITY_PUBLIC_URL must be an https URL: links and tokens are built from it alone.")
+    try:
+        settings.key()
+    except ValueError as problem:
+        found.append(f"IDENTITY_MASTER_KEY {problem}")
+    if not settings.relays:
+        found.append("IDENTITY_RELAYS must name at least one relay with TLS: without one no letter leaves.")
+    if "@" not in settings.mail_from:
+        found.append("IDENTITY_MAIL_FROM must be the sender's address: receivers check it with SPF, DKIM and DMARC.")
+    if settings.database_url is None:
+        found.append("DATABASE_URL must be set: the embedded PostgreSQL is for development.")
+    for name in ("database_url", "database_owner_url", "database_read_url"):
+        secret = getattr(settings, name)
+        if secret is not None and not _database_is_safe(make_url(secret.get_secret_value())):
+            found.append(f"{name.upper()} must say sslmode=verify-full: this database is not on this machine.")
+    return found
+
+
+def warnings() -> list[str]:
+    """Return what is not refused but should be known at start (FACT-1)."""
+    fixed = _FIXED_EMAIL_PACKAGE.get(sys.version_info.minor)
+    if sys.version_info.major == 3 and fixed is not None and sys.version_info.micro < fixed:
+        better = f"3.{sys.version_info.minor}.{fixed}"
+        return [f"This Python's email package lets an encoded word inject a header; {better} does not."]
+    return []
+
+
+def read_master_key(text: str) -> bytes:
+    """Return the 32 bytes that `text` spells in base64url, or raise ValueError with half a sentence."""
+    if not text:
+        raise ValueError("must be set: 32 random bytes in base64url.")
+    if any(sample in text.lower() for sample in _SAMPLES):
+        raise ValueError("is a sample value: anybody could open the key ring.")
+    try:
+        key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        raise ValueError("is not base64url.") from None
+    if len(key) != 32:
+        raise ValueError(f"must be 32 bytes; this has {len(key)}.")
+    if len(set(key)) < 8:
+        raise ValueError("repeats itself: it must be random.")
+    return key
+
+
+def _database_is_safe(url: URL) -> bool:
+    on_this_machine = url.host in (None, "", *LOOPBACK)
+    return on_this_machine or url.query.get("sslmode") == "verify-full"
+
+
+def explained(settings: Settings) -> list[dict[str, str]]:
+    """Return every variable with its value (secrets hidden), where it comes from, and its reason."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        variable = str(field.validation_alias or f"IDENTITY_{name.upper()}")
+        value = getattr(settings, name)
+        shown = "" if value is None else "hidden" if isinstance(value, SecretStr) else str(value)
+        source = "environment" if variable in os.environ else "default"
+        rows.append({"variable": variable, "value": shown, "source": source, "reason": field.description or ""})
+    return rows

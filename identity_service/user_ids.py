@@ -1,0 +1,206 @@
+"""User IDs: twelve symbols that can be said on the telephone, two of which check the others. Pure.
+
+The alphabet has 23 symbols, a prime number, so the two check symbols form a Reed-Solomon code over GF(23): with the
+weights `5^i mod 23`, both the plain sum and the weighted sum of the symbols' values are 0. Every error in one or two
+symbols and every swap is found; one wrong symbol is located exactly, two unheard ones are filled in exactly. But 45 %
+of double errors look like a single one somewhere else, so a correction is only ever *suggested*: the caller confirms
+it, and it comes back as a new request.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NewType
+
+from identity_service.errors import Unprocessable
+
+UserId = NewType("UserId", str)
+"""Twelve symbols of `ALPHABET` without dashes, both sums right: the form that is stored and compared."""
+
+ALPHABET = "0123456789CFHJKMPQRTWXY"
+LENGTH = 12
+GROUP = 4
+PRIME = len(ALPHABET)
+WEIGHTS = tuple(pow(5, place, PRIME) for place in range(LENGTH))
+UNHEARD = "?"
+
+_VALUES = {symbol: value for value, symbol in enumerate(ALPHABET)}
+_KIND_READING = str.maketrans("OILZSGBN", "0112568M")
+_SEPARATORS = dict.fromkeys(map(ord, " \t\u00a0\u202f-.\u2010\u2011\u2012\u2013\u2014\u2212"))
+_WORDS = {
+    "C": "Charlie", "F": "Foxtrot", "H": "Hotel", "J": "Juliett", "K": "Kilo", "M": "Mike", "P": "Papa", "Q": "Quebec",
+    "R": "Romeo", "T": "Tango", "W": "Whiskey", "X": "X-ray", "Y": "Yankee",
+}  # fmt: skip
+# Symbols that an ear or an eye takes for one another; a suggestion explained by such a pair comes first.
+_CONFUSED = set(
+    map(
+        frozenset,
+        "0Q 0C 17 1J 38 3C 3P 3T 58 59 5F 68 6C 8H AH CT CP CH FX HX JK KQ KH MW PT QY RF TC WY XK 2Q 7T PR".split(),
+    )
+)
+# Sequences nobody should have to read aloud, with digits taken for the letters they resemble. Only new IDs avoid them.
+_REFUSED = "FCK FKK KKK C0CK F4G F46 T1T P1MP P155 PR1CK CR4P R4P3 1488 88 666 69 H1T13R H3RP3 W4HK 5H1T".split()
+
+
+class MalformedUserId(Unprocessable):
+    """This is not a User ID; please check it symbol by symbol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A User ID that one plausible mistake explains. `position` counts from 1; None where two places changed."""
+
+    user_id: UserId
+    reason: str
+    position: int | None
+
+
+def issue(random_below: Callable[[int], int] = secrets.randbelow) -> UserId:
+    """Return a new random User ID (45.2 bits); uniqueness is the database's to decide (insert, and retry)."""
+    while True:
+        number = random_below(PRIME**10)
+        symbols = [number // PRIME**place % PRIME for place in range(10)]
+        candidate = "".join(ALPHABET[value] for value in _complete(symbols))
+        if candidate.isdigit() or any(sequence in candidate for sequence in _REFUSED):
+            continue
+        return UserId(candidate)
+
+
+def parse(text: str) -> UserId:
+    """Return the User ID that `text` spells in any readable form.
+
+    Case, blanks, dashes and dots do not matter; O is read as 0, I and L as 1, Z as 2, S as 5, G as 6, B as 8, N as M.
+
+    Raises:
+        MalformedUserId: with `problem` too_short, too_long, impossible_symbol (with `symbol`, `position`) or
+            check_failed, and with the `suggestions` that a single mistake explains. Nothing is looked up.
+    """
+    symbols = _read(text)
+    problem = _problem(symbols)
+    if problem is None:
+        return UserId(symbols)
+    sentence, members = problem
+    found = [{"user_id": show(s.user_id), "reason": s.reason, "position": s.position} for s in suggest(text)]
+    raise MalformedUserId(sentence, suggestions=found, **members)
+
+
+def is_canonical(text: str) -> bool:
+    """Tell whether `text` is already in the stored form."""
+    return len(text) == LENGTH and all(symbol in _VALUES for symbol in text) and _sums(_values(text)) == (0, 0)
+
+
+def show(user_id: str) -> str:
+    """Return the form for people: `XXXX-XXXX-XXXX`."""
+    return "-".join(user_id[start : start + GROUP] for start in range(0, LENGTH, GROUP))
+
+
+def spell(user_id: UserId, as_in: str = "as in") -> list[str]:
+    """Return how each symbol is said, in the ICAO spelling alphabet: `K as in Kilo`, `7` (IDN-05)."""
+    return [symbol if symbol.isdigit() else f"{symbol} {as_in} {_WORDS[symbol]}" for symbol in user_id]
+
+
+def suggest(text: str) -> list[Suggestion]:
+    """Return the User IDs that one likely mistake explains, the likeliest confusion of ear or eye first.
+
+    Explained are one wrong symbol, one swap of neighbours, or up to two symbols not understood (given as `?`, or
+    symbols that cannot occur). Arithmetic only: it says nothing about which accounts exist.
+    """
+    symbols = _read(text)
+    if len(symbols) != LENGTH:
+        return []
+    unheard = [place for place, symbol in enumerate(symbols) if symbol not in _VALUES]
+    values = [_VALUES.get(symbol, 0) for symbol in symbols]
+    if unheard:
+        found = list(_fill(values, unheard))
+    elif _sums(values) == (0, 0):
+        return []
+    else:
+        found = [*_one_wrong(values), *_one_swap(values)]
+    return [suggestion for _, suggestion in sorted(found, key=lambda ranked: ranked[0])]
+
+
+def _read(text: str) -> str:
+    if not text.isascii():
+        text = text.translate(_SEPARATORS)
+    # Only ASCII is raised: "ı".upper() is "I" and "ſ".upper() is "S", which nobody wrote.
+    return "".join(s.upper() if s.isascii() else s for s in text.translate(_SEPARATORS)).translate(_KIND_READING)
+
+
+def _problem(symbols: str) -> tuple[str, dict[str, str | int]] | None:
+    if len(symbols) < LENGTH:
+        return f"This is too short: a User ID has {LENGTH} symbols, this has {len(symbols)}.", {"problem": "too_short"}
+    if len(symbols) > LENGTH:
+        return f"This is too long: a User ID has {LENGTH} symbols, this has {len(symbols)}.", {"problem": "too_long"}
+    for position, symbol in enumerate(symbols, start=1):
+        if symbol not in _VALUES:
+            named = symbol if symbol.isascii() and symbol.isprintable() else f"U+{ord(symbol):04X}"
+            sentence = f"Symbol {position} cannot occur in a User ID."
+            return sentence, {"problem": "impossible_symbol", "symbol": named, "position": position}
+    if _sums(_values(symbols)) != (0, 0):
+        return "The check symbols do not fit: at least one symbol is wrong.", {"problem": "check_failed"}
+    return None
+
+
+def _values(symbols: str) -> list[int]:
+    return [_VALUES[symbol] for symbol in symbols]
+
+
+def _sums(values: list[int]) -> tuple[int, int]:
+    return sum(values) % PRIME, sum(map(int.__mul__, WEIGHTS, values)) % PRIME
+
+
+def _complete(symbols: list[int]) -> list[int]:
+    return _solve([*symbols, 0, 0], LENGTH - 2, LENGTH - 1)
+
+
+def _solve(values: list[int], first: int, second: int) -> list[int]:
+    """Return `values` with the two places replaced so that both sums are 0; what stood there must be 0."""
+    plain, weighted = _sums(values)
+    inverse = pow(WEIGHTS[first] - WEIGHTS[second], -1, PRIME)
+    a = (WEIGHTS[second] * plain - weighted) * inverse % PRIME
+    solved = values.copy()
+    solved[first], solved[second] = a, (-plain - a) % PRIME
+    return solved
+
+
+_Ranked = tuple[int, Suggestion]
+
+
+def _ranked(values: list[int], reason: str, position: int | None, *, likely: bool) -> _Ranked:
+    user_id = UserId("".join(ALPHABET[value] for value in values))
+    return (0 if likely else 1, Suggestion(user_id, reason, position))
+
+
+def _fill(values: list[int], unheard: list[int]) -> Iterator[_Ranked]:
+    if len(unheard) == 1:
+        solved = values.copy()
+        solved[unheard[0]] = -sum(values) % PRIME
+        if _sums(solved) == (0, 0):
+            yield _ranked(solved, "one symbol was not understood", unheard[0] + 1, likely=True)
+    elif len(unheard) == 2:
+        yield _ranked(_solve(values, *unheard), "two symbols were not understood", None, likely=True)
+
+
+def _one_wrong(values: list[int]) -> Iterator[_Ranked]:
+    plain, weighted = _sums(values)
+    if plain == 0:
+        return
+    weight = weighted * pow(plain, -1, PRIME) % PRIME
+    if weight not in WEIGHTS:
+        return
+    place = WEIGHTS.index(weight)
+    right = values.copy()
+    right[place] = (values[place] - plain) % PRIME
+    pair = ALPHABET[values[place]], ALPHABET[right[place]]
+    yield _ranked(
+        right, f"symbol {place + 1} is {pair[1]}, not {pair[0]}", place + 1, likely=frozenset(pair) in _CONFUSED
+    )
+
+
+def _one_swap(values: list[int]) -> Iterator[_Ranked]:
+    for first, second in pairwise(range(LENGTH)):
+        swapped = values.copy()
+        swapped[first], swapped[second] = swapped[second], swapped[first]
+        if swapped != values and _sums(swapped) == (0, 0):
+            yield _ranked(swapped, f"symbols {first + 1} and {second + 1} are swapped", first + 1, likely=True)

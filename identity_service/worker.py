@@ -1,0 +1,125 @@
+"""The worker: brings letters to relays, takes back what dead workers held, seals events, forgets what has run out.
+
+Any number of workers may run, in any number of processes; whatever two of them could do at once is decided by the
+database. This file holds the one table from a kind of letter to the code that makes it, so that `mail/` knows no
+concept.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+
+from identity_service import database, idempotency, keyring, logs, throttle
+from identity_service.clients import actions as clients
+from identity_service.database import AsyncSession, Database
+from identity_service.events import actions as events
+from identity_service.life import letter as life_letters
+from identity_service.mail import letters, outbox
+from identity_service.mail import upkeep as mail_upkeep
+from identity_service.mail.courier import Courier
+from identity_service.mail.letters import Composer, Letter
+from identity_service.mail.outbox import Claimed
+
+
+async def _test(session: AsyncSession, message: Claimed) -> Letter:
+    return letters.render("test", message.locale, signed=database.settings_of(session).mail_from_name)
+
+
+COMPOSERS: Final[Mapping[str, Composer]] = {"welcome": life_letters.welcome, "test": _test}
+"""What makes each kind of letter."""
+
+SEAL_EVERY: Final = 0.1
+REAP_EVERY: Final = 5.0
+TEND_EVERY: Final = 5.0
+PURGE_EVERY: Final = 600.0
+
+
+class Worker:
+    """Everything that happens without anybody asking for it."""
+
+    def __init__(self, database: Database, master_key: bytes, courier: Courier | None = None) -> None:
+        """Prepare; the key ring is loaded by `run`, unless the process has one already."""
+        self.database, self._master_key = database, master_key
+        self.courier = courier or Courier(database, COMPOSERS)
+        self.started_at = datetime.now(UTC)
+
+    async def run(self) -> None:
+        """Work until `stop`; what is in flight is ended, the rest is handed back."""
+        tasks = [
+            asyncio.create_task(task)
+            for task in (
+                self._every(SEAL_EVERY, self._seal),
+                self._every(REAP_EVERY, self._reap),
+                self._every(TEND_EVERY, self._tend),
+                self._every(PURGE_EVERY, self._purge),
+                self._listen(),
+            )
+        ]
+        try:
+            await self._tend()
+            await self.courier.run()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(Exception):
+                await self.database.short(lambda session: mail_upkeep.say_goodbye(session, self.courier.name))
+
+    def stop(self) -> None:
+        """End soon: no new letter is taken up."""
+        self.courier.stop()
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as problem:  # noqa: BLE001
+                # A round that fails is the next round's work; the loop itself must not end.
+                logs.log.warning("worker.round_failed", work=work.__name__, error=type(problem).__name__)
+            await asyncio.sleep(seconds)
+
+    async def _seal(self) -> None:
+        while await self.database.short(events.seal) == events.BATCH:
+            pass
+
+    async def _reap(self) -> None:
+        lost = await self.database.short(lambda session: outbox.reap(session, now=None))
+        over = await self.database.short(lambda session: outbox.expire(session, now=None))
+        if lost or over:
+            logs.log.warning("mail.reaped", lost=lost, over=over)
+
+    async def _tend(self) -> None:
+        """Reload the keys, and show that this worker lives and what it thinks of the relays."""
+        async with self.database.transaction() as session:
+            self.database.info["keyring"] = await keyring.load(session, self._master_key)
+            await mail_upkeep.show(session, self.courier, self.started_at)
+
+    async def _purge(self) -> None:
+        for forget in (throttle.purge, idempotency.purge, clients.purge, mail_upkeep.purge):
+            await self.database.short(forget)
+
+    async def _listen(self) -> None:
+        """Be woken by NOTIFY when another process commits a letter; polling does it when this connection is gone."""
+        if not self.database.settings.mail_notify:
+            return
+        while True:
+            try:
+                await self._listen_once()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await asyncio.sleep(5)
+
+    async def _listen_once(self) -> None:
+        connection, gone = await self.database.connect(), asyncio.Event()
+        connection.add_termination_listener(lambda _: gone.set())
+        try:
+            await connection.add_listener("outbox", self._woken)
+            await gone.wait()
+        finally:
+            await connection.close(timeout=2)
+
+    def _woken(self, *_: object) -> None:
+        self.courier.wake.set()

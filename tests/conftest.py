@@ -1,0 +1,207 @@
+"""A real PostgreSQL, a real SMTP mailbox, the real application; only the clock is ours.
+
+With TEST_DATABASE_URL (a superuser's) that server is used, else the embedded one. Every test commits for real and
+finds empty tables: they are emptied behind it, with triggers off, which only the owner can do.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from identity_service import app as web
+from identity_service import database as databases
+from identity_service import logs, processes, schema
+from identity_service.clients import actions as clients
+from identity_service.clients import rules as client_rules
+from identity_service.database import Database
+from identity_service.embedded import mailbox, postgres
+from identity_service.events import actions as events
+from identity_service.mail.courier import Courier
+from identity_service.mail.smtp import Timeouts
+from identity_service.settings import Relay, Settings
+from identity_service.worker import COMPOSERS
+
+MASTER_KEY = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
+BASE = "https://id.example.com"
+QUICK = Timeouts(tcp=1.0, greeting=0.4, command=0.4, closing=0.2, after_dot=0.4)
+
+
+class Clock:
+    """The application's clock: stands still at the real time of the test's start until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+class Urls(NamedTuple):
+    owner: str
+    application: str
+
+
+class Service:
+    """The application and a client that calls it over HTTP semantics, beside its database, mailbox and clock."""
+
+    def __init__(self, app, http, database, box, clock) -> None:
+        self.app, self.http, self.database, self.mailbox, self.clock = app, http, database, box, clock
+
+    async def caller(self, *scopes: str, name: str = "shop", desk: bool = False) -> "Caller":
+        """Add a client through the action and get a token through the token endpoint."""
+        scopes = scopes or tuple(client_rules.SCOPES)
+        made = await self.database.short(
+            lambda s: clients.add(s, name, list(scopes), desk=desk, jwks=None, now=self.clock())
+        )
+        answer = await self.http.post(
+            "/oauth/token", data={"grant_type": "client_credentials"}, auth=(made.client_id, made.client_secret)
+        )
+        assert answer.status_code == 200, answer.text
+        return Caller(self.http, made.client_id, made.client_secret, answer.json()["access_token"])
+
+    def courier(self, *relays: Relay) -> Courier:
+        if relays:
+            settings = self.database.settings.model_copy(update={"relays": relays})
+            database = Database(settings, self.database._url)
+            database.info["keyring"] = self.database.info["keyring"]
+        else:
+            database = self.database
+        return Courier(database, COMPOSERS, clock=self.clock, timeouts=QUICK)
+
+    async def deliver(self) -> int:
+        """Take every letter that is due through one turn."""
+        courier = self.courier()
+        try:
+            return await courier.once()
+        finally:
+            await courier.relays.close()
+
+    async def seal(self) -> int:
+        return await self.database.short(events.seal)
+
+    async def rows(self, statement: str, **values) -> list:
+        async with self.database.transaction() as session:
+            return (await session.execute(text(statement), values)).all()
+
+
+class Caller:
+    """One client with a token."""
+
+    def __init__(self, http, client_id, client_secret, token) -> None:
+        self.http, self.client_id, self.client_secret, self.token = http, client_id, client_secret, token
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    async def get(self, path: str, **options) -> httpx.Response:
+        return await self.http.get(path, **self._with_headers(options))
+
+    async def post(self, path: str, json=None, **options) -> httpx.Response:
+        return await self.http.post(path, json=json, **self._with_headers(options))
+
+    async def patch(self, path: str, json=None, **options) -> httpx.Response:
+        return await self.http.patch(path, json=json, **self._with_headers(options))
+
+    def _with_headers(self, options: dict) -> dict:
+        return {**options, "headers": {**self.headers, **options.get("headers", {})}}
+
+
+@pytest.fixture(scope="session")
+async def urls(tmp_path_factory) -> AsyncIterator[Urls]:
+    logs.configure("json")
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given is None:
+        server = await postgres.start(tmp_path_factory.mktemp("data"))
+        found = Urls(server.owner, server.application)
+    else:
+        name = f"identity_test_{os.getpid()}"
+        owner = make_url(given)
+        await postgres.prepare(owner, name, "identity_app_test", password="only-for-tests")
+        mine = owner.set(database=name)
+        application = mine.set(username="identity_app_test", password="only-for-tests")
+        found = Urls(*(url.render_as_string(hide_password=False) for url in (mine, application)))
+    await schema.migrate(found.owner, make_url(found.application).username)
+    yield found
+    if given is not None:
+        connection = await postgres.connect(make_url(given))
+        await connection.execute(f'DROP DATABASE "{make_url(found.owner).database}" WITH (FORCE)')
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def owner(urls: Urls):
+    """An engine as the owner of the database: it goes around the application."""
+    engine = databases.engine(urls.owner, size=2)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[mailbox.Mailbox]:
+    found = mailbox.Mailbox(tmp_path / "mailbox")
+    server = await mailbox.listen(found)
+    yield found
+    server.close()
+
+
+@pytest.fixture
+def settings(box: mailbox.Mailbox, tmp_path: Path) -> Settings:
+    return Settings(
+        environment="development",
+        data_dir=tmp_path,
+        public_url=BASE,
+        master_key=SecretStr(MASTER_KEY),
+        relays=(Relay(name="first", host="127.0.0.1", port=box.port, tls="none"),),
+        mail_from="service@identity.example",
+        mail_from_name="Example Shop",
+    )
+
+
+@pytest.fixture
+async def database(urls: Urls, settings: Settings, owner) -> AsyncIterator[Database]:
+    found = Database(settings, urls.application)
+    await processes.load_keys(found, settings.key())
+    yield found
+    await found.close()
+    await empty(owner)
+
+
+@pytest.fixture
+async def service(database: Database, box: mailbox.Mailbox, clock: Clock) -> AsyncIterator[Service]:
+    app = web.create(database, database.settings.key(), clock=clock)
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+            yield Service(app, http, database, box, clock)
+
+
+@pytest.fixture
+async def caller(service: Service) -> Caller:
+    """A client with every scope."""
+    return await service.caller()
+
+
+async def empty(engine) -> None:
+    """Empty every table, triggers and keys aside."""
+    async with engine.begin() as connection:
+        await connection.execute(text("SET LOCAL session_replication_role = replica"))
+        for table in schema.METADATA.sorted_tables:
+            if table.name not in ("feed", "ring_key"):
+                await connection.execute(text(f"DELETE FROM {table.name}"))
