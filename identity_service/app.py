@@ -22,6 +22,7 @@ from identity_service.database import Database
 from identity_service.envelope import Envelope
 from identity_service.events import api as events
 from identity_service.life import api as life
+from identity_service.mail import api as mail
 from identity_service.mail import upkeep as mail_upkeep
 from identity_service.schema import at_head
 from identity_service.throttle import Throttle
@@ -43,7 +44,15 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
     app.state.database, app.state.clock = database, clock
     app.state.throttle = Throttle(database)
     app.state.gate = access.Gate(database, clock, master_key)
-    for router in (clients_api.router, accounts.hot, life.router, accounts.router, events.router):
+    for router in (
+        clients_api.router,
+        accounts.hot,
+        life.router,
+        accounts.router,
+        events.router,
+        mail.router,
+        mail.hook_router,
+    ):
         app.include_router(router)
     for install in (problems.install, idempotency.install, clients_api.install):
         install(app)

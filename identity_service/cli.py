@@ -16,24 +16,28 @@ import typer
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
 
-from identity_service import development, doors, keyring, logs, processes, schema, user_ids
+from identity_service import development, doors, email_addresses, keyring, logs, processes, schema, user_ids
 from identity_service import settings as configuration
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
 from identity_service.database import AsyncSession, Database, is_away, url_of
 from identity_service.errors import Problem
 from identity_service.events import actions as events
+from identity_service.mail import doctor, trial
 from identity_service.settings import Settings
+from identity_service.worker import COMPOSERS
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Customer identities."
 )
 client_app = typer.Typer(no_args_is_help=True, help="Services and desk tools that may call us.")
 keys_app = typer.Typer(no_args_is_help=True, help="The key ring.")
+mail_app = typer.Typer(no_args_is_help=True, help="Mail: is it well, and does it flow.")
 id_app = typer.Typer(no_args_is_help=True, help="User IDs, without a database.")
 app.add_typer(client_app, name="client")
 app.add_typer(keys_app, name="keys")
 app.add_typer(id_app, name="user-id")
+app.add_typer(mail_app, name="mail")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -74,6 +78,14 @@ def serve() -> None:
 def worker() -> None:
     """Bring letters to relays, and seal events."""
     asyncio.run(processes.work(_strict()))
+
+
+@app.command()
+def bounces(
+    lmtp: Annotated[bool, typer.Option(help="Speak LMTP instead of SMTP.")] = False,
+) -> None:
+    """Take returned mail, behind the mail exchanger of the bounce domain."""
+    asyncio.run(processes.take_bounces(_strict(), lmtp=lmtp))
 
 
 @app.command()
@@ -195,6 +207,42 @@ def list_keys(as_json: AsJson = False) -> None:
     _print_rows(_do(keyring.listing), as_json=as_json)
 
 
+@mail_app.command("doctor")
+def examine_mail(as_json: AsJson = False) -> None:
+    """Look at everything a letter needs: relays, DNS, the way back. Exit status 1: no relay takes mail."""
+
+    async def examine() -> list[doctor.Finding]:
+        found = []
+        async with _with_keys(_local()) as database:
+            key: keyring.Keyring = database.info["keyring"]
+            async for finding in doctor.examine(database.settings, key.internal()):
+                found.append(finding)
+                if not as_json:
+                    print(f"{finding.verdict:<8} {finding.what:<26} {finding.detail}", flush=True)
+        return found
+
+    findings = asyncio.run(examine())
+    if as_json:
+        _print_json([finding._asdict() for finding in findings])
+    raise typer.Exit(0 if doctor.will_flow(findings) else 1)
+
+
+@mail_app.command("send-test")
+def send_test(address: str) -> None:
+    """Send a test letter down the road that every letter takes, and print what is said on the way."""
+
+    async def send() -> str:
+        last = ""
+        async with _with_keys(_local()) as database:
+            to = email_addresses.parse(address, special_use=database.settings.development)
+            async for line in trial.send(database, COMPOSERS, to, client=clients.OPERATOR):
+                last = line
+                print(line, flush=True)
+        return last
+
+    raise typer.Exit(0 if trial.went_well(asyncio.run(send())) else 1)
+
+
 @id_app.command("new")
 def new_id(as_json: AsJson = False) -> None:
     """Print a fresh User ID; nothing is stored."""
@@ -256,6 +304,13 @@ async def _opened(settings: Settings) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _with_keys(settings: Settings) -> AsyncIterator[Database]:
+    async with _opened(settings) as database:
+        await processes.load_keys(database, settings.key())
+        yield database
 
 
 async def _migrate(settings: Settings) -> None:

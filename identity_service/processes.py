@@ -10,6 +10,7 @@ from identity_service import app as web
 from identity_service import doors, keyring, logs, schema
 from identity_service import settings as configuration
 from identity_service.database import Database, is_away, url_of
+from identity_service.mail import bounce_door
 from identity_service.server import Server
 from identity_service.settings import Settings
 from identity_service.worker import Worker
@@ -52,6 +53,18 @@ async def work(settings: Settings) -> None:
     await worker.run()
     await database.close()
     logs.log.info("worker.stopped", worker=worker.courier.name)
+
+
+async def take_bounces(settings: Settings, *, lmtp: bool) -> None:
+    """Take returned mail until SIGTERM."""
+    database = await open_database(settings)
+    stopped = asyncio.Event()
+    on_signal(stopped.set)
+    door = await bounce_door.listen(database, settings.bounce_host, settings.bounce_port, lmtp=lmtp)
+    logs.log.info("bounces.started", host=settings.bounce_host, port=door.sockets[0].getsockname()[1])
+    await stopped.wait()
+    door.close()
+    await database.close()
 
 
 async def open_database(settings: Settings) -> Database:

@@ -35,6 +35,8 @@ class Relay(BaseModel):
     password: SecretStr | None = None
     connections: Annotated[int, Field(ge=1, le=64)] = 8
     ca_file: Path | None = None
+    headers: dict[Annotated[str, Field(pattern=r"^X-[A-Za-z0-9-]{1,60}$")], Annotated[str, Field(max_length=200)]] = {}
+    """Headers this relay wants to see; `{id}` is the message's id (SES: X-SES-MESSAGE-TAGS: msg={id})."""
 
     @model_validator(mode="after")
     def _clear_text_stays_here(self) -> Self:
@@ -91,6 +93,13 @@ class Settings(BaseSettings):
     mail_from: str = Field("", description="the sender of every letter; its own subdomain is best")
     mail_from_name: str = Field("Customer Identity", description="the sender's name, and who signs the letters")
     bounce_domain: str = Field("", description="domain of the signed return address; unset: the sender's")
+    hook_secret: SecretStr | None = Field(
+        None, description="value of X-Hook-Secret that providers without signatures send; unset: those hooks are closed"
+    )
+    ses_topic: str = Field("", description="the SNS topic whose SES events are believed; unset: the hook is closed")
+    dkim_selector: str = Field("", description="the relay's DKIM selector, for `mail doctor` to look up")
+    bounce_host: str = Field("127.0.0.1", description="where `bounces` listens for returned mail")
+    bounce_port: int = Field(2526, ge=0, le=65535, description="the port of `bounces`")
     mail_notify: bool = Field(
         True, description="wake workers by NOTIFY; false behind a transaction pooler, where polling does it (0.5 s)"
     )

@@ -18,7 +18,7 @@ from identity_service.clients import actions as clients
 from identity_service.database import AsyncSession, Database
 from identity_service.events import actions as events
 from identity_service.life import letter as life_letters
-from identity_service.mail import letters, outbox
+from identity_service.mail import letters, reaper
 from identity_service.mail import upkeep as mail_upkeep
 from identity_service.mail.courier import Courier
 from identity_service.mail.letters import Composer, Letter
@@ -87,8 +87,8 @@ class Worker:
             pass
 
     async def _reap(self) -> None:
-        lost = await self.database.short(lambda session: outbox.reap(session, now=None))
-        over = await self.database.short(lambda session: outbox.expire(session, now=None))
+        lost = await self.database.short(lambda session: reaper.reap(session, now=None))
+        over = await self.database.short(lambda session: reaper.expire(session, now=None))
         if lost or over:
             logs.log.warning("mail.reaped", lost=lost, over=over)
 

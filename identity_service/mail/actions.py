@@ -1,19 +1,27 @@
-"""Put a letter into the outbox, and tell what became of it."""
+"""Put a letter into the outbox, tell what became of it, and try again."""
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, and_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring
 from identity_service.database import AsyncSession, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
-from identity_service.mail import rules
-from identity_service.mail.tables import Message, Suppression
+from identity_service.mail import rules, suppressions
+from identity_service.mail.tables import Attempt, Feedback, Inbound, Message, RelayState
+
+
+class Fate(NamedTuple):
+    """A message with everything that happened to it."""
+
+    message: Message
+    attempts: list[Row[Any]]
+    feedback: list[Row[Any]]
 
 
 async def put(
@@ -27,12 +35,14 @@ async def put(
     pending_key: str | None = None,
     resend_of: uuid.UUID | None = None,
     prefer_relay: str | None = None,
+    anyway: bool = False,
     actor: str,
     now: datetime,
 ) -> uuid.UUID:
     """Write a letter into the outbox, in the transaction of what it tells about; return its id.
 
-    The letter holds facts, no words and no secrets. A worker sees it when the transaction commits, not before.
+    The letter holds facts, no words and no secrets. A worker sees it when the transaction commits, not before. To a
+    suppressed address it is not tried, unless `anyway`.
     """
     schedule = rules.KINDS[kind]
     message_id = rules.new_id(now)
@@ -59,12 +69,15 @@ async def put(
         "prefer_relay": prefer_relay,
     }
     await session.execute(insert(Message), row)
+    suppressed = not anyway and await suppressions.is_live(session, to_hash, kind, now=now)
+    if suppressed:
+        stopped = {"state": "suppressed", "next_attempt_at": None}
+        await session.execute(update(Message).where(Message.id == message_id).values(**stopped))
     if user_id is not None:
         data = {"message_id": str(message_id), "kind": kind}
-        await events.record(session, "mail.queued", user_id=user_id, actor=actor, data=data, now=now)
-    await _suppress_if_dead(session, message_id, to_hash, kind, user_id, now)
-    if settings_of(session).mail_notify:
-        await session.execute(text("SELECT pg_notify('outbox', '')"))
+        name = "mail.suppressed" if suppressed else "mail.queued"
+        await events.record(session, name, user_id=user_id, actor=actor, data=data, now=now)
+    await _wake(session)
     return message_id
 
 
@@ -81,22 +94,131 @@ async def find(session: AsyncSession, message_id: uuid.UUID, *, lock: bool = Fal
     return message
 
 
-async def of_customer(session: AsyncSession, user_ids: Sequence[str]) -> Sequence[Message]:
-    """Return the messages about one customer, under every User ID he has had, newest first."""
-    wanted = select(Message).where(Message.user_id.in_(user_ids)).order_by(Message.created_at.desc()).limit(200)
-    return (await session.scalars(wanted)).all()
+async def fate(session: AsyncSession, message_id: uuid.UUID) -> Fate:
+    """Return what became of a message: itself, its attempts, and what came back.
+
+    Raises:
+        rules.UnknownMessage
+    """
+    message = await session.scalar(
+        select(Message).where(Message.id == message_id), execution_options={"populate_existing": True}
+    )
+    if message is None:
+        raise rules.UnknownMessage
+    attempts = select(*Attempt.__table__.columns).where(Attempt.message_id == message_id).order_by(Attempt.attempt_no)
+    words = Inbound.detail["words"].astext.label("words")
+    feedback = (
+        select(Feedback.recorded_at, Feedback.type, Feedback.code, Feedback.enhanced, Feedback.source, words)
+        .outerjoin(Inbound, Inbound.id == Feedback.inbound_id)
+        .where(Feedback.message_id == message_id)
+        .order_by(Feedback.recorded_at)
+    )
+    return Fate(message, list((await session.execute(attempts)).all()), list((await session.execute(feedback)).all()))
 
 
-async def _suppress_if_dead(
-    session: AsyncSession, message_id: uuid.UUID, to_hash: bytes, kind: str, user_id: str | None, now: datetime
-) -> None:
-    live = select(func.count()).select_from(Suppression)
-    mine = live.where(Suppression.to_hash == to_hash, Suppression.lifted_at.is_(None), Suppression.until > now)
-    if not await session.scalar(mine.where(Suppression.scope == "other")):
-        return
+async def listing(
+    session: AsyncSession,
+    *,
+    user_ids: Sequence[str] | None = None,
+    to_hash: bytes | None = None,
+    state: str | None = None,
+    kind: str | None = None,
+    since: datetime | None = None,
+    before: tuple[datetime, uuid.UUID] | None = None,
+    limit: int,
+) -> Sequence[Message]:
+    """Return messages, newest first; those of a merged customer are asked for with his whole chain of User IDs."""
+    wanted = select(Message)
+    if user_ids is not None:
+        wanted = wanted.where(Message.user_id.in_(user_ids))
+    if to_hash is not None:
+        wanted = wanted.where(Message.to_hash == to_hash)
+    if state is not None:
+        wanted = wanted.where(Message.state == state)
+    if kind is not None:
+        wanted = wanted.where(Message.kind == kind)
+    if since is not None:
+        wanted = wanted.where(Message.created_at >= since)
+    if before is not None:
+        at, message_id = before
+        wanted = wanted.where(or_(Message.created_at < at, and_(Message.created_at == at, Message.id < message_id)))
+    return (await session.scalars(wanted.order_by(Message.created_at.desc(), Message.id.desc()).limit(limit))).all()
+
+
+async def send_again(
+    session: AsyncSession, message_id: uuid.UUID, *, relay: str | None, actor: str, now: datetime
+) -> uuid.UUID:
+    """Try a pending message now, by `relay` first if one is named; give an ended one a successor. Return whose fate
+    to look at. Final rows stay as they are.
+
+    Raises:
+        rules.UnknownMessage, rules.UnknownRelay, rules.CannotSendAgain
+    """
+    if relay is not None and relay not in {known.name for known in settings_of(session).relays}:
+        raise rules.UnknownRelay
     message = await find(session, message_id, lock=True)
-    message.state, message.next_attempt_at, message.state_changed_at = "suppressed", None, now
-    await session.flush()
-    if user_id is not None:
-        data = {"message_id": str(message_id), "kind": kind}
-        await events.record(session, "mail.suppressed", user_id=user_id, actor="worker", data=data, now=now)
+    successor = message_id
+    if message.state in rules.PENDING:
+        now_due = {} if message.state == "sending" else {"next_attempt_at": now}
+        mine = update(Message).where(Message.id == message_id)
+        await session.execute(mine.values(prefer_relay=relay or message.prefer_relay, **now_due))
+    else:
+        successor = await _successor(session, message, relay=relay, actor=actor, now=now)
+    data = {"message_id": str(message_id), "successor": str(successor), "relay": relay}
+    await events.record(session, "mail.sent_again", user_id=message.user_id, actor=actor, data=data, now=now)
+    await _wake(session)
+    return successor
+
+
+async def health(session: AsyncSession, *, now: datetime) -> dict[str, Any]:
+    """Return depth and age of the queue, and per recipient domain how mail fared within the last hour."""
+    queue = (await session.execute(_QUEUE, {"now": now})).mappings().one()
+    domains = (await session.execute(_DOMAINS, {"since": now - timedelta(hours=1)})).mappings().all()
+    return {**queue, "domains": [dict(domain) for domain in domains]}
+
+
+async def relay_states(session: AsyncSession) -> Sequence[RelayState]:
+    """Return what each worker last saw of each relay."""
+    return (await session.scalars(select(RelayState).order_by(RelayState.relay, RelayState.worker))).all()
+
+
+async def _successor(
+    session: AsyncSession, message: Message, *, relay: str | None, actor: str, now: datetime
+) -> uuid.UUID:
+    if message.to_addr is None or message.to_ascii is None:
+        raise rules.CannotSendAgain
+    address = EmailAddress(message.to_addr, message.to_ascii, message.to_ascii.lower())
+    return await put(
+        session, message.kind, to=address, user_id=message.user_id, locale=message.locale, facts=message.facts,
+        resend_of=message.id, prefer_relay=relay, anyway=True, actor=actor, now=now,
+    )  # fmt: skip
+
+
+async def _wake(session: AsyncSession) -> None:
+    if settings_of(session).mail_notify:
+        await session.execute(text("SELECT pg_notify('outbox', '')"))
+
+
+_QUEUE = text(
+    """
+    SELECT count(*) FILTER (WHERE state IN ('queued', 'deferred')) AS waiting,
+           count(*) FILTER (WHERE state = 'sending') AS sending,
+           count(*) FILTER (WHERE state IN ('queued', 'deferred') AND next_attempt_at <= :now) AS due,
+           extract(epoch FROM :now - min(created_at))::float AS oldest_s
+    FROM message WHERE state IN ('queued', 'deferred', 'sending')
+    """
+)
+_DOMAINS = text(
+    """
+    SELECT to_domain AS domain, count(*) AS letters,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS p50_s,
+           percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds) AS p95_s,
+           avg((state IN ('rejected', 'bounced', 'expired', 'failed', 'unconfirmed'))::int)::float AS failed_share,
+           count(*) FILTER (WHERE state IN ('queued', 'deferred', 'sending')) AS waiting
+    FROM (
+        SELECT to_domain, state, extract(epoch FROM accepted_at - created_at)::float AS seconds
+        FROM message WHERE created_at >= :since
+    ) AS recent
+    GROUP BY to_domain ORDER BY letters DESC, to_domain LIMIT 50
+    """
+)

@@ -5,6 +5,7 @@ no marketing. The header guard is ours: on older Pythons `email` lets an encoded
 the wire (FACT-1), so nothing that could be one, and no control character, reaches a header at all.
 """
 
+import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,12 @@ class Envelope:
     recipient: str
     envid: str
     payload: bytes
+
+    def payload_for(self, headers: Mapping[str, str]) -> bytes:
+        """Return the payload with the headers that a relay wants to see; `{id}` becomes the message's id."""
+        message_id = self.envid.partition(".")[0]
+        lines = [f"{name}: {_safe(value.replace('{id}', message_id))}\r\n" for name, value in headers.items()]
+        return "".join(lines).encode("ascii") + self.payload
 
 
 def render(name: str, locale: str, **facts: Any) -> Letter:  # noqa: ANN401
@@ -123,6 +130,11 @@ def envelope_id(message_id: str, key: bytes) -> str:
 def tag(message_id: str, key: bytes) -> str:
     """Return 10 hexadecimal digits that only we can make for this message."""
     return tokens.keyed_hash(key, "return address", message_id.encode()).hex()[:10]
+
+
+def tag_is_ours(message_id: str, given: str, key: bytes) -> bool:
+    """Tell whether a tag is the one we made for this message, in constant time."""
+    return hmac.compare_digest(tag(message_id, key).encode(), given.encode())
 
 
 def _safe(value: str) -> str:

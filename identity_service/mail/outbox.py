@@ -1,4 +1,4 @@
-"""Claim, record, reap, expire: the statements of the queue. Knows no SMTP.
+"""Claim, record, apply what came back: the statements of the queue. Knows no SMTP.
 
 A claim is one statement with SKIP LOCKED, so no two workers take one message; the sub-select stands in a CTE, so that
 no plan takes more than its LIMIT. Each lane is claimed by itself: one claim ordered by lane would step over every row
@@ -17,11 +17,12 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from identity_service.database import AsyncSession
 from identity_service.events import actions as events
-from identity_service.mail import rules
+from identity_service.mail import rules, suppressions
+from identity_service.mail.tables import Message
 
 WORKER = "worker"
 
@@ -99,22 +100,22 @@ _CLAIMED = (
     "deadline_at", "attempts", "turns", "prefer_relay",
 )  # fmt: skip
 
-_NOW = "coalesce(CAST(:now AS timestamptz), now())"
+NOW = "coalesce(CAST(:now AS timestamptz), now())"
 
 _CLAIM = text(
     f"""
     WITH due AS (
         SELECT id FROM message
-        WHERE lane = :lane AND state IN ('queued', 'deferred') AND next_attempt_at <= {_NOW} AND deadline_at > {_NOW}
+        WHERE lane = :lane AND state IN ('queued', 'deferred') AND next_attempt_at <= {NOW} AND deadline_at > {NOW}
         ORDER BY next_attempt_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
     ), taken AS (
         UPDATE message m SET state = 'sending', attempts = m.attempts + 1, turns = m.turns + 1, next_attempt_at = NULL,
-            lease_token = CAST(:token AS uuid), lease_until = {_NOW} + CAST(:lease AS interval),
-            lease_owner = :worker, state_changed_at = {_NOW}
+            lease_token = CAST(:token AS uuid), lease_until = {NOW} + CAST(:lease AS interval),
+            lease_owner = :worker, state_changed_at = {NOW}
         FROM due WHERE m.id = due.id RETURNING m.*
     ), opened AS (
         INSERT INTO attempt (message_id, attempt_no, lease_token, worker, relay, started_at)
-        SELECT id, attempts, lease_token, lease_owner, coalesce(prefer_relay, CAST(:relay AS text)), {_NOW} FROM taken
+        SELECT id, attempts, lease_token, lease_owner, coalesce(prefer_relay, CAST(:relay AS text)), {NOW} FROM taken
     )
     SELECT {", ".join(_CLAIMED)} FROM taken ORDER BY id
     """  # noqa: S608
@@ -135,11 +136,23 @@ async def record(session: AsyncSession, finishes: Sequence[Finish], *, now: date
     moment = now or (await session.execute(text("SELECT now()"))).scalar_one()
     for finish in finishes:
         if finish.message.id in moved:
-            await _tell(
+            await tell(
                 session, finish.message.id, finish.message.user_id, finish.message.kind, finish.step.state, moment
             )
-    await _apply_waiting_feedback(session, [finish.message.id for finish in finishes], now=now)
+    await _learn(session, [finish for finish in finishes if finish.message.id in moved], moment)
+    await apply_waiting_feedback(session, [finish.message.id for finish in finishes], now=now)
     return moved
+
+
+async def _learn(session: AsyncSession, finishes: Sequence[Finish], now: datetime) -> None:
+    """Leave dead addresses alone; allow again those that took a letter."""
+    for finish in finishes:
+        if finish.report.reply_class == "permanent.address":
+            message = (await session.execute(select(Message).where(Message.id == finish.message.id))).scalar_one()
+            await suppressions.suppress(session, message, feedback_id=None, now=now)
+    taken = [finish.message.id for finish in finishes if finish.step.state == "accepted"]
+    if taken:
+        await suppressions.lift_for_taken(session, taken, now=now)
 
 
 _COLUMNS = """
@@ -152,16 +165,16 @@ _RECORD = text(
     f"""
     WITH done AS (SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r({_COLUMNS})),
     moved AS (
-        UPDATE message m SET state = done.state, state_changed_at = {_NOW}, next_attempt_at = done.next_attempt_at,
+        UPDATE message m SET state = done.state, state_changed_at = {NOW}, next_attempt_at = done.next_attempt_at,
             lease_token = NULL, lease_until = NULL, lease_owner = NULL,
             maybe_sent = m.maybe_sent OR done.maybe_sent, prefer_relay = done.prefer_relay,
-            accepted_at = CASE WHEN done.state = 'accepted' THEN {_NOW} ELSE m.accepted_at END,
+            accepted_at = CASE WHEN done.state = 'accepted' THEN {NOW} ELSE m.accepted_at END,
             accepted_relay = CASE WHEN done.state = 'accepted' THEN done.relay ELSE m.accepted_relay END,
             relay_queue_id = CASE WHEN done.state = 'accepted' THEN done.queue_id ELSE m.relay_queue_id END,
             last_class = done.reply_class, last_code = done.code, last_enhanced = done.enhanced, last_reply = done.reply
         FROM done WHERE m.id = done.id AND m.lease_token = done.token AND m.state = 'sending' RETURNING m.id
     ), closed AS (
-        UPDATE attempt a SET finished_at = {_NOW}, phase = done.phase, outcome = done.outcome,
+        UPDATE attempt a SET finished_at = {NOW}, phase = done.phase, outcome = done.outcome,
             reply_class = done.reply_class, code = done.code, enhanced = done.enhanced, reply = done.reply,
             transcript = done.transcript, relay = coalesce(done.relay, a.relay), peer_ip = done.peer_ip,
             tls_version = done.tls_version, reused = done.reused, duration_ms = done.duration_ms
@@ -207,7 +220,7 @@ _ADVANCE = text(
             last_code = :code, last_enhanced = :enhanced, last_reply = :reply
         WHERE id = :id AND lease_token = :token AND state = 'sending' RETURNING id
     )
-    UPDATE attempt SET finished_at = {_NOW}, phase = :phase, outcome = :outcome, reply_class = :reply_class,
+    UPDATE attempt SET finished_at = {NOW}, phase = :phase, outcome = :outcome, reply_class = :reply_class,
         code = :code, enhanced = :enhanced, reply = :reply, transcript = CAST(:transcript AS jsonb), relay = :relay,
         peer_ip = CAST(CAST(:peer_ip AS text) AS inet), tls_version = :tls_version, reused = :reused,
         duration_ms = :duration_ms
@@ -217,7 +230,7 @@ _ADVANCE = text(
 _OPEN_NEXT = text(
     f"""
     INSERT INTO attempt (message_id, attempt_no, lease_token, worker, relay, started_at)
-    SELECT id, attempts, lease_token, lease_owner, :next_relay, {_NOW} FROM message WHERE id = :id
+    SELECT id, attempts, lease_token, lease_owner, :next_relay, {NOW} FROM message WHERE id = :id
     """  # noqa: S608
 )
 
@@ -240,12 +253,12 @@ async def _record_late(session: AsyncSession, finish: Finish, now: datetime | No
         took = (await session.execute(_ADOPT, adopted)).scalar_one_or_none()
         if took is not None:
             moment = now or (await session.execute(text("SELECT now()"))).scalar_one()
-            await _tell(session, finish.message.id, finish.message.user_id, finish.message.kind, "accepted", moment)
+            await tell(session, finish.message.id, finish.message.user_id, finish.message.kind, "accepted", moment)
 
 
 _LATE = text(
     f"""
-    UPDATE attempt SET finished_at = coalesce(finished_at, {_NOW}), outcome = :outcome, phase = :phase,
+    UPDATE attempt SET finished_at = coalesce(finished_at, {NOW}), outcome = :outcome, phase = :phase,
         reply_class = :class, code = :code, enhanced = :enhanced, reply = :reply,
         transcript = CAST(:transcript AS jsonb), relay = coalesce(:relay, relay)
     WHERE message_id = :id AND attempt_no = :no AND (outcome IS NULL OR outcome = 'lost')
@@ -253,7 +266,7 @@ _LATE = text(
 )
 _ADOPT = text(
     f"""
-    UPDATE message SET state = 'accepted', state_changed_at = {_NOW}, accepted_at = {_NOW}, accepted_relay = :relay,
+    UPDATE message SET state = 'accepted', state_changed_at = {NOW}, accepted_at = {NOW}, accepted_relay = :relay,
         relay_queue_id = :queue, next_attempt_at = NULL
     WHERE id = :id AND attempts = :no AND state IN ('deferred', 'unconfirmed') RETURNING id
     """  # noqa: S608
@@ -268,63 +281,7 @@ async def hand_back(session: AsyncSession, message: Claimed, *, now: datetime | 
     await record(session, [Finish(message, message.attempts, report, step, message.prefer_relay)], now=now)
 
 
-async def reap(session: AsyncSession, *, now: datetime | None) -> int:
-    """Take back what a dead worker held: nobody knows how far it got, so the letter may arrive twice."""
-    rows = (await session.execute(_LAPSED, {"now": now})).all()
-    for row in rows:
-        await session.execute(_LOST, {"id": row.id, "now": now})
-        recent = await session.scalars(_RECENT, {"id": row.id})
-        poison = rules.lost_in_a_row(list(recent)) >= rules.LOST_IN_A_ROW
-        state = "failed" if poison else "unconfirmed" if row.late else "deferred"
-        await session.execute(_TAKE_BACK, {"id": row.id, "state": state, "now": now})
-        await _tell(session, row.id, row.user_id, row.kind, state, row.moment)
-    await _apply_waiting_feedback(session, [row.id for row in rows], now=now)
-    return len(rows)
-
-
-_LAPSED = text(
-    f"""
-    SELECT id, kind, user_id, deadline_at <= {_NOW} AS late, {_NOW} AS moment FROM message
-    WHERE state = 'sending' AND lease_until < {_NOW} ORDER BY lease_until LIMIT 100 FOR UPDATE SKIP LOCKED
-    """  # noqa: S608
-)
-_LOST = text(
-    f"UPDATE attempt SET finished_at = {_NOW}, outcome = 'lost', reply_class = 'lost'"  # noqa: S608
-    " WHERE message_id = :id AND finished_at IS NULL"
-)
-_RECENT = text("SELECT outcome FROM attempt WHERE message_id = :id ORDER BY attempt_no DESC LIMIT 3")
-_TAKE_BACK = text(
-    f"""
-    UPDATE message SET state = CAST(:state AS text), state_changed_at = {_NOW}, maybe_sent = true, lease_token = NULL,
-        lease_until = NULL, lease_owner = NULL, last_class = 'lost', last_code = NULL, last_reply = NULL,
-        next_attempt_at = CASE WHEN CAST(:state AS text) = 'deferred' THEN {_NOW} END
-    WHERE id = :id
-    """  # noqa: S608
-)
-
-
-async def expire(session: AsyncSession, *, now: datetime | None) -> int:
-    """End what waited past its deadline: certainly not taken, or nobody knows."""
-    rows = (await session.execute(_EXPIRE, {"now": now})).all()
-    for row in rows:
-        await _tell(session, row.id, row.user_id, row.kind, row.state, row.moment)
-    return len(rows)
-
-
-_EXPIRE = text(
-    f"""
-    WITH over AS (
-        SELECT id FROM message WHERE state IN ('queued', 'deferred') AND deadline_at <= {_NOW}
-        ORDER BY deadline_at LIMIT 500 FOR UPDATE SKIP LOCKED
-    )
-    UPDATE message m SET state = CASE WHEN maybe_sent THEN 'unconfirmed' ELSE 'expired' END, state_changed_at = {_NOW},
-        next_attempt_at = NULL
-    FROM over WHERE m.id = over.id RETURNING m.id, m.kind, m.user_id, m.state, {_NOW} AS moment
-    """  # noqa: S608
-)
-
-
-async def _apply_waiting_feedback(session: AsyncSession, ids: Sequence[uuid.UUID], *, now: datetime | None) -> None:
+async def apply_waiting_feedback(session: AsyncSession, ids: Sequence[uuid.UUID], *, now: datetime | None) -> None:
     """Apply feedback that overtook our own commit: it was only stored while the message was `sending`."""
     if not ids:
         return
@@ -360,23 +317,23 @@ async def apply_feedback(
         return None
     moved = {"id": message_id, "state": state, "code": code, "enhanced": enhanced, "now": now}
     moment = (await session.execute(_APPLY, moved)).scalar_one()
-    await _tell(session, message_id, row.user_id, row.kind, state, moment)
+    await tell(session, message_id, row.user_id, row.kind, state, moment)
     return state
 
 
 _FOR_FEEDBACK = text("SELECT state, user_id, kind FROM message WHERE id = :id FOR UPDATE")
-_DELAYED = text(f"UPDATE message SET delayed_since = coalesce(delayed_since, {_NOW}) WHERE id = :id")  # noqa: S608
+_DELAYED = text(f"UPDATE message SET delayed_since = coalesce(delayed_since, {NOW}) WHERE id = :id")  # noqa: S608
 _APPLY = text(
     f"""
-    UPDATE message SET state = CAST(:state AS text), state_changed_at = {_NOW}, next_attempt_at = NULL,
-        accepted_at = coalesce(accepted_at, {_NOW}), last_code = coalesce(:code, last_code),
+    UPDATE message SET state = CAST(:state AS text), state_changed_at = {NOW}, next_attempt_at = NULL,
+        accepted_at = coalesce(accepted_at, {NOW}), last_code = coalesce(:code, last_code),
         last_enhanced = coalesce(:enhanced, last_enhanced)
     WHERE id = :id RETURNING state_changed_at
     """  # noqa: S608
 )
 
 
-async def _tell(
+async def tell(
     session: AsyncSession, message_id: uuid.UUID, user_id: str | None, kind: str, state: str, now: datetime
 ) -> None:
     """Write the event of a new state, for a message about a customer; never the address."""

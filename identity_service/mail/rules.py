@@ -86,6 +86,8 @@ KINDS: Final[Mapping[str, Kind]] = {
 """Every kind of letter there is. None of them is marketing: the class is held by a CHECK (`account`, `security`,
 `privacy`)."""
 
+ASKS: Final = ("reset", "no_account", "signin_code")
+"""Kinds that a person asks for: their suppressions are counted apart, so that none tells who has an account."""
 PURPOSES: Final = ("security", "account", "privacy")
 LANES: Final = (0, 5, 9)
 
@@ -226,17 +228,24 @@ def after_feedback(state: str, kind: str) -> str | None:
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _ENHANCED = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 _DELAY = re.compile(r"(\d{1,5})\s*(s|sec|seconds?|m|min|minutes?)\b", re.IGNORECASE)
-_QUEUE_ID = re.compile(
-    r"queued as ([A-Za-z0-9._-]{1,80})|\bid=([A-Za-z0-9._-]{1,80})|^(?:2\.\d\.\d )?[Oo]k:? ([A-Za-z0-9._-]{6,80})"
+_QUEUE_IDS = (
+    re.compile(r"queued as ([A-Za-z0-9._-]{1,80})"),
+    re.compile(r"\bid=([A-Za-z0-9._-]{1,80})"),
+    re.compile(r"^(?:2\.\d\.\d )?[Oo]k:? ([A-Za-z0-9._-]{6,80})"),
 )
 _LINK = re.compile(r"(v1\.[A-Za-z0-9_-]{8,})|((?:token|secret|code)=[^\s&]+)")
 
 
 def scrub(text: str) -> str:
-    """Return a reply as it may be stored: no control characters or surrogates (PostgreSQL refuses both), no link's
-    secret that a filter quoted back, at most 1,000 characters."""
+    """Return a reply as it may be stored: at most 1,000 characters that PostgreSQL takes, and no link of ours."""
+    return scrub_long(text, MAXIMUM_REPLY)
+
+
+def scrub_long(text: str, maximum: int) -> str:
+    """Return text without control characters and surrogates (PostgreSQL refuses both), and without a link's secret
+    that a filter quoted back."""
     cleaned = _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
-    return _LINK.sub("[link]", cleaned)[:MAXIMUM_REPLY]
+    return _LINK.sub("[link]", cleaned)[:maximum]
 
 
 def enhanced_code(text: str) -> str | None:
@@ -256,8 +265,8 @@ def named_delay(text: str) -> timedelta | None:
 
 def queue_id(text: str) -> str | None:
     """Return the relay's own name for what it took, if its reply tells one."""
-    match = _QUEUE_ID.search(text)
-    return next((group for group in match.groups() if group), None) if match else None
+    found = (match for pattern in _QUEUE_IDS if (match := pattern.search(text)))
+    return next((match[1] for match in found), None)
 
 
 def lost_in_a_row(outcomes: list[str | None]) -> int:
@@ -268,6 +277,11 @@ def lost_in_a_row(outcomes: list[str | None]) -> int:
             break
         trailing += 1
     return trailing
+
+
+def scope_of(kind: str) -> str:
+    """Return which letters a refusal of this kind of letter suppresses."""
+    return "asks" if kind in ASKS else "other"
 
 
 def suppressed_for(earlier: list[datetime], now: datetime) -> timedelta:

@@ -215,12 +215,12 @@ class Pool:
         await self._say(client, talk, "rcpt", b"RCPT", *recipient, wanted=(200, 299))
         await self._say(client, talk, "data", b"DATA", wanted=(354, 354))
         talk.phase, since = "payload", time.monotonic()
-        protocol = client.protocol
+        protocol, payload = client.protocol, envelope.payload_for(self.relay.headers)
         assert protocol is not None  # noqa: S101
         wait = self.timeouts.after_dot or AFTER_DOT[lane]
         async with self._told(talk, "payload"):
             # These two stay next to each other: a reply that comes during an await between them would be dropped.
-            protocol.write(envelope.payload)
+            protocol.write(payload)
             talk.phase = "eod"
             reply = await protocol.read_response(timeout=wait)
         talk.keep("payload", reply.code, reply.message, since)

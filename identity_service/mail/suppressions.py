@@ -1,0 +1,105 @@
+"""Addresses that are left alone for a while, by their keyed hash, because mail to them came back as dead.
+
+Only a definite "this address does not exist" suppresses; a full mailbox or a policy never does. What is asked for by a
+person (a reset) and everything else are kept apart, so that "suppressed" on a page never tells a stranger that we have
+written here before. A success lifts it, and so may a clerk.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from identity_service.database import AsyncSession
+from identity_service.events import actions as events
+from identity_service.mail import rules
+from identity_service.mail.tables import Message, Suppression
+
+MANY = timedelta(days=7)
+
+
+async def suppress(session: AsyncSession, message: Message, *, feedback_id: uuid.UUID | None, now: datetime) -> None:
+    """Leave the address of this message alone; what waits for it in the same scope is not tried any more."""
+    if message.to_hash is None:
+        return
+    scope = rules.scope_of(message.kind)
+    mine = (Suppression.to_hash == message.to_hash) & (Suppression.scope == scope)
+    earlier = await session.scalars(select(Suppression.created_at).where(mine, Suppression.created_at > now - MANY))
+    until = now + rules.suppressed_for(list(earlier), now)
+    row = {
+        "id": rules.new_id(now),
+        "to_hash": message.to_hash,
+        "scope": scope,
+        "reason": "hard_bounce",
+        "feedback_id": feedback_id,
+        "message_id": message.id,
+        "created_at": now,
+        "until": until,
+    }
+    live = Suppression.lifted_at.is_(None)
+    new = insert(Suppression).on_conflict_do_update(
+        index_elements=["to_hash", "scope"], index_where=live, set_={"until": until, "message_id": message.id}
+    )
+    await session.execute(new, row)
+    await _stop_waiting(session, message.to_hash, scope, now)
+
+
+async def is_live(session: AsyncSession, to_hash: bytes, kind: str, *, now: datetime) -> bool:
+    """Tell whether letters of this kind to this address are not tried."""
+    found = select(Suppression.id).where(
+        Suppression.to_hash == to_hash,
+        Suppression.scope == rules.scope_of(kind),
+        Suppression.lifted_at.is_(None),
+        Suppression.until > now,
+    )
+    return await session.scalar(found.limit(1)) is not None
+
+
+async def lift(session: AsyncSession, suppression_id: uuid.UUID, *, by: str, now: datetime) -> Suppression:
+    """Allow an address again.
+
+    Raises:
+        rules.UnknownSuppression: there is none, or it was lifted already.
+    """
+    mine = update(Suppression).where(Suppression.id == suppression_id, Suppression.lifted_at.is_(None))
+    lifted: Suppression | None = await session.scalar(mine.values(lifted_at=now, lifted_by=by).returning(Suppression))
+    if lifted is None:
+        raise rules.UnknownSuppression
+    data = {"suppression_id": str(suppression_id), "scope": lifted.scope}
+    await events.record(session, "mail.suppression_lifted", actor=by, data=data, now=now)
+    return lifted
+
+
+async def lift_for_taken(session: AsyncSession, message_ids: Sequence[uuid.UUID], *, now: datetime) -> None:
+    """Allow the addresses of letters that a relay has just taken: the address lives."""
+    await session.execute(_LIFT_TAKEN, {"ids": list(message_ids), "now": now})
+
+
+_LIFT_TAKEN = text(
+    """
+    UPDATE suppression s SET lifted_at = :now, lifted_by = 'delivery' FROM message m
+    WHERE m.id = ANY(:ids) AND m.state IN ('accepted', 'delivered') AND s.to_hash = m.to_hash AND s.lifted_at IS NULL
+    """
+)
+
+
+async def listing(session: AsyncSession, *, now: datetime, limit: int) -> list[Row[*tuple[Any, ...]]]:
+    """Return the suppressions that hold now, newest first, each with the domain of its address."""
+    holding = (
+        select(Suppression, Message.to_domain)
+        .outerjoin(Message, Message.id == Suppression.message_id)
+        .where(Suppression.lifted_at.is_(None), Suppression.until > now)
+        .order_by(Suppression.created_at.desc())
+    )
+    return list((await session.execute(holding.limit(limit))).all())
+
+
+async def _stop_waiting(session: AsyncSession, to_hash: bytes, scope: str, now: datetime) -> None:
+    kinds = [kind for kind in rules.KINDS if rules.scope_of(kind) == scope]
+    waiting = update(Message).where(
+        Message.to_hash == to_hash, Message.kind.in_(kinds), Message.state.in_(("queued", "deferred"))
+    )
+    await session.execute(waiting.values(state="suppressed", state_changed_at=now, next_attempt_at=None))

@@ -1,0 +1,155 @@
+"""What a message's rows mean, in a plain sentence each: what happened, whose fault it is, what comes now. Pure.
+
+Every sentence comes from one row, and the verbatim reply stands beside it. "Taken by the relay" is never called sent
+or delivered.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from identity_service.mail import rules
+
+CODES: Final[Mapping[str, str]] = {
+    "4.2.0": "the mailbox has a temporary problem",
+    "4.2.2": "the mailbox is full",
+    "4.3.1": "the mail server has no room",
+    "4.4.1": "the next mail server does not answer",
+    "4.4.7": "it waited too long at another server",
+    "4.7.0": "the mail server asks us to slow down",
+    "4.7.1": "the mail server asks us to come back later",
+    "5.1.1": "this mailbox does not exist",
+    "5.1.2": "this domain does not exist",
+    "5.1.3": "the address is not valid there",
+    "5.1.10": "this domain takes no mail at all",
+    "5.2.1": "this mailbox is switched off",
+    "5.2.2": "the mailbox is full",
+    "5.3.4": "the letter is too big",
+    "5.6.7": "the mail server cannot handle this kind of address",
+    "5.7.1": "refused by policy",
+}
+"""Enhanced status codes (RFC 3463 and its registry) that people meet, in their words."""
+
+_ATTEMPT: Final[Mapping[str, str]] = {
+    "accepted": "{relay} took the letter.",
+    "transient.greylist": "The recipient's mail server asks us to wait and come back.",
+    "transient.mailbox_full": "The mailbox is full; we go on trying.",
+    "transient.silence": "{relay} stopped answering before it had the letter.",
+    "transient": "{relay} cannot take it right now and asks us to try again.",
+    "permanent.address": "This address does not exist, says the mail server.",
+    "permanent.content": "The letter itself was refused.",
+    "permanent.too_big": "The letter is too big for {relay}. This is our fault.",
+    "permanent.utf8": "{relay} cannot handle this kind of address.",
+    "policy": "{relay} refuses by policy.",
+    "login": "{relay} refuses our login. This is our fault, not yours.",
+    "sender_refused": "{relay} refuses our sender address. This is our fault, not yours.",
+    "throttled": "{relay} asks us to slow down.",
+    "garbage": "{relay} answered with something that is not SMTP.",
+    "unavailable": "{relay} could not be used.",
+    "unknown": "{relay} has the letter, but never answered. It may arrive twice, with the same content.",
+    "lost": "Our worker stopped in the middle of this try; another one takes over. It may arrive twice.",
+    "handed_back": "Our worker was stopped before this try began; another one takes over.",
+    "not_wanted": "This letter was no longer wanted, and nothing was sent.",
+    "no_relay_available": "None of our relays could be used at this moment.",
+    "letter": "The letter could not be made. This is our fault.",
+    "unsafe_recipient": "The stored address is not safe to send to; nothing was sent.",
+}
+
+_STATE: Final[Mapping[str, str]] = {
+    "queued": "The letter is waiting for its first try.",
+    "sending": "The letter is being handed over right now.",
+    "deferred": "It was not taken yet; the next try is planned.",
+    "accepted": "A relay took the letter. That is not delivered yet: the recipient's server has the next word.",
+    "delivered": "The recipient's mail server took the letter. If it is not in the inbox, it is in the spam folder.",
+    "unconfirmed": "A relay may have the letter, but never answered. It may still arrive; asking again is fine.",
+    "rejected": "The letter was refused for good.",
+    "bounced": "A relay took the letter, and it came back.",
+    "expired": "No relay took the letter in time. It will certainly not arrive; asking again is fine.",
+    "suppressed": "Not tried: letters to this address came back before. It can be allowed again.",
+    "cancelled": "The letter was withdrawn before anything was sent.",
+    "failed": "We could not send this letter. This is our fault, and somebody has been told.",
+}
+
+_FEEDBACK: Final[Mapping[str, str]] = {
+    "provider_accepted": "The relay confirms that it has the letter.",
+    "relayed": "The letter was passed on to the next mail server.",
+    "delayed": "The letter is still on its way: the recipient's server makes it wait.",
+    "delivered": "The recipient's mail server took the letter.",
+    "bounced": "The letter came back.",
+    "soft_bounced": "The recipient's server could not take it for now.",
+    "dropped": "The relay threw the letter away without sending it.",
+    "complained": "The recipient says that this letter was not wanted.",
+    "autoreply": "An automatic answer came back; the letter arrived somewhere.",
+}
+
+
+def of_attempt(reply_class: str | None, outcome: str | None, relay: str | None, enhanced: str | None) -> str:
+    """Return what one attempt means."""
+    name = relay or "The relay"
+    if outcome is None:
+        return f"{name} is being talked to."
+    if outcome == "late_accepted":
+        return f"{name} had taken the letter after all; its answer came late."
+    sentence = _ATTEMPT.get(reply_class or outcome, "{relay} could not take the letter.").format(relay=name)
+    meaning = CODES.get(enhanced or "")
+    return sentence if meaning is None else f"{sentence} ({meaning})"
+
+
+def of_feedback(kind: str, enhanced: str | None) -> str:
+    """Return what one piece of feedback means."""
+    meaning = CODES.get(enhanced or "")
+    return _FEEDBACK[kind] if meaning is None else f"{_FEEDBACK[kind]} ({meaning})"
+
+
+def of_message(state: str, last_class: str | None, next_attempt_at: datetime | None) -> str:
+    """Return the state of a message: what, whose fault, what now."""
+    sentence = _STATE[state]
+    last = _ATTEMPT.get(last_class or "") if state in ("deferred", "rejected", "failed", "expired") else None
+    if last is not None:
+        sentence = f"{sentence} Last: {last.format(relay='The relay')}"
+    if next_attempt_at is not None:
+        sentence = f"{sentence} Next try at {next_attempt_at:%H:%M:%S} UTC."
+    return sentence
+
+
+def timeline(message: Any, attempts: list[Any], feedback: list[Any]) -> list[dict[str, Any]]:  # noqa: ANN401
+    """Return everything that happened to a message, in order; each entry from one row, its reply verbatim."""
+    entries: list[dict[str, Any]] = [
+        {"at": message.created_at, "what": "queued", "sentence": "The letter was written into the outbox."}
+    ]
+    entries += [
+        {
+            "at": attempt.finished_at or attempt.started_at,
+            "what": attempt.outcome or "sending",
+            "attempt": attempt.attempt_no,
+            "relay": attempt.relay,
+            "phase": attempt.phase,
+            "code": attempt.code,
+            "enhanced": attempt.enhanced,
+            "reply": attempt.reply,
+            "duration_ms": attempt.duration_ms,
+            "reconnected": any(line["verb"] == "reconnect" for line in attempt.transcript or []),
+            "sentence": of_attempt(attempt.reply_class, attempt.outcome, attempt.relay, attempt.enhanced),
+        }
+        for attempt in attempts
+    ]
+    entries += [
+        {
+            "at": entry.recorded_at,
+            "what": entry.type,
+            "code": entry.code,
+            "enhanced": entry.enhanced,
+            "reply": entry.words,
+            "source": entry.source,
+            "sentence": of_feedback(entry.type, entry.enhanced),
+        }
+        for entry in feedback
+    ]
+    if message.state in ("expired", "cancelled", "suppressed", "unconfirmed"):
+        entries.append({"at": message.state_changed_at, "what": message.state, "sentence": _STATE[message.state]})
+    return sorted(entries, key=lambda entry: entry["at"])
+
+
+def is_final(state: str) -> bool:
+    """Tell whether nothing of ours changes this message any more (feedback still may)."""
+    return state not in rules.PENDING

@@ -1,0 +1,198 @@
+"""What comes back: notices at the bounce door and in providers' hooks; only what is vouched for changes anything."""
+
+import asyncio
+import smtplib
+from email.message import EmailMessage
+
+import pytest
+
+from identity_service import keyring
+from identity_service.mail import bounce_door, letters
+from tests.conftest import Service
+
+DSN = """\
+From: MAILER-DAEMON@mx.example.net
+To: {to}
+Subject: Undelivered Mail Returned to Sender
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+I am sorry. See https://id.example.com/reset/choose#v1.abcdefghijklmnop.qrstuvwxyz
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.net
+{envid}
+Final-Recipient: rfc822; anna@example.com
+Action: {action}
+Status: {status}
+Remote-MTA: dns; mail.example.com
+Diagnostic-Code: smtp; {diagnostic}
+
+--b
+Content-Type: message/rfc822
+
+Subject: Your User ID
+
+the whole letter
+--b--
+"""
+
+
+def dsn(to="x@y.z", action="failed", status="5.1.1", diagnostic="550 5.1.1 no such user", envid="") -> bytes:
+    text = DSN.format(to=to, action=action, status=status, diagnostic=diagnostic, envid=envid)
+    return text.replace("\n\nFinal", "\nX: y\n\nFinal" if not envid else "\n\nFinal").encode()
+
+
+class Letter:
+    """A letter that a relay has taken, and the door its notices come back to."""
+
+    def __init__(self, service: Service, caller, message: dict, port: int) -> None:
+        self.service, self.caller, self.id, self.port = service, caller, message["id"], port
+        key = keyring.of(_Session(service)).internal()
+        self.to = letters.return_address(self.id.replace("-", ""), service.database.settings, key)
+        self.envid = letters.envelope_id(self.id.replace("-", ""), key)
+
+    async def returns(self, raw: bytes, to: str | None = None) -> None:
+        def send() -> None:
+            with smtplib.SMTP("127.0.0.1", self.port, local_hostname="mx.example.net") as smtp:
+                smtp.sendmail("", [to or self.to], raw)
+
+        await asyncio.to_thread(send)
+
+    async def message(self) -> dict:
+        return (await self.caller.get(f"/v1/messages/{self.id}")).json()
+
+
+class _Session:
+    def __init__(self, service: Service) -> None:
+        self.info = service.database.info
+
+
+@pytest.fixture
+async def letter(service: Service, caller):
+    await caller.post("/v1/accounts", {"email": "anna@example.com"})
+    await service.deliver()
+    (message,) = (await caller.get("/v1/messages")).json()["items"]
+    door = await bounce_door.listen(service.database, "127.0.0.1", 0)
+    yield Letter(service, caller, message, door.sockets[0].getsockname()[1])
+    door.close()
+
+
+async def test_a_hard_bounce_with_our_tag_moves_the_letter_and_leaves_the_address_alone(letter: Letter):
+    await letter.returns(dsn())
+    message = await letter.message()
+    assert message["state"] == "bounced"
+    last = message["timeline"][-1]
+    assert (last["what"], last["code"], last["enhanced"], last["reply"]) == (
+        "bounced", 550, "5.1.1", "550 5.1.1 no such user",
+    )  # fmt: skip
+    (suppression,) = (await letter.caller.get("/v1/suppressions")).json()["items"]
+    assert suppression["domain"] == "example.com"
+
+
+async def test_the_envelope_id_vouches_as_well(letter: Letter):
+    other = "b+00000000000000000000000000000000.0000000000@identity.example"
+    await letter.returns(dsn(envid=f"Original-Envelope-Id: {letter.envid}\n"), to=other)
+    assert (await letter.message())["state"] == "bounced"
+
+
+async def test_a_delay_is_told_and_changes_no_state(letter: Letter):
+    await letter.returns(dsn(action="delayed", status="4.4.1", diagnostic="connect timed out"))
+    message = await letter.message()
+    assert message["state"] == "accepted"
+    assert message["delayed_since"] is not None
+    assert "on its way" in message["timeline"][-1]["sentence"]
+
+
+async def test_a_forged_notice_changes_nothing_and_is_kept_as_unmatched(letter: Letter):
+    forged = letter.to.replace(letter.to.split(".")[1][:10], "0123456789")
+    await letter.returns(dsn(to=forged), to=forged)
+    assert (await letter.message())["state"] == "accepted"
+    rows = await letter.service.rows("SELECT parse_status, message_id FROM inbound")
+    assert [tuple(row) for row in rows] == [("unmatched", None)]
+    assert await letter.service.rows("SELECT 1 FROM suppression") == []
+
+
+async def test_the_same_notice_twice_counts_once(letter: Letter):
+    await letter.returns(dsn())
+    await letter.returns(dsn())
+    assert len([e for e in (await letter.message())["timeline"] if e["what"] == "bounced"]) == 1
+
+
+async def test_the_returned_letter_and_our_links_are_not_kept(letter: Letter):
+    await letter.returns(
+        dsn(diagnostic="550 5.7.1 rejected: https://id.example.com/reset/choose#v1.abcdefghij.klmnopq")
+    )
+    rows = await letter.service.rows("SELECT raw, detail::text FROM inbound")
+    kept = " ".join(str(value) for row in rows for value in row)
+    assert "the whole letter" not in kept
+    assert "v1.abcdefghij" not in kept
+
+
+async def test_mail_for_other_addresses_is_refused_at_the_door(letter: Letter):
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        await letter.returns(dsn(), to="postmaster@identity.example")
+
+
+async def test_a_notice_of_fifty_megabytes_is_refused_and_the_letter_stays_as_it_was(letter: Letter):
+    with pytest.raises((smtplib.SMTPDataError, smtplib.SMTPServerDisconnected, smtplib.SMTPSenderRefused, OSError)):
+        await letter.returns(dsn() + b"x" * 50_000_000)
+    assert (await letter.message())["state"] == "accepted"
+
+
+async def test_a_notice_with_a_thousand_nested_parts_is_kept_as_unreadable(letter: Letter):
+    nested = b"".join(
+        b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n--b%d\r\n' % (number, number) for number in range(1000)
+    )
+    await letter.returns(b"Subject: deep\r\nMIME-Version: 1.0\r\n" + nested)
+    assert (await letter.message())["state"] == "accepted"
+    assert [row[0] for row in await letter.service.rows("SELECT parse_status FROM inbound")] == ["unreadable"]
+
+
+async def test_a_complaint_is_kept_and_is_no_state(letter: Letter):
+    mail = EmailMessage()
+    mail["Subject"], mail["To"] = "abuse", letter.to
+    raw = (
+        f"To: {letter.to}\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; "
+        'boundary="b"\n\n--b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nVersion: 1\n\n--b--\n'
+    ).encode()
+    await letter.returns(raw)
+    message = await letter.message()
+    assert message["state"] == "accepted"
+    assert message["timeline"][-1]["what"] == "complained"
+
+
+async def test_an_automatic_answer_is_no_bounce(letter: Letter):
+    """ATT-48."""
+    await letter.returns(b"Subject: Out of office\r\nAuto-Submitted: auto-replied\r\n\r\nI am away\r\n")
+    message = await letter.message()
+    assert (message["state"], message["timeline"][-1]["what"]) == ("accepted", "autoreply")
+
+
+async def test_a_bounce_that_overtakes_our_own_commit_is_applied_when_the_lease_ends(service: Service, caller):
+    await caller.post("/v1/accounts", {"email": "anna@example.com"})
+    from identity_service.mail import feedback, outbox, rules
+    from tests.faults.test_workers import TAKEN
+
+    now = service.clock()
+    (claimed,), _ = await service.database.short(
+        lambda s: outbox.claim(s, worker="w", lane=5, limit=1, relay="first", now=now)
+    )
+    key = service.database.info["keyring"].internal()
+    to = letters.return_address(claimed.id.hex, service.database.settings, key)
+
+    async def returned(session):
+        notice = await feedback.read_mail(session, dsn(), envelope_from=None, envelope_to=to, now=now)
+        return await feedback.take(session, notice, via="smtp", now=now)
+
+    assert await service.database.short(returned) == "kept"
+    finish = outbox.Finish(claimed, 1, TAKEN, rules.Step("accepted"))
+    await service.database.short(lambda s: outbox.record(s, [finish], now=now))
+    (row,) = await service.rows("SELECT state FROM message")
+    assert row[0] == "bounced"
