@@ -42,7 +42,7 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
         generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
     app.state.database, app.state.clock = database, clock
-    app.state.throttle = Throttle(database)
+    app.state.throttle, app.state.body_seconds = Throttle(database), doors.BODY_SECONDS
     app.state.gate = access.Gate(database, clock, master_key)
     for router in (
         clients_api.router,

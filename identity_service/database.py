@@ -166,6 +166,9 @@ def is_away(problem: BaseException) -> bool:
     if isinstance(problem, PoolTimeout | InterfaceError | OSError | asyncpg.InterfaceError):
         return True
     original = problem.orig if isinstance(problem, DBAPIError) else problem
+    # The server's good-bye can reach asyncpg between two of its own steps; it then says that its state is wrong.
+    if isinstance(getattr(original, "__cause__", None) or original, asyncpg.InternalClientError):
+        return True
     state = str(getattr(original, "sqlstate", None) or "")
     # Classes 08 connection, 53 resources, 57 operator intervention; 25006 a replica; 55P03 and 57014 took too long.
     if state.startswith(("08", "53", "57")) or state in ("25006", "55P03", "25P03"):

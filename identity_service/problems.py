@@ -12,7 +12,6 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
-from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -40,6 +39,13 @@ class MethodNotAllowed(Problem):
 
     status = 405
 
+    @classmethod
+    def at(cls, methods: Iterable[str]) -> "MethodNotAllowed":
+        """Return the refusal of a path that knows these methods."""
+        refusal = cls()
+        refusal.headers = {"Allow": ", ".join(sorted(methods))}  # type: ignore[misc]
+        return refusal
+
 
 class BadRequest(Problem):
     """The request cannot be read."""
@@ -55,9 +61,8 @@ def install(app: FastAPI) -> None:
     """Make the application answer every failure in the one form."""
     app.add_exception_handler(Problem, _expected)
     app.add_exception_handler(RequestValidationError, _wrong_shape)
-    app.add_exception_handler(ValidationError, _wrong_shape)
     app.add_exception_handler(HTTPException, _from_framework)
-    for kind in (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+    for kind in _OF_DATABASE:
         app.add_exception_handler(kind, _from_database)
     app.add_api_route("/problems/{code}", explain, methods=["GET"], include_in_schema=False)
 
@@ -108,7 +113,8 @@ async def explain(code: str) -> Response:
 
 
 _EVERYWHERE: tuple[type[Problem], ...] = (
-    doors.MalformedJson, doors.RepeatedParameter, doors.BodyTooLarge, doors.BodyTooSlow, doors.UnsupportedMediaType,
+    doors.MalformedJson, doors.RepeatedParameter, doors.UnreadableParameter, doors.RepeatedHeader,
+    doors.BodyTooLarge, doors.BodyTooSlow, doors.UnsupportedMediaType,
     doors.UnknownParameter, InvalidShape, InternalError, DatabaseAway,
 )  # fmt: skip
 
@@ -119,7 +125,7 @@ async def _expected(request: Request, problem: Exception) -> Response:
 
 
 async def _wrong_shape(request: Request, problem: Exception) -> Response:
-    assert isinstance(problem, RequestValidationError | ValidationError)  # noqa: S101
+    assert isinstance(problem, RequestValidationError)  # noqa: S101
     errors = [
         {"pointer": _pointer(error["loc"]), "code": error["type"], "detail": _sentence(error)}
         for error in problem.errors()[:20]
@@ -139,8 +145,18 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 async def _from_framework(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)  # noqa: S101
-    kinds: dict[int, type[Problem]] = {404: UnknownPath, 405: MethodNotAllowed}
+    kinds: dict[int, type[Problem]] = {404: UnknownPath}
+    if problem.status_code == 405:
+        # The framework names the methods of one route only; a path may have several (RFC 9110, 15.5.6).
+        template = getattr(request.scope.get("route"), "path", "")
+        return answer(request, MethodNotAllowed.at(request.scope["methods"].get(template, ("GET", "HEAD"))))
     return answer(request, kinds.get(problem.status_code, BadRequest)(), problem.headers)
+
+
+_OF_DATABASE: tuple[type[Exception], ...] = (
+    DBAPIError, PoolTimeout, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)  # fmt: skip
 
 
 async def _from_database(request: Request, problem: Exception) -> Response:

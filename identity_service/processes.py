@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import orjson
 
@@ -81,11 +81,14 @@ async def open_database(settings: Settings) -> Database:
     database = Database(
         settings, await application_url(settings), read_url=url_of(settings, "database_read_url") or None
     )
-    await wait_for(database)
+    await when_up(lambda: _check_and_load(database, settings.key()))
+    return database
+
+
+async def _check_and_load(database: Database, master_key: bytes) -> None:
     if not await database.short(schema.at_head):
         raise Refused([schema.MigrationsMissing.title()])
-    await load_keys(database, settings.key())
-    return database
+    await load_keys(database, master_key)
 
 
 async def load_keys(database: Database, master_key: bytes) -> None:
@@ -94,11 +97,11 @@ async def load_keys(database: Database, master_key: bytes) -> None:
     database.info["keyring"] = await database.short(lambda session: keyring.load(session, master_key))
 
 
-async def wait_for(database: Database, seconds: int = 60) -> None:
-    """Wait until the database answers, at most `seconds`."""
+async def when_up(work: Callable[[], Awaitable[None]], seconds: int = 60) -> None:
+    """Do what needs the database; where it is away, again every second, at most `seconds` times."""
     for waited in range(seconds):
         try:
-            await database.short(schema.at_head)
+            await work()
         except Exception as problem:
             if not is_away(problem) or waited == seconds - 1:
                 raise

@@ -11,17 +11,18 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_SECONDS: Final = 10.0
-HEAD_BYTES: Final = 32 * 1024
 DRAIN_SECONDS: Final = 30
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a bounded head."""
+    """HTTP/1.1 with a bounded head, and no connection that is open for nothing."""
 
+    head_seconds = 10.0
+    head_bytes = 32 * 1024
     _timer: asyncio.TimerHandle | None = None
     _head = 0
-    _reading_head = True
+    _reading_head = False
+    _refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -35,11 +36,23 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read; refuse a head that is too long before it is whole."""
+        if self._refused:
+            return
+        had_begun = self._reading_head
         super().data_received(data)
-        if self._reading_head and self._timer is not None:
+        if self._reading_head and had_begun:
             self._head += len(data)
-            if self._head > HEAD_BYTES:
+            if self._head > self.head_bytes:
                 self._refuse(b"431 Request Header Fields Too Large")
+        elif self._is_idle():
+            self._timer = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, but nothing that has its answer."""
+        self._end()
+        if not self._refused:
+            self._refused = True
+            super().send_400_response(msg)
 
     def on_message_begin(self) -> None:
         """Begin a head."""
@@ -49,15 +62,25 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """End a head; one that came whole may still be too long."""
         self._end()
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > HEAD_BYTES:
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > self.head_bytes:
             self._refuse(b"431 Request Header Fields Too Large")
-            return
-        super().on_headers_complete()
+        if not self._refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the body."""
+        if not self._refused:
+            super().on_message_complete()
 
     def _begin(self) -> None:
         self._end()
         self._head, self._reading_head = 0, True
-        self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, b"408 Request Timeout")
+        self._timer = self.loop.call_later(self.head_seconds, self._refuse, b"408 Request Timeout")
 
     def _end(self) -> None:
         self._reading_head = False
@@ -65,9 +88,16 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _is_idle(self) -> bool:
+        # Bytes came and nothing waits for more: the rest of a body whose answer is out, or empty lines between two
+        # requests. Uvicorn has stopped its own clock for them and would keep the connection for ever.
+        waiting = self._timer is not None or self.timeout_keep_alive_task is not None
+        return not waiting and (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing()
+
     def _refuse(self, status: bytes) -> None:
         self._end()
-        if not self.transport.is_closing():
+        if not self._refused and not self.transport.is_closing():
+            self._refused = True
             self.transport.write(b"HTTP/1.1 " + status + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self.transport.close()
 
@@ -75,10 +105,18 @@ class LimitedProtocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """A uvicorn server that leaves signals to whoever runs it beside others."""
 
-    def __init__(self, app: ASGIApp, *, host: str, port: int, lifespan: Any = "on") -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        host: str,
+        port: int,
+        lifespan: Any = "on",  # noqa: ANN401
+        protocol: type[LimitedProtocol] = LimitedProtocol,
+    ) -> None:
         """Configure; `serve` starts."""
         config = uvicorn.Config(
-            app, host=host, port=port, http=LimitedProtocol, loop="uvloop", lifespan=lifespan, log_config=None,
+            app, host=host, port=port, http=protocol, ws="none", loop="uvloop", lifespan=lifespan, log_config=None,
             access_log=False, server_header=False, date_header=True, proxy_headers=False, timeout_keep_alive=30,
             timeout_graceful_shutdown=DRAIN_SECONDS, backlog=2048,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from limits import RateLimitItem, parse
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
 from limits.storage import storage_from_string
 from sqlalchemy import case, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -18,13 +19,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.database import Base, Database, UtcDateTime
-from identity_service.errors import Problem
+from identity_service.errors import Problem, Unavailable
 
 
 class TooManyRequests(Problem):
     """Too many requests; please wait as long as `Retry-After` says."""
 
     status = 429
+
+
+class ThrottleAway(Unavailable):
+    """What counts the requests does not answer right now; nothing was changed. Try again in a moment."""
+
+
+REFUSALS: tuple[type[Problem], ...] = (TooManyRequests, ThrottleAway)
+"""What every limited door may answer."""
 
 
 class ThrottleCounter(Base):
@@ -43,19 +52,28 @@ class Throttle:
     def __init__(self, database: Database) -> None:
         """Open the store that `IDENTITY_THROTTLE_STORE` names."""
         store = database.settings.throttle_store
-        storage = _DatabaseStorage(database) if store == "database" else storage_from_string(store)
-        self._limiter = FixedWindowRateLimiter(storage)
+        # The library would take another Redis client than the one of our extra.
+        client = {"implementation": "redispy"} if "redis" in store.partition(":")[0] else {}
+        self._limiter = FixedWindowRateLimiter(
+            _DatabaseStorage(database)
+            if store == "database"
+            else storage_from_string(store, wrap_exceptions=True, **client)
+        )
 
     async def hit(self, name: str, rates: str, *who: str) -> None:
         """Count one use of `name` by `who` against rates like `10/minute; 100/hour`.
 
         Raises:
             TooManyRequests: with `retry_after` in seconds.
+            ThrottleAway: the store does not answer; what is limited is not done uncounted.
         """
-        for rate in rates.split(";"):
-            limit = parse(rate.strip())
-            if not await self._limiter.hit(limit, name, *who):
-                raise await self._refusal(limit, name, *who)
+        try:
+            for rate in rates.split(";"):
+                limit = parse(rate.strip())
+                if not await self._limiter.hit(limit, name, *who):
+                    raise await self._refusal(limit, name, *who)
+        except StorageError as away:
+            raise ThrottleAway from away
 
     async def _refusal(self, limit: RateLimitItem, name: str, *who: str) -> TooManyRequests:
         ends, _ = await self._limiter.get_window_stats(limit, name, *who)

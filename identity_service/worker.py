@@ -42,7 +42,7 @@ class Worker:
     """Everything that happens without anybody asking for it."""
 
     def __init__(self, database: Database, master_key: bytes, courier: Courier | None = None) -> None:
-        """Prepare; the key ring is loaded by `run`, unless the process has one already."""
+        """Prepare; the process has loaded the key ring, `run` keeps it fresh."""
         self.database, self._master_key = database, master_key
         self.courier = courier or Courier(database, COMPOSERS)
         self.started_at = datetime.now(UTC)
@@ -60,7 +60,6 @@ class Worker:
             )
         ]
         try:
-            await self._tend()
             await self.courier.run()
         finally:
             for task in tasks:

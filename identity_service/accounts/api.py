@@ -56,7 +56,7 @@ class AccountsView(View):
 class Search(Shape):
     """Exactly one of the two."""
 
-    email: Annotated[str, Field(max_length=320)] | None = None
+    email: Annotated[str, Field(max_length=320, json_schema_extra={"format": "email"})] | None = None
     external_ref: Line | None = None
 
     @model_validator(mode="after")
@@ -190,7 +190,7 @@ async def change_account(
 @router.post(
     "/accounts/search",
     dependencies=[access.requires("accounts:read")],
-    responses=problems.documented(MalformedEmailAddress, throttle.TooManyRequests, *access.REFUSALS),
+    responses=problems.documented(MalformedEmailAddress, *throttle.REFUSALS, *access.REFUSALS),
 )
 async def search_accounts(
     request: Request, body: Search, session: Session, caller: Caller, settings: doors.Settings

@@ -16,7 +16,7 @@ from identity_service.email_addresses import EmailAddress, MalformedEmailAddress
 from identity_service.life import actions
 from identity_service.user_ids import MalformedUserId
 
-Email = Annotated[str, Field(max_length=320, examples=["anna@example.com"])]
+Email = Annotated[str, Field(max_length=320, examples=["anna@example.com"], json_schema_extra={"format": "email"})]
 _REPEATABLE = (idempotency.RequestInProgress, idempotency.KeyReused, idempotency.MalformedKey)
 
 router = APIRouter(prefix="/v1", route_class=Door, tags=["accounts"])

