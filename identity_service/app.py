@@ -18,13 +18,23 @@ from identity_service import __version__, doors, idempotency, pages, problems
 from identity_service.accounts import api as accounts
 from identity_service.clients import access
 from identity_service.clients import api as clients_api
+from identity_service.consents import api as consents
+from identity_service.consents import pages as receipt_pages
 from identity_service.database import Database
 from identity_service.envelope import Envelope
 from identity_service.events import api as events
 from identity_service.life import api as life
+from identity_service.life import me
+from identity_service.life import pages as life_pages
 from identity_service.mail import api as mail
 from identity_service.mail import upkeep as mail_upkeep
+from identity_service.passwords import api as passwords
+from identity_service.passwords.hashing import Hasher
+from identity_service.proofs import pages as proof_pages
+from identity_service.resets import api as resets
+from identity_service.resets import pages as reset_pages
 from identity_service.schema import at_head
+from identity_service.signin import pages as signin_pages
 from identity_service.throttle import Throttle
 
 STATIC = Path(__file__).parent / "static"
@@ -43,6 +53,7 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
     )  # fmt: skip
     app.state.database, app.state.clock = database, clock
     app.state.throttle, app.state.body_seconds = Throttle(database), doors.BODY_SECONDS
+    app.state.hasher = Hasher(database.settings)
     app.state.gate = access.Gate(database, clock, master_key)
     for router in (
         clients_api.router,
@@ -52,12 +63,23 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
         events.router,
         mail.router,
         mail.hook_router,
+        consents.router,
+        consents.open_router,
+        receipt_pages.router,
+        passwords.router,
+        resets.router,
+        reset_pages.router,
+        signin_pages.router,
+        proof_pages.router,
+        me.router,
+        life_pages.router,
     ):
         app.include_router(router)
     for install in (problems.install, idempotency.install, clients_api.install):
         install(app)
     app.add_api_route("/livez", livez, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     if database.settings.development:
         add_inner_doors(app)
@@ -69,7 +91,6 @@ def add_inner_doors(app: FastAPI) -> None:
     """Add what is shown to developers, and in production on the inner port alone."""
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.add_api_route("/docs", documentation, include_in_schema=False)
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
 
 def inner(app: FastAPI) -> ASGIApp:
@@ -78,6 +99,7 @@ def inner(app: FastAPI) -> ASGIApp:
     inside.state = app.state
     inside.openapi = app.openapi  # type: ignore[method-assign]
     add_inner_doors(inside)
+    inside.mount("/static", StaticFiles(directory=STATIC), name="static")
     inside.add_api_route("/livez", livez, include_in_schema=False)
     inside.add_api_route("/readyz", readyz, include_in_schema=False)
     problems.install(inside)
@@ -96,6 +118,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        app.state.hasher.close()
         fresh.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await fresh

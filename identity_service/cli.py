@@ -4,14 +4,10 @@ Everything that prints also prints `--json`; exit status 0 done, 1 refused or fa
 """
 
 import asyncio
-import contextlib
 import json
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import typer
 from pydantic import ValidationError
 from sqlalchemy.engine import make_url
@@ -20,7 +16,9 @@ from identity_service import development, doors, email_addresses, keyring, logs,
 from identity_service import settings as configuration
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
-from identity_service.database import AsyncSession, Database, is_away, url_of
+from identity_service.commands import audit, running
+from identity_service.commands.running import AsJson
+from identity_service.database import AsyncSession, is_away, url_of
 from identity_service.errors import Problem
 from identity_service.events import actions as events
 from identity_service.mail import doctor, trial
@@ -38,8 +36,8 @@ app.add_typer(client_app, name="client")
 app.add_typer(keys_app, name="keys")
 app.add_typer(id_app, name="user-id")
 app.add_typer(mail_app, name="mail")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app.add_typer(audit.receipt_app, name="receipt")
+app.command("audit")(audit.audit)
 
 
 def main() -> None:
@@ -47,19 +45,19 @@ def main() -> None:
     try:
         app()
     except (Problem, keyring.WrongMasterKey) as refused:
-        _fail(
+        running.fail(
             str(refused)
             if isinstance(refused, Problem)
             else "The key ring was sealed with another IDENTITY_MASTER_KEY."
         )
     except ValidationError as wrong:
-        _fail("\n".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in wrong.errors()))
+        running.fail("\n".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in wrong.errors()))
     except processes.Refused as refused:
-        _fail("\n".join(refused.reasons))
+        running.fail("\n".join(refused.reasons))
     except Exception as problem:
         if not is_away(problem):
             raise
-        _fail("The database does not answer.")
+        running.fail("The database does not answer.")
 
 
 @app.command()
@@ -104,9 +102,9 @@ def openapi() -> None:
 @app.command("settings")
 def show_settings(as_json: AsJson = False) -> None:
     """Print every variable, its value and its reason; secrets are hidden."""
-    rows = configuration.explained(_local())
+    rows = configuration.explained(running.local())
     if as_json:
-        _print_json(rows)
+        running.print_json(rows)
         return
     for row in rows:
         print(f"{row['variable']}={row['value']}  ({row['source']})\n    {row['reason']}")
@@ -122,7 +120,7 @@ def add_client(
 ) -> None:
     """Add a client; its secret is shown this once."""
     keys = None if jwks is None else json.loads(jwks.read_text(encoding="utf-8"))
-    made = _do(lambda s: clients.add(s, name, scope, desk=desk, jwks=keys, now=doors.utc_now()))
+    made = running.do(lambda s: clients.add(s, name, scope, desk=desk, jwks=keys, now=doors.utc_now()))
     _print_credentials(made, as_json=as_json)
 
 
@@ -139,28 +137,28 @@ def list_clients(as_json: AsJson = False) -> None:
             "closed_at": client.closed_at and client.closed_at.isoformat(),
             "last_used_at": client.last_used_at and client.last_used_at.isoformat(),
         }
-        for client in _do(clients.listing)
+        for client in running.do(clients.listing)
     ]
-    _print_rows(rows, as_json=as_json)
+    running.print_rows(rows, as_json=as_json)
 
 
 @client_app.command("rotate")
 def rotate_client(client_id: str, as_json: AsJson = False) -> None:
     """Give a client a second secret; the one before goes on for 7 days."""
-    _print_credentials(_do(lambda s: clients.rotate(s, client_id, now=doors.utc_now())), as_json=as_json)
+    _print_credentials(running.do(lambda s: clients.rotate(s, client_id, now=doors.utc_now())), as_json=as_json)
 
 
 @client_app.command("close")
 def close_client(client_id: str) -> None:
     """Close a client; its tokens are dead within ten seconds."""
-    _do(lambda s: clients.close(s, client_id, now=doors.utc_now()))
+    running.do(lambda s: clients.close(s, client_id, now=doors.utc_now()))
     print(f"{client_id} is closed.")
 
 
 @client_app.command("scopes")
 def list_scopes(as_json: AsJson = False) -> None:
     """List the scopes there are."""
-    _print_rows([{"scope": name, "allows": what} for name, what in client_rules.SCOPES.items()], as_json=as_json)
+    running.print_rows([{"scope": name, "allows": what} for name, what in client_rules.SCOPES.items()], as_json=as_json)
 
 
 @keys_app.command("rotate")
@@ -173,12 +171,12 @@ def rotate_keys(
         raise typer.BadParameter("ES256 or EdDSA")
 
     async def rotate(session: AsyncSession) -> dict[str, str]:
-        now, master = doors.utc_now(), _local().key()
+        now, master = doors.utc_now(), running.local().key()
         key_id, active_from = await keyring.rotate(session, master, algorithm=algorithm, now=now)
         await events.record(session, "keys.rotated", actor=clients.OPERATOR, data={"kid": key_id}, now=now)
         return {"kid": key_id, "signs_from": active_from.isoformat()}
 
-    _print_rows([_do(rotate)], as_json=as_json)
+    running.print_rows([running.do(rotate)], as_json=as_json)
 
 
 @keys_app.command("rewrap")
@@ -189,22 +187,22 @@ def rewrap_keys(
     try:
         new = configuration.read_master_key(new_key_file.read_text(encoding="utf-8").strip())
     except ValueError as wrong:
-        _fail(f"The new master key {wrong}")
+        running.fail(f"The new master key {wrong}")
 
     async def rewrap(session: AsyncSession) -> int:
-        count = await keyring.rewrap(session, _local().key(), new)
+        count = await keyring.rewrap(session, running.local().key(), new)
         await events.record(
             session, "keys.rewrapped", actor=clients.OPERATOR, data={"keys": count}, now=doors.utc_now()
         )
         return count
 
-    print(f"{_do(rewrap)} keys are sealed with the new master key.")
+    print(f"{running.do(rewrap)} keys are sealed with the new master key.")
 
 
 @keys_app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """List the keys of the ring; never the keys themselves."""
-    _print_rows(_do(keyring.listing), as_json=as_json)
+    running.print_rows(running.do(keyring.listing), as_json=as_json)
 
 
 @mail_app.command("doctor")
@@ -213,7 +211,7 @@ def examine_mail(as_json: AsJson = False) -> None:
 
     async def examine() -> list[doctor.Finding]:
         found = []
-        async with _with_keys(_local()) as database:
+        async with running.with_keys(running.local()) as database:
             key: keyring.Keyring = database.info["keyring"]
             async for finding in doctor.examine(database.settings, key.internal()):
                 found.append(finding)
@@ -223,7 +221,7 @@ def examine_mail(as_json: AsJson = False) -> None:
 
     findings = asyncio.run(examine())
     if as_json:
-        _print_json([finding._asdict() for finding in findings])
+        running.print_json([finding._asdict() for finding in findings])
     raise typer.Exit(0 if doctor.will_flow(findings) else 1)
 
 
@@ -233,7 +231,7 @@ def send_test(address: str) -> None:
 
     async def send() -> str:
         last = ""
-        async with _with_keys(_local()) as database:
+        async with running.with_keys(running.local()) as database:
             to = email_addresses.parse(address, special_use=database.settings.development)
             async for line in trial.send(database, COMPOSERS, to, client=clients.OPERATOR):
                 last = line
@@ -257,7 +255,7 @@ def check_id(text: str, as_json: AsJson = False) -> None:
         good = user_ids.show(user_ids.parse(text))
     except user_ids.MalformedUserId as wrong:
         if as_json:
-            _print_json({"valid": False, "detail": wrong.detail, **wrong.members})
+            running.print_json({"valid": False, "detail": wrong.detail, **wrong.members})
         else:
             print(wrong.detail)
             for suggestion in wrong.members["suggestions"]:
@@ -279,40 +277,6 @@ def _strict() -> Settings:
     return settings
 
 
-def _local() -> Settings:
-    """Return the settings; without a DATABASE_URL they are those of `identity-service run`."""
-    settings = configuration.read()
-    return settings if settings.database_url is not None else development.complete(settings)
-
-
-def _do(work: Callable[[AsyncSession], Awaitable[Any]]) -> Any:  # noqa: ANN401
-    """Do one thing in one transaction."""
-
-    async def do() -> Any:  # noqa: ANN401
-        async with _opened(_local()) as database:
-            return await database.short(work)
-
-    return asyncio.run(do())
-
-
-@contextlib.asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings, await processes.application_url(settings))
-    try:
-        if not await database.short(schema.at_head):
-            raise schema.MigrationsMissing
-        yield database
-    finally:
-        await database.close()
-
-
-@contextlib.asynccontextmanager
-async def _with_keys(settings: Settings) -> AsyncIterator[Database]:
-    async with _opened(settings) as database:
-        await processes.load_keys(database, settings.key())
-        yield database
-
-
 async def _migrate(settings: Settings) -> None:
     if settings.database_url is None:
         await development.migrate(settings)
@@ -325,26 +289,7 @@ async def _migrate(settings: Settings) -> None:
 
 def _print_credentials(made: clients.Credentials, *, as_json: bool) -> None:
     if as_json:
-        _print_json(made._asdict())
+        running.print_json(made._asdict())
     else:
         print(f"client_id      {made.client_id}")
         print(f"client_secret  {made.client_secret or '(signs with its own key)'}")
-
-
-def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        _print_json(rows)
-        return
-    for row in rows:
-        print(
-            "  ".join(f"{name}={' '.join(value) if isinstance(value, list) else value}" for name, value in row.items())
-        )
-
-
-def _print_json(value: Any) -> None:  # noqa: ANN401
-    print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-
-
-def _fail(sentence: str) -> Any:  # noqa: ANN401
-    print(sentence, file=sys.stderr)
-    raise SystemExit(1)

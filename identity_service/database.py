@@ -43,6 +43,11 @@ class DatabaseAway(Unavailable):
     """The database does not answer right now; nothing was changed. Try again in a moment."""
 
 
+def one_of(column: str, values: tuple[str, ...]) -> str:
+    """Return the condition that holds a text column to a list of words."""
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
 class Base(DeclarativeBase):
     """The tables; constraints get predictable names."""
 
@@ -84,7 +89,7 @@ class Database:
         self.info: dict[str, Any] = {"settings": settings}
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=self.info)
         self._url, self._read_url = url, read_url or url
-        self._reads: asyncpg.Pool | None = None
+        self._pools: dict[str, asyncpg.Pool] = {}
         self._opening = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -98,13 +103,25 @@ class Database:
         async with self.transaction() as session:
             return await work(session)
 
+    @property
+    def has_replica(self) -> bool:
+        """Tell whether reads go to another server than writes, which may lag."""
+        return self._read_url != self._url
+
     async def reads(self) -> asyncpg.Pool:
         """Return the read pool: read-only, statements end after 2 s, and no reset query between uses."""
-        if self._reads is None:
+        return await self._pool(self._read_url)
+
+    async def primary_reads(self) -> asyncpg.Pool:
+        """Return a read pool on the primary, for what a replica does not know yet."""
+        return await self._pool(self._url)
+
+    async def _pool(self, url: str) -> asyncpg.Pool:
+        if url not in self._pools:
             async with self._opening:
-                if self._reads is None:
-                    self._reads = await _read_pool(self._read_url, self.settings.read_connections)
-        return self._reads
+                if url not in self._pools:
+                    self._pools[url] = await _read_pool(url, self.settings.read_connections)
+        return self._pools[url]
 
     async def connect(self) -> asyncpg.Connection:
         """Open a connection of its own, for LISTEN."""
@@ -112,8 +129,8 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._reads is not None:
-            await self._reads.close()
+        for pool in self._pools.values():
+            await pool.close()
         await self.engine.dispose()
 
 

@@ -35,6 +35,8 @@ BODY_SECONDS = 30.0
 """How long a body may take; an application's own is `app.state.body_seconds`."""
 DEEPEST = 32
 """How deep arrays and objects may stand in one another; what we take has no use for more than a few."""
+FOR_SERVICES = ("/v1/", "/oauth/", "/hooks/")
+"""Paths for programs: they answer JSON, and do not open as a page."""
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
@@ -260,7 +262,8 @@ def _settings(request: Request) -> AllSettings:
     return database_of(request).settings
 
 
-def _keyring(request: Request) -> Keyring:
+def keyring_of(request: Request) -> Keyring:
+    """Return the process's key ring."""
     keyring: Keyring = database_of(request).info["keyring"]
     return keyring
 
@@ -269,7 +272,7 @@ Session = Annotated[AsyncSession, Depends(_session, scope="function")]
 """The request's transaction, committed before the answer leaves."""
 Now = Annotated[datetime, Depends(now_of)]
 Settings = Annotated[AllSettings, Depends(_settings)]
-Keys = Annotated[Keyring, Depends(_keyring)]
+Keys = Annotated[Keyring, Depends(keyring_of)]
 
 
 def utc_now() -> datetime:

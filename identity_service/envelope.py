@@ -30,7 +30,6 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-_FOR_SERVICES = ("/v1/", "/oauth/", "/hooks/")
 
 
 class MisdirectedRequest(Problem):
@@ -118,14 +117,14 @@ def _refuse(request: Request) -> Problem | None:
     methods = request.scope["methods"].get(path)
     if methods is not None and request.method not in methods:
         return problems.MethodNotAllowed.at(methods)
-    if request.headers.get("sec-fetch-dest") == "document" and path.startswith(_FOR_SERVICES):
+    if request.headers.get("sec-fetch-dest") == "document" and path.startswith(doors.FOR_SERVICES):
         return NotForDocuments()
     return None
 
 
 def _complete(message: Message, path: str, request_id: str) -> None:
     present = {name.lower() for name, _ in message["headers"]}
-    policy = _API_POLICY if path.startswith(_FOR_SERVICES) else _PAGE_POLICY
+    policy = _API_POLICY if path.startswith(doors.FOR_SERVICES) else _PAGE_POLICY
     wanted = {**_HEADERS, "content-security-policy": policy, "x-request-id": request_id}
     message["headers"] = [
         *message["headers"],

@@ -7,6 +7,7 @@ without a web framework (461 ms otherwise).
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 
@@ -15,6 +16,8 @@ class Problem(Exception):
 
     status: ClassVar[int] = 400
     headers: ClassVar[dict[str, str]] = {}
+    leads_to: ClassVar[str | None] = None
+    """The page where a person goes on from here; a program is only told."""
 
     def __init__(self, detail: str | None = None, /, **members: Any) -> None:  # noqa: ANN401
         """Take a sentence of this very case, if there is one, and members that the answer carries (RFC 9457, 3.2)."""
@@ -31,6 +34,10 @@ class Problem(Exception):
     def code(cls) -> str:
         """Return the stable name that programs compare: `EmailTaken` is `email_taken`."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+
+    def sentence(self, say: Callable[[str], str] = str) -> str:
+        """Return what happened, in the language that `say` speaks."""
+        return say(self.detail or self.title())
 
     def extra_headers(self) -> dict[str, str]:
         """Return headers for this case; `retry_after` among the members becomes `Retry-After` (seconds)."""

@@ -87,6 +87,10 @@ class Keyring:
                 found[key.id] = key.private
         return found
 
+    def published(self) -> dict[str, tokens.PublicKey]:
+        """Return every signing key there ever was, by `kid`: receipts outlive rotation (RCP-01)."""
+        return {key.id: key.private for key in self._of("signing") if key.private is not None}
+
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """Return every public signing key there ever was (RFC 7517); receipts outlive rotation."""
         return {
@@ -109,6 +113,12 @@ class Keyring:
     def internal(self) -> bytes:
         """Return the key for what only we read: cursors, fingerprints, tags of return addresses."""
         return self._newest("internal").secret
+
+    def link_key(self, key_id: str | None = None) -> tuple[str, bytes]:
+        """Return id and secret of the key that letters' secrets are derived from: the newest, or the one named."""
+        keys = {key.id: key for key in self._of("link")}
+        key = self._newest("link") if key_id is None else keys[key_id]
+        return key.id, key.secret
 
     def seal(self, label: str, plain: bytes) -> bytes:
         """Return `plain` so that only this service reads it, and only under the same label."""

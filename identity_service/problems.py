@@ -11,12 +11,12 @@ import asyncpg
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from identity_service import doors
+from identity_service import doors, forms, pages
 from identity_service.database import DatabaseAway, is_away
 from identity_service.errors import Problem, Unprocessable
 
@@ -70,6 +70,8 @@ def install(app: FastAPI) -> None:
 def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return the answer for a problem."""
     request.scope["problem"] = problem.code()
+    if pages.wants_page(request) and not request.scope["path"].startswith(doors.FOR_SERVICES):
+        return _page(request, problem, {**problem.extra_headers(), **(headers or {})})
     body = {
         "type": f"{request.app.state.database.settings.public_url}/problems/{problem.code()}",
         "title": problem.title(),
@@ -82,6 +84,20 @@ def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None
     return Response(
         orjson.dumps(body), problem.status, {**problem.extra_headers(), **(headers or {})}, media_type=MEDIA_TYPE
     )
+
+
+def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
+    """Return the answer for a person: the form that was refused, filled in as it was sent, or a page of its own."""
+    if problem.leads_to is not None and request.method == "GET":
+        return RedirectResponse(problem.leads_to, 303, headers)
+    template = getattr(request.state, "form_template", None) if problem.status < 500 else None
+    values = forms.Fields(getattr(request.state, "form", {})).shown()
+    page = pages.page(
+        request, template or "problem.html", status=problem.status, problem=problem, values=values,
+        **(request.path_params if template else {}),
+    )  # fmt: skip
+    page.headers.update(headers)
+    return page
 
 
 def documented(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:

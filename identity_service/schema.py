@@ -16,15 +16,19 @@ from sqlalchemy.exc import DBAPIError
 from identity_service import database, idempotency, keyring, throttle
 from identity_service.accounts import tables as accounts
 from identity_service.clients import tables as clients
+from identity_service.consents import tables as consents
 from identity_service.database import APPEND_ONLY, MIGRATIONS, AsyncSession, Base
 from identity_service.errors import Problem
 from identity_service.events import tables as events
 from identity_service.mail import tables as mail
+from identity_service.passwords import tables as passwords
+from identity_service.proofs import tables as proofs
+from identity_service.signin import tables as signin
 
 METADATA = Base.metadata
 """Every table of the service; importing this module has read them all."""
 
-ALL = (accounts, clients, events, idempotency, keyring, mail, throttle)
+ALL = (accounts, clients, consents, events, idempotency, keyring, mail, passwords, proofs, signin, throttle)
 
 
 class MigrationsMissing(Problem):

@@ -103,6 +103,22 @@ class Settings(BaseSettings):
     mail_notify: bool = Field(
         True, description="wake workers by NOTIFY; false behind a transaction pooler, where polling does it (0.5 s)"
     )
+    password_minimum: int = Field(
+        15, ge=8, le=64, description="characters a password needs at least (NIST SP 800-63B-4: 15 for a single factor)"
+    )
+    cheap_passwords: bool = Field(False, description="hash passwords at no cost; for tests, in development alone")
+    breached_passwords_url: str = Field(
+        "", description="a k-anonymity range service (…/range/) that new passwords are looked up in; unset: none"
+    )
+    reset_link_minutes: int = Field(30, ge=5, le=120, description="how long a reset link works, from hand-over")
+    reset_code_minutes: int = Field(10, ge=5, le=60, description="how long the code in a reset letter works")
+    sign_in_by_mail: bool = Field(
+        True, description="customers may sign in by a mailed code, which is below AAL1 (NIST SP 800-63B-4, 3.1.3.1)"
+    )
+    session_hours: int = Field(12, ge=1, le=24, description="how long a customer stays signed in")
+    consent_purposes: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")], ...] = Field(
+        (), description="further purposes that customers may be asked for, beside email, phone and post"
+    )
     throttle_store: str = Field(
         "database", description="database, or a URL that the limits library knows (async+redis://…)"
     )
@@ -115,6 +131,14 @@ class Settings(BaseSettings):
             parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query
         ):
             raise ValueError("must be a scheme and a host, like https://id.example.com")
+        return url.rstrip("/")
+
+    @field_validator("breached_passwords_url")
+    @classmethod
+    def _over_tls(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
+            raise ValueError("must be an https URL: what is asked there tells of passwords")
         return url.rstrip("/")
 
     @model_validator(mode="after")
@@ -178,6 +202,8 @@ def refusals(settings: Settings) -> list[str]:
         found.append("IDENTITY_RELAYS must name at least one relay with TLS: without one no letter leaves.")
     if "@" not in settings.mail_from:
         found.append("IDENTITY_MAIL_FROM must be the sender's address: receivers check it with SPF, DKIM and DMARC.")
+    if settings.cheap_passwords:
+        found.append("IDENTITY_CHEAP_PASSWORDS is for tests: passwords would stand there as good as open.")
     if settings.database_url is None:
         found.append("DATABASE_URL must be set: the embedded PostgreSQL is for development.")
     for name in ("database_url", "database_owner_url", "database_read_url"):

@@ -75,6 +75,14 @@ class Throttle:
         except StorageError as away:
             raise ThrottleAway from away
 
+    async def wait(self, name: str, rates: str, *who: str) -> int:
+        """Count one use like `hit`, but return the seconds to wait where there were too many; 0: there were not."""
+        try:
+            await self.hit(name, rates, *who)
+        except TooManyRequests as refused:
+            return int(refused.members["retry_after"])
+        return 0
+
     async def _refusal(self, limit: RateLimitItem, name: str, *who: str) -> TooManyRequests:
         ends, _ = await self._limiter.get_window_stats(limit, name, *who)
         wait = max(1, round(ends - time.time() + 0.5))

@@ -76,7 +76,7 @@ def parse(text: str) -> UserId:
         MalformedUserId: with `problem` too_short, too_long, impossible_symbol (with `symbol`, `position`) or
             check_failed, and with the `suggestions` that a single mistake explains. Nothing is looked up.
     """
-    symbols = _read(text)
+    symbols = read_symbols(text)
     problem = _problem(symbols)
     if problem is None:
         return UserId(symbols)
@@ -106,7 +106,7 @@ def suggest(text: str) -> list[Suggestion]:
     Explained are one wrong symbol, one swap of neighbours, or up to two symbols not understood (given as `?`, or
     symbols that cannot occur). Arithmetic only: it says nothing about which accounts exist.
     """
-    symbols = _read(text)
+    symbols = read_symbols(text)
     if len(symbols) != LENGTH:
         return []
     unheard = [place for place, symbol in enumerate(symbols) if symbol not in _VALUES]
@@ -120,7 +120,8 @@ def suggest(text: str) -> list[Suggestion]:
     return [suggestion for _, suggestion in sorted(found, key=lambda ranked: ranked[0])]
 
 
-def _read(text: str) -> str:
+def read_symbols(text: str) -> str:
+    """Return the symbols that `text` spells, read as kindly as a User ID; nothing is checked (IDN-03)."""
     if not text.isascii():
         text = text.translate(_SEPARATORS)
     # Only ASCII is raised: "ı".upper() is "I" and "ſ".upper() is "S", which nobody wrote.

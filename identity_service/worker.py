@@ -15,24 +15,48 @@ import asyncpg
 
 from identity_service import database, idempotency, keyring, logs, throttle
 from identity_service.clients import actions as clients
+from identity_service.consents import letter as consent_letters
 from identity_service.database import AsyncSession, Database
 from identity_service.events import actions as events
+from identity_service.events import audit
 from identity_service.life import letter as life_letters
 from identity_service.mail import letters, reaper
 from identity_service.mail import upkeep as mail_upkeep
 from identity_service.mail.courier import Courier
 from identity_service.mail.letters import Composer, Letter
 from identity_service.mail.outbox import Claimed
+from identity_service.passwords import actions as passwords
+from identity_service.proofs import actions as proofs
+from identity_service.resets import letter as reset_letters
+from identity_service.signin import actions as signin
+from identity_service.signin import letter as signin_letters
 
 
 async def _test(session: AsyncSession, message: Claimed) -> Letter:
     return letters.render("test", message.locale, signed=database.settings_of(session).mail_from_name)
 
 
-COMPOSERS: Final[Mapping[str, Composer]] = {"welcome": life_letters.welcome, "test": _test}
+COMPOSERS: Final[Mapping[str, Composer]] = {
+    "welcome": life_letters.welcome,
+    "address_check": life_letters.address_check,
+    "address_taken": life_letters.address_taken,
+    "consent_confirmation": consent_letters.consent_confirmation,
+    "consent_granted": consent_letters.consent_granted,
+    "reset": reset_letters.reset,
+    "no_account": reset_letters.no_account,
+    "password_changed": reset_letters.password_changed,
+    "signin_code": signin_letters.signin_code,
+    "no_account_signin": signin_letters.no_account,
+    "test": _test,
+}
 """What makes each kind of letter."""
 
+_FORGET: Final = (
+    throttle.purge, idempotency.purge, clients.purge, mail_upkeep.purge, proofs.purge, passwords.purge, signin.purge,
+)  # fmt: skip
+
 SEAL_EVERY: Final = 0.1
+PUBLISH_EVERY: Final = 15.0
 REAP_EVERY: Final = 5.0
 TEND_EVERY: Final = 5.0
 PURGE_EVERY: Final = 600.0
@@ -53,6 +77,7 @@ class Worker:
             asyncio.create_task(task)
             for task in (
                 self._every(SEAL_EVERY, self._seal),
+                self._every(PUBLISH_EVERY, self._publish),
                 self._every(REAP_EVERY, self._reap),
                 self._every(TEND_EVERY, self._tend),
                 self._every(PURGE_EVERY, self._purge),
@@ -85,6 +110,9 @@ class Worker:
         while await self.database.short(events.seal) == events.BATCH:
             pass
 
+    async def _publish(self) -> None:
+        await self.database.short(lambda session: audit.publish(session, now=datetime.now(UTC)))
+
     async def _reap(self) -> None:
         lost = await self.database.short(lambda session: reaper.reap(session, now=None))
         over = await self.database.short(lambda session: reaper.expire(session, now=None))
@@ -98,7 +126,7 @@ class Worker:
             await mail_upkeep.show(session, self.courier, self.started_at)
 
     async def _purge(self) -> None:
-        for forget in (throttle.purge, idempotency.purge, clients.purge, mail_upkeep.purge):
+        for forget in _FORGET:
             await self.database.short(forget)
 
     async def _listen(self) -> None:

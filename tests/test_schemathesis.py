@@ -78,8 +78,12 @@ async def test_every_answer_is_one_that_was_promised(service, caller, base, meth
     """API-01, API-10, ASVS 4.1.1, 4.1.4: no 5xx, and no status, media type or shape outside the document."""
     user_id = await an_account(caller, email="anna@example.com", external_ref="17")
     ((message_id,),) = await service.rows("SELECT id FROM message")
+    reset = (await caller.post("/v1/resets", {"user_id": user_id})).json()
     await service.seal()
-    known = {"user_id": user_id, "message_id": str(message_id), "email": "anna@example.com", "relay": "first"}
+    known = {
+        "user_id": user_id, "message_id": str(message_id), "email": "anna@example.com", "relay": "first",
+        "reset_id": reset["reset_id"], "purpose": "email", "wording": "email-2026-11",
+    }  # fmt: skip
     if path.endswith("/stream"):
         # The stream of a message that exists lasts for minutes; it has its own tests.
         del known["message_id"]

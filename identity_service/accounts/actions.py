@@ -1,25 +1,19 @@
-"""Find, add and change accounts; verify many at once, on the read pool."""
+"""Find, add and change accounts."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import asyncpg
-from sqlalchemy import ARRAY, Text, any_, bindparam, select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import user_ids
 from identity_service.accounts import rules
 from identity_service.accounts.tables import Account, ExternalReference
-from identity_service.database import AsyncSession, Statement
+from identity_service.database import AsyncSession
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
-from identity_service.user_ids import MalformedUserId, UserId
-
-SLICE = 100
-"""How many IDs are parsed before the event loop gets a turn: 1,000 at once would hold everybody up for 5 ms."""
-_ECHO = 64
+from identity_service.user_ids import UserId
 
 
 async def find(session: AsyncSession, user_id: UserId, *, lock: bool = False) -> Account:
@@ -38,6 +32,27 @@ async def find(session: AsyncSession, user_id: UserId, *, lock: bool = False) ->
 async def find_by_email(session: AsyncSession, address: EmailAddress) -> Account | None:
     """Return the account that has this mailbox."""
     found: Account | None = await session.scalar(select(Account).where(Account.email_key == address.key))
+    return found
+
+
+async def current(session: AsyncSession, user_id: UserId, *, lock: bool = False) -> Account:
+    """Return the account that answers for this User ID now: itself, or where a merge has moved it.
+
+    Raises:
+        rules.UnknownUserId
+    """
+    account = await find(session, user_id, lock=lock)
+    for _ in range(rules.LONGEST_CHAIN):
+        if account.merged_into is None:
+            return account
+        account = await find(session, UserId(account.merged_into), lock=lock)
+    raise rules.UnknownUserId
+
+
+async def find_for_sign_in(session: AsyncSession, who: EmailAddress | str) -> Account | None:
+    """Return the active account of an address or a User ID, if there is one; one statement in every case."""
+    mine = Account.user_id == who if isinstance(who, str) else Account.email_key == who.key
+    found: Account | None = await session.scalar(select(Account).where(mine, Account.state == "active"))
     return found
 
 
@@ -130,44 +145,85 @@ async def change(
     return changed
 
 
-async def verify(reads: asyncpg.Pool, inputs: Sequence[str]) -> list[dict[str, Any]]:
-    """Return for each input, in order, what a support tool may know: status, kind, marketing, or what is wrong.
+async def mailbox_proven(
+    session: AsyncSession, user_id: str, *, ends_sessions: bool, actor: str, now: datetime
+) -> Account:
+    """Note that the mailbox on file was read just now: the address counts, and everything proven before dies (ATT-27).
 
-    The hot road: one prepared statement by primary key on the read pool, no ORM object. A malformed ID costs no query.
+    `ends_sessions` also ends every session, here and at the services that see `sessions_valid_after`.
     """
-    parsed: list[UserId | MalformedUserId] = []
-    for start in range(0, len(inputs), SLICE):
-        parsed += [_parse(text) for text in inputs[start : start + SLICE]]
-        if start + SLICE < len(inputs):
-            await asyncio.sleep(0)
-    wanted = [item for item in parsed if isinstance(item, str)]
-    rows = await reads.fetch(_VERIFY.text, *_VERIFY.arguments(user_ids=wanted)) if wanted else []
-    found = {row[0]: rules.verification(row[1], row[2], row[3]) for row in rows}
-    return [_result(text, item, found) for text, item in zip(inputs, parsed, strict=True)]
+    account = await find(session, UserId(user_id), lock=True)
+    changes: dict[str, Any] = {"proofs_valid_after": now}
+    if account.email is not None and account.email_state != "confirmed":
+        changes["email_state"] = "confirmed"
+        await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+    if ends_sessions:
+        changes["sessions_valid_after"] = now
+        await events.record(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
+    return await _change(session, account, changes)
 
 
-_VERIFY = Statement(
-    select(Account.user_id, Account.kind, Account.state, Account.merged_into).where(
-        Account.user_id == any_(bindparam("user_ids", type_=ARRAY(Text)))
+async def confirm_new_email(
+    session: AsyncSession, user_id: str, address: EmailAddress, *, actor: str, now: datetime
+) -> Account:
+    """Give an account this address, whose mailbox was read just now; what it proved before dies.
+
+    Raises:
+        rules.EmailTaken: another account has it.
+    """
+    account = await find(session, UserId(user_id), lock=True)
+    holder = await find_by_email(session, address)
+    if holder is not None and holder.user_id != user_id:
+        raise rules.EmailTaken
+    name = "account.email_added" if account.email is None else "account.email_changed"
+    await events.record(session, name, user_id=user_id, actor=actor, now=now)
+    await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+    values = {**_columns(address), "email_state": "confirmed", "proofs_valid_after": now}
+    return await _change(session, account, values)
+
+
+async def move(session: AsyncSession, user_id: UserId, into: UserId, *, actor: str, now: datetime) -> Account:
+    """Let another account answer for this User ID from now on; nothing is moved, the row only says so."""
+    account = await find(session, user_id, lock=True)
+    changed = await _change(session, account, {"state": "merged", "merged_into": into, "merged_at": now})
+    data = {"into": into}
+    await events.record(session, "account.merged", user_id=user_id, actor=actor, data=data, now=now)
+    return changed
+
+
+async def end_sessions(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> Account:
+    """End every session of a customer, here and at the services: one moment on the account, nothing is killed."""
+    account = await find(session, UserId(user_id), lock=True)
+    await events.record(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
+    return await _change(session, account, {"sessions_valid_after": now})
+
+
+async def merged_into(session: AsyncSession, user_id: str) -> list[tuple[str, datetime]]:
+    """Return every User ID that this account answers for besides its own, with the moment of its merge."""
+    return [(row[0], row[1]) for row in await session.execute(_MERGED_INTO, {"user_id": user_id})]
+
+
+_MERGED_INTO = text(
+    """
+    WITH RECURSIVE member AS (
+        SELECT user_id, merged_at FROM account WHERE merged_into = :user_id
+        UNION ALL
+        SELECT a.user_id, least(a.merged_at, m.merged_at) FROM account a JOIN member m ON a.merged_into = m.user_id
     )
+    SELECT user_id, merged_at FROM member ORDER BY merged_at, user_id
+    """
 )
 
 
-def _parse(text: str) -> UserId | MalformedUserId:
-    try:
-        return user_ids.parse(text)
-    except MalformedUserId as malformed:
-        return malformed
+def address_of(account: Account) -> EmailAddress:
+    """Return the address on file, to write to.
 
-
-def _result(text: str, parsed: UserId | MalformedUserId, found: dict[str, dict[str, str]]) -> dict[str, Any]:
-    if isinstance(parsed, MalformedUserId):
-        return {"input": text[:_ECHO], "status": "malformed", "detail": parsed.detail, **parsed.members}
-    facts = found.get(parsed, {"status": "unknown"})
-    shown = {"input": text[:_ECHO], "user_id": user_ids.show(parsed), **facts}
-    if "moved_to" in shown:
-        shown["moved_to"] = user_ids.show(shown["moved_to"])
-    return shown
+    Raises:
+        rules.NoEmail: there is none.
+    """
+    if account.email is None or account.email_ascii is None or account.email_key is None:
+        raise rules.NoEmail
+    return EmailAddress(account.email, account.email_ascii, account.email_key)
 
 
 def _columns(address: EmailAddress | None) -> dict[str, Any]:

@@ -12,12 +12,16 @@ from identity_service.accounts import actions, rules
 from identity_service.accounts.tables import Account
 from identity_service.clients import access
 from identity_service.clients.access import Caller
+from identity_service.consents import actions as consents
+from identity_service.consents import rules as consent_rules
 from identity_service.database import AsyncSession
 from identity_service.doors import Door, Line, Now, Session, Shape, View
 from identity_service.email_addresses import MalformedEmailAddress
 from identity_service.events import actions as events
 from identity_service.events.api import EventsView
 from identity_service.events.api import view as event_view
+from identity_service.life import verification
+from identity_service.passwords import actions as passwords
 from identity_service.user_ids import MalformedUserId
 
 Locale = Literal["en", "de"]
@@ -125,8 +129,10 @@ async def fields(session: AsyncSession, account: Account, caller: access.Access)
         "email_state": account.email_state,
         "display_name": account.display_name,
         "locale": account.locale,
-        "marketing": {"email": rules.SILENCE, "phone": rules.SILENCE, "post": rules.SILENCE},
-        "has_password": False,
+        "marketing": {
+            s.purpose: consent_rules.permission(s.decision) for s in await consents.state(session, account.user_id)
+        },
+        "has_password": await passwords.exists(session, account.user_id),
         "customer_since": account.customer_since,
         "sessions_valid_after": account.sessions_valid_after,
         "external_refs": list(await actions.references(session, account.user_id, caller.client_id)),
@@ -232,5 +238,5 @@ async def list_account_events(
 )
 async def verify_accounts(request: Request, body: Verifications) -> Response:
     """Verify up to 1,000 User IDs: valid, unknown, malformed (with suggestions), moved or closed."""
-    results = await actions.verify(await doors.database_of(request).reads(), body.user_ids)
+    results = await verification.verify(doors.database_of(request), body.user_ids)
     return Response(orjson.dumps({"results": results}), media_type="application/json")

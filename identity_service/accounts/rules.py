@@ -8,6 +8,8 @@ KINDS: Final = ("consumer", "business")
 STATES: Final = ("active", "closed", "merged", "erased")
 EMAIL_STATES: Final = ("none", "unconfirmed", "confirmed")
 LANGUAGES: Final = ("en", "de")
+LONGEST_CHAIN: Final = 32
+"""Merges that a User ID is followed through; more is a circle."""
 SILENCE: Final = "never"
 """The marketing permission of everyone who never said yes, which is everyone until a customer can be asked."""
 
@@ -36,18 +38,27 @@ class EmailPresent(Conflict):
     """This account has an address already."""
 
 
+class NoEmail(Conflict):
+    """This account has no address to write to."""
+
+
 class StaleVersion(Problem):
     """The account has changed since you read it; read it again."""
 
     status = 412
 
 
-def verification(kind: str, state: str, merged_into: str | None) -> dict[str, str]:
-    """Return what a support tool is told of an account that exists: status, and what it may rely on."""
+def verification(kind: str, state: str, merged_into: str | None, decision: str | None, *, lags: bool) -> dict[str, str]:
+    """Return what a support tool is told of an account that exists: status, kind, and whether marketing is allowed.
+
+    `decision` is the customer's word on marketing by e-mail; `lags`: it comes from a replica, which never says yes.
+    """
     match state:
         case "merged" if merged_into is not None:
             return {"status": "moved", "moved_to": merged_into}
         case "erased":
             return {"status": "unknown"}
         case _:
-            return {"status": "closed" if state == "closed" else "valid", "kind": kind, "marketing": SILENCE}
+            allowed = decision == "granted" and state == "active"
+            marketing = SILENCE if not allowed else "ask" if lags else "allowed"
+            return {"status": "closed" if state == "closed" else "valid", "kind": kind, "marketing": marketing}

@@ -6,12 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.accounts import rules
-from identity_service.database import Base, UtcDateTime
-
-
-def one_of(column: str, values: tuple[str, ...]) -> str:
-    """Return the condition that holds a text column to a list of words."""
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+from identity_service.database import Base, UtcDateTime, one_of
 
 
 class Account(Base):
@@ -42,6 +37,7 @@ class Account(Base):
     display_name: Mapped[str | None]
     locale: Mapped[str]
     merged_into: Mapped[str | None] = mapped_column(ForeignKey("account.user_id"), index=True)
+    merged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer_since: Mapped[datetime] = mapped_column(UtcDateTime)
     proofs_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sessions_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -12,10 +12,17 @@ SCOPES: Final[Mapping[str, str]] = {
     "accounts:read_personal": "see whole addresses",
     "accounts:verify": "ask whether User IDs are right, up to 1,000 at once; sees no address",
     "accounts:write": "register customers, change display name and locale",
+    "audit:read": "read the sealed feed with its seals, and what staff did",
+    "consents:read": "read what a customer has allowed, with its ledger and the signed receipt",
+    "consents:write": "withdraw a consent, or propose one, which the customer's mailbox then confirms",
     "events:read": "read the feed of everything that happened",
     "mail:operate": "see relays and the health of mail, lift suppressions",
+    "marketing:addresses": "with marketing:check: get the addresses of those who allow it",
+    "marketing:check": "ask whom of a list you may contact for a purpose",
     "messages:read": "see where mail is, with every try and reply",
     "messages:send": "ask for another try of a letter",
+    "passwords:check": "check a customer's password, for a service with a sign-in form of its own",
+    "resets:create": "ask for a new password for a customer",
 }
 """Every scope there is, and what it allows."""
 

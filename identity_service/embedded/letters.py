@@ -1,25 +1,58 @@
 """Every letter in every language, to look at while writing: `/dev/letters`."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from identity_service import pages
-from identity_service.accounts.rules import LANGUAGES
+from identity_service import languages, pages
+from identity_service.accounts.rules import LANGUAGES, PROMISE
 from identity_service.life import letter as life
 from identity_service.mail import letters
 from identity_service.mail.letters import Letter
+from identity_service.mail.rules import KINDS
+from identity_service.proofs.watch import SUBJECTS
+from identity_service.user_ids import show
 
 _ID, _NAME, _SIGNED = "KQ7XM1C43W08", "Anna Schmidt", "Example Shop"
 
-PREVIEWS: Final[dict[str, Callable[[str], Letter]]] = {
-    "welcome": lambda locale: life.words(_ID, _NAME, locale, _SIGNED),
-    "test": lambda locale: letters.render("test", locale, signed=_SIGNED),
+_FRAGMENT = "v1.Jc3nq0ZbQm2v7h0fWc1r5w.Q2xvY2tzIHRlbGwgdGltZSwgYnV0IG5vdCB0aGlzIG9uZQ"
+_FACTS: Final = {
+    "user_id": show(_ID),
+    "known_id": show(_ID),
+    "asked_at": "2026-11-25 14:02 UTC",
+    "changed_at": "2026-11-25 14:09 UTC",
+    "where_from": "198.51.…",
+    "link": f"https://id.example.com/reset/choose#{_FRAGMENT}",
+    "link_until": "2026-11-25 14:32 UTC",
+    "code": "K7QXM-1C43W",
+    "code_minutes": 10,
+    "purpose": "marketing by e-mail",
+    "wording": "You may send me news and offers by e-mail, at most twice a month.",
+    "signed": _SIGNED,
 }
-"""A sample of each kind of letter."""
+
+
+def _sample(kind: str, locale: str) -> Letter:
+    if kind == "welcome":
+        return life.words(_ID, _NAME, locale, _SIGNED, "https://id.example.com/receipt")
+    subject = languages.catalogue(locale).gettext(_SUBJECTS.get(kind, ""))
+    return letters.render(kind, locale, **_FACTS, subject=subject, promise=PROMISE[locale])
+
+
+_SUBJECTS: Final = {
+    "reset": SUBJECTS["reset"],
+    "no_account": SUBJECTS["reset"],
+    "signin_code": SUBJECTS["signin"],
+    "no_account_signin": SUBJECTS["signin"],
+    "address_check": SUBJECTS["address"],
+    "address_taken": SUBJECTS["address"],
+}
+PREVIEWS: Final[dict[str, Callable[[str], Letter]]] = {kind: partial(_sample, kind) for kind in KINDS}
+"""A sample of each kind of letter, in a language."""
 
 router = APIRouter(prefix="/dev/letters", include_in_schema=False)
 

@@ -41,12 +41,14 @@ async def record(
     actor: str,
     data: Mapping[str, Any] | None = None,
     now: datetime,
-) -> None:
-    """Write an event beside the change it tells about. `actor` is `client:<id>`, `worker`, `operator` or `customer`."""
+) -> int:
+    """Write an event beside the change it tells about; return its id.
+
+    `actor` is `client:<id>`, `staff:<id>`, `worker`, `operator` or `customer`.
+    """
     rules.check_name(name)
-    await session.execute(
-        insert(Event), {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data or {})}
-    )
+    row = {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data or {})}
+    return (await session.execute(insert(Event).returning(Event.id), row)).scalar_one()
 
 
 async def seal(session: AsyncSession, limit: int = BATCH) -> int:

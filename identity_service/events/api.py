@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field
 from sqlalchemy import Row
 
-from identity_service import problems, tokens, user_ids
+from identity_service import doors, problems, tokens, user_ids
 from identity_service.clients import access
-from identity_service.doors import Door, View, database_of
-from identity_service.events import actions
+from identity_service.doors import Door, Keys, Session, View, database_of
+from identity_service.events import actions, audit
 from identity_service.settings import Settings
 
 LOOK_EVERY = 0.25
@@ -54,6 +54,71 @@ def view(event: Row[Any], settings: Settings) -> EventView:
         actor=event.actor,
         data=event.data,
     )
+
+
+class HeadView(View):
+    """A signed checkpoint of the sealed feed; keep `statement` elsewhere, and a later rewrite is found."""
+
+    position: int
+    seal: str
+    at: datetime
+    statement: str
+
+
+class HeadsView(View):
+    """Checkpoints, newest first."""
+
+    items: list[HeadView]
+    next: str | None
+
+
+class EntryView(View):
+    """A sealed event: recompute SHA-256(previous seal + canonical event) and compare."""
+
+    position: int
+    seal: str
+    event: EventView
+
+
+class EntriesView(View):
+    """Sealed events by position."""
+
+    items: list[EntryView]
+    next: str | None
+
+
+@router.get("/audit/heads", responses=problems.documented(tokens.InvalidCursor))
+async def list_audit_heads(
+    session: Session,
+    keys: Keys,
+    after: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> HeadsView:
+    """Read the signed checkpoints of the sealed feed; no token is needed."""
+    before = None if after is None else tokens.read_cursor(keys.internal(), "heads", after)[0]
+    found = await audit.heads(session, before, limit=limit + 1)
+    more = tokens.make_cursor(keys.internal(), "heads", found[limit - 1].position) if len(found) > limit else None
+    return HeadsView(items=[HeadView(**head._asdict()) for head in found[:limit]], next=more)
+
+
+@router.get(
+    "/audit/entries",
+    dependencies=[access.requires("audit:read")],
+    responses=problems.documented(tokens.InvalidCursor, *access.REFUSALS),
+)
+async def list_audit_entries(
+    session: Session,
+    keys: Keys,
+    settings: doors.Settings,
+    after: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> EntriesView:
+    """Read sealed events with their seals, to recompute the chain."""
+    position = 0 if after is None else tokens.read_cursor(keys.internal(), "entries", after)[0]
+    rows = await audit.entries(session, position, limit=limit + 1)
+    more = tokens.make_cursor(keys.internal(), "entries", rows[limit - 1].position) if len(rows) > limit else None
+    items = [EntryView(position=r.position, seal=r.seal.hex(), event=view(r, settings)) for r in rows[:limit]]
+    return EntriesView(items=items, next=more)
 
 
 @router.get(

@@ -41,6 +41,18 @@ class SealedEvent(Base):
     sealed_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=text("now()"))
 
 
+class Checkpoint(Base):
+    """A signed statement of how far the feed was sealed; published, and worth keeping elsewhere (AUD-04)."""
+
+    __tablename__ = "checkpoint"
+    __table_args__ = ({"info": {APPEND_ONLY: True}},)
+
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    seal: Mapped[bytes]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    statement: Mapped[str]
+
+
 class Feed(Base):
     """One row. Its lock is the sealer's lease; `epoch` goes up when a backup is restored, and old cursors notice."""
 

@@ -12,6 +12,7 @@ from identity_service import keyring
 from identity_service.database import AsyncSession, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
+from identity_service.events import rules as event_rules
 from identity_service.mail import rules, suppressions
 from identity_service.mail.tables import Attempt, Feedback, Inbound, Message, RelayState
 
@@ -24,6 +25,13 @@ class Fate(NamedTuple):
     feedback: list[Row[Any]]
 
 
+class Put(NamedTuple):
+    """A letter in the outbox; `is_new` is false where the ask joined one that is still on its way."""
+
+    message_id: uuid.UUID
+    is_new: bool
+
+
 async def put(
     session: AsyncSession,
     kind: str,
@@ -32,53 +40,105 @@ async def put(
     user_id: str | None,
     locale: str,
     facts: dict[str, Any] | None = None,
-    pending_key: str | None = None,
     resend_of: uuid.UUID | None = None,
     prefer_relay: str | None = None,
     anyway: bool = False,
+    cause: str,
     actor: str,
     now: datetime,
 ) -> uuid.UUID:
     """Write a letter into the outbox, in the transaction of what it tells about; return its id.
 
-    The letter holds facts, no words and no secrets. A worker sees it when the transaction commits, not before. To a
-    suppressed address it is not tried, unless `anyway`.
+    The letter holds facts, no words and no secrets, and names the event that caused it (NOM-03). A worker sees it when
+    the transaction commits, not before. To a suppressed address it is not tried, unless `anyway`.
     """
+    row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
+    row |= {"resend_of": resend_of, "prefer_relay": prefer_relay}
+    row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
+    await session.execute(insert(Message), row)
+    await _send_or_stop(session, row, anyway=anyway, actor=actor, now=now)
+    message_id: uuid.UUID = row["id"]
+    return message_id
+
+
+async def put_or_join(
+    session: AsyncSession,
+    kind: str,
+    *,
+    pending_key: str,
+    to: EmailAddress,
+    user_id: str | None,
+    locale: str,
+    facts: dict[str, Any],
+    cause: str,
+    actor: str,
+    now: datetime,
+) -> Put:
+    """Write a letter into the outbox, unless one under the same `pending_key` is still on its way: then join that.
+
+    Two that come at the same time make one letter: the second waits at the unique index and joins (RST-08).
+    """
+    row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
+    row["pending_key"] = pending_key
+    row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
+    waiting = text("state IN ('queued', 'deferred', 'sending')")
+    new = insert(Message).on_conflict_do_nothing(index_elements=["pending_key"], index_where=waiting)
+    while await session.scalar(new.returning(Message.id), row) is None:
+        mine = select(Message.id).where(Message.pending_key == pending_key, waiting)
+        on_its_way = await session.scalar(mine)
+        if on_its_way is not None:
+            return Put(on_its_way, is_new=False)
+    await _send_or_stop(session, row, anyway=False, actor=actor, now=now)
+    return Put(row["id"], is_new=True)
+
+
+def _new_row(
+    session: AsyncSession,
+    kind: str,
+    to: EmailAddress,
+    *,
+    user_id: str | None,
+    locale: str,
+    facts: dict[str, Any],
+    now: datetime,
+) -> dict[str, Any]:
     schedule = rules.KINDS[kind]
     message_id = rules.new_id(now)
-    to_hash = keyring.of(session).address_hash(to.key)
-    row = {
+    return {
         "id": message_id,
         "kind": kind,
         "purpose": schedule.purpose,
         "user_id": user_id,
         "to_addr": to.shown,
         "to_ascii": to.ascii,
-        "to_hash": to_hash,
+        "to_hash": keyring.of(session).address_hash(to.key),
         "to_domain": to.domain,
         "locale": locale,
-        "facts": facts or {},
+        "facts": facts,
         "message_id_header": f"<{message_id.hex}@{settings_of(session).sender_domain}>",
         "lane": schedule.lane,
-        "pending_key": pending_key,
         "state_changed_at": now,
         "created_at": now,
         "next_attempt_at": now,
         "deadline_at": now + schedule.hand_over,
-        "resend_of": resend_of,
-        "prefer_relay": prefer_relay,
     }
-    await session.execute(insert(Message), row)
-    suppressed = not anyway and await suppressions.is_live(session, to_hash, kind, now=now)
-    if suppressed:
+
+
+async def _announce(session: AsyncSession, row: dict[str, Any], *, cause: str, actor: str, now: datetime) -> int:
+    """Tell of a new letter and of what caused it; the letter cannot be without this event."""
+    event_rules.check_name(cause)
+    data = {"message_id": str(row["id"]), "kind": row["kind"], "cause": cause}
+    return await events.record(session, "mail.queued", user_id=row["user_id"], actor=actor, data=data, now=now)
+
+
+async def _send_or_stop(session: AsyncSession, row: dict[str, Any], *, anyway: bool, actor: str, now: datetime) -> None:
+    """Stop a new letter to a suppressed address; otherwise wake a worker."""
+    if not anyway and await suppressions.is_live(session, row["to_hash"], row["kind"], now=now):
         stopped = {"state": "suppressed", "next_attempt_at": None}
-        await session.execute(update(Message).where(Message.id == message_id).values(**stopped))
-    if user_id is not None:
-        data = {"message_id": str(message_id), "kind": kind}
-        name = "mail.suppressed" if suppressed else "mail.queued"
-        await events.record(session, name, user_id=user_id, actor=actor, data=data, now=now)
+        await session.execute(update(Message).where(Message.id == row["id"]).values(**stopped))
+        data = {"message_id": str(row["id"]), "kind": row["kind"]}
+        await events.record(session, "mail.suppressed", user_id=row["user_id"], actor=actor, data=data, now=now)
     await _wake(session)
-    return message_id
 
 
 async def find(session: AsyncSession, message_id: uuid.UUID, *, lock: bool = False) -> Message:
@@ -92,6 +152,22 @@ async def find(session: AsyncSession, message_id: uuid.UUID, *, lock: bool = Fal
     if message is None:
         raise rules.UnknownMessage
     return message
+
+
+async def newest(session: AsyncSession, message_id: uuid.UUID) -> Message:
+    """Return the newest letter sent for the same thing: the one named, or its last successor.
+
+    Raises:
+        rules.UnknownMessage
+    """
+    family = select(Message).where(or_(Message.id == message_id, Message.resend_of == message_id))
+    found = await session.scalar(
+        family.order_by(Message.created_at.desc(), Message.id.desc()).limit(1),
+        execution_options={"populate_existing": True},
+    )
+    if found is None:
+        raise rules.UnknownMessage
+    return found
 
 
 async def fate(session: AsyncSession, message_id: uuid.UUID) -> Fate:
@@ -190,7 +266,8 @@ async def _successor(
     address = EmailAddress(message.to_addr, message.to_ascii, message.to_ascii.lower())
     return await put(
         session, message.kind, to=address, user_id=message.user_id, locale=message.locale, facts=message.facts,
-        resend_of=message.id, prefer_relay=relay, anyway=True, actor=actor, now=now,
+        resend_of=message.resend_of or message.id, prefer_relay=relay, anyway=True, cause="mail.sent_again",
+        actor=actor, now=now,
     )  # fmt: skip
 
 

@@ -192,7 +192,8 @@ def _fields(message: Any, *, whole: bool) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-def _whole(fate: actions.Fate, caller: access.Access) -> MessageWithTimeline:
+def message_view(fate: actions.Fate, caller: access.Access) -> MessageWithTimeline:
+    """Return a message with its timeline as this caller may see it."""
     whole = "accounts:read_personal" in caller.scopes
     entries = words.timeline(fate.message, fate.attempts, fate.feedback)
     if not whole and fate.message.to_addr:
@@ -272,7 +273,7 @@ async def search_messages(
 )
 async def read_message(message_id: uuid.UUID, session: Session, caller: Caller) -> MessageWithTimeline:
     """Read one message with its whole timeline: every try, every reply, everything that came back."""
-    return _whole(await actions.fate(session, message_id), caller)
+    return message_view(await actions.fate(session, message_id), caller)
 
 
 @router.get(
@@ -293,7 +294,7 @@ async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller
         fate, told, loop = first, b"", asyncio.get_running_loop()
         until = loop.time() + STREAM_SECONDS
         while True:
-            now_said = _whole(fate, caller).model_dump_json().encode()
+            now_said = message_view(fate, caller).model_dump_json().encode()
             if now_said != told:
                 told = now_said
                 yield b"event: message\ndata: " + told + b"\n\n"
@@ -318,7 +319,7 @@ async def send_message_again(
 ) -> MessageWithTimeline:
     """Try a pending message now, by the relay named if one is; an ended one gets a successor, which is answered."""
     successor = await actions.send_again(session, message_id, relay=body.relay, actor=caller.actor, now=now)
-    return _whole(await actions.fate(session, successor), caller)
+    return message_view(await actions.fate(session, successor), caller)
 
 
 @router.get("/relays", dependencies=[access.requires("mail:operate")], responses=problems.documented(*access.REFUSALS))

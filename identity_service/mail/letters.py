@@ -9,12 +9,12 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -42,6 +42,15 @@ class Letter:
     subject: str
     text: str
     html: str
+    attachments: tuple["Attachment", ...] = ()
+
+
+class Attachment(NamedTuple):
+    """A file in a letter; `media_type` like `application/jwt`."""
+
+    name: str
+    media_type: str
+    content: bytes
 
 
 Composer = Callable[[AsyncSession, Claimed], Awaitable[Letter | None]]
@@ -68,8 +77,13 @@ def render(name: str, locale: str, **facts: Any) -> Letter:  # noqa: ANN401
     """Return the letter of the templates `mail/<name>.txt` (its first line is the subject) and `mail/<name>.html`."""
     plain = _TEXT.get_template(f"mail/{name}.txt").render(**_words(locale), **facts)
     subject, _, text = plain.partition("\n")
-    html = _HTML.get_template(f"mail/{name}.html").render(**_words(locale), subject=subject.strip(), **facts)
+    html = _HTML.get_template(f"mail/{name}.html").render(**_words(locale), **{**facts, "subject": subject.strip()})
     return Letter(subject.strip(), text.strip() + "\n", html)
+
+
+def moment(at: datetime) -> str:
+    """Return a moment as letters print it: with its zone."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _words(locale: str) -> Mapping[str, Any]:
@@ -108,6 +122,9 @@ def envelope(message: Claimed, letter: Letter, settings: Settings, key: bytes, *
         mail[name] = value
     mail.set_content(letter.text, subtype="plain", cte="quoted-printable")
     mail.add_alternative(letter.html, subtype="html", cte="quoted-printable")
+    for attachment in letter.attachments:
+        maintype, _, subtype = attachment.media_type.partition("/")
+        mail.add_attachment(attachment.content, maintype=maintype, subtype=subtype, filename=_safe(attachment.name))
     mail["Content-Language"] = message.locale
     return Envelope(
         sender=return_address(message.id.hex, settings, key),

@@ -81,12 +81,21 @@ class Kind(NamedTuple):
 
 KINDS: Final[Mapping[str, Kind]] = {
     "welcome": Kind("account", 5, 24 * HOUR, _CHECK),
+    "reset": Kind("security", 0, 90 * MINUTE, _FAST),
+    "no_account": Kind("security", 0, 90 * MINUTE, _FAST),
+    "signin_code": Kind("security", 0, 10 * MINUTE, _CODE),
+    "no_account_signin": Kind("security", 0, 10 * MINUTE, _CODE),
+    "address_check": Kind("account", 0, 24 * HOUR, _CHECK),
+    "address_taken": Kind("account", 0, 24 * HOUR, _CHECK),
+    "consent_confirmation": Kind("privacy", 5, 72 * HOUR, _NOTICE),
+    "consent_granted": Kind("privacy", 5, 72 * HOUR, _NOTICE),
+    "password_changed": Kind("security", 5, 72 * HOUR, _NOTICE),
     "test": Kind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of letter there is. None of them is marketing: the class is held by a CHECK (`account`, `security`,
 `privacy`)."""
 
-ASKS: Final = ("reset", "no_account", "signin_code")
+ASKS: Final = ("reset", "no_account", "signin_code", "no_account_signin", "address_check", "address_taken")
 """Kinds that a person asks for: their suppressions are counted apart, so that none tells who has an account."""
 PURPOSES: Final = ("security", "account", "privacy")
 LANES: Final = (0, 5, 9)

@@ -8,15 +8,14 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, SmallInteger
 from sqlalchemy.dialects.postgresql import INET, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from identity_service.database import APPEND_ONLY, Base, UtcDateTime
+from identity_service.database import APPEND_ONLY, Base, UtcDateTime, one_of
 from identity_service.mail import rules
 
-
-def _one_of(column: str, values: tuple[str, ...]) -> str:
-    return f"{column} IN ({', '.join(repr(value) for value in values)})"
-
-
 _WAITING = text("state IN ('queued', 'deferred')")
+
+
+_KINDS = ", ".join(f"('{name}', '{kind.purpose}')" for name, kind in rules.KINDS.items())
+"""Every kind of letter with its class; none is marketing, and only a migration can change it (NOM-01)."""
 
 
 class Message(Base):
@@ -24,9 +23,9 @@ class Message(Base):
 
     __tablename__ = "message"
     __table_args__ = (
-        CheckConstraint(_one_of("kind", tuple(rules.KINDS)), name="kind"),
-        CheckConstraint(_one_of("purpose", rules.PURPOSES), name="purpose"),
-        CheckConstraint(_one_of("state", tuple(rules.STEPS)), name="state"),
+        CheckConstraint(f"(kind, purpose) IN ({_KINDS})", name="kind"),
+        CheckConstraint(one_of("purpose", rules.PURPOSES), name="purpose"),
+        CheckConstraint(one_of("state", tuple(rules.STEPS)), name="state"),
         CheckConstraint("lane IN (0, 5, 9)", name="lane"),
         CheckConstraint("(state = 'sending') = (lease_token IS NOT NULL)", name="lease_token"),
         CheckConstraint("(state = 'sending') = (lease_until IS NOT NULL)", name="lease_until"),
@@ -83,8 +82,9 @@ class Message(Base):
     last_code: Mapped[int | None]
     last_enhanced: Mapped[str | None]
     last_reply: Mapped[str | None]
-    resend_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("message.id"))
+    resend_of: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("message.id"), index=True)
     prefer_relay: Mapped[str | None]
+    event_id: Mapped[int] = mapped_column(ForeignKey("event.id"), unique=True)
 
 
 class Attempt(Base):
@@ -92,8 +92,8 @@ class Attempt(Base):
 
     __tablename__ = "attempt"
     __table_args__ = (
-        CheckConstraint(_one_of("phase", rules.PHASES), name="phase"),
-        CheckConstraint(_one_of("outcome", rules.OUTCOMES), name="outcome"),
+        CheckConstraint(one_of("phase", rules.PHASES), name="phase"),
+        CheckConstraint(one_of("outcome", rules.OUTCOMES), name="outcome"),
         CheckConstraint("(finished_at IS NULL) = (outcome IS NULL)", name="finished"),
         Index("uq_attempt_open", "message_id", unique=True, postgresql_where=text("finished_at IS NULL")),
         Index("uq_attempt_accepted", "message_id", unique=True, postgresql_where=text("outcome = 'accepted'")),
@@ -124,7 +124,7 @@ class Feedback(Base):
 
     __tablename__ = "feedback"
     __table_args__ = (
-        CheckConstraint(_one_of("type", rules.FEEDBACK), name="type"),
+        CheckConstraint(one_of("type", rules.FEEDBACK), name="type"),
         Index("uq_feedback_source", "source", "source_event_id", unique=True),
         Index("ix_feedback_message_id", "message_id"),
         {"info": {APPEND_ONLY: True}},

@@ -22,7 +22,17 @@ async def send(
     """Put a test letter into the outbox, help to bring it, and yield what is said; the last line tells its state."""
     now = doors.utc_now()
     message_id = await database.short(
-        lambda s: actions.put(s, "test", to=address, user_id=None, locale="en", anyway=True, actor=client, now=now)
+        lambda s: actions.put(
+            s,
+            "test",
+            to=address,
+            user_id=None,
+            locale="en",
+            anyway=True,
+            cause="mail.test_asked",
+            actor=client,
+            now=now,
+        )
     )
     yield f"message {message_id}"
     courier = Courier(database, composers)

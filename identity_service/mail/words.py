@@ -4,11 +4,14 @@ Every sentence comes from one row, and the verbatim reply stands beside it. "Tak
 or delivered.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from identity_service.mail import rules
+
+Say = Callable[[str], str]
+"""Puts a sentence into somebody's language; services and the desk read English."""
 
 CODES: Final[Mapping[str, str]] = {
     "4.2.0": "the mailbox has a temporary problem",
@@ -83,39 +86,42 @@ _FEEDBACK: Final[Mapping[str, str]] = {
 }
 
 
-def of_attempt(reply_class: str | None, outcome: str | None, relay: str | None, enhanced: str | None) -> str:
+def of_attempt(
+    reply_class: str | None, outcome: str | None, relay: str | None, enhanced: str | None, say: Say = str
+) -> str:
     """Return what one attempt means."""
-    name = relay or "The relay"
+    name = relay or say("The relay")
     if outcome is None:
-        return f"{name} is being talked to."
+        return say("{relay} is being talked to.").format(relay=name)
     if outcome == "late_accepted":
-        return f"{name} had taken the letter after all; its answer came late."
-    sentence = _ATTEMPT.get(reply_class or outcome, "{relay} could not take the letter.").format(relay=name)
+        return say("{relay} had taken the letter after all; its answer came late.").format(relay=name)
+    sentence = say(_ATTEMPT.get(reply_class or outcome, "{relay} could not take the letter.")).format(relay=name)
     meaning = CODES.get(enhanced or "")
-    return sentence if meaning is None else f"{sentence} ({meaning})"
+    return sentence if meaning is None else f"{sentence} ({say(meaning)})"
 
 
-def of_feedback(kind: str, enhanced: str | None) -> str:
+def of_feedback(kind: str, enhanced: str | None, say: Say = str) -> str:
     """Return what one piece of feedback means."""
     meaning = CODES.get(enhanced or "")
-    return _FEEDBACK[kind] if meaning is None else f"{_FEEDBACK[kind]} ({meaning})"
+    return say(_FEEDBACK[kind]) if meaning is None else f"{say(_FEEDBACK[kind])} ({say(meaning)})"
 
 
-def of_message(state: str, last_class: str | None, next_attempt_at: datetime | None) -> str:
+def of_message(state: str, last_class: str | None, next_attempt_at: datetime | None, say: Say = str) -> str:
     """Return the state of a message: what, whose fault, what now."""
-    sentence = _STATE[state]
+    sentence = say(_STATE[state])
     last = _ATTEMPT.get(last_class or "") if state in ("deferred", "rejected", "failed", "expired") else None
     if last is not None:
-        sentence = f"{sentence} Last: {last.format(relay='The relay')}"
+        sentence = f"{sentence} {say('Last:')} {say(last).format(relay=say('The relay'))}"
     if next_attempt_at is not None:
-        sentence = f"{sentence} Next try at {next_attempt_at:%H:%M:%S} UTC."
+        next_try = say("Next try at {time} UTC.").format(time=f"{next_attempt_at:%H:%M:%S}")
+        sentence = f"{sentence} {next_try}"
     return sentence
 
 
-def timeline(message: Any, attempts: list[Any], feedback: list[Any]) -> list[dict[str, Any]]:  # noqa: ANN401
+def timeline(message: Any, attempts: list[Any], feedback: list[Any], say: Say = str) -> list[dict[str, Any]]:  # noqa: ANN401
     """Return everything that happened to a message, in order; each entry from one row, its reply verbatim."""
     entries: list[dict[str, Any]] = [
-        {"at": message.created_at, "what": "queued", "sentence": "The letter was written into the outbox."}
+        {"at": message.created_at, "what": "queued", "sentence": say("The letter was written into the outbox.")}
     ]
     entries += [
         {
@@ -129,7 +135,7 @@ def timeline(message: Any, attempts: list[Any], feedback: list[Any]) -> list[dic
             "reply": attempt.reply,
             "duration_ms": attempt.duration_ms,
             "reconnected": any(line["verb"] == "reconnect" for line in attempt.transcript or []),
-            "sentence": of_attempt(attempt.reply_class, attempt.outcome, attempt.relay, attempt.enhanced),
+            "sentence": of_attempt(attempt.reply_class, attempt.outcome, attempt.relay, attempt.enhanced, say),
         }
         for attempt in attempts
     ]
@@ -141,12 +147,12 @@ def timeline(message: Any, attempts: list[Any], feedback: list[Any]) -> list[dic
             "enhanced": entry.enhanced,
             "reply": entry.words,
             "source": entry.source,
-            "sentence": of_feedback(entry.type, entry.enhanced),
+            "sentence": of_feedback(entry.type, entry.enhanced, say),
         }
         for entry in feedback
     ]
     if message.state in ("expired", "cancelled", "suppressed", "unconfirmed"):
-        entries.append({"at": message.state_changed_at, "what": message.state, "sentence": _STATE[message.state]})
+        entries.append({"at": message.state_changed_at, "what": message.state, "sentence": say(_STATE[message.state])})
     return sorted(entries, key=lambda entry: entry["at"])
 
 

@@ -44,7 +44,7 @@ class Road:
         address = email_addresses.parse(to, special_use=True)
         self.id = await self.database.short(
             lambda s: actions.put(
-                s, kind, to=address, locale="en", actor="operator", now=self.service.clock(),
+                s, kind, to=address, locale="en", cause="mail.test_asked", actor="operator", now=self.service.clock(),
                 **{"user_id": None, **options},
             )
         )  # fmt: skip

@@ -1,0 +1,102 @@
+"""`audit` and `receipt check`: prove that nothing was altered."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from joserfc.jwk import ECKey, OKPKey
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from identity_service import doors
+from identity_service.commands import running
+from identity_service.commands.running import AsJson
+from identity_service.consents import audit as consent_audit
+from identity_service.consents import receipts
+from identity_service.events import audit as event_audit
+from identity_service.events.audit import Finding
+from identity_service.tokens import PublicKey
+
+receipt_app = typer.Typer(no_args_is_help=True, help="Signed receipts.")
+
+
+def audit(
+    heads: Annotated[
+        Path | None, typer.Option(help="Checkpoints that were kept elsewhere: a file with one statement a line.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Walk every event and consent, recompute every seal, and name the first row that does not hold."""
+    kept = [] if heads is None else heads.read_text(encoding="utf-8").split()
+    walked, entries, finding = asyncio.run(_audit(kept, quiet=as_json))
+    if as_json:
+        found = None if finding is None else finding._asdict()
+        running.print_json(
+            {"events": walked.events, "checkpoints": walked.checkpoints, "consents": entries, "finding": found}
+        )
+    elif finding is None:
+        print(f"{walked.events} events, {walked.checkpoints} checkpoints, {entries} consent entries: nothing altered.")
+    else:
+        print(finding.sentence)
+    raise typer.Exit(0 if finding is None else 1)
+
+
+async def _audit(kept: list[str], *, quiet: bool) -> tuple[event_audit.Walked, int, Finding | None]:
+    bar = Progress(
+        TextColumn("events"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True), disable=quiet,
+        transient=True,
+    )  # fmt: skip
+    async with running.with_keys(running.local()) as database:
+        with bar:
+            task = bar.add_task("events", total=None)
+
+            def progress(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
+            async with database.transaction() as session:
+                walked = await event_audit.walk(session, kept=kept, progress=progress)
+        async with database.transaction() as session:
+            entries, finding = await consent_audit.check(session)
+    return walked, entries, walked.finding or finding
+
+
+@receipt_app.command("check")
+def check_receipt(
+    file: Annotated[Path, typer.Argument(help="The receipt, as it was attached to the letter.")],
+    jwks: Annotated[
+        str | None, typer.Option(help="Our published keys: a file, or their URL. Unset: those of this service.")
+    ] = None,
+    issuer: Annotated[str | None, typer.Option(help="Whose receipt it should be. Unset: this service's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check a receipt; with --jwks and --issuer it needs no service and no database."""
+    text = file.read_text(encoding="utf-8")
+    keys = asyncio.run(_own_keys()) if jwks is None else _read_keys(jwks)
+    wanted = issuer or running.local().issuer
+    checked = receipts.check(text, keys, issuer=wanted, now=doors.utc_now())
+    if as_json:
+        running.print_json(checked.claims)
+        return
+    print(
+        f"This receipt is ours, and nothing in it was changed. User ID {checked.user_id}, {checked.issued_at:%Y-%m-%d}."
+    )
+    for purpose in checked.purposes:
+        print(f"  {purpose['description']}: {purpose['permission']} ({purpose['decision']})")
+
+
+async def _own_keys() -> dict[str, PublicKey]:
+    async with running.with_keys(running.local()) as database:
+        found: dict[str, PublicKey] = database.info["keyring"].published()
+        return found
+
+
+def _read_keys(where: str) -> dict[str, PublicKey]:
+    if where.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+        text = httpx.get(where, timeout=10, follow_redirects=False).raise_for_status().text
+    else:
+        text = Path(where).read_text(encoding="utf-8")
+    keys: list[dict[str, Any]] = json.loads(text)["keys"]
+    return {key["kid"]: (ECKey if key["kty"] == "EC" else OKPKey).import_key(key) for key in keys}

@@ -1,0 +1,69 @@
+"""What a decision means, whose word counts, and what is refused. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from identity_service.errors import NotFound, Problem, Unprocessable
+
+Decision = Literal["proposed", "granted", "withdrawn"]
+DECISIONS: Final = ("proposed", "granted", "withdrawn")
+Permission = Literal["never", "allowed"]
+CHANNELS: Final = ("page", "letter", "app", "phone", "paper", "desk", "import", "merge")
+MAIN_PURPOSE: Final = "email"
+"""The purpose that verify answers speak of."""
+
+PURPOSES: Final = {
+    "email": "marketing by e-mail",
+    "phone": "marketing by phone",
+    "post": "marketing by post",
+}
+"""The purposes there always are, in words; a setting adds others."""
+
+ASKED_AT_MOST: Final = 10_000
+STATEMENT_LIFE_S: Final = 3600
+
+
+class UnknownPurpose(NotFound):
+    """There is no such purpose."""
+
+
+class UnknownWording(Unprocessable):
+    """There is no such wording for this purpose; the known ones are listed in `known`."""
+
+
+class NothingToWithdraw(NotFound):
+    """Nothing was granted here."""
+
+
+class MissingAddressScope(Problem):
+    """Looking up by address needs the scope accounts:read."""
+
+    status = 403
+
+
+@dataclass(frozen=True, slots=True)
+class LastWord:
+    """The newest grant or withdrawal of one account for one purpose; `decision` None: silence."""
+
+    decision: str | None
+    at: datetime | None
+    entry_id: int | None = None
+
+
+def permission(decision: str | None) -> Permission:
+    """Return what follows from a decision: only a grant allows; silence, proposed and withdrawn do not (PRV-01)."""
+    return "allowed" if decision == "granted" else "never"
+
+
+def strictest(own: LastWord, others: Iterable[tuple[LastWord, datetime]]) -> LastWord:
+    """Return the word that counts for an account that others were merged into, each with the moment of its merge.
+
+    What the customer said after a merge counts alone; otherwise the stricter word wins: withdrawn before silence, and
+    silence before a grant.
+    """
+    words = [own]
+    words += [word for word, merged_at in others if own.at is None or own.at <= merged_at]
+    order = {"withdrawn": 0, None: 1, "granted": 2}
+    return min(words, key=lambda word: order[word.decision])

@@ -1,0 +1,138 @@
+"""Set a password with a proof of the mailbox; check one: count, hash, conclude."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from identity_service import keyring, tokens
+from identity_service.accounts import actions as accounts
+from identity_service.accounts.tables import Account
+from identity_service.database import AsyncSession, Database
+from identity_service.email_addresses import EmailAddress
+from identity_service.events import actions as events
+from identity_service.passwords import breaches, rules, strength
+from identity_service.passwords.hashing import Hasher
+from identity_service.passwords.tables import Password, PasswordTry
+from identity_service.proofs.rules import MailboxProof
+from identity_service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a check came to; `retry_after` in seconds where the result is `wait`."""
+
+    result: rules.Result
+    user_id: str | None = None
+    retry_after: int | None = None
+
+
+class _Counted(NamedTuple):
+    subject: bytes
+    account: Account | None
+    phc: str | None
+    wait: int
+    failures: int
+
+
+async def set_password(session: AsyncSession, proof: MailboxProof, phc: str, *, now: datetime) -> None:
+    """Give the account whose mailbox was proven this password, its hash already made; the failures are forgotten."""
+    row = {"user_id": proof.user_id, "phc": phc, "set_at": now, "dead_at": None}
+    new = insert(Password).values(row)
+    kept = {name: new.excluded[name] for name in ("phc", "set_at", "dead_at")}
+    await session.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=kept))
+    await session.execute(delete(PasswordTry).where(PasswordTry.subject == _subject(session, proof.user_id)))
+    await events.record(session, "password.set", user_id=proof.user_id, actor="customer", now=now)
+
+
+async def make(hasher: Hasher, settings: Settings, password: str, own_words: Iterable[str]) -> str:
+    """Return the hash of a password that is good enough for this account; no transaction is open meanwhile.
+
+    Raises:
+        rules.WeakPassword: with the reason.
+        rules.HashingBusy
+    """
+    typed = strength.normal(password)
+    minimum = settings.password_minimum
+    strength.check_length(typed, minimum=minimum)
+    words = [*own_words, settings.mail_from_name]
+    await hasher.run(lambda: strength.check(typed, minimum=minimum, own_words=words))
+    if settings.breached_passwords_url and await breaches.is_breached(typed, settings.breached_passwords_url):
+        raise rules.WeakPassword("breached", minimum)
+    return await hasher.hash(typed)
+
+
+async def exists(session: AsyncSession, user_id: str) -> bool:
+    """Tell whether an account has a password that may be tried."""
+    living = select(Password.user_id).where(Password.user_id == user_id, Password.dead_at.is_(None))
+    return await session.scalar(living) is not None
+
+
+async def check(
+    database: Database, hasher: Hasher, who: EmailAddress | str, password: str, *, actor: str, now: datetime
+) -> Checked:
+    """Check a password for an address or a User ID: the same work and time whether or not there is an account.
+
+    Counted first, hashed outside of any transaction, concluded in another (PWD-07, PWD-13). The right password within
+    a delay is not evaluated.
+    """
+    typed = strength.normal(password)
+    counted = await database.short(lambda session: _count(session, who, now=now))
+    if counted.wait:
+        return Checked("wait", retry_after=counted.wait)
+    too_long = len(typed) > rules.MAXIMUM_CHARACTERS or len(typed.encode("utf-8", "replace")) > rules.MAXIMUM_BYTES
+    fits = await hasher.verify(None if too_long else counted.phc, "" if too_long else typed)
+    renewed = await hasher.hash(typed) if fits and counted.phc and hasher.is_outdated(counted.phc) else None
+    async with database.transaction() as session:
+        if fits and counted.account is not None:
+            return await _matched(session, counted, renewed, now=now)
+        await _failed(session, counted, actor=actor, now=now)
+        return Checked("no_match")
+
+
+async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
+    account = await accounts.find_for_sign_in(session, who)
+    subject = _subject(session, account.user_id if account else who if isinstance(who, str) else who.key)
+    stored = await session.scalar(select(Password).where(Password.user_id == (account.user_id if account else "")))
+    await session.execute(insert(PasswordTry).on_conflict_do_nothing(), {"subject": subject, "updated_at": now})
+    tried = (await session.scalars(select(PasswordTry).where(PasswordTry.subject == subject).with_for_update())).one()
+    wait = rules.seconds_left(tried.blocked_until, now)
+    if wait == 0:
+        tried.failures += 1
+        pause = rules.delay_after(tried.failures)
+        tried.blocked_until, tried.updated_at = None if pause is None else now + pause, now
+    phc = None if stored is None or stored.dead_at is not None else stored.phc
+    return _Counted(subject, account, phc, wait, tried.failures)
+
+
+async def _matched(session: AsyncSession, counted: _Counted, renewed: str | None, *, now: datetime) -> Checked:
+    assert counted.account is not None  # noqa: S101
+    user_id = counted.account.user_id
+    await session.execute(delete(PasswordTry).where(PasswordTry.subject == counted.subject))
+    if renewed is not None:
+        same = update(Password).where(Password.user_id == user_id, Password.phc == counted.phc)
+        await session.execute(same.values(phc=renewed))
+        await events.record(session, "password.rehashed", user_id=user_id, actor="worker", now=now)
+    return Checked("match", user_id)
+
+
+async def _failed(session: AsyncSession, counted: _Counted, *, actor: str, now: datetime) -> None:
+    """Tell of the failure; after a hundred in a row the password is dead until a reset."""
+    user_id = counted.account.user_id if counted.account else None
+    data = {"failures": counted.failures}
+    await events.record(session, "password.check_failed", user_id=user_id, actor=actor, data=data, now=now)
+    if user_id is not None and counted.failures >= rules.DEAD_AFTER and counted.phc is not None:
+        await session.execute(update(Password).where(Password.user_id == user_id).values(dead_at=now))
+        await events.record(session, "password.died", user_id=user_id, actor="worker", data=data, now=now)
+
+
+async def purge(session: AsyncSession) -> None:
+    """Forget failures that nobody has added to for a month."""
+    await session.execute(delete(PasswordTry).where(PasswordTry.updated_at < func.now() - rules.FORGET_AFTER))
+
+
+def _subject(session: AsyncSession, who: str) -> bytes:
+    return tokens.keyed_hash(keyring.of(session).internal(), "password tries", who.encode())

@@ -1,0 +1,32 @@
+// Makes the watch page live: each change of the letter's way comes as one event, and is written as text.
+"use strict";
+{
+  const letter = document.querySelector("[data-stream]");
+  const part = (name) => letter.querySelector(`[data-part=${name}]`);
+  function shown(line) {
+    const item = document.createElement("li");
+    const at = document.createElement("time");
+    at.textContent = line.at;
+    const sentence = document.createElement("span");
+    sentence.textContent = line.sentence;
+    item.append(at, " ", sentence);
+    if (line.reply) {
+      const reply = document.createElement("q");
+      reply.textContent = line.reply;
+      item.append(reply);
+    }
+    return item;
+  }
+  if (letter && letter.dataset.moving === "yes") {
+    const source = new EventSource(letter.dataset.stream);
+    source.addEventListener("letter", (event) => {
+      const watched = JSON.parse(event.data);
+      part("sentence").textContent = watched.sentence;
+      part("sentence").dataset.state = watched.state;
+      part("now_do").textContent = watched.now_do;
+      part("ends").textContent = watched.ends;
+      part("lines").replaceChildren(...watched.lines.map(shown));
+    });
+    source.addEventListener("over", () => source.close());
+  }
+}
