@@ -7,6 +7,7 @@ of double errors look like a single one somewhere else, so a correction is only 
 it, and it comes back as a new request.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,8 +40,16 @@ _CONFUSED = set(
         "0Q 0C 17 1J 38 3C 3P 3T 58 59 5F 68 6C 8H AH CT CP CH FX HX JK KQ KH MW PT QY RF TC WY XK 2Q 7T PR".split(),
     )
 )
-# Sequences nobody should have to read aloud, with digits taken for the letters they resemble. Only new IDs avoid them.
-_REFUSED = "FCK FKK KKK C0CK F4G F46 T1T P1MP P155 PR1CK CR4P R4P3 1488 88 666 69 H1T13R H3RP3 W4HK 5H1T".split()
+# Words nobody should have to read aloud, English and German, also with digits for the letters they resemble. Only new
+# IDs avoid them; an older one stays what it is.
+_OFFENSIVE = (
+    "88|666|69|FCK|FKK|KKK|WTF|XXX|SEX|COCK|FAG|TIT|PIMP|PISS|PRICK|CRAP|RAPE|SHIT|TWAT|WANK|WHORE|ARSE|PORN|BITCH|CLIT"
+    "|KIKE|HERPES|HITLER|NAZI|FICK|FOTZE|ARSCH|WICHS|SPAST"
+)
+_RESEMBLING = str.maketrans(
+    {"A": "4", "B": "8", "E": "3", "G": "[69]", "I": "1", "L": "1", "N": "M", "O": "0", "S": "5", "T": "[T7]", "Z": "2"}
+)
+_REFUSED = re.compile(_OFFENSIVE.translate(_RESEMBLING))
 
 
 class MalformedUserId(Unprocessable):
@@ -62,7 +71,7 @@ def issue(random_below: Callable[[int], int] = secrets.randbelow) -> UserId:
         number = random_below(PRIME**10)
         symbols = [number // PRIME**place % PRIME for place in range(10)]
         candidate = "".join(ALPHABET[value] for value in _complete(symbols))
-        if candidate.isdigit() or any(sequence in candidate for sequence in _REFUSED):
+        if candidate.isdigit() or _REFUSED.search(candidate):
             continue
         return UserId(candidate)
 
