@@ -17,7 +17,8 @@ from identity_service.errors import Unprocessable
 
 MAXIMUM = 254
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
-_SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "internal")
+_SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
 _COMMON_DOMAINS = (
     "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
@@ -97,7 +98,7 @@ def _check_local_part(local: str) -> None:
 
 def _check_domain(domain: str, *, special_use: bool) -> None:
     labels = domain.split(".")
-    if len(labels) < 2 or all(label.isdigit() for label in labels[-1:]):
+    if len(labels) < 2 or _NUMBER.fullmatch(labels[-1]):
         raise MalformedEmailAddress("The domain of an e-mail address has at least two parts and is no network address.")
     if not special_use and labels[-1] in _SPECIAL_USE:
         raise MalformedEmailAddress("This top-level domain is reserved and receives no mail (RFC 6761).")
