@@ -20,6 +20,8 @@ _LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
 _SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
+# The length mark and the iteration mark: their names do not begin with a script, but ラーメン and 佐々木 are plain Japanese.
+_SHARED_LETTERS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}
 _COMMON_DOMAINS = (
     "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
     "me.com aol.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de freenet.de proton.me protonmail.com mail.com "
@@ -114,7 +116,8 @@ def _check_international(label: str) -> None:
         same = idna.encode(shown).decode() == label
     except idna.IDNAError as refused:
         raise MalformedEmailAddress("The domain of this e-mail address is not valid.") from refused
-    scripts = {unicodedata.name(c, "").split(" ")[0] for c in shown if c.isalpha()}
+    names = {unicodedata.name(letter, "").split(" ")[0] for letter in shown if letter.isalpha()}
+    scripts = {_SHARED_LETTERS.get(name, name) for name in names}
     if not same or (len(scripts) > 1 and not any(scripts <= together for together in _SCRIPTS_TOGETHER)):
         raise MalformedEmailAddress("The domain of this e-mail address mixes scripts, as look-alikes do.")
 
