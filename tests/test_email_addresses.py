@@ -233,3 +233,20 @@ def test_a_refusal_says_a_sentence_and_never_repeats_the_input(text):
     assert said.endswith((".", "(RFC 6761)."))
     assert refusal.members == {}
     assert len(text) < 4 or text not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a", "An e-mail address is one mailbox, an @ and a domain."),
+        ("a b@good.com", "Before the @ stand 1 to 64 ASCII letters, digits or signs; this has others."),
+        ("a.@good.com", "Before the @ no hyphen or dot leads, no dot ends, no two dots meet."),
+        ("a..b@good.com", "Before the @ no hyphen or dot leads, no dot ends, no two dots meet."),
+        ("a@go od.com", "The domain of this e-mail address is not valid."),
+        ("a@good", "The domain of an e-mail address has at least two parts and is no network address."),
+        ("a@good.test", "This top-level domain is reserved and receives no mail (RFC 6761)."),
+        ("a@раypal.com", "The domain of this e-mail address mixes scripts, as look-alikes do."),
+    ],
+)
+def test_the_sentence_names_the_rule(text, sentence):
+    assert str(refused(text)) == sentence

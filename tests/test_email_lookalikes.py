@@ -147,6 +147,7 @@ SLIPS = {
     "gmail.cmo": "gmail.com",
     "gmaıl.com": "gmail.com",
     "gmáil.com": "gmail.com",
+    "maılbox.or": "mailbox.org",
     "ggmail.com": "gmail.com",
     "hotmial.com": "hotmail.com",
     "hotnail.de": "hotmail.de",
