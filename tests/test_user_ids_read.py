@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity_service import user_ids
@@ -151,6 +151,7 @@ TEXTS = st.text(SYMBOLS, max_size=40) | st.text(SYMBOLS, min_size=LENGTH, max_si
 PROBLEMS = {"too_short", "too_long", "impossible_symbol", "check_failed"}
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_any_text_is_an_id_or_is_said_not_to_be_one(text):
     """IDN-11, ATT-17: nothing but MalformedUserId is ever raised, lone surrogates included."""
@@ -165,12 +166,14 @@ def test_any_text_is_an_id_or_is_said_not_to_be_one(text):
         assert show(parse(suggestion["user_id"])) == suggestion["user_id"]
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_any_text_can_be_asked_for_suggestions(text):
     """IDN-11."""
     assert all(is_canonical(suggestion.user_id) for suggestion in suggest(text))
 
 
+@settings(deadline=None)
 @given(st.text(ALPHABET, min_size=10, max_size=10), st.text(st.sampled_from(SEPARATORS), max_size=5), st.data())
 def test_what_is_shown_reads_back_in_any_form(ten, separator, data):
     """IDN-03: for every ID there can be, also those that are no longer issued."""
