@@ -17,13 +17,18 @@ from identity_service.errors import Unprocessable
 
 MAXIMUM = 254
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
-_SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "internal")
+_SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
+# The length and the iteration mark: their names do not begin with a script, but ラーメン and 佐々木 are plain Japanese.
+_SHARED_LETTERS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}
 _COMMON_DOMAINS = (
     "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
-    "me.com aol.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de freenet.de proton.me protonmail.com mail.com "
+    "aol.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de freenet.de proton.me protonmail.com mail.com "
     "posteo.de mailbox.org orange.fr free.fr laposte.net libero.it bluewin.ch comcast.net"
 ).split()
+# One letter from a common domain, and real all the same. (me.com is not called common: nearly all its neighbours are.)
+_REAL_NEIGHBOURS = "ymail.com email.com love.com aon.com".split()
 
 
 class MalformedEmailAddress(Unprocessable):
@@ -82,7 +87,7 @@ def mask(shown: str) -> str:
 def similar_domain(address: EmailAddress) -> str | None:
     """Return the common domain that this one looks like a slip of (gmial.com), else None. A hint, never a refusal."""
     typed = address.shown.rpartition("@")[2]
-    if typed in _COMMON_DOMAINS:
+    if typed in _COMMON_DOMAINS or typed in _REAL_NEIGHBOURS:
         return None
     plain = unicodedata.normalize("NFKD", typed).replace("ı", "i").encode("ascii", "ignore").decode()
     return next((known for known in _COMMON_DOMAINS if _one_slip_apart(plain, known)), None)
@@ -97,7 +102,7 @@ def _check_local_part(local: str) -> None:
 
 def _check_domain(domain: str, *, special_use: bool) -> None:
     labels = domain.split(".")
-    if len(labels) < 2 or all(label.isdigit() for label in labels[-1:]):
+    if len(labels) < 2 or _NUMBER.fullmatch(labels[-1]):
         raise MalformedEmailAddress("The domain of an e-mail address has at least two parts and is no network address.")
     if not special_use and labels[-1] in _SPECIAL_USE:
         raise MalformedEmailAddress("This top-level domain is reserved and receives no mail (RFC 6761).")
@@ -113,7 +118,8 @@ def _check_international(label: str) -> None:
         same = idna.encode(shown).decode() == label
     except idna.IDNAError as refused:
         raise MalformedEmailAddress("The domain of this e-mail address is not valid.") from refused
-    scripts = {unicodedata.name(c, "").split(" ")[0] for c in shown if c.isalpha()}
+    names = {unicodedata.name(letter, "").split(" ")[0] for letter in shown if letter.isalpha()}
+    scripts = {_SHARED_LETTERS.get(name, name) for name in names}
     if not same or (len(scripts) > 1 and not any(scripts <= together for together in _SCRIPTS_TOGETHER)):
         raise MalformedEmailAddress("The domain of this e-mail address mixes scripts, as look-alikes do.")
 
@@ -122,8 +128,14 @@ def _one_slip_apart(typed: str, known: str) -> bool:
     """Tell whether one letter was changed, left out, doubled, or swapped with its neighbour."""
     if typed == known:
         return True
-    if abs(len(typed) - len(known)) > 1:
+    if abs(len(typed) - len(known)) > 1 or _of_another_country(typed, known):
         return False
     start = next((i for i, (a, b) in enumerate(zip(typed, known, strict=False)) if a != b), min(len(typed), len(known)))
     t, k = typed[start:], known[start:]
     return t[1:] == k or t == k[1:] or t[1:] == k[1:] or (t[:2] == k[:2][::-1] and t[2:] == k[2:])
+
+
+def _of_another_country(typed: str, known: str) -> bool:
+    """Tell whether only the country's two letters differ: yahoo.dk is Yahoo in Denmark (but web.ed is a slip)."""
+    (name, _, ending), (known_name, _, known_ending) = typed.rpartition("."), known.rpartition(".")
+    return name == known_name and len(ending) == len(known_ending) == 2 and ending != known_ending[::-1]

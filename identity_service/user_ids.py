@@ -7,6 +7,7 @@ of double errors look like a single one somewhere else, so a correction is only 
 it, and it comes back as a new request.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,15 +33,16 @@ _WORDS = {
     "C": "Charlie", "F": "Foxtrot", "H": "Hotel", "J": "Juliett", "K": "Kilo", "M": "Mike", "P": "Papa", "Q": "Quebec",
     "R": "Romeo", "T": "Tango", "W": "Whiskey", "X": "X-ray", "Y": "Yankee",
 }  # fmt: skip
-# Symbols that an ear or an eye takes for one another; a suggestion explained by such a pair comes first.
-_CONFUSED = set(
-    map(
-        frozenset,
-        "0Q 0C 17 1J 38 3C 3P 3T 58 59 5F 68 6C 8H AH CT CP CH FX HX JK KQ KH MW PT QY RF TC WY XK 2Q 7T PR".split(),
-    )
+# Words nobody should have to read aloud, English and German, also with digits for the letters they resemble. Only new
+# IDs avoid them; an older one stays what it is.
+_OFFENSIVE = (
+    "88|666|69|FCK|FKK|KKK|WTF|XXX|SEX|COCK|FAG|TIT|PIMP|PISS|PRICK|CRAP|RAPE|SHIT|TWAT|WANK|WHORE|ARSE|PORN|BITCH|CLIT"
+    "|KIKE|HERPES|HITLER|NAZI|FICK|FOTZE|ARSCH|WICHS|SPAST"
 )
-# Sequences nobody should have to read aloud, with digits taken for the letters they resemble. Only new IDs avoid them.
-_REFUSED = "FCK FKK KKK C0CK F4G F46 T1T P1MP P155 PR1CK CR4P R4P3 1488 88 666 69 H1T13R H3RP3 W4HK 5H1T".split()
+_RESEMBLING = str.maketrans(
+    {"A": "4", "B": "8", "E": "3", "G": "[69]", "I": "1", "L": "1", "N": "M", "O": "0", "S": "5", "T": "[T7]", "Z": "2"}
+)
+_REFUSED = re.compile(_OFFENSIVE.translate(_RESEMBLING))
 
 
 class MalformedUserId(Unprocessable):
@@ -62,7 +64,7 @@ def issue(random_below: Callable[[int], int] = secrets.randbelow) -> UserId:
         number = random_below(PRIME**10)
         symbols = [number // PRIME**place % PRIME for place in range(10)]
         candidate = "".join(ALPHABET[value] for value in _complete(symbols))
-        if candidate.isdigit() or any(sequence in candidate for sequence in _REFUSED):
+        if candidate.isdigit() or _REFUSED.search(candidate):
             continue
         return UserId(candidate)
 
@@ -101,10 +103,11 @@ def spell(user_id: UserId, as_in: str = "as in") -> list[str]:
 
 
 def suggest(text: str) -> list[Suggestion]:
-    """Return the User IDs that one likely mistake explains, the likeliest confusion of ear or eye first.
+    """Return the User IDs that one likely mistake explains.
 
     Explained are one wrong symbol, one swap of neighbours, or up to two symbols not understood (given as `?`, or
-    symbols that cannot occur). Arithmetic only: it says nothing about which accounts exist.
+    symbols that cannot occur). There is nothing to rank: a wrong symbol changes the plain sum and a swap does not, so
+    no text is explained by both. Arithmetic only: it says nothing about which accounts exist.
     """
     symbols = read_symbols(text)
     if len(symbols) != LENGTH:
@@ -112,18 +115,14 @@ def suggest(text: str) -> list[Suggestion]:
     unheard = [place for place, symbol in enumerate(symbols) if symbol not in _VALUES]
     values = [_VALUES.get(symbol, 0) for symbol in symbols]
     if unheard:
-        found = list(_fill(values, unheard))
-    elif _sums(values) == (0, 0):
+        return list(_fill(values, unheard))
+    if _sums(values) == (0, 0):
         return []
-    else:
-        found = [*_one_wrong(values), *_one_swap(values)]
-    return [suggestion for _, suggestion in sorted(found, key=lambda ranked: ranked[0])]
+    return [*_one_wrong(values), *_one_swap(values)]
 
 
 def read_symbols(text: str) -> str:
     """Return the symbols that `text` spells, read as kindly as a User ID; nothing is checked (IDN-03)."""
-    if not text.isascii():
-        text = text.translate(_SEPARATORS)
     # Only ASCII is raised: "ı".upper() is "I" and "ſ".upper() is "S", which nobody wrote.
     return "".join(s.upper() if s.isascii() else s for s in text.translate(_SEPARATORS)).translate(_KIND_READING)
 
@@ -165,25 +164,21 @@ def _solve(values: list[int], first: int, second: int) -> list[int]:
     return solved
 
 
-_Ranked = tuple[int, Suggestion]
+def _suggestion(values: list[int], reason: str, position: int | None) -> Suggestion:
+    return Suggestion(UserId("".join(ALPHABET[value] for value in values)), reason, position)
 
 
-def _ranked(values: list[int], reason: str, position: int | None, *, likely: bool) -> _Ranked:
-    user_id = UserId("".join(ALPHABET[value] for value in values))
-    return (0 if likely else 1, Suggestion(user_id, reason, position))
-
-
-def _fill(values: list[int], unheard: list[int]) -> Iterator[_Ranked]:
+def _fill(values: list[int], unheard: list[int]) -> Iterator[Suggestion]:
     if len(unheard) == 1:
         solved = values.copy()
         solved[unheard[0]] = -sum(values) % PRIME
         if _sums(solved) == (0, 0):
-            yield _ranked(solved, "one symbol was not understood", unheard[0] + 1, likely=True)
+            yield _suggestion(solved, "one symbol was not understood", unheard[0] + 1)
     elif len(unheard) == 2:
-        yield _ranked(_solve(values, *unheard), "two symbols were not understood", None, likely=True)
+        yield _suggestion(_solve(values, *unheard), "two symbols were not understood", None)
 
 
-def _one_wrong(values: list[int]) -> Iterator[_Ranked]:
+def _one_wrong(values: list[int]) -> Iterator[Suggestion]:
     plain, weighted = _sums(values)
     if plain == 0:
         return
@@ -193,15 +188,13 @@ def _one_wrong(values: list[int]) -> Iterator[_Ranked]:
     place = WEIGHTS.index(weight)
     right = values.copy()
     right[place] = (values[place] - plain) % PRIME
-    pair = ALPHABET[values[place]], ALPHABET[right[place]]
-    yield _ranked(
-        right, f"symbol {place + 1} is {pair[1]}, not {pair[0]}", place + 1, likely=frozenset(pair) in _CONFUSED
-    )
+    heard, meant = ALPHABET[values[place]], ALPHABET[right[place]]
+    yield _suggestion(right, f"symbol {place + 1} is {meant}, not {heard}", place + 1)
 
 
-def _one_swap(values: list[int]) -> Iterator[_Ranked]:
+def _one_swap(values: list[int]) -> Iterator[Suggestion]:
     for first, second in pairwise(range(LENGTH)):
         swapped = values.copy()
         swapped[first], swapped[second] = swapped[second], swapped[first]
         if swapped != values and _sums(swapped) == (0, 0):
-            yield _ranked(swapped, f"symbols {first + 1} and {second + 1} are swapped", first + 1, likely=True)
+            yield _suggestion(swapped, f"symbols {first + 1} and {second + 1} are swapped", first + 1)
