@@ -1,4 +1,4 @@
-"""Add, rotate and close clients; use up assertions; take tokens back."""
+"""Add, rotate and close clients; tell which tokens are dead."""
 
 import hashlib
 import secrets
@@ -75,13 +75,6 @@ async def close(session: AsyncSession, client_id: str, *, now: datetime) -> None
 async def listing(session: AsyncSession) -> Sequence[Client]:
     """Return every client there is or was, oldest first."""
     return (await session.scalars(select(Client).order_by(Client.created_at, Client.id))).all()
-
-
-async def use_up(session: AsyncSession, client_id: str, jti: str, *, until: datetime) -> bool:
-    """Use an assertion's `jti`; False if it was used before, by whatever process (OAU-19)."""
-    new = insert(UsedAssertion).on_conflict_do_nothing().returning(UsedAssertion.jti)
-    used = await session.scalar(new, {"client_id": client_id, "jti": jti, "until": until})
-    return used is not None
 
 
 async def dead(session: AsyncSession, now: datetime) -> tuple[frozenset[str], frozenset[str]]:
