@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from identity_service.errors import Problem
+from identity_service.errors import Conflict, Problem
 
 SCOPES: Final[Mapping[str, str]] = {
     "accounts:read": "read one account, its address masked; look one up by address or reference",
@@ -42,12 +42,16 @@ class UnknownClient(Problem):
     status = 404
 
 
+class SignsItself(Conflict):
+    """This client signs with its own key; it has no secret."""
+
+
 class MalformedClientName(Problem):
     """A client's name is 1 to 80 letters, digits, blanks and simple signs."""
 
 
 class MalformedKeySet(Problem):
-    """This is not a set of public keys (ES256 or EdDSA) without private members."""
+    """This is not a set of public keys (ES256 or EdDSA), each with a name of its own and without private members."""
 
 
 def check_new(name: str, scopes: Iterable[str]) -> None:
