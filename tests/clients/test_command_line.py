@@ -147,6 +147,8 @@ async def test_the_master_key_is_changed_and_the_old_one_says_so(service, comman
         refused = await command(*words)
         assert (refused.status, refused.out) == (1, "")
         assert refused.err == "The key ring was sealed with another IDENTITY_MASTER_KEY.\n"
+    started = await command("serve", IDENTITY_ENVIRONMENT="development")
+    assert (started.status, started.err) == (1, refused.err)
     assert (await command("keys", "rotate", "--json", IDENTITY_MASTER_KEY=NEW_MASTER)).status == 0
     assert await status_with(service, token) == 200
 
