@@ -115,11 +115,16 @@ def add_client(
     name: str,
     scope: Annotated[list[str], typer.Option(help="A scope it may ask for; repeat for more.")],
     desk: Annotated[bool, typer.Option(help="A desk tool, which acts for staff.")] = False,
-    jwks: Annotated[Path | None, typer.Option(help="Its public keys, for private_key_jwt.")] = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="Its public keys, for private_key_jwt.", exists=True, dir_okay=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a client; its secret is shown this once."""
-    keys = None if jwks is None else json.loads(jwks.read_text(encoding="utf-8"))
+    try:
+        keys = None if jwks is None else json.loads(jwks.read_bytes())
+    except ValueError as wrong:
+        raise client_rules.MalformedKeySet from wrong
     made = running.do(lambda s: clients.add(s, name, scope, desk=desk, jwks=keys, now=doors.utc_now()))
     _print_credentials(made, as_json=as_json)
 
@@ -149,10 +154,14 @@ def rotate_client(client_id: str, as_json: AsJson = False) -> None:
 
 
 @client_app.command("close")
-def close_client(client_id: str) -> None:
+def close_client(client_id: str, as_json: AsJson = False) -> None:
     """Close a client; its tokens are dead within ten seconds."""
-    running.do(lambda s: clients.close(s, client_id, now=doors.utc_now()))
-    print(f"{client_id} is closed.")
+    now = doors.utc_now()
+    running.do(lambda s: clients.close(s, client_id, now=now))
+    if as_json:
+        running.print_json({"client_id": client_id, "closed_at": now.isoformat()})
+    else:
+        print(f"{client_id} is closed.")
 
 
 @client_app.command("scopes")
@@ -181,7 +190,10 @@ def rotate_keys(
 
 @keys_app.command("rewrap")
 def rewrap_keys(
-    new_key_file: Annotated[Path, typer.Argument(help="A file with the new master key: 32 bytes in base64url.")],
+    new_key_file: Annotated[
+        Path, typer.Argument(help="A file with the new master key: 32 bytes in base64url.", exists=True, dir_okay=False)
+    ],
+    as_json: AsJson = False,
 ) -> None:
     """Seal the key ring with a new IDENTITY_MASTER_KEY; the keys themselves stay. Then set it and restart."""
     try:
@@ -196,7 +208,11 @@ def rewrap_keys(
         )
         return count
 
-    print(f"{running.do(rewrap)} keys are sealed with the new master key.")
+    count = running.do(rewrap)
+    if as_json:
+        running.print_json({"keys": count})
+    else:
+        print(f"{count} keys are sealed with the new master key.")
 
 
 @keys_app.command("list")

@@ -127,7 +127,7 @@ class Keyring:
 
     def unseal(self, label: str, sealed: bytes) -> bytes:
         """Return what `seal` was given; InvalidTag if it was altered."""
-        return AESGCM(self._sealing()).decrypt(sealed[:12], sealed[12:], label.encode())
+        return _decrypt(AESGCM(self._sealing()), sealed, label)
 
     def _sealing(self) -> bytes:
         return tokens.keyed_hash(self.internal(), "seal")
@@ -156,8 +156,12 @@ async def load(session: AsyncSession, master_key: bytes) -> Keyring:
 
 
 async def ensure(session: AsyncSession, master_key: bytes, *, now: datetime) -> None:
-    """Make the keys that are missing; several processes may start at once."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('identity key ring'))"))
+    """Make the keys that are missing; several processes may start at once.
+
+    Raises:
+        WrongMasterKey: the ring was sealed with another master key; nothing was added to it.
+    """
+    await _hold(session, master_key)
     present = set((await session.execute(select(RingKey.purpose).distinct())).scalars())
     for purpose in PURPOSES:
         if purpose not in present:
@@ -165,7 +169,12 @@ async def ensure(session: AsyncSession, master_key: bytes, *, now: datetime) -> 
 
 
 async def rotate(session: AsyncSession, master_key: bytes, *, algorithm: str, now: datetime) -> tuple[str, datetime]:
-    """Add a signing key; return its id and the moment it begins to sign, when every cache has seen it (OAU-14)."""
+    """Add a signing key; return its id and the moment it begins to sign, when every cache has seen it (OAU-14).
+
+    Raises:
+        WrongMasterKey: the ring was sealed with another master key; nothing was added to it.
+    """
+    await _hold(session, master_key)
     active_from = now + 2 * CACHE_TIME
     return await _add(session, master_key, "signing", algorithm, now, active_from=active_from), active_from
 
@@ -176,7 +185,8 @@ async def rewrap(session: AsyncSession, old: bytes, new: bytes) -> int:
     Raises:
         WrongMasterKey: `old` does not open the ring; nothing was changed.
     """
-    rows = (await session.execute(select(RingKey).with_for_update())).scalars().all()
+    await _hold(session, old)
+    rows = (await session.execute(select(RingKey))).scalars().all()
     for row in rows:
         plain = _unwrap(row, _wrapping(old))
         sealed = _wrap(row.id, row.purpose, plain, _wrapping(new))
@@ -191,6 +201,13 @@ async def listing(session: AsyncSession) -> list[dict[str, str]]:
         {"id": r.id, "purpose": r.purpose, "algorithm": r.algorithm, "active_from": r.active_from.isoformat()}
         for r in rows
     ]
+
+
+async def _hold(session: AsyncSession, master_key: bytes) -> None:
+    # One change of the ring at a time, and only by who opens it: a key under another wrapping than the rest would lock
+    # every process out at its next start.
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('identity key ring'))"))
+    await load(session, master_key)
 
 
 async def _add(
@@ -227,6 +244,12 @@ def _wrap(key_id: str, purpose: str, plain: bytes, wrapping: AESGCM) -> bytes:
 
 def _unwrap(row: RingKey, wrapping: AESGCM) -> bytes:
     try:
-        return wrapping.decrypt(row.sealed[:12], row.sealed[12:], f"{row.id} {row.purpose}".encode())
+        return _decrypt(wrapping, row.sealed, f"{row.id} {row.purpose}")
     except InvalidTag as refused:
         raise WrongMasterKey from refused
+
+
+def _decrypt(cipher: AESGCM, sealed: bytes, label: str) -> bytes:
+    if len(sealed) < 12 + 16:
+        raise InvalidTag
+    return cipher.decrypt(sealed[:12], sealed[12:], label.encode())

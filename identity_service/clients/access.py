@@ -77,18 +77,20 @@ class Gate:
     async def reload(self) -> None:
         """Look up the keys, the closed clients and the revoked tokens."""
         async with self._database.transaction() as session:
-            ring = await keyring.load(session, self._master_key)
+            # The dead come first: a process that cannot open the ring since `keys rewrap` goes on with the keys it
+            # has until it is restarted, and must not go on with whom it has let in.
             self._closed, self._revoked = await actions.dead(session, self._clock())
+            ring = await keyring.load(session, self._master_key)
         self._database.info["keyring"] = ring
         published = sorted(ring.verifying(self._clock()))
         if published != self._published:
             self._published = published
             self._remembered.clear()
 
-    async def keep_fresh(self) -> None:
+    async def keep_fresh(self, pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         """Reload every 5 s for ever; a database that is away is tried again."""
         while True:
-            await asyncio.sleep(RELOAD_EVERY)
+            await pause(RELOAD_EVERY)
             try:
                 await self.reload()
             except Exception as problem:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""Add, rotate and close clients; use up assertions; take tokens back."""
+"""Add, rotate and close clients; tell which tokens are dead."""
 
 import hashlib
 import secrets
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.clients import rules
@@ -48,14 +48,13 @@ async def rotate(session: AsyncSession, client_id: str, *, now: datetime) -> Cre
     """Give a client a second secret; the one before goes on for 7 days, older ones end now.
 
     Raises:
-        rules.UnknownClient
+        rules.UnknownClient, rules.SignsItself
     """
-    await _live(session, client_id)
-    mine = ClientSecret.client_id == client_id
-    newest = select(func.max(ClientSecret.created_at)).where(mine).scalar_subquery()
-    older = update(ClientSecret).where(mine, or_(ClientSecret.ends_at.is_(None), ClientSecret.ends_at > now))
-    await session.execute(older.where(ClientSecret.created_at < newest).values(ends_at=now))
-    await session.execute(older.where(ClientSecret.created_at == newest).values(ends_at=now + rules.SECRET_OVERLAP))
+    if (await _live(session, client_id)).jwks is not None:
+        raise rules.SignsItself
+    mine = update(ClientSecret).where(ClientSecret.client_id == client_id)
+    await session.execute(mine.where(ClientSecret.ends_at > now).values(ends_at=now))
+    await session.execute(mine.where(ClientSecret.ends_at.is_(None)).values(ends_at=now + rules.SECRET_OVERLAP))
     secret = await _add_secret(session, client_id, now)
     await events.record(session, "client.rotated", actor=OPERATOR, data={"client_id": client_id}, now=now)
     return Credentials(client_id, secret)
@@ -75,13 +74,6 @@ async def close(session: AsyncSession, client_id: str, *, now: datetime) -> None
 async def listing(session: AsyncSession) -> Sequence[Client]:
     """Return every client there is or was, oldest first."""
     return (await session.scalars(select(Client).order_by(Client.created_at, Client.id))).all()
-
-
-async def use_up(session: AsyncSession, client_id: str, jti: str, *, until: datetime) -> bool:
-    """Use an assertion's `jti`; False if it was used before, by whatever process (OAU-19)."""
-    new = insert(UsedAssertion).on_conflict_do_nothing().returning(UsedAssertion.jti)
-    used = await session.scalar(new, {"client_id": client_id, "jti": jti, "until": until})
-    return used is not None
 
 
 async def dead(session: AsyncSession, now: datetime) -> tuple[frozenset[str], frozenset[str]]:
@@ -120,7 +112,8 @@ async def _add_secret(session: AsyncSession, client_id: str, now: datetime) -> s
 
 def _public(jwks: dict[str, Any]) -> dict[str, Any]:
     try:
-        keys = KeySet.import_key_set(jwks).keys  # type: ignore[arg-type]
+        kinds = {key["kty"] for key in jwks["keys"]}
+        keys = KeySet.import_key_set(jwks).keys if kinds <= {"EC", "OKP"} else []  # type: ignore[arg-type]
     except (JoseError, ValueError, TypeError, KeyError) as refused:
         raise rules.MalformedKeySet from refused
     good = all(
@@ -128,6 +121,7 @@ def _public(jwks: dict[str, Any]) -> dict[str, Any]:
         or (isinstance(key, OKPKey) and key.curve_name == "Ed25519")
         for key in keys
     )
-    if not keys or not good or any(key.is_private for key in keys):
+    public = {key.kid or key.thumbprint(): key.as_dict(private=False) for key in keys}
+    if not keys or not good or any(key.is_private for key in keys) or len(public) != len(keys):
         raise rules.MalformedKeySet
-    return {"keys": [{**key.as_dict(private=False), "kid": key.kid or key.thumbprint()} for key in keys]}
+    return {"keys": [{**key, "kid": kid} for kid, key in public.items()]}

@@ -1,7 +1,7 @@
 """The token endpoints, the key set, and the metadata that tells about them (RFC 6749, 7009, 7517, 7662, 8414)."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -9,15 +9,16 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from identity_service import doors, problems, throttle
-from identity_service.clients import actions, oauth, rules
+from identity_service.clients import oauth, rules
 from identity_service.clients.oauth import Answer, Server
-from identity_service.database import AsyncSession
-from identity_service.doors import Keys, Now, Session
+from identity_service.doors import Keys, Now
 from identity_service.keyring import CACHE_TIME, Keyring
 from identity_service.tokens import ALGORITHMS
 
 WRONG_PER_CLIENT = "30/minute; 300/hour"
 WRONG_PER_NETWORK = "120/minute; 1000/hour"
+UNKNOWN_PER_CLIENT = "120/minute; 1000/hour"
+"""Tokens asked about that are not good, or not the caller's: whoever asks that often is trying (OAU-29)."""
 _FIELDS = 20
 
 router = APIRouter(tags=["tokens"])
@@ -73,10 +74,10 @@ _TOKEN = {
 
 
 @router.post("/oauth/token", responses=_responses(_TOKEN), openapi_extra=_documented("grant_type", "scope"))
-async def token(request: Request, session: Session, keys: Keys, now: Now) -> Response:
+async def token(request: Request, keys: Keys, now: Now) -> Response:
     """Get an access token by client credentials: Basic, secret in the form, or a signed assertion."""
     form = await _form(request)
-    return await _answer(request, session, form, now, lambda server: server.token(_headers(request), form), keys)
+    return await _answer(request, form, keys, now, Server.token)
 
 
 @router.post(
@@ -84,21 +85,17 @@ async def token(request: Request, session: Session, keys: Keys, now: Now) -> Res
     responses=_responses({"type": "object", "required": ["active"], "properties": {"active": {"type": "boolean"}}}),
     openapi_extra=_documented("token"),
 )
-async def introspect(request: Request, session: Session, keys: Keys, now: Now) -> Response:
+async def introspect(request: Request, keys: Keys, now: Now) -> Response:
     """Learn whether one of your own tokens is still good; of any other: `{"active": false}`."""
     form = await _form(request)
-    return await _answer(
-        request, session, form, now, lambda server: server.endpoint("introspect", _headers(request), form), keys
-    )
+    return await _answer(request, form, keys, now, lambda server, *given: server.endpoint("introspect", *given))
 
 
 @router.post("/oauth/revoke", responses=_responses({"type": "object"}), openapi_extra=_documented("token"))
-async def revoke(request: Request, session: Session, keys: Keys, now: Now) -> Response:
+async def revoke(request: Request, keys: Keys, now: Now) -> Response:
     """Take one of your own tokens back; it is dead everywhere within ten seconds. Unknown tokens are fine."""
     form = await _form(request)
-    return await _answer(
-        request, session, form, now, lambda server: server.endpoint("revoke", _headers(request), form), keys
-    )
+    return await _answer(request, form, keys, now, lambda server, *given: server.endpoint("revoke", *given))
 
 
 @router.get("/oauth/jwks.json")
@@ -156,9 +153,11 @@ async def _form(request: Request) -> dict[str, str]:
         )
     except ValueError as wrong:
         raise _Refused(_invalid("The form cannot be read.")) from wrong
-    fields = dict(pairs)
-    methods = ["authorization" in request.headers, "client_secret" in fields, "client_assertion" in fields]
-    if len(fields) != len(pairs) or request.url.query or sum(methods) > 1:
+    given = request.headers.getlist("authorization")
+    # One without a value counts as left out (RFC 6749, 3.2).
+    fields = {name: value for name, value in pairs if value}
+    methods = [*given, *(name for name in ("client_secret", "client_assertion") if name in fields)]
+    if len({name for name, _ in pairs}) != len(pairs) or request.url.query or len(methods) > 1:
         raise _Refused(_invalid("Each parameter once, in the form, with one way to authenticate."))
     if any("\x00" in value or "\ufffd" in value for value in fields.values()) or not fields:
         raise _Refused(_invalid("The form cannot be read."))
@@ -177,32 +176,34 @@ def _invalid(description: str) -> Answer:
 
 async def _answer(
     request: Request,
-    session: AsyncSession,
     form: dict[str, str],
-    now: datetime,
-    ask: Callable[[Server], Answer],
     keys: Keyring,
+    now: datetime,
+    ask: Callable[[Server, dict[str, str], dict[str, str]], Answer],
 ) -> Response:
-    settings = doors.database_of(request).settings
-    answer: Answer = await session.run_sync(lambda db: ask(Server(db, settings, keys, now)))
-    if answer.status == 200 and answer.assertion is not None and not await _use_up(request, answer.assertion):
+    """Ask in one short transaction, and count what failed when it is over.
+
+    Counting takes a connection of its own; whoever waited for it with one in hand could be as many as there are
+    connections, and nobody would get any.
+    """
+    database, headers = doors.database_of(request), _headers(request)
+    claimed = oauth.claimed_by(headers, form)
+    if claimed is None:
         answer = Answer(*oauth.INVALID_CLIENT)
+    elif form.get("client_id", claimed) != claimed:
+        answer = _invalid("The request names two clients.")
+    else:
+        answer = await database.short(
+            lambda session: session.run_sync(lambda db: ask(Server(db, database.settings, keys, now), headers, form))
+        )
+    limits: throttle.Throttle = request.app.state.throttle
     if answer.status == 401:
-        limits: throttle.Throttle = request.app.state.throttle
         network = doors.network_of(request)
-        named = str(form.get("client_id", ""))[:64]
-        await limits.hit("wrong-client-secret", WRONG_PER_CLIENT, named, network)
+        await limits.hit("wrong-client-secret", WRONG_PER_CLIENT, claimed or "", network)
         await limits.hit("wrong-client-secret", WRONG_PER_NETWORK, network)
-        raise _Refused(answer)
-    if answer.status != 200:
-        raise _Refused(answer)
+    elif answer.body == {"active": False}:
+        await limits.hit("unknown-token", UNKNOWN_PER_CLIENT, str(claimed))
     return _response(answer)
-
-
-async def _use_up(request: Request, assertion: tuple[str, str, float]) -> bool:
-    client_id, jti, expires = assertion
-    until = datetime.fromtimestamp(expires, UTC) + rules.ASSERTION_LEEWAY * 2
-    return await doors.database_of(request).short(lambda own: actions.use_up(own, client_id, jti, until=until))
 
 
 def _response(answer: Answer) -> Response:

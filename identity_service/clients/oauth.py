@@ -2,18 +2,20 @@
 
 Authlib is synchronous, so it runs on our session through `session.run_sync`. Four of its defaults are tightened: a
 scope that may not be granted is an error (it would be dropped silently), the assertion's audience is ours alone, an
-assertion lives five minutes at most, and every failed authentication reads the same.
+assertion lives five minutes at most, and every failed authentication reads the same. The signature of an assertion is
+checked by `tokens`: the library looks at its own clock, and knows EdDSA no more unless it is told.
 """
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidScopeError, OAuth2Request
 from authlib.oauth2.rfc6749.errors import InvalidClientError
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
@@ -24,7 +26,7 @@ from sqlalchemy.orm import Session as SyncSession
 
 from identity_service import tokens
 from identity_service.clients import actions, rules
-from identity_service.clients.tables import Client, ClientSecret, RevokedToken
+from identity_service.clients.tables import Client, ClientSecret, RevokedToken, UsedAssertion
 from identity_service.keyring import TOKEN_LIFE, Keyring
 from identity_service.settings import Settings
 
@@ -34,12 +36,11 @@ INVALID_CLIENT = (401, {"error": "invalid_client"}, {"WWW-Authenticate": 'Basic 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out, and the assertion that was used for it, which is still to be used up."""
+    """What goes out."""
 
     status: int
     body: dict[str, Any]
     headers: dict[str, str]
-    assertion: tuple[str, str, float] | None = None
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]
@@ -49,7 +50,6 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         """Register the one grant, the three ways to authenticate and the two endpoints."""
         super().__init__(scopes_supported=None)
         self.db, self.settings, self.keyring, self.now = db, settings, keyring, now
-        self.assertion: tuple[str, str, float] | None = None
         self.register_grant(_Grant)
         self.register_token_generator("default", self._token)
         self.register_client_auth_method("private_key_jwt", _Assertion(self))
@@ -58,13 +58,23 @@ class Server(AuthorizationServer):  # type: ignore[misc]
 
     def token(self, headers: dict[str, str], form: dict[str, str]) -> Answer:
         """Answer a token request (RFC 6749, 4.4)."""
+        if "grant_type" not in form:
+            return Answer(400, {"error": "invalid_request", "error_description": "grant_type is missing."}, {})
         answer: Answer = self.create_token_response(_request("/oauth/token", headers, form))
         return answer
 
     def endpoint(self, name: str, headers: dict[str, str], form: dict[str, str]) -> Answer:
         """Answer an introspection (RFC 7662) or revocation (RFC 7009) request."""
-        answer: Answer = self.create_endpoint_response(name, _request(f"/oauth/{name}", headers, form))
+        # A hint is to be ignored where it helps nothing (RFC 7009, 2.2); the library refuses one it does not know.
+        asked = {field: value for field, value in form.items() if field != "token_type_hint"}
+        answer: Answer = self.create_endpoint_response(name, _request(f"/oauth/{name}", headers, asked))
         return answer
+
+    def use_up(self, client_id: str, jti: str, *, expires: float) -> bool:
+        """Use an assertion's `jti`; False if it was used before, by whatever process (OAU-19)."""
+        until = datetime.fromtimestamp(expires, UTC) + rules.ASSERTION_LEEWAY * 2
+        new = insert(UsedAssertion).on_conflict_do_nothing().returning(UsedAssertion.jti)
+        return self.db.scalar(new, {"client_id": client_id, "jti": jti, "until": until}) is not None
 
     def query_client(self, client_id: str) -> "_Client | None":
         """Return a live client."""
@@ -89,7 +99,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         if status != 200 and isinstance(body, dict) and body.get("error") == "invalid_client":
             return Answer(*INVALID_CLIENT)
         wanted = {name: value for name, value in headers if name.lower() in ("www-authenticate",)}
-        return Answer(status, dict(body), {**wanted, "Pragma": "no-cache"}, self.assertion)
+        return Answer(status, dict(body), {**wanted, "Pragma": "no-cache"})
 
     def _token(self, *, client: "_Client", scope: str, **_: object) -> dict[str, Any]:
         issued = int(self.now.timestamp())
@@ -135,9 +145,10 @@ class _Grant(ClientCredentialsGrant):  # type: ignore[misc]
     TOKEN_ENDPOINT_AUTH_METHODS = METHODS
 
     def validate_requested_scope(self) -> None:
-        scope = rules.granted(self.request.payload.scope, self.request.client.row.scopes)
+        asked, registered = self.request.payload.scope, self.request.client.row.scopes
+        scope = rules.granted(asked, registered)
         if scope is None:
-            raise InvalidScopeError
+            raise InvalidScopeError(rules.why_refused(asked, registered))
         self.request.payload.data["scope"] = scope
 
 
@@ -148,25 +159,30 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
         super().__init__(validate_jti=False)
         self._server = server
 
-    def get_audiences(self) -> list[str]:
-        return [self._server.settings.issuer]
-
     def resolve_client_public_key(self, client: _Client) -> KeySet:
         if client.row.jwks is None:
             raise InvalidClientError
         return KeySet.import_key_set(client.row.jwks)  # type: ignore[arg-type]
 
-    def process_assertion_claims(self, assertion: str, resolve_key: Any) -> Any:  # noqa: ANN401
-        header, claims = self.extract_assertion(assertion)
-        if not rules.assertion_is_acceptable(header, claims, self._server.settings.issuer, self._server.now):
+    def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        return tokens.unverified(assertion)
+
+    def process_assertion_claims(self, assertion: str, resolve_key: KeySet) -> None:
+        server, (header, claims) = self._server, self.extract_assertion(assertion)
+        if not rules.assertion_is_acceptable(header, claims, server.settings.issuer, server.now):
             raise InvalidClientError
         keys = {key.kid: key for key in resolve_key.keys}
-        key = keys.get(header.get("kid")) if "kid" in header else (resolve_key.keys[0] if len(keys) == 1 else None)
-        if key is None or header.get("alg") != tokens.algorithm_of(key):
+        named = header.get("kid") if "kid" in header or len(keys) != 1 else next(iter(keys))
+        key = keys.get(named) if isinstance(named, str) else None
+        if not isinstance(key, tokens.PublicKey):
             raise InvalidClientError
-        checked = super().process_assertion_claims(assertion, key)
-        self._server.assertion = (claims["sub"], claims["jti"], float(claims["exp"]))
-        return checked
+        try:
+            tokens.check_signature(assertion, header, key)
+        except tokens.InvalidToken as wrong:
+            raise InvalidClientError from wrong
+        # In the transaction of this request, so it is used up with whatever answer, and holds up nothing else.
+        if not server.use_up(claims["sub"], claims["jti"], expires=claims["exp"]):
+            raise InvalidClientError
 
 
 class _Token:
@@ -232,6 +248,19 @@ class _Revocation(RevocationEndpoint):  # type: ignore[misc]
         until = datetime.fromtimestamp(token.token.expires_at, self.server.now.tzinfo)
         row = {"jti": token.token.jti, "client_id": token.token.client_id, "until": until}
         self.server.db.execute(insert(RevokedToken).on_conflict_do_nothing(), row)
+
+
+def claimed_by(headers: dict[str, str], form: dict[str, str]) -> str | None:
+    """Return the client that a request says it comes from; None where that cannot be read or cannot be one."""
+    given: object = form.get("client_id")
+    try:
+        if headers:
+            given, _ = extract_basic_authorization(headers)
+        elif "client_assertion" in form:
+            given = tokens.unverified(form["client_assertion"])[1].get("sub")
+    except (ValueError, tokens.InvalidToken):
+        return None
+    return given if isinstance(given, str) and rules.CLIENT_ID.fullmatch(given) else None
 
 
 def _request(path: str, headers: dict[str, str], form: dict[str, str]) -> OAuth2Request:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from identity_service.errors import Problem
+from identity_service.errors import Conflict, Problem
 
 SCOPES: Final[Mapping[str, str]] = {
     "accounts:read": "read one account, its address masked; look one up by address or reference",
@@ -33,6 +33,9 @@ ASSERTION_TYPES: Final = ("client-authentication+jwt", None)
 SECRET_OVERLAP: Final = timedelta(days=7)
 """How long the older secret goes on after a rotation."""
 
+CLIENT_ID: Final = re.compile(r"cli_[A-Za-z0-9_-]{1,60}")
+"""What a client id looks like: never like a User ID (RFC 9700, 2.6; OAU-11)."""
+
 _NAME = re.compile(r"[\w .,()/-]{1,80}")
 
 
@@ -46,12 +49,16 @@ class UnknownClient(Problem):
     status = 404
 
 
+class SignsItself(Conflict):
+    """This client signs with its own key; it has no secret."""
+
+
 class MalformedClientName(Problem):
     """A client's name is 1 to 80 letters, digits, blanks and simple signs."""
 
 
 class MalformedKeySet(Problem):
-    """This is not a set of public keys (ES256 or EdDSA) without private members."""
+    """This is not a set of public keys (ES256 or EdDSA), each with a name of its own and without private members."""
 
 
 def check_new(name: str, scopes: Iterable[str]) -> None:
@@ -74,6 +81,14 @@ def granted(asked: str | None, registered: Iterable[str]) -> str | None:
     return " ".join(sorted(set(wanted)))
 
 
+def why_refused(asked: str, registered: Iterable[str]) -> str:
+    """Return the sentence for scopes that are not granted: it names them, and never what somebody made up."""
+    wanted = set(asked.split(" "))
+    if not wanted <= SCOPES.keys():
+        return f"Scopes stand with one blank between them; there are: {', '.join(sorted(SCOPES))}."
+    return f"Not granted to this client: {', '.join(sorted(wanted - set(registered)))}."
+
+
 def assertion_is_acceptable(header: Mapping[str, Any], claims: Mapping[str, Any], issuer: str, now: datetime) -> bool:
     """Tell whether a client assertion says what it must, its signature aside.
 
@@ -91,6 +106,7 @@ def assertion_is_acceptable(header: Mapping[str, Any], claims: Mapping[str, Any]
         and all(times.get(name, moment) <= moment + leeway for name in ("iat", "nbf"))
         and isinstance(claims.get("jti"), str)
         and 1 <= len(claims["jti"]) <= 255
+        and claims["jti"].isprintable()
         and isinstance(claims.get("iss"), str)
         and claims["iss"] == claims.get("sub")
         and (typ is None or (isinstance(typ, str) and typ.lower() in ASSERTION_TYPES))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
-from sqlalchemy import ARRAY, Text, and_, any_, bindparam, literal_column, select
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, bindparam, literal_column, select
 
 from identity_service import user_ids
 from identity_service.accounts import rules
@@ -24,7 +24,7 @@ SLICE = 100
 """How many IDs are parsed before the event loop gets a turn: 1,000 at once would hold everybody up for 5 ms."""
 _ECHO = 64
 
-_EMAIL = literal_column(f"'{MAIN_PURPOSE}'")
+_EMAIL: ColumnElement[str] = literal_column(f"'{MAIN_PURPOSE}'")
 _VERIFY = Statement(
     select(Account.user_id, Account.kind, Account.state, Account.merged_into, ConsentState.decision)
     .outerjoin(

@@ -1,0 +1,167 @@
+"""The operator's commands, run as processes of their own beside the service: what they print, do and refuse."""
+
+import json
+
+import pytest
+
+from identity_service.clients.actions import Credentials
+from tests.clients.given import a_key, assertion, key_set, proven_by, status_with, token_of
+
+NEW_MASTER = "o5cRZiNgXXbM-rhyWsRGbP_UytsD5Jt1W2tGcExDhhk"
+
+
+async def added(command, *words: str) -> Credentials:
+    ended = await command("client", "add", "shop", "--scope", "events:read", *words, "--json")
+    assert (ended.status, ended.err) == (0, "")
+    return Credentials(**ended.json)
+
+
+async def test_a_client_is_added_used_listed_rotated_and_closed(service, command):
+    """OAU-08, OAU-10: every step answers JSON alone on standard output, and counts in the running service at once."""
+    made = await added(command, "--desk")
+    assert (await token_of(service, made)).status_code == 200
+    rotated = Credentials(**(await command("client", "rotate", made.client_id, "--json")).json)
+    assert [(await token_of(service, one)).status_code for one in (made, rotated)] == [200, 200]
+    (listed,) = (await command("client", "list", "--json")).json
+    assert listed["client_id"] == made.client_id
+    assert (listed["name"], listed["desk"], listed["scopes"], listed["closed_at"]) == (
+        "shop",
+        True,
+        ["events:read"],
+        None,
+    )
+    assert listed["last_used_at"]
+    token = (await token_of(service, rotated)).json()["access_token"]
+    closed = await command("client", "close", made.client_id, "--json")
+    assert (closed.status, closed.json["client_id"]) == (0, made.client_id)
+    assert (await token_of(service, rotated)).status_code == 401
+    await service.app.state.gate.reload()
+    assert await status_with(service, token) == 401
+    (listed,) = (await command("client", "list", "--json")).json
+    assert listed["closed_at"] == closed.json["closed_at"]
+
+
+async def test_without_json_the_same_is_said_for_people(service, command):
+    made = await command("client", "add", "shop", "--scope", "events:read")
+    words = dict(line.split() for line in made.out.splitlines())
+    assert (await token_of(service, Credentials(**words))).status_code == 200
+    listed = await command("client", "list")
+    assert f"client_id={words['client_id']}" in listed.out
+    assert words["client_secret"] not in listed.out
+    closed = await command("client", "close", words["client_id"])
+    assert closed.out == f"{words['client_id']} is closed.\n"
+
+
+async def test_a_client_with_keys_of_its_own_gets_no_secret(service, command, tmp_path):
+    """OAU-18."""
+    key = a_key()
+    (tmp_path / "keys.json").write_text(json.dumps(key_set(key)), encoding="utf-8")
+    made = await added(command, "--jwks", str(tmp_path / "keys.json"))
+    assert made.client_secret is None
+    form = {"grant_type": "client_credentials", **proven_by(assertion(service, made.client_id, key))}
+    assert (await service.http.post("/oauth/token", data=form)).status_code == 200
+    refused = await command("client", "rotate", made.client_id)
+    assert (refused.status, refused.out) == (1, "")
+    assert "signs with its own key" in refused.err
+
+
+KEY_SETS = {
+    "no JSON": b"{",
+    "no text": b"\xff\xfe",
+    "no set": b"[]",
+    "empty": b'{"keys": []}',
+    "secret": json.dumps({"keys": [{"kty": "oct", "k": "AAAA"}]}).encode(),
+    "private": json.dumps({"keys": [a_key().as_dict(private=True)]}).encode(),
+    "another curve": json.dumps(key_set(a_key("ES384"))).encode(),
+    "two of one name": json.dumps(key_set(a_key(), a_key())).encode(),
+}
+
+
+@pytest.mark.parametrize("text", KEY_SETS.values(), ids=KEY_SETS.keys())
+async def test_what_is_no_set_of_public_keys_is_refused_in_a_sentence(service, command, tmp_path, text):
+    """OAU-18: a private key by mistake most of all."""
+    (tmp_path / "keys.json").write_bytes(text)
+    ended = await command("client", "add", "shop", "--scope", "events:read", "--jwks", str(tmp_path / "keys.json"))
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith("This is not a set of public keys")
+    assert "Traceback" not in ended.err
+    assert await service.rows("SELECT count(*) FROM client") == [(0,)]
+
+
+REFUSED = {
+    "scope": (["client", "add", "shop", "--scope", "nothing:read"], 1, "There is no scope 'nothing:read'"),
+    "name": (["client", "add", "a<b", "--scope", "events:read"], 1, "A client's name is"),
+    "unknown, rotate": (["client", "rotate", "cli_0", "--json"], 1, "There is no such client"),
+    "unknown, close": (["client", "close", "3W08-K7QX-M1C4"], 1, "There is no such client"),
+    "no scope": (["client", "add", "shop"], 2, "--scope"),
+    "no name": (["client", "add", "--scope", "events:read"], 2, "name"),
+    "no id": (["client", "rotate"], 2, "client_id"),
+    "option": (["client", "list", "--yaml"], 2, "--yaml"),
+    "command": (["client", "open", "cli_0"], 2, "open"),
+    "no such key set": (["client", "add", "shop", "--scope", "events:read", "--jwks", "/nothing"], 2, "--jwks"),
+    "algorithm": (["keys", "rotate", "--algorithm", "RS256"], 2, "ES256 or EdDSA"),
+    "no such key": (["keys", "rewrap", "/nothing"], 2, "new_key_file"),
+}
+
+
+@pytest.mark.parametrize(("words", "status", "reason"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_is_refused_ends_with_1_and_wrong_usage_with_2(service, command, words, status, reason):
+    """api.md: nothing on standard output, a sentence on the other, no traceback, and nothing changed."""
+    ended = await command(*words)
+    assert (ended.status, ended.out) == (status, "")
+    assert reason in ended.err
+    assert "Traceback" not in ended.err
+    assert await service.rows("SELECT count(*) FROM client") == [(0,)]
+    assert await service.rows("SELECT count(*) FROM event") == [(0,)]
+
+
+async def test_a_database_that_is_away_is_said(service, command):
+    ended = await command("client", "list", DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    assert (ended.status, ended.out, ended.err) == (1, "", "The database does not answer.\n")
+
+
+async def test_a_key_is_rotated_beside_the_running_service(service, command, ring, clock):
+    """OAU-14: listed at once, signing ten minutes later; what is listed is no key."""
+    rotated = await command("keys", "rotate", "--algorithm", "EdDSA", "--json")
+    ((kid, signs_from),) = [row.values() for row in rotated.json]
+    listed = (await command("keys", "list", "--json")).json
+    assert [row["id"] for row in listed if row["purpose"] == "signing"][-1] == kid
+    assert {tuple(row) for row in listed} == {("id", "purpose", "algorithm", "active_from")}
+    assert [row["active_from"] for row in listed if row["id"] == kid] == [signs_from]
+    await service.app.state.gate.reload()
+    assert kid in [key["kid"] for key in (await service.http.get("/oauth/jwks.json")).json()["keys"]]
+    assert service.database.info["keyring"].signing(clock()).kid != kid
+    clock.advance(minutes=11)
+    assert service.database.info["keyring"].signing(clock()).kid == kid
+    ((actor, data),) = await service.rows("SELECT actor, data FROM event WHERE name = 'keys.rotated'")
+    assert (actor, data) == ("operator", {"kid": kid})
+
+
+async def test_the_master_key_is_changed_and_the_old_one_says_so(service, command, ring, tmp_path):
+    """ASVS 13.3.4: the service goes on with the new; whoever comes with the old is told, and changes nothing."""
+    token = (await token_of(service, await added(command))).json()["access_token"]
+    (tmp_path / "new.key").write_text(f"{NEW_MASTER}\n", encoding="utf-8")
+    changed = await command("keys", "rewrap", str(tmp_path / "new.key"), "--json")
+    assert (changed.status, changed.json) == (0, {"keys": len(ring)})
+    for words in (["keys", "rotate"], ["keys", "rewrap", str(tmp_path / "new.key")]):
+        refused = await command(*words)
+        assert (refused.status, refused.out) == (1, "")
+        assert refused.err == "The key ring was sealed with another IDENTITY_MASTER_KEY.\n"
+    started = await command("serve", IDENTITY_ENVIRONMENT="development")
+    assert (started.status, started.err) == (1, refused.err)
+    assert (await command("keys", "rotate", "--json", IDENTITY_MASTER_KEY=NEW_MASTER)).status == 0
+    assert await status_with(service, token) == 200
+
+
+BAD_KEYS = {"empty": "", "short": "AAAA", "sample": "changeme" * 6, "repeats": "A" * 43, "no base64": "%" * 43}
+
+
+@pytest.mark.parametrize("text", BAD_KEYS.values(), ids=BAD_KEYS.keys())
+async def test_a_master_key_that_can_be_guessed_is_not_taken(service, command, ring, tmp_path, text):
+    (tmp_path / "new.key").write_text(text, encoding="utf-8")
+    refused = await command("keys", "rewrap", str(tmp_path / "new.key"))
+    assert (refused.status, refused.out) == (1, "")
+    assert refused.err.startswith("The new master key ")
+    assert [row.sealed for row in await service.rows("SELECT sealed FROM ring_key ORDER BY id")] == [
+        row["sealed"] for row in sorted(ring, key=lambda row: row["id"])
+    ]
