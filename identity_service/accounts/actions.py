@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
 from identity_service import user_ids
 from identity_service.accounts import rules
@@ -56,8 +57,17 @@ async def find_for_sign_in(session: AsyncSession, who: EmailAddress | str) -> Ac
     return found
 
 
-async def find_by_reference(session: AsyncSession, client_id: str, reference: str) -> Account | None:
-    """Return the account that this client knows by `reference`."""
+async def find_by_reference(
+    session: AsyncSession, client_id: str, reference: str, *, lock: bool = False
+) -> Account | None:
+    """Return the account that this client knows by `reference`.
+
+    With `lock`, whoever else asks like this waits for the end of the transaction: the reference may stand nowhere yet,
+    so there is no row to lock.
+    """
+    if lock:
+        place = func.hashtextextended(f"{client_id} {reference}", 0)
+        await session.execute(select(func.pg_advisory_xact_lock(place)))
     wanted = (
         select(Account)
         .join(ExternalReference, ExternalReference.user_id == Account.user_id)
@@ -119,7 +129,11 @@ async def add_email(
         raise rules.EmailPresent
     if await find_by_email(session, address) is not None:
         raise rules.EmailTaken
-    changed = await _change(session, account, _columns(address))
+    try:
+        changed = await _change(session, account, _columns(address))
+    except IntegrityError as taken:
+        # Another transaction gave the address away since we looked; the unique index waited for it, and decides.
+        raise rules.EmailTaken from taken
     await events.record(session, "account.email_added", user_id=user_id, actor=actor, now=now)
     return changed
 

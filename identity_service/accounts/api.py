@@ -214,7 +214,9 @@ async def search_accounts(
 @router.get(
     "/accounts/{user_id}/events",
     dependencies=[access.requires("events:read")],
-    responses=problems.documented(rules.UnknownUserId, MalformedUserId, tokens.InvalidCursor, *access.REFUSALS),
+    responses=problems.documented(
+        rules.UnknownUserId, MalformedUserId, tokens.InvalidCursor, events.RestoredFeed, *access.REFUSALS
+    ),
 )
 async def list_account_events(
     user_id: str,

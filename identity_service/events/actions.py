@@ -18,6 +18,7 @@ from identity_service.events import rules
 from identity_service.events.tables import Event, Feed, SealedEvent
 
 BATCH = 1000
+_FEED = "feed"
 
 
 class RestoredFeed(Problem):
@@ -93,28 +94,39 @@ async def feed(session: AsyncSession, after: str | None, *, limit: int) -> Page:
         tokens.InvalidCursor: the cursor is not ours.
         RestoredFeed: the cursor is older than the last restore (AUD-07).
     """
-    key = keyring.of(session).internal()
-    epoch = (await session.execute(select(Feed.epoch))).scalar_one()
-    position = 0
-    if after is not None:
-        seen, position = tokens.read_cursor(key, "feed", after)
-        if seen != epoch:
-            raise RestoredFeed
+    epoch, position = await _behind(session, _FEED, after)
     page = _events().where(SealedEvent.position > position).order_by(SealedEvent.position).limit(limit)
     events = (await session.execute(page)).all()
-    end = events[-1].position if events else position
-    return Page(events, tokens.make_cursor(key, "feed", epoch, end))
+    return Page(events, _cursor(session, _FEED, epoch, events[-1].position if events else position))
 
 
 async def of_account(session: AsyncSession, user_ids: Sequence[str], after: str | None, *, limit: int) -> Page:
-    """Return the sealed events of one customer (under every User ID he has had), oldest first."""
-    key = keyring.of(session).internal()
-    position = 0 if after is None else tokens.read_cursor(key, f"events of {user_ids[0]}", after)[0]
+    """Return the sealed events of one customer (under every User ID he has had), oldest first.
+
+    Raises:
+        tokens.InvalidCursor, RestoredFeed: as in `feed`.
+    """
+    place = f"events of {user_ids[0]}"
+    epoch, position = await _behind(session, place, after)
     page = _events().where(Event.user_id.in_(user_ids), SealedEvent.position > position)
     events = (await session.execute(page.order_by(SealedEvent.position).limit(limit + 1))).all()
     more = len(events) > limit
-    cursor = tokens.make_cursor(key, f"events of {user_ids[0]}", events[limit - 1].position) if more else None
-    return Page(events[:limit], cursor)
+    return Page(events[:limit], _cursor(session, place, epoch, events[limit - 1].position) if more else None)
+
+
+async def _behind(session: AsyncSession, place: str, after: str | None) -> tuple[int, int]:
+    """Return today's epoch, and the position behind which a reader goes on in the list named `place`."""
+    epoch: int = (await session.execute(select(Feed.epoch))).scalar_one()
+    if after is None:
+        return epoch, 0
+    seen, position = tokens.read_cursor(keyring.of(session).internal(), place, after)
+    if seen != epoch:
+        raise RestoredFeed
+    return epoch, position
+
+
+def _cursor(session: AsyncSession, place: str, epoch: int, position: int) -> str:
+    return tokens.make_cursor(keyring.of(session).internal(), place, epoch, position)
 
 
 def _events() -> Select[Any]:

@@ -41,7 +41,9 @@ async def register(
         accounts.rules.ExternalRefTaken: the client knows another account by this reference.
     """
     actor = f"client:{client_id}"
-    known = None if external_ref is None else await accounts.find_by_reference(session, client_id, external_ref)
+    known = None
+    if external_ref is not None:
+        known = await accounts.find_by_reference(session, client_id, external_ref, lock=True)
     if known is not None and address is None:
         return Registered(known, is_new=False)
     account = await accounts.add(session, address, display_name=display_name, locale=locale, now=now)
@@ -67,7 +69,7 @@ async def add_email(
     Raises:
         accounts.rules.UnknownUserId, EmailPresent, EmailTaken
     """
-    before = (await accounts.find(session, user_id)).email
+    before = (await accounts.find(session, user_id, lock=True)).email
     account = await accounts.add_email(session, user_id, address, actor=actor, now=now)
     if before is None:
         await _welcome(session, account, address, actor=actor, now=now)

@@ -68,20 +68,22 @@ async def lift(session: AsyncSession, suppression_id: uuid.UUID, *, by: str, now
     lifted: Suppression | None = await session.scalar(mine.values(lifted_at=now, lifted_by=by).returning(Suppression))
     if lifted is None:
         raise rules.UnknownSuppression
-    data = {"suppression_id": str(suppression_id), "scope": lifted.scope}
-    await events.record(session, "mail.suppression_lifted", actor=by, data=data, now=now)
+    await _tell_lifted(session, suppression_id, lifted.scope, by=by, now=now)
     return lifted
 
 
 async def lift_for_taken(session: AsyncSession, message_ids: Sequence[uuid.UUID], *, now: datetime) -> None:
     """Allow the addresses of letters that a relay has just taken: the address lives."""
-    await session.execute(_LIFT_TAKEN, {"ids": list(message_ids), "now": now})
+    lifted = (await session.execute(_LIFT_TAKEN, {"ids": list(message_ids), "now": now})).all()
+    for suppression_id, scope in lifted:
+        await _tell_lifted(session, suppression_id, scope, by="worker", now=now)
 
 
 _LIFT_TAKEN = text(
     """
     UPDATE suppression s SET lifted_at = :now, lifted_by = 'delivery' FROM message m
     WHERE m.id = ANY(:ids) AND m.state IN ('accepted', 'delivered') AND s.to_hash = m.to_hash AND s.lifted_at IS NULL
+    RETURNING s.id, s.scope
     """
 )
 
@@ -102,4 +104,14 @@ async def _stop_waiting(session: AsyncSession, to_hash: bytes, scope: str, now: 
     waiting = update(Message).where(
         Message.to_hash == to_hash, Message.kind.in_(kinds), Message.state.in_(("queued", "deferred"))
     )
-    await session.execute(waiting.values(state="suppressed", state_changed_at=now, next_attempt_at=None))
+    stopped = waiting.values(state="suppressed", state_changed_at=now, next_attempt_at=None)
+    stopped = stopped.returning(Message.id, Message.user_id, Message.kind)
+    for message_id, user_id, kind in await session.execute(stopped):
+        if user_id is not None:
+            data = {"message_id": str(message_id), "kind": kind}
+            await events.record(session, "mail.suppressed", user_id=user_id, actor="worker", data=data, now=now)
+
+
+async def _tell_lifted(session: AsyncSession, suppression_id: uuid.UUID, scope: str, *, by: str, now: datetime) -> None:
+    data = {"suppression_id": str(suppression_id), "scope": scope}
+    await events.record(session, "mail.suppression_lifted", actor=by, data=data, now=now)

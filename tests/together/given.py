@@ -1,0 +1,40 @@
+"""Several processes' worth of the application on one database, and calls that begin at once."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Iterable
+
+import httpx
+
+from identity_service import app as web
+from identity_service.database import Database
+from tests.conftest import BASE, Caller, Service
+
+
+@contextlib.asynccontextmanager
+async def several(service: Service, caller: Caller, count: int = 4) -> AsyncIterator[list[Caller]]:
+    """The caller at `count` applications, each with connections of its own, as `count` processes have them."""
+    async with contextlib.AsyncExitStack() as stack:
+        callers = []
+        for _ in range(count):
+            settings = service.database.settings.model_copy(update={"database_connections": 8})
+            database = Database(settings, service.database._url)
+            stack.push_async_callback(database.close)
+            database.info["keyring"] = service.database.info["keyring"]
+            app = web.create(database, settings.key(), clock=service.clock)
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
+            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30))
+            callers.append(Caller(http, caller.client_id, caller.client_secret, caller.token))
+        yield callers
+
+
+async def at_once(calls: Iterable[Awaitable[httpx.Response]]) -> list[httpx.Response]:
+    """The answers of calls that all begin together."""
+    return await asyncio.gather(*calls)
+
+
+def codes(answers: Iterable[httpx.Response]) -> Counter:
+    """How often each status came, with the problem's code where there is one."""
+    return Counter((a.status_code, a.json()["code"]) if a.status_code >= 400 else a.status_code for a in answers)
