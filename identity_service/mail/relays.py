@@ -62,9 +62,11 @@ class Breaker:
         self._refusals.append((now, domain, refusal))
         if fault or self._storm(now):
             self.faults_in_a_row += 1
-            if self.state == "half_open" or report.reply_class == "login" or self._too_many(now):
+            # What was in flight when it opened says nothing new, and must not make it stay open for longer.
+            ill = self.state == "half_open" or report.reply_class == "login" or self._too_many(now)
+            if ill and self.state != "open":
                 self._open(now)
-        elif report.outcome != "relay_fault":
+        else:
             self.state, self.opened_until, self.faults_in_a_row, self._opening = "closed", None, 0, FIRST_OPENING
 
     def _too_many(self, now: datetime) -> bool:
