@@ -27,8 +27,14 @@ class Finding(NamedTuple):
     detail: str
 
 
-async def examine(settings: Settings, key: bytes, *, timeouts: Timeouts | None = None) -> AsyncIterator[Finding]:
-    """Look at everything a letter needs, one finding after the other."""
+async def examine(
+    settings: Settings,
+    key: bytes,
+    *,
+    timeouts: Timeouts | None = None,
+    resolver: dns.asyncresolver.Resolver | None = None,
+) -> AsyncIterator[Finding]:
+    """Look at everything a letter needs, one finding after the other; DNS is asked as this machine asks it, or so."""
     if not settings.relays:
         yield Finding("relays", "failed", "IDENTITY_RELAYS names none")
     for relay in settings.relays:
@@ -44,33 +50,35 @@ async def examine(settings: Settings, key: bytes, *, timeouts: Timeouts | None =
             yield Finding(
                 f"relay {relay.name}", "warning", "offers no DSN: bounces come only if it sends them by itself"
             )
-    async for finding in _names(settings):
+    asking = resolver or dns.asyncresolver.Resolver()
+    asking.lifetime = DNS_SECONDS
+    async for finding in _names(settings, asking):
         yield finding
     yield await _bounce_loop(settings, key)
 
 
-async def _names(settings: Settings) -> AsyncIterator[Finding]:
+async def _names(settings: Settings, asking: dns.asyncresolver.Resolver) -> AsyncIterator[Finding]:
     sender, bounce = settings.sender_domain, settings.bounce_domain or settings.sender_domain
     if not sender:
         yield Finding("sender", "failed", "IDENTITY_MAIL_FROM is not an address")
         return
-    yield await _record(sender, "TXT", "v=spf1", "SPF", "receivers cannot tell that our relays may send for us")
+    yield await _record(asking, sender, "TXT", "v=spf1", "SPF", "receivers cannot tell that our relays may send for us")
     yield await _record(
-        f"_dmarc.{sender}", "TXT", "v=DMARC1", "DMARC", "receivers do not know what to do with forgeries"
+        asking, f"_dmarc.{sender}", "TXT", "v=DMARC1", "DMARC", "receivers do not know what to do with forgeries"
     )
-    yield await _record(bounce, "MX", "", "MX of the bounce domain", "returned mail finds no way back")
+    yield await _record(asking, bounce, "MX", "", "MX of the bounce domain", "returned mail finds no way back")
     if settings.dkim_selector:
         name = f"{settings.dkim_selector}._domainkey.{sender}"
-        yield await _record(name, "TXT", "p=", "DKIM", "the relay's signature cannot be checked")
+        yield await _record(asking, name, "TXT", "p=", "DKIM", "the relay's signature cannot be checked")
     else:
         yield Finding("DKIM", "warning", "IDENTITY_DKIM_SELECTOR is not set, so the relay's key was not looked up")
 
 
-async def _record(name: str, kind: str, begins: str, what: str, without: str) -> Finding:
-    resolver = dns.asyncresolver.Resolver()
-    resolver.lifetime = DNS_SECONDS
+async def _record(
+    asking: dns.asyncresolver.Resolver, name: str, kind: str, begins: str, what: str, without: str
+) -> Finding:
     try:
-        answer = await resolver.resolve(name, kind)
+        answer = await asking.resolve(name, kind)
         found = [b"".join(r.strings).decode("ascii", "replace") if kind == "TXT" else r.to_text() for r in answer]
     except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
         found = []
