@@ -23,6 +23,7 @@ from identity_service.envelope import Envelope
 from identity_service.events import api as events
 from identity_service.life import api as life
 from identity_service.mail import api as mail
+from identity_service.mail import hook_door
 from identity_service.mail import upkeep as mail_upkeep
 from identity_service.schema import at_head
 from identity_service.throttle import Throttle
@@ -51,7 +52,7 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
         accounts.router,
         events.router,
         mail.router,
-        mail.hook_router,
+        hook_door.router,
     ):
         app.include_router(router)
     for install in (problems.install, idempotency.install, clients_api.install):
