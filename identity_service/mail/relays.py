@@ -57,14 +57,15 @@ class Breaker:
         now = self.clock()
         fault = report.outcome == "relay_fault" and report.reply_class != "throttled"
         self.last_reply, self.last_attempt_at = report.reply, now
+        if self.state == "open":
+            # It was in flight when the breaker opened: it says nothing new, neither to open for longer nor to close.
+            return
         self._recent.append((now, fault))
         refusal = report.reply or "" if report.outcome == "permanent" else ""
         self._refusals.append((now, domain, refusal))
         if fault or self._storm(now):
             self.faults_in_a_row += 1
-            # What was in flight when it opened says nothing new, and must not make it stay open for longer.
-            ill = self.state == "half_open" or report.reply_class == "login" or self._too_many(now)
-            if ill and self.state != "open":
+            if self.state == "half_open" or report.reply_class == "login" or self._too_many(now):
                 self._open(now)
         else:
             self.state, self.opened_until, self.faults_in_a_row, self._opening = "closed", None, 0, FIRST_OPENING
