@@ -39,7 +39,7 @@ async def end(service, claimed: outbox.Claimed, state: str, report: Report | Non
     due = {"next_attempt_at": rules.AFTER_UNKNOWN[0] + service.clock()} if state == "deferred" else {}
     finish = Finish(
         claimed, claimed.attempts, report or ENDINGS[state],
-        rules.Step(state, maybe_sent=state == "unconfirmed", **{**due, **step}),
+        rules.Step(state, **{"maybe_sent": state == "unconfirmed", **due, **step}),
     )  # fmt: skip
     await service.database.short(lambda s: outbox.record(s, [finish], now=service.clock()))
 
