@@ -5,7 +5,6 @@ is masked, in replies that quote it too.
 """
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -32,7 +31,6 @@ State = Literal[
 SEARCHES = "600/minute"
 STREAM_SECONDS = 300
 LOOK_EVERY = 0.5
-_ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;=]+@[^\s<>()\[\]\"',:;]+")
 
 router = APIRouter(prefix="/v1", route_class=Door, tags=["mail"])
 
@@ -198,14 +196,9 @@ def _whole(fate: actions.Fate, caller: access.Access) -> MessageWithTimeline:
     entries = words.timeline(fate.message, fate.attempts, fate.feedback)
     if not whole:
         for entry in entries:
-            entry["reply"] = _masked(entry.get("reply"))
+            entry["reply"] = email_addresses.mask_all(entry.get("reply"))
     timeline = [TimelineEntry(**entry) for entry in entries]
     return MessageWithTimeline(**_fields(fate.message, whole=whole), timeline=timeline)
-
-
-def _masked(reply: str | None) -> str | None:
-    """Return a reply in which every address is masked; mail servers quote the recipient's, and where it leads to."""
-    return None if reply is None else _ADDRESS.sub(lambda found: email_addresses.mask(found[0]), reply)
 
 
 async def _page(
@@ -261,16 +254,24 @@ async def list_messages(
 @router.post(
     "/messages/search",
     dependencies=[access.requires("messages:read")],
-    responses=problems.documented(MalformedEmailAddress, throttle.TooManyRequests, *access.REFUSALS),
+    responses=problems.documented(
+        MalformedEmailAddress, tokens.InvalidCursor, throttle.TooManyRequests, *access.REFUSALS
+    ),
 )
 async def search_messages(
-    request: Request, body: AddressSearch, session: Session, caller: Caller, settings: doors.Settings
+    request: Request,
+    body: AddressSearch,
+    session: Session,
+    caller: Caller,
+    settings: doors.Settings,
+    after: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> MessagesView:
-    """Find the newest messages to one address."""
+    """Find the messages to one address, newest first."""
     await request.app.state.throttle.hit("message-search", SEARCHES, caller.client_id)
     address = email_addresses.parse(body.email, special_use=settings.development)
     to_hash = keyring.of(session).address_hash(address.key)
-    return await _page(session, caller, None, 200, to_hash=to_hash)
+    return await _page(session, caller, after, limit, to_hash=to_hash)
 
 
 @router.get(
@@ -341,7 +342,7 @@ async def list_relays(session: Session, settings: doors.Settings) -> RelaysView:
         RelayView(
             **_columns(relay, RelayView, "workers"),
             workers=[
-                WorkerView(**{**_columns(seen, WorkerView), "last_reply": _masked(seen.last_reply)})
+                WorkerView(**{**_columns(seen, WorkerView), "last_reply": email_addresses.mask_all(seen.last_reply)})
                 for seen in states
                 if seen.relay == relay.name
             ],
@@ -380,8 +381,8 @@ async def list_suppressions(
 
 @router.post(
     "/suppressions/{suppression_id}/lift",
-    dependencies=[access.requires("mail:operate")],
-    responses=problems.documented(rules.UnknownSuppression, *access.REFUSALS),
+    dependencies=[access.requires("mail:operate"), idempotency.Repeatable],
+    responses=problems.documented(rules.UnknownSuppression, *idempotency.REFUSALS, *access.REFUSALS),
 )
 async def lift_suppression(suppression_id: uuid.UUID, session: Session, caller: Caller, now: Now) -> SuppressionView:
     """Allow an address again."""

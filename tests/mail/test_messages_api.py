@@ -74,6 +74,7 @@ async def test_a_try_that_is_running_is_told_as_such(service, caller):
 
 async def test_messages_are_found_by_customer_state_kind_and_time(service, caller):
     anna = await an_account(caller, email="anna@example.com")
+    service.clock.advance(seconds=1)
     await an_account(caller, email="berta@example.com")
     first, second = reversed(await listed(caller))
     service.clock.advance(minutes=1)
@@ -131,6 +132,17 @@ async def test_an_address_is_searched_by_its_hash(service, caller, email):
     await put(service, "berta@example.com")
     answer = await caller.post("/v1/messages/search", {"email": email})
     assert [message["id"] for message in answer.json()["items"]] == sorted(ids, reverse=True)
+
+
+async def test_a_search_is_read_page_by_page(service, caller):
+    ids = {await put(service) for _ in range(3)}
+    await put(service, "berta@example.com")
+    first = (await caller.post("/v1/messages/search?limit=2", {"email": "anna@example.com"})).json()
+    where = f"/v1/messages/search?limit=2&after={first['next']}"
+    second = (await caller.post(where, {"email": "anna@example.com"})).json()
+    assert [len(page["items"]) for page in (first, second)] == [2, 1]
+    assert {message["id"] for page in (first, second) for message in page["items"]} == ids
+    assert second["next"] is None
 
 
 @pytest.mark.parametrize(("email", "status"), [("nobody@example.com", 200), ("no address", 422)])

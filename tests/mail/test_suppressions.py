@@ -157,6 +157,17 @@ async def test_what_is_lifted_or_never_was_cannot_be_lifted(service, caller):
     assert len(await service.rows("SELECT 1 FROM suppression WHERE lifted_at IS NOT NULL")) == 1
 
 
+async def test_lifting_under_the_same_key_is_answered_again(service, caller):
+    """API-02: a POST without a body is repeatable too."""
+    await a_letter(service, "rejected")
+    (found,) = await listed(service, caller)
+    path, key = f"/v1/suppressions/{found['id']}/lift", {"Idempotency-Key": "once"}
+    first, second = [await caller.post(path, headers=key) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json()
+    assert second.headers["idempotency-replayed"] == "true"
+
+
 async def test_after_it_was_lifted_the_next_refusal_makes_another(service, caller):
     await a_letter(service, "rejected")
     (found,) = await listed(service, caller)
