@@ -27,6 +27,7 @@ from identity_service.life import api as life
 from identity_service.life import me
 from identity_service.life import pages as life_pages
 from identity_service.mail import api as mail
+from identity_service.mail import hook_door
 from identity_service.mail import upkeep as mail_upkeep
 from identity_service.passwords import api as passwords
 from identity_service.passwords.hashing import Hasher
@@ -62,7 +63,7 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
         accounts.router,
         events.router,
         mail.router,
-        mail.hook_router,
+        hook_door.router,
         consents.router,
         consents.open_router,
         receipt_pages.router,

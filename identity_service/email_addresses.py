@@ -16,6 +16,7 @@ from email_validator import EmailNotValidError, validate_email
 from identity_service.errors import Unprocessable
 
 MAXIMUM = 254
+_ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;=]+@[^\s<>()\[\]\"',:;]+")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
 _SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -82,6 +83,12 @@ def mask(shown: str) -> str:
     """Return enough of an address to recognise one's own, and no more: `j…@example.com`."""
     local, _, domain = shown.rpartition("@")
     return f"{local[:1]}…@{domain}"
+
+
+def mask_all(text: str | None) -> str | None:
+    """Return text in which whatever looks like an address is masked: mail servers quote the recipient's in their
+    replies, and the one that his mail is led to."""
+    return None if text is None else _ADDRESS.sub(lambda found: mask(found[0]), text)
 
 
 def similar_domain(address: EmailAddress) -> str | None:

@@ -99,7 +99,7 @@ async def _claim(
         raise MalformedKey
     route = f"{request.method} {request.scope['route'].path}"
     claim = _Claim(session, request.state.client_id, route, key)
-    print_of_body = json.dumps(await request.json(), sort_keys=True).encode()
+    print_of_body = json.dumps(await request.json() if await request.body() else None, sort_keys=True).encode()
     fingerprint = tokens.keyed_hash(
         keyring.of(session).internal(), "idempotency", request.url.path.encode(), print_of_body
     )

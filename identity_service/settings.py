@@ -94,7 +94,8 @@ class Settings(BaseSettings):
     mail_from_name: str = Field("Customer Identity", description="the sender's name, and who signs the letters")
     bounce_domain: str = Field("", description="domain of the signed return address; unset: the sender's")
     hook_secret: SecretStr | None = Field(
-        None, description="value of X-Hook-Secret that providers without signatures send; unset: those hooks are closed"
+        None,
+        description="what unsigned hooks must bring, as X-Hook-Secret or as password; unset: they are closed",
     )
     ses_topic: str = Field("", description="the SNS topic whose SES events are believed; unset: the hook is closed")
     dkim_selector: str = Field("", description="the relay's DKIM selector, for `mail doctor` to look up")

@@ -247,7 +247,8 @@ async def send_again(
 
 
 async def health(session: AsyncSession, *, now: datetime) -> dict[str, Any]:
-    """Return depth and age of the queue, and per recipient domain how mail fared within the last hour."""
+    """Return depth and age of the queue, and per recipient domain how mail fared: that of the last hour, and what
+    still waits, however old."""
     queue = (await session.execute(_QUEUE, {"now": now})).mappings().one()
     domains = (await session.execute(_DOMAINS, {"since": now - timedelta(hours=1)})).mappings().all()
     return {**queue, "domains": [dict(domain) for domain in domains]}
@@ -294,7 +295,7 @@ _DOMAINS = text(
            count(*) FILTER (WHERE state IN ('queued', 'deferred', 'sending')) AS waiting
     FROM (
         SELECT to_domain, state, extract(epoch FROM accepted_at - created_at)::float AS seconds
-        FROM message WHERE created_at >= :since
+        FROM message WHERE created_at >= :since OR state IN ('queued', 'deferred', 'sending')
     ) AS recent
     GROUP BY to_domain ORDER BY letters DESC, to_domain LIMIT 50
     """

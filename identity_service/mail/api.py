@@ -1,18 +1,17 @@
-"""Where mail is, for services and support: messages with their whole timeline, relays, health, suppressions; hooks in.
+"""Where mail is, for services and support: messages with their whole timeline, relays, health, suppressions.
 
 Bodies, links and codes stand in none of these answers; they stand nowhere. Without `accounts:read_personal` an address
 is masked, in replies that quote it too.
 """
 
 import asyncio
-import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from identity_service import doors, email_addresses, idempotency, keyring, problems, throttle, tokens, user_ids
@@ -21,7 +20,8 @@ from identity_service.clients.access import Caller
 from identity_service.database import AsyncSession
 from identity_service.doors import Door, Now, Session, Shape, View
 from identity_service.email_addresses import MalformedEmailAddress
-from identity_service.mail import actions, bounces, feedback, hooks, rules, suppressions, words
+from identity_service.errors import Problem
+from identity_service.mail import actions, rules, suppressions, words
 from identity_service.user_ids import MalformedUserId
 
 State = Literal[
@@ -33,7 +33,6 @@ STREAM_SECONDS = 300
 LOOK_EVERY = 0.5
 
 router = APIRouter(prefix="/v1", route_class=Door, tags=["mail"])
-hook_router = APIRouter(prefix="/hooks", tags=["hooks"])
 
 
 class TimelineEntry(View):
@@ -196,20 +195,11 @@ def message_view(fate: actions.Fate, caller: access.Access) -> MessageWithTimeli
     """Return a message with its timeline as this caller may see it."""
     whole = "accounts:read_personal" in caller.scopes
     entries = words.timeline(fate.message, fate.attempts, fate.feedback)
-    if not whole and fate.message.to_addr:
+    if not whole:
         for entry in entries:
-            entry["reply"] = _masked(entry.get("reply"), fate.message)
+            entry["reply"] = email_addresses.mask_all(entry.get("reply"))
     timeline = [TimelineEntry(**entry) for entry in entries]
     return MessageWithTimeline(**_fields(fate.message, whole=whole), timeline=timeline)
-
-
-def _masked(reply: str | None, message: Any) -> str | None:  # noqa: ANN401
-    """Return a reply in which the recipient's address is masked; mail servers like to quote it."""
-    if reply is None:
-        return None
-    for written in (message.to_ascii, message.to_addr):
-        reply = re.sub(re.escape(written), email_addresses.mask(message.to_addr), reply, flags=re.IGNORECASE)
-    return reply
 
 
 async def _page(
@@ -219,15 +209,26 @@ async def _page(
     limit: int,
     **wanted: Any,  # noqa: ANN401
 ) -> MessagesView:
-    key, before = keyring.of(session).internal(), None
-    if after is not None:
-        at, message_id = tokens.read_cursor(key, "messages", after)
-        before = datetime.fromisoformat(at), uuid.UUID(message_id)
+    before = _read_place(session, "messages", after)
     found = list(await actions.listing(session, before=before, limit=limit + 1, **wanted))
     last = found[limit - 1] if len(found) > limit else None
-    cursor = None if last is None else tokens.make_cursor(key, "messages", last.created_at.isoformat(), str(last.id))
     whole = "accounts:read_personal" in caller.scopes
-    return MessagesView(items=[MessageView(**_fields(m, whole=whole)) for m in found[:limit]], next=cursor)
+    items = [MessageView(**_fields(m, whole=whole)) for m in found[:limit]]
+    return MessagesView(items=items, next=_place(session, "messages", last))
+
+
+def _place(session: AsyncSession, of: str, last: Any) -> str | None:  # noqa: ANN401
+    """Return the cursor behind the last row of a page; None where nothing follows."""
+    if last is None:
+        return None
+    return tokens.make_cursor(keyring.of(session).internal(), of, last.created_at.isoformat(), str(last.id))
+
+
+def _read_place(session: AsyncSession, of: str, after: str | None) -> tuple[datetime, uuid.UUID] | None:
+    if after is None:
+        return None
+    at, row_id = tokens.read_cursor(keyring.of(session).internal(), of, after)
+    return datetime.fromisoformat(at), uuid.UUID(row_id)
 
 
 @router.get(
@@ -254,16 +255,24 @@ async def list_messages(
 @router.post(
     "/messages/search",
     dependencies=[access.requires("messages:read")],
-    responses=problems.documented(MalformedEmailAddress, throttle.TooManyRequests, *access.REFUSALS),
+    responses=problems.documented(
+        MalformedEmailAddress, tokens.InvalidCursor, throttle.TooManyRequests, *access.REFUSALS
+    ),
 )
 async def search_messages(
-    request: Request, body: AddressSearch, session: Session, caller: Caller, settings: doors.Settings
+    request: Request,
+    body: AddressSearch,
+    session: Session,
+    caller: Caller,
+    settings: doors.Settings,
+    after: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> MessagesView:
-    """Find the newest messages to one address."""
+    """Find the messages to one address, newest first."""
     await request.app.state.throttle.hit("message-search", SEARCHES, caller.client_id)
     address = email_addresses.parse(body.email, special_use=settings.development)
     to_hash = keyring.of(session).address_hash(address.key)
-    return await _page(session, caller, None, 200, to_hash=to_hash)
+    return await _page(session, caller, after, limit, to_hash=to_hash)
 
 
 @router.get(
@@ -286,7 +295,7 @@ async def read_message(message_id: uuid.UUID, session: Session, caller: Caller) 
     response_class=StreamingResponse,
 )
 async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller) -> StreamingResponse:
-    """Follow one message live: an event `message` at each change, until it is final or five minutes are over."""
+    """Follow one message live, an event `message` per change, until it is final, its token dies or 5 minutes end."""
     database = doors.database_of(request)
     first = await database.short(lambda session: actions.fate(session, message_id))
 
@@ -301,6 +310,10 @@ async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller
             if words.is_final(fate.message.state) or loop.time() > until or await request.is_disconnected():
                 return
             await asyncio.sleep(LOOK_EVERY)
+            try:
+                access.authenticate(request, ["messages:read"])
+            except Problem:
+                return
             fate = await database.short(lambda session: actions.fate(session, message_id))
 
     return StreamingResponse(changes(), media_type="text/event-stream")
@@ -328,9 +341,9 @@ async def list_relays(session: Session, settings: doors.Settings) -> RelaysView:
     states = await actions.relay_states(session)
     items = [
         RelayView(
-            **{name: getattr(relay, name) for name in ("name", "host", "port", "tls", "connections")},
+            **_columns(relay, RelayView, "workers"),
             workers=[
-                WorkerView(**{name: getattr(seen, name) for name in WorkerView.model_fields})
+                WorkerView(**{**_columns(seen, WorkerView), "last_reply": email_addresses.mask_all(seen.last_reply)})
                 for seen in states
                 if seen.relay == relay.name
             ],
@@ -349,49 +362,38 @@ async def read_mail_health(session: Session, now: Now) -> HealthView:
 
 
 @router.get(
-    "/suppressions", dependencies=[access.requires("mail:operate")], responses=problems.documented(*access.REFUSALS)
+    "/suppressions",
+    dependencies=[access.requires("mail:operate")],
+    responses=problems.documented(tokens.InvalidCursor, *access.REFUSALS),
 )
 async def list_suppressions(
-    session: Session, now: Now, limit: Annotated[int, Query(ge=1, le=200)] = 100
+    session: Session,
+    now: Now,
+    after: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> SuppressionsView:
     """List the addresses that are left alone now, newest first, by their domain."""
-    rows = await suppressions.listing(session, now=now, limit=limit)
-    return SuppressionsView(items=[_suppression(suppression, domain) for suppression, domain in rows], next=None)
+    before = _read_place(session, "suppressions", after)
+    rows = await suppressions.listing(session, before=before, now=now, limit=limit + 1)
+    last = rows[limit - 1][0] if len(rows) > limit else None
+    items = [_suppression(suppression, domain) for suppression, domain in rows[:limit]]
+    return SuppressionsView(items=items, next=_place(session, "suppressions", last))
 
 
 @router.post(
     "/suppressions/{suppression_id}/lift",
-    dependencies=[access.requires("mail:operate")],
-    responses=problems.documented(rules.UnknownSuppression, *access.REFUSALS),
+    dependencies=[access.requires("mail:operate"), idempotency.Repeatable],
+    responses=problems.documented(rules.UnknownSuppression, *idempotency.REFUSALS, *access.REFUSALS),
 )
 async def lift_suppression(suppression_id: uuid.UUID, session: Session, caller: Caller, now: Now) -> SuppressionView:
     """Allow an address again."""
-    return _suppression(await suppressions.lift(session, suppression_id, by=caller.actor, now=now), None)
-
-
-@hook_router.post(
-    "/{provider}",
-    responses=problems.documented(bounces.UnsignedNotice, bounces.UnreadableNotice),
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
-)
-async def take_hook(request: Request, provider: Literal["ses", "postmark", "dsn"], now: Now) -> Response:
-    """Take what a provider reports about a letter; each with its own proof of origin."""
-    body = await doors.read_body(request, bounces.MAXIMUM)
-    database = doors.database_of(request)
-    if provider == "dsn":
-        hooks.check_secret(request.headers, database.settings)
-        to = request.headers.get("x-envelope-to", "")[:320]
-        async with database.transaction() as session:
-            notice = await feedback.read_mail(session, body, envelope_from=None, envelope_to=to, now=now)
-            await feedback.take(session, notice, via="hook", now=now)
-        return JSONResponse({})
-    fetch: hooks.Fetch = getattr(request.app.state, "fetch", hooks.fetch_over_tls)
-    for notice in await hooks.ADAPTERS[provider](body, request.headers, database.settings, fetch, now):
-        async with database.transaction() as session:
-            await feedback.take(session, notice, via=provider, now=now)
-    return JSONResponse({})
+    return _suppression(*await suppressions.lift(session, suppression_id, by=caller.actor, now=now))
 
 
 def _suppression(suppression: Any, domain: str | None) -> SuppressionView:  # noqa: ANN401
-    names = ("id", "scope", "reason", "message_id", "created_at", "until")
-    return SuppressionView(**{name: getattr(suppression, name) for name in names}, domain=domain)
+    return SuppressionView(**_columns(suppression, SuppressionView, "domain"), domain=domain)
+
+
+def _columns(row: Any, view: type[View], *others: str) -> dict[str, Any]:  # noqa: ANN401
+    """Return the fields of a view that stand in a row under the same name."""
+    return {name: getattr(row, name) for name in view.model_fields if name not in others}

@@ -27,8 +27,14 @@ class Finding(NamedTuple):
     detail: str
 
 
-async def examine(settings: Settings, key: bytes, *, timeouts: Timeouts | None = None) -> AsyncIterator[Finding]:
-    """Look at everything a letter needs, one finding after the other."""
+async def examine(
+    settings: Settings,
+    key: bytes,
+    *,
+    timeouts: Timeouts | None = None,
+    resolver: dns.asyncresolver.Resolver | None = None,
+) -> AsyncIterator[Finding]:
+    """Look at everything a letter needs, one finding after the other; DNS is asked as this machine asks it, or so."""
     if not settings.relays:
         yield Finding("relays", "failed", "IDENTITY_RELAYS names none")
     for relay in settings.relays:
@@ -44,33 +50,38 @@ async def examine(settings: Settings, key: bytes, *, timeouts: Timeouts | None =
             yield Finding(
                 f"relay {relay.name}", "warning", "offers no DSN: bounces come only if it sends them by itself"
             )
-    async for finding in _names(settings):
+    asking = resolver or dns.asyncresolver.Resolver()
+    asking.lifetime = DNS_SECONDS
+    if "@" not in settings.mail_from:
+        yield Finding("sender", "failed", "IDENTITY_MAIL_FROM is not an address")
+        return
+    for finding in await _names(settings, asking):
         yield finding
     yield await _bounce_loop(settings, key)
 
 
-async def _names(settings: Settings) -> AsyncIterator[Finding]:
+async def _names(settings: Settings, asking: dns.asyncresolver.Resolver) -> list[Finding]:
+    """Look up what receivers look up, all at once: a name server that is away costs its time but once."""
     sender, bounce = settings.sender_domain, settings.bounce_domain or settings.sender_domain
-    if not sender:
-        yield Finding("sender", "failed", "IDENTITY_MAIL_FROM is not an address")
-        return
-    yield await _record(sender, "TXT", "v=spf1", "SPF", "receivers cannot tell that our relays may send for us")
-    yield await _record(
-        f"_dmarc.{sender}", "TXT", "v=DMARC1", "DMARC", "receivers do not know what to do with forgeries"
-    )
-    yield await _record(bounce, "MX", "", "MX of the bounce domain", "returned mail finds no way back")
+    wanted = [
+        (sender, "TXT", "v=spf1", "SPF", "receivers cannot tell that our relays may send for us"),
+        (f"_dmarc.{sender}", "TXT", "v=DMARC1", "DMARC", "receivers do not know what to do with forgeries"),
+        (bounce, "MX", "", "MX of the bounce domain", "returned mail finds no way back"),
+    ]
     if settings.dkim_selector:
         name = f"{settings.dkim_selector}._domainkey.{sender}"
-        yield await _record(name, "TXT", "p=", "DKIM", "the relay's signature cannot be checked")
-    else:
-        yield Finding("DKIM", "warning", "IDENTITY_DKIM_SELECTOR is not set, so the relay's key was not looked up")
+        wanted.append((name, "TXT", "p=", "DKIM", "the relay's signature cannot be checked"))
+    found = list(await asyncio.gather(*(_record(asking, *record) for record in wanted)))
+    if not settings.dkim_selector:
+        found.append(Finding("DKIM", "warning", "IDENTITY_DKIM_SELECTOR is not set: the relay's key was not looked up"))
+    return found
 
 
-async def _record(name: str, kind: str, begins: str, what: str, without: str) -> Finding:
-    resolver = dns.asyncresolver.Resolver()
-    resolver.lifetime = DNS_SECONDS
+async def _record(
+    asking: dns.asyncresolver.Resolver, name: str, kind: str, begins: str, what: str, without: str
+) -> Finding:
     try:
-        answer = await resolver.resolve(name, kind)
+        answer = await asking.resolve(name, kind)
         found = [b"".join(r.strings).decode("ascii", "replace") if kind == "TXT" else r.to_text() for r in answer]
     except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
         found = []
@@ -105,5 +116,6 @@ async def _bounce_loop(settings: Settings, key: bytes) -> Finding:
 
 
 def will_flow(findings: list[Finding]) -> bool:
-    """Tell whether at least one relay takes mail."""
-    return any(finding.what.startswith("relay ") and finding.verdict == "ok" for finding in findings)
+    """Tell whether letters can be made, and at least one relay takes them."""
+    relay = any(finding.what.startswith("relay ") and finding.verdict == "ok" for finding in findings)
+    return relay and not any(finding.what == "sender" and finding.verdict == "failed" for finding in findings)

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 import orjson
@@ -21,12 +20,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from identity_service import tokens
+from identity_service.errors import Unavailable
 from identity_service.mail import rules
 from identity_service.mail.bounces import Notice, UnreadableNotice, UnsignedNotice
 from identity_service.settings import Settings
 
+
+class ProviderAway(Unavailable):
+    """The provider's own servers do not answer, so its notice cannot be checked right now."""
+
+
 FRESH: Final = timedelta(minutes=5)
-_SNS_HOST = re.compile(r"sns\.[a-z0-9-]{3,30}\.amazonaws\.com")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,3}-\d{1,2}")
 _SNS_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
@@ -38,17 +43,17 @@ Fetch = Callable[[str], Awaitable[bytes]]
 async def ses(body: bytes, headers: Mapping[str, str], settings: Settings, fetch: Fetch, now: datetime) -> list[Notice]:
     """Read an Amazon SES event that SNS delivers.
 
-    Signature version 2 (SHA-256) by a certificate of `sns.<region>.amazonaws.com` alone, our topic, at most 5 minutes
-    old. A subscription is confirmed once, at the same hosts.
+    Signature version 2 (SHA-256) by a certificate of `sns.<our topic's region>.amazonaws.com` alone, our topic, at most
+    5 minutes old. A subscription is confirmed once, at the same host.
 
     Raises:
-        UnsignedNotice, UnreadableNotice
+        UnsignedNotice, UnreadableNotice, ProviderAway
     """
     del headers
     envelope = _object(body)
     await _check_sns(envelope, settings, fetch, now)
     if envelope["Type"] == "SubscriptionConfirmation":
-        await fetch(_pinned(str(envelope["SubscribeURL"])))
+        await _fetched(fetch, _pinned(envelope.get("SubscribeURL"), settings.ses_topic))
         return []
     event = _object(str(envelope.get("Message", "")).encode())
     return _ses_notices(event, str(envelope["MessageId"]), now)
@@ -57,7 +62,7 @@ async def ses(body: bytes, headers: Mapping[str, str], settings: Settings, fetch
 async def postmark(
     body: bytes, headers: Mapping[str, str], settings: Settings, fetch: Fetch, now: datetime
 ) -> list[Notice]:
-    """Read a Postmark webhook, which is not signed: a secret header of ours vouches for it.
+    """Read a Postmark webhook, which is not signed: our secret vouches for it, in a header or as a password.
 
     Raises:
         UnsignedNotice, UnreadableNotice
@@ -67,9 +72,7 @@ async def postmark(
     event = _object(body)
     kind = _POSTMARK.get(str(event.get("RecordType", "")), "")
     if kind == "bounced":
-        kind = {"HardBounce": "bounced", "Transient": "delayed", "SoftBounce": "soft_bounced"}.get(
-            str(event.get("Type", "")), "soft_bounced"
-        )
+        kind = _POSTMARK_BOUNCE.get(str(event.get("Type", "")), "soft_bounced")
     if not kind:
         return []
     metadata = event.get("Metadata")
@@ -84,6 +87,16 @@ ADAPTERS: Final = {"ses": ses, "postmark": postmark}
 """Every provider whose hooks are read, by the last part of the path."""
 
 _POSTMARK: Final = {"Delivery": "delivered", "Bounce": "bounced", "SpamComplaint": "complained"}
+_POSTMARK_BOUNCE: Final = {
+    "HardBounce": "bounced",
+    "Transient": "delayed",
+    "SoftBounce": "soft_bounced",
+    "SMTPApiError": "dropped",
+    "ManuallyDeactivated": "dropped",
+    "AutoResponder": "autoreply",
+    "SpamComplaint": "complained",
+}
+"""What a bounce's `Type` means; the two that are dropped are addresses Postmark holds to be inactive."""
 _SES: Final = {
     "Send": "provider_accepted",
     "DeliveryDelay": "delayed",
@@ -95,16 +108,34 @@ _SES: Final = {
 
 
 def check_secret(headers: Mapping[str, str], settings: Settings) -> None:
-    """Refuse a hook without our secret header; without a configured secret the hook is closed."""
+    """Refuse a hook without our secret, as X-Hook-Secret or as the password of HTTP Basic (its user name is free).
+
+    Without a configured secret the hook is closed.
+    """
     wanted = settings.hook_secret.get_secret_value() if settings.hook_secret else ""
-    if not wanted or not hmac.compare_digest(headers.get("x-hook-secret", "").encode(), wanted.encode()):
+    given = headers.get("x-hook-secret")
+    if given is None:
+        given = _password(headers.get("authorization", ""))
+    if not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):
         raise UnsignedNotice
+
+
+def _password(authorization: str) -> str:
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 async def fetch_over_tls(url: str) -> bytes:
     """Fetch a small file over TLS; a redirect is refused."""
     async with httpx.AsyncClient(timeout=5, follow_redirects=False) as client:
         answer = await client.get(url)
+    if answer.status_code >= 500:
+        raise ProviderAway
     if answer.status_code != 200 or len(answer.content) > 64 * 1024:
         raise UnsignedNotice
     return answer.content
@@ -120,13 +151,14 @@ async def _check_sns(envelope: dict[str, Any], settings: Settings, fetch: Fetch,
         raise UnsignedNotice
     signed = "".join(f"{name}\n{envelope[name]}\n" for name in fields if name in envelope)
     try:
-        certificate = x509.load_pem_x509_certificate(await fetch(_pinned(str(envelope.get("SigningCertURL")))))
+        url = _pinned(envelope.get("SigningCertURL"), settings.ses_topic)
+        certificate = x509.load_pem_x509_certificate(await _fetched(fetch, url))
         key = certificate.public_key()
         signature = base64.b64decode(str(envelope.get("Signature")), validate=True)
         if not isinstance(key, rsa.RSAPublicKey) or not _in_time(certificate, now):
             raise UnsignedNotice
         key.verify(signature, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-    except (InvalidSignature, ValueError, httpx.HTTPError) as refused:
+    except (InvalidSignature, ValueError) as refused:
         raise UnsignedNotice from refused
 
 
@@ -134,12 +166,25 @@ def _in_time(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
 
 
-def _pinned(url: str) -> str:
-    """Return a URL whose host is one of Amazon's notification hosts, over https on its usual port (ATT-54)."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not _SNS_HOST.fullmatch(parts.netloc):
+def _pinned(url: object, topic: str) -> str:
+    """Return a URL at the notification host of our topic's own region, over https on its usual port (ATT-54).
+
+    Any other name below amazonaws.com may be a customer's, a bucket's for one.
+    """
+    region = topic.split(":")[3] if topic.count(":") == 5 else ""
+    given = str(url)
+    own = _REGION.fullmatch(region) and given.startswith(f"https://sns.{region}.amazonaws.com/")
+    if not own or not given.isprintable():
         raise UnsignedNotice
-    return url
+    return given
+
+
+async def _fetched(fetch: Fetch, url: str) -> bytes:
+    """Return what stands at a pinned URL; a network that fails says nothing about the notice."""
+    try:
+        return await fetch(url)
+    except httpx.HTTPError as away:
+        raise ProviderAway from away
 
 
 def _ses_notices(event: dict[str, Any], identity: str, now: datetime) -> list[Notice]:

@@ -24,6 +24,8 @@ from identity_service.database import AsyncSession
 from identity_service.mail.outbox import Claimed
 from identity_service.settings import Settings
 
+_LOCAL = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}")
+_DOMAIN = re.compile(r"[a-z0-9.-]{1,253}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|=\?")
 
 
@@ -99,33 +101,30 @@ def envelope(message: Claimed, letter: Letter, settings: Settings, key: bytes, *
         UnsafeRecipient: the stored address is not one plain mailbox; it goes to nobody (FACT-2).
     """
     local, at, domain = message.to_ascii.rpartition("@")
-    if (
-        not at
-        or not re.fullmatch(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", local)
-        or not re.fullmatch(r"[a-z0-9.-]{1,253}", domain)
-    ):
+    if not at or not _LOCAL.fullmatch(local) or "=?" in local or not _DOMAIN.fullmatch(domain):
         raise UnsafeRecipient
     mail = EmailMessage(policy=SMTP)
-    sender_local, _, sender_domain = settings.mail_from.rpartition("@")
+    sender_local, _, sender_domain = _safe(settings.mail_from).rpartition("@")
     headers: dict[str, Any] = {
         "From": Address(_safe(settings.mail_from_name), sender_local, sender_domain),
         "To": Address("", local, domain),
-        "Subject": _safe(letter.subject),
+        "Subject": letter.subject,
         "Date": format_datetime(now),
-        "Message-ID": _safe(message.message_id_header),
+        "Message-ID": message.message_id_header,
         "X-Outbox-Id": str(message.id),
         "Auto-Submitted": "auto-generated",
         "X-Auto-Response-Suppress": "All",
         "Feedback-ID": f"{message.kind}:::identity",
     }
     for name, value in headers.items():
-        mail[name] = value
+        mail[name] = _safe(value) if isinstance(value, str) else value
     mail.set_content(letter.text, subtype="plain", cte="quoted-printable")
     mail.add_alternative(letter.html, subtype="html", cte="quoted-printable")
     for attachment in letter.attachments:
         maintype, _, subtype = attachment.media_type.partition("/")
         mail.add_attachment(attachment.content, maintype=maintype, subtype=subtype, filename=_safe(attachment.name))
-    mail["Content-Language"] = message.locale
+    # Set any earlier, it would move into the first part with the other Content headers.
+    mail["Content-Language"] = _safe(message.locale)
     return Envelope(
         sender=return_address(message.id.hex, settings, key),
         recipient=message.to_ascii,

@@ -125,6 +125,8 @@ _CLAIM = text(
 async def record(session: AsyncSession, finishes: Sequence[Finish], *, now: datetime | None) -> set[uuid.UUID]:
     """Close attempts and move their messages, many at once; return the messages that were still ours to move.
 
+    A relay that somebody named meanwhile (send again) stays named for the next try.
+
     A message whose lease was lost is not moved; its attempt keeps the late answer, and an acceptance is adopted unless
     a newer attempt has begun.
     """
@@ -157,8 +159,8 @@ async def _learn(session: AsyncSession, finishes: Sequence[Finish], now: datetim
 
 _COLUMNS = """
     id uuid, attempt_no int, token uuid, state text, next_attempt_at timestamptz, maybe_sent boolean, prefer_relay text,
-    phase text, outcome text, reply_class text, code int, enhanced text, reply text, transcript jsonb, relay text,
-    peer_ip inet, tls_version text, reused boolean, duration_ms int, queue_id text
+    claimed_with text, phase text, outcome text, reply_class text, code int, enhanced text, reply text,
+    transcript jsonb, relay text, peer_ip inet, tls_version text, reused boolean, duration_ms int, queue_id text
 """
 
 _RECORD = text(
@@ -167,7 +169,9 @@ _RECORD = text(
     moved AS (
         UPDATE message m SET state = done.state, state_changed_at = {NOW}, next_attempt_at = done.next_attempt_at,
             lease_token = NULL, lease_until = NULL, lease_owner = NULL,
-            maybe_sent = m.maybe_sent OR done.maybe_sent, prefer_relay = done.prefer_relay,
+            maybe_sent = m.maybe_sent OR done.maybe_sent,
+            prefer_relay = CASE WHEN m.prefer_relay IS DISTINCT FROM done.claimed_with
+                THEN m.prefer_relay ELSE done.prefer_relay END,
             accepted_at = CASE WHEN done.state = 'accepted' THEN {NOW} ELSE m.accepted_at END,
             accepted_relay = CASE WHEN done.state = 'accepted' THEN done.relay ELSE m.accepted_relay END,
             relay_queue_id = CASE WHEN done.state = 'accepted' THEN done.queue_id ELSE m.relay_queue_id END,
@@ -191,7 +195,8 @@ def _row(finish: Finish) -> dict[str, Any]:
     return {
         "id": str(finish.message.id), "attempt_no": finish.attempt_no, "token": str(finish.message.token),
         "state": step.state, "next_attempt_at": step.next_attempt_at and step.next_attempt_at.isoformat(),
-        "maybe_sent": step.maybe_sent, "prefer_relay": finish.prefer_relay, "phase": report.phase,
+        "maybe_sent": step.maybe_sent, "prefer_relay": finish.prefer_relay,
+        "claimed_with": finish.message.prefer_relay, "phase": report.phase,
         "outcome": report.outcome, "reply_class": report.reply_class, "code": report.code, "enhanced": report.enhanced,
         "reply": report.reply, "transcript": report.transcript, "relay": report.relay, "peer_ip": report.peer_ip,
         "tls_version": report.tls_version, "reused": report.reused, "duration_ms": report.duration_ms,
@@ -203,7 +208,7 @@ async def advance(session: AsyncSession, finish: Finish, *, relay: str, now: dat
     """Close an attempt and open the next one at `relay` under the same lease; False if the lease was lost."""
     values = {**_row(finish), "rows": None, "now": now, "next_relay": relay, "token": finish.message.token,
               "id": finish.message.id, "transcript": orjson.dumps(finish.report.transcript).decode()}  # fmt: skip
-    for name in ("rows", "state", "next_attempt_at", "prefer_relay", "queue_id"):
+    for name in ("rows", "state", "next_attempt_at", "prefer_relay", "claimed_with", "queue_id"):
         del values[name]
     opened = await session.execute(_ADVANCE, values)
     if opened.scalar_one_or_none() is None:

@@ -57,6 +57,9 @@ class Breaker:
         now = self.clock()
         fault = report.outcome == "relay_fault" and report.reply_class != "throttled"
         self.last_reply, self.last_attempt_at = report.reply, now
+        if self.state == "open":
+            # It was in flight when the breaker opened: it says nothing new, neither to open for longer nor to close.
+            return
         self._recent.append((now, fault))
         refusal = report.reply or "" if report.outcome == "permanent" else ""
         self._refusals.append((now, domain, refusal))
@@ -64,7 +67,7 @@ class Breaker:
             self.faults_in_a_row += 1
             if self.state == "half_open" or report.reply_class == "login" or self._too_many(now):
                 self._open(now)
-        elif report.outcome != "relay_fault":
+        else:
             self.state, self.opened_until, self.faults_in_a_row, self._opening = "closed", None, 0, FIRST_OPENING
 
     def _too_many(self, now: datetime) -> bool:

@@ -54,6 +54,9 @@ _CHECK = (15, 60, 300, 900, 3600)
 _NOTICE = (60, 300, 900, 3600, 7200)
 
 
+_THROTTLED = ((452, "4.3.1"), (454, "4.7.0"))
+
+
 class UnknownMessage(NotFound):
     """There is no such message."""
 
@@ -144,8 +147,8 @@ def classify(phase: str, code: int, enhanced: str | None, text: str) -> Verdict:
     e = enhanced or ""
     if not 200 <= code <= 599:
         return Verdict("unknown", "unknown") if phase in ("payload", "eod") else Verdict("relay_fault", "garbage")
-    if code == 421 or phase in ("connect", "tls", "auth"):
-        return Verdict("relay_fault", "login" if phase == "auth" else "unavailable")
+    if code == 421 or (code, e) in _THROTTLED or phase in ("connect", "tls", "auth"):
+        return Verdict("relay_fault", _at_fault(phase, code, e))
     if phase == "eod" and 200 <= code <= 299:
         return Verdict("accepted", "accepted")
     if phase == "mail":
@@ -164,11 +167,17 @@ def classify(phase: str, code: int, enhanced: str | None, text: str) -> Verdict:
     return Verdict("permanent", "permanent.content")
 
 
+def _at_fault(phase: str, code: int, enhanced: str) -> str:
+    """Return how a relay is at fault; while it lets us in, 454 4.7.0 is trouble with TLS or login (RFC 3207, 4954)."""
+    if phase in ("connect", "tls", "auth"):
+        return "login" if phase == "auth" and code >= 500 else "unavailable"
+    return "throttled" if (code, enhanced) in _THROTTLED else "unavailable"
+
+
 def _at_mail(code: int, enhanced: str) -> Verdict:
     if code == 552 and enhanced in ("5.3.4", "5.2.3", ""):
         return Verdict("permanent", "permanent.too_big")
-    throttled = (code, enhanced) in ((452, "4.3.1"), (454, "4.7.0"))
-    return Verdict("relay_fault", "throttled" if throttled else "sender_refused")
+    return Verdict("relay_fault", "sender_refused")
 
 
 def _temporary(phase: str, code: int, enhanced: str, text: str) -> Verdict:
@@ -242,7 +251,7 @@ _QUEUE_IDS = (
     re.compile(r"\bid=([A-Za-z0-9._-]{1,80})"),
     re.compile(r"^(?:2\.\d\.\d )?[Oo]k:? ([A-Za-z0-9._-]{6,80})"),
 )
-_LINK = re.compile(r"(v1\.[A-Za-z0-9_-]{8,})|((?:token|secret|code)=[^\s&]+)")
+_LINK = re.compile(r"(v1\.[A-Za-z0-9_.-]{8,})|((?:token|secret|code)=[^\s&]+)")
 
 
 def scrub(text: str) -> str:

@@ -257,10 +257,12 @@ class Pool:
     async def _after(self, connection: _Connection, ended: _Ended) -> None:
         """Keep a connection whose state is certain: after an acceptance, or after a refusal and a good RSET."""
         client = connection.client
-        if ended.silent or ended.code == 421 or not 200 <= ended.code <= 599 or not client.is_connected:
+        taken = ended.phase == "eod" and 200 <= ended.code <= 299
+        refused = 400 <= ended.code <= 599 and ended.code != 421
+        if ended.silent or not client.is_connected or not (taken or refused):
             client.close()
             return
-        if not 200 <= ended.code <= 299:
+        if refused:
             try:
                 reset = await client.execute_command(b"RSET", timeout=self.timeouts.closing)
             except (SMTPException, OSError):

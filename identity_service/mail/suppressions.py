@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, text, update
+from sqlalchemy import Row, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.database import AsyncSession
@@ -27,7 +27,10 @@ async def suppress(session: AsyncSession, message: Message, *, feedback_id: uuid
         return
     scope = rules.scope_of(message.kind)
     mine = (Suppression.to_hash == message.to_hash) & (Suppression.scope == scope)
-    earlier = await session.scalars(select(Suppression.created_at).where(mine, Suppression.created_at > now - MANY))
+    # A letter may come back twice, by a notice and by a provider's hook; that is one refusal.
+    others = Suppression.message_id.is_distinct_from(message.id)
+    found = select(Suppression.created_at).where(mine, others, Suppression.created_at > now - MANY)
+    earlier = await session.scalars(found)
     until = now + rules.suppressed_for(list(earlier), now)
     row = {
         "id": rules.new_id(now),
@@ -40,8 +43,11 @@ async def suppress(session: AsyncSession, message: Message, *, feedback_id: uuid
         "until": until,
     }
     live = Suppression.lifted_at.is_(None)
+    newest = {name: row[name] for name in ("feedback_id", "message_id", "created_at")}
     new = insert(Suppression).on_conflict_do_update(
-        index_elements=["to_hash", "scope"], index_where=live, set_={"until": until, "message_id": message.id}
+        index_elements=["to_hash", "scope"],
+        index_where=live,
+        set_={**newest, "until": func.greatest(Suppression.until, until)},
     )
     await session.execute(new, row)
     await _stop_waiting(session, message.to_hash, scope, now)
@@ -58,8 +64,10 @@ async def is_live(session: AsyncSession, to_hash: bytes, kind: str, *, now: date
     return await session.scalar(found.limit(1)) is not None
 
 
-async def lift(session: AsyncSession, suppression_id: uuid.UUID, *, by: str, now: datetime) -> Suppression:
-    """Allow an address again.
+async def lift(
+    session: AsyncSession, suppression_id: uuid.UUID, *, by: str, now: datetime
+) -> tuple[Suppression, str | None]:
+    """Allow an address again; return the suppression that held, and the address's domain.
 
     Raises:
         rules.UnknownSuppression: there is none, or it was lifted already.
@@ -69,11 +77,15 @@ async def lift(session: AsyncSession, suppression_id: uuid.UUID, *, by: str, now
     if lifted is None:
         raise rules.UnknownSuppression
     await _tell_lifted(session, suppression_id, lifted.scope, by=by, now=now)
-    return lifted
+    domain = await session.scalar(select(Message.to_domain).where(Message.id == lifted.message_id))
+    return lifted, domain
 
 
 async def lift_for_taken(session: AsyncSession, message_ids: Sequence[uuid.UUID], *, now: datetime) -> None:
-    """Allow the addresses of letters that a relay has just taken: the address lives."""
+    """Allow the addresses of letters that a relay has just taken: the address lives.
+
+    What the letter itself has shown stays: its bounce may have overtaken the relay's own answer.
+    """
     lifted = (await session.execute(_LIFT_TAKEN, {"ids": list(message_ids), "now": now})).all()
     for suppression_id, scope in lifted:
         await _tell_lifted(session, suppression_id, scope, by="worker", now=now)
@@ -83,19 +95,24 @@ _LIFT_TAKEN = text(
     """
     UPDATE suppression s SET lifted_at = :now, lifted_by = 'delivery' FROM message m
     WHERE m.id = ANY(:ids) AND m.state IN ('accepted', 'delivered') AND s.to_hash = m.to_hash AND s.lifted_at IS NULL
+        AND s.message_id IS DISTINCT FROM m.id
     RETURNING s.id, s.scope
     """
 )
 
 
-async def listing(session: AsyncSession, *, now: datetime, limit: int) -> list[Row[*tuple[Any, ...]]]:
+async def listing(
+    session: AsyncSession, *, before: tuple[datetime, uuid.UUID] | None, now: datetime, limit: int
+) -> list[Row[*tuple[Any, ...]]]:
     """Return the suppressions that hold now, newest first, each with the domain of its address."""
     holding = (
         select(Suppression, Message.to_domain)
         .outerjoin(Message, Message.id == Suppression.message_id)
         .where(Suppression.lifted_at.is_(None), Suppression.until > now)
-        .order_by(Suppression.created_at.desc())
+        .order_by(Suppression.created_at.desc(), Suppression.id.desc())
     )
+    if before is not None:
+        holding = holding.where(tuple_(Suppression.created_at, Suppression.id) < tuple_(*before))
     return list((await session.execute(holding.limit(limit))).all())
 
 

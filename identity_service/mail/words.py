@@ -49,7 +49,7 @@ _ATTEMPT: Final[Mapping[str, str]] = {
     "throttled": "{relay} asks us to slow down.",
     "garbage": "{relay} answered with something that is not SMTP.",
     "unavailable": "{relay} could not be used.",
-    "unknown": "{relay} has the letter, but never answered. It may arrive twice, with the same content.",
+    "unknown": "{relay} may have the letter, but never answered. It may arrive twice, with the same content.",
     "lost": "Our worker stopped in the middle of this try; another one takes over. It may arrive twice.",
     "handed_back": "Our worker was stopped before this try began; another one takes over.",
     "not_wanted": "This letter was no longer wanted, and nothing was sent.",

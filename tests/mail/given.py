@@ -1,0 +1,73 @@
+"""Letters in every state, made by the outbox's own verbs, and relays to bring them to."""
+
+import uuid
+
+from identity_service import email_addresses
+from identity_service.mail import actions, outbox, rules
+from identity_service.mail.outbox import Finish, Report
+from identity_service.settings import Relay
+
+TAKEN = Report("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok: queued as 77", relay="first", queue_id="77")
+LATER = Report("rcpt", "transient", "transient", 451, "4.3.0", "4.3.0 later", relay="first")
+UNKNOWN = Report("eod", "unknown", "unknown", reply="no answer within 60 s", relay="first")
+NO_SUCH = Report("rcpt", "permanent", "permanent.address", 550, "5.1.1", "5.1.1 no such user", relay="first")
+ABORTED = Report("claimed", "aborted", "not_wanted")
+ENDINGS = {
+    "accepted": TAKEN, "deferred": LATER, "rejected": NO_SUCH, "failed": ABORTED, "cancelled": ABORTED,
+    "expired": LATER, "unconfirmed": UNKNOWN,
+}  # fmt: skip
+
+
+async def put(service, to: str = "anna@example.com", kind: str = "test", **options) -> str:
+    """Put a letter into the outbox; return its id."""
+    address = email_addresses.parse(to, special_use=True)
+    given = {"user_id": None, "locale": "en", "actor": "operator", "now": service.clock(), **options}
+    return str(await service.database.short(lambda s: actions.put(s, kind, to=address, **given)))
+
+
+async def claim(service, lane: int = 0) -> outbox.Claimed:
+    """Take the one letter of a lane that is due."""
+    now = service.clock()
+    (claimed,), _ = await service.database.short(
+        lambda s: outbox.claim(s, worker="w", lane=lane, limit=1, relay="first", now=now)
+    )
+    return claimed
+
+
+async def end(service, claimed: outbox.Claimed, state: str, report: Report | None = None, **step) -> None:
+    """End a lease in this state."""
+    due = {"next_attempt_at": rules.AFTER_UNKNOWN[0] + service.clock()} if state == "deferred" else {}
+    finish = Finish(
+        claimed, claimed.attempts, report or ENDINGS[state],
+        rules.Step(state, **{"maybe_sent": state == "unconfirmed", **due, **step}),
+    )  # fmt: skip
+    await service.database.short(lambda s: outbox.record(s, [finish], now=service.clock()))
+
+
+async def a_letter(service, state: str, to: str = "anna@example.com", **options) -> str:
+    """Return the id of a letter in this state."""
+    if state == "suppressed":
+        await a_letter(service, "rejected", to)
+        return await put(service, to, **options)
+    message_id = await put(service, to, **options)
+    if state == "queued":
+        return message_id
+    claimed = await claim(service)
+    assert claimed.id == uuid.UUID(message_id)
+    if state in ("delivered", "bounced"):
+        await end(service, claimed, "accepted")
+        await service.database.short(
+            lambda s: outbox.apply_feedback(s, claimed.id, state, code=None, enhanced=None, now=service.clock())
+        )
+    elif state != "sending":
+        await end(service, claimed, state)
+    return message_id
+
+
+def relays(service, *servers, **options) -> tuple[Relay, ...]:
+    """Let the service know these servers as relays `a`, `b`, …"""
+    named = zip("abc", servers, strict=False)
+    found = tuple(Relay(name=n, host="127.0.0.1", port=s.port, **{"tls": "none", **options}) for n, s in named)
+    settings = service.database.settings.model_copy(update={"relays": found})
+    service.database.settings = service.database.info["settings"] = settings
+    return found

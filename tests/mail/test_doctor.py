@@ -1,0 +1,219 @@
+"""The drill for mail: real relays, a real name server and a real bounce door, all on loopback; and the exit status."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import dns.asyncresolver
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from identity_service.mail import bounce_door, doctor
+from identity_service.settings import Relay
+from tests.conftest import MASTER_KEY, QUICK
+from tests.faults.conftest import certificate  # noqa: F401 (a fixture)
+from tests.faults.processes import COMMAND
+from tests.faults.relay import HANG, FaultRelay
+
+KEY = bytes(range(32))
+SPF, DMARC, DKIM = "v=spf1 include:relay.example -all", "v=DMARC1; p=reject", "v=DKIM1; k=rsa; p=MIIB"
+ZONE = {
+    ("identity.example.", "TXT"): [f'"{SPF}"', '"other=1"'],
+    ("_dmarc.identity.example.", "TXT"): [f'"{DMARC}"'],
+    ("identity.example.", "MX"): ["10 mx.identity.example."],
+    ("s1._domainkey.identity.example.", "TXT"): [f'"{DKIM[:8]}" "{DKIM[8:]}"'],
+}
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Answers from a zone; what is not in it does not exist."""
+
+    def __init__(self, zone: dict, *, rcode: int = dns.rcode.NXDOMAIN) -> None:
+        self.zone, self.rcode = zone, rcode
+
+    def connection_made(self, transport) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data, address) -> None:
+        query = dns.message.from_wire(data)
+        (asked,) = query.question
+        kind = dns.rdatatype.to_text(asked.rdtype)
+        found = self.zone.get((asked.name.to_text(), kind))
+        answer = dns.message.make_response(query)
+        if found is None:
+            answer.set_rcode(self.rcode)
+        else:
+            answer.answer.append(dns.rrset.from_text(asked.name, 60, "IN", kind, *found))
+        self.transport.sendto(answer.to_wire(), address)
+
+
+async def ask(zone: dict, **options) -> tuple[dns.asyncresolver.Resolver, asyncio.DatagramTransport]:
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: NameServer(zone, **options), ("127.0.0.1", 0))
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port = ["127.0.0.1"], transport.get_extra_info("sockname")[1]
+    return resolver, transport
+
+
+@pytest.fixture
+async def relay():
+    found = await FaultRelay(extensions=("DSN", "SIZE 1000")).start()
+    yield found
+    await found.stop()
+
+
+def to(relay, **options) -> Relay:
+    return Relay(name="first", host="127.0.0.1", port=relay.port, **{"tls": "none", **options})
+
+
+async def examine(settings, *relays: Relay, zone=ZONE, rcode=dns.rcode.NXDOMAIN, **own) -> dict[str, list]:
+    """Return the findings by what they are about."""
+    resolver, server = await ask(zone, rcode=rcode)
+    changed = settings.model_copy(update={"relays": relays, "bounce_port": 1, **own})
+    found: dict[str, list] = {}
+    async for finding in doctor.examine(changed, KEY, timeouts=QUICK, resolver=resolver):
+        found.setdefault(finding.what, []).append(finding)
+    server.close()
+    found["all"] = [finding for findings in found.values() for finding in findings]
+    return found
+
+
+async def test_a_relay_that_is_well_is_told_with_what_it_offers(settings, relay):
+    found = await examine(settings, to(relay))
+    (finding,) = found["relay first"]
+    assert finding.verdict == "ok"
+    assert finding.detail.startswith("in clear, on this machine; offers dsn, size; ")
+    assert doctor.will_flow(found["all"])
+    assert not any(line.startswith("C: MAIL") for line in relay.transcript)
+
+
+async def test_a_relay_without_notices_is_a_warning_and_mail_flows(settings, relay):
+    relay.extensions = ("SIZE 1000",)
+    found = await examine(settings, to(relay))
+    assert [finding.verdict for finding in found["relay first"]] == ["ok", "warning"]
+    assert doctor.will_flow(found["all"])
+
+
+ILL = [
+    ("connect", "421 4.3.2 too busy", "connect: 4.3.2 too busy"),
+    ("connect", HANG, "connect: no answer within"),
+    ("STARTTLS", "454 4.7.0 no TLS", "tls: 4.7.0 no TLS"),
+    ("AUTH", "535 5.7.8 bad credentials", "auth: 5.7.8 bad credentials"),
+]
+
+
+@pytest.mark.parametrize(("verb", "act", "detail"), ILL)
+async def test_a_relay_that_is_ill_is_told_by_phase_and_words(settings, relay, certificate, verb, act, detail):  # noqa: F811
+    relay.extensions, relay.tls = ("STARTTLS", "AUTH PLAIN"), certificate
+    relay.will(verb, act)
+    first = to(relay, tls="starttls", ca_file=certificate.folder / "certificate.pem", username="u", password="p")
+    found = await examine(settings, first)
+    (finding,) = found["relay first"]
+    assert (finding.verdict, finding.detail[: len(detail)]) == ("failed", detail)
+    assert not doctor.will_flow(found["all"])
+
+
+async def test_login_and_encryption_are_tried_for_real(settings, relay, certificate):  # noqa: F811
+    relay.extensions, relay.tls = ("STARTTLS", "AUTH PLAIN", "DSN"), certificate
+    first = to(relay, tls="starttls", ca_file=certificate.folder / "certificate.pem", username="u", password="p")
+    (finding,) = (await examine(settings, first))["relay first"]
+    assert (finding.verdict, finding.detail[:7]) == ("ok", "TLSv1.3")
+    assert "C: AUTH …" in relay.transcript
+
+
+async def test_one_relay_that_is_well_is_enough(settings, relay):
+    found = await examine(settings, Relay(name="gone", host="127.0.0.1", port=1, tls="none"), to(relay))
+    assert [finding.verdict for finding in found["all"] if finding.what.startswith("relay ")] == ["failed", "ok"]
+    assert found["relay gone"][0].detail == "connect: connection refused"
+    assert doctor.will_flow(found["all"])
+
+
+async def test_no_relay_at_all_is_a_failure(settings):
+    found = await examine(settings)
+    assert found["relays"][0].verdict == "failed"
+    assert not doctor.will_flow(found["all"])
+
+
+async def test_what_dns_says_of_the_sender_is_told(settings, relay):
+    found = await examine(settings, to(relay), dkim_selector="s1")
+    told = {
+        name: (found[name][0].verdict, found[name][0].detail.partition(": ")[2]) for name in ("SPF", "DMARC", "DKIM")
+    }
+    assert told == {"SPF": ("ok", SPF), "DMARC": ("ok", DMARC), "DKIM": ("ok", DKIM)}
+    assert found["MX of the bounce domain"][0].detail == "identity.example: 10 mx.identity.example."
+
+
+@pytest.mark.parametrize("name", ["SPF", "DMARC", "MX of the bounce domain", "DKIM"])
+async def test_what_is_missing_in_dns_is_a_warning_that_says_why_it_matters(settings, relay, name):
+    found = await examine(settings, to(relay), zone={}, dkim_selector="s1")
+    (finding,) = found[name]
+    assert finding.verdict == "warning"
+    assert len(finding.detail.partition(": ")[2].split()) >= 5
+    assert doctor.will_flow(found["all"])
+
+
+async def test_another_record_at_the_same_name_is_not_taken_for_it(settings, relay):
+    zone = {("identity.example.", "TXT"): ['"google-site-verification=1"']}
+    assert (await examine(settings, to(relay), zone=zone))["SPF"][0].verdict == "warning"
+
+
+async def test_the_bounce_domain_is_asked_for_its_own_mail_exchanger(settings, relay):
+    zone = {("back.example.", "MX"): ["10 mx.back.example."]}
+    found = await examine(settings, to(relay), zone=zone, bounce_domain="back.example")
+    assert found["MX of the bounce domain"][0].detail == "back.example: 10 mx.back.example."
+
+
+async def test_a_name_server_that_fails_is_told_as_such(settings, relay):
+    found = await examine(settings, to(relay), zone={}, rcode=dns.rcode.SERVFAIL)
+    assert "DNS cannot be asked from here" in found["SPF"][0].detail
+
+
+@pytest.mark.parametrize("mail_from", ["", "service"])
+async def test_with_a_sender_that_is_no_address_no_letter_can_be_made(settings, relay, mail_from):
+    found = await examine(settings, to(relay), mail_from=mail_from)
+    assert found["sender"][0].verdict == "failed"
+    assert not doctor.will_flow(found["all"])
+
+
+async def test_the_way_back_is_walked_and_leaves_no_trace_on_a_letter(service, caller, settings, relay):
+    door = await bounce_door.listen(service.database, "127.0.0.1", 0)
+    found = await examine(settings, to(relay), bounce_port=door.sockets[0].getsockname()[1])
+    door.close()
+    assert found["bounce door"][0].verdict == "ok"
+    assert await service.rows("SELECT parse_status FROM inbound") == [("unmatched",)]
+    assert await service.rows("SELECT message_id FROM feedback") == [(None,)]
+
+
+async def test_without_a_bounce_door_there_is_a_warning(settings, relay):
+    assert (await examine(settings, to(relay)))["bounce door"][0].verdict == "warning"
+
+
+async def run(urls, port: int, *words: str) -> tuple[int, str]:
+    """Run the command as an operator does; whatever this machine's name server says is no failure."""
+    relays = [{"name": "first", "host": "127.0.0.1", "port": port, "tls": "none"}]
+    environment = {
+        "PATH": os.environ["PATH"], "DATABASE_URL": urls.application, "IDENTITY_ENVIRONMENT": "development",
+        "IDENTITY_MASTER_KEY": MASTER_KEY, "IDENTITY_PUBLIC_URL": "http://localhost:1",
+        "IDENTITY_RELAYS": json.dumps(relays), "IDENTITY_BOUNCE_PORT": "1",
+        "IDENTITY_MAIL_FROM": "service@identity.example",
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        Path(COMMAND), "mail", "doctor", *words, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    return process.returncode or 0, out.decode()
+
+
+async def test_the_command_ends_with_0_where_mail_will_flow(database, urls, relay):
+    status, out = await run(urls, relay.port)
+    assert status == 0, out
+    assert out.splitlines()[0].split()[:3] == ["ok", "relay", "first"]
+
+
+async def test_the_command_ends_with_1_where_it_will_not(database, urls):
+    status, out = await run(urls, 1, "--json")
+    assert status == 1, out
+    assert json.loads(out)[0] == {"what": "relay first", "verdict": "failed", "detail": "connect: connection refused"}
