@@ -90,9 +90,12 @@ def test_a_letter_loads_nothing_and_counts_nobody(kind, locale):
     made = PREVIEWS[kind](locale)
     page = Page(made.html)
     assert not set(page.tags) & set(TRACKERS)
-    assert not [found for found in page.attributes if found[1] in ("src", "href", "background", "srcset")]
+    assert not [found for found in page.attributes if found[1] in ("src", "background", "srcset")]
     assert "url(" not in made.html
-    assert "http" not in made.text + made.html
+    links = [target for _, name, target in page.attributes if name == "href"]
+    assert len(links) <= 1
+    assert all(target in made.text for target in links)
+    assert set(re.findall(r"https?://([^/\s\"<]*)", made.text + made.html)) <= {"id.example.com"}
 
 
 @pytest.mark.parametrize(("kind", "locale"), EVERY)
@@ -117,7 +120,7 @@ def test_a_fact_that_is_missing_is_an_error_and_no_gap():
 def test_what_a_customer_typed_stands_there_as_he_typed_it():
     """ATT-38: nothing a name holds becomes markup or a template."""
     evil = "<svg onload=alert(1)>{{7*7}}${7*7}%(user_id)s"
-    facts = {"user_id": "KQ7X-M1C4-3W08", "groups": [], "promise": "p", "signed": "s"}
+    facts = {"user_id": "KQ7X-M1C4-3W08", "groups": [], "promise": "p", "receipt_page": "r", "signed": "s"}
     made = letters.render("welcome", "en", customer=evil, **facts)
     assert evil in made.text
     assert "svg" not in Page(made.html).tags
