@@ -44,41 +44,51 @@ async def put(
     The letter holds facts, no words and no secrets. A worker sees it when the transaction commits, not before. To a
     suppressed address it is not tried, unless `anyway`.
     """
-    schedule = rules.KINDS[kind]
-    message_id = rules.new_id(now)
-    to_hash = keyring.of(session).address_hash(to.key)
-    row = {
-        "id": message_id,
-        "kind": kind,
-        "purpose": schedule.purpose,
+    row = _born(session, kind, to, now=now) | {
         "user_id": user_id,
-        "to_addr": to.shown,
-        "to_ascii": to.ascii,
-        "to_hash": to_hash,
-        "to_domain": to.domain,
         "locale": locale,
         "facts": facts or {},
-        "message_id_header": f"<{message_id.hex}@{settings_of(session).sender_domain}>",
-        "lane": schedule.lane,
         "pending_key": pending_key,
-        "state_changed_at": now,
-        "created_at": now,
-        "next_attempt_at": now,
-        "deadline_at": now + schedule.hand_over,
         "resend_of": resend_of,
         "prefer_relay": prefer_relay,
     }
+    message_id: uuid.UUID = row["id"]
     await session.execute(insert(Message), row)
-    suppressed = not anyway and await suppressions.is_live(session, to_hash, kind, now=now)
-    if suppressed:
-        stopped = {"state": "suppressed", "next_attempt_at": None}
-        await session.execute(update(Message).where(Message.id == message_id).values(**stopped))
+    suppressed = not anyway and await _stop_if_suppressed(session, row, now=now)
     if user_id is not None:
         data = {"message_id": str(message_id), "kind": kind}
         name = "mail.suppressed" if suppressed else "mail.queued"
         await events.record(session, name, user_id=user_id, actor=actor, data=data, now=now)
     await _wake(session)
     return message_id
+
+
+def _born(session: AsyncSession, kind: str, to: EmailAddress, *, now: datetime) -> dict[str, Any]:
+    """Return the columns that follow from the kind of letter, whom it goes to and when."""
+    schedule, message_id = rules.KINDS[kind], rules.new_id(now)
+    return {
+        "id": message_id,
+        "kind": kind,
+        "purpose": schedule.purpose,
+        "to_addr": to.shown,
+        "to_ascii": to.ascii,
+        "to_hash": keyring.of(session).address_hash(to.key),
+        "to_domain": to.domain,
+        "message_id_header": f"<{message_id.hex}@{settings_of(session).sender_domain}>",
+        "lane": schedule.lane,
+        "state_changed_at": now,
+        "created_at": now,
+        "next_attempt_at": now,
+        "deadline_at": now + schedule.hand_over,
+    }
+
+
+async def _stop_if_suppressed(session: AsyncSession, row: dict[str, Any], *, now: datetime) -> bool:
+    suppressed = await suppressions.is_live(session, row["to_hash"], row["kind"], now=now)
+    if suppressed:
+        stopped = {"state": "suppressed", "next_attempt_at": None}
+        await session.execute(update(Message).where(Message.id == row["id"]).values(**stopped))
+    return suppressed
 
 
 async def find(session: AsyncSession, message_id: uuid.UUID, *, lock: bool = False) -> Message:
