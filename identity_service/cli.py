@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 
 from identity_service import development, doors, email_addresses, keyring, logs, processes, schema, user_ids
@@ -53,9 +54,9 @@ def main() -> None:
             else "The key ring was sealed with another IDENTITY_MASTER_KEY."
         )
     except ValidationError as wrong:
-        _fail("\n".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in wrong.errors()))
-    except processes.Refused as refused:
-        _fail("\n".join(refused.reasons))
+        _fail("\n".join(_of_setting(error["loc"], error["msg"]) for error in wrong.errors()))
+    except (processes.Refused, SettingsError) as refused:
+        _fail(str(refused))
     except Exception as problem:
         if not is_away(problem):
             raise
@@ -103,8 +104,8 @@ def openapi() -> None:
 
 @app.command("settings")
 def show_settings(as_json: AsJson = False) -> None:
-    """Print every variable, its value and its reason; secrets are hidden."""
-    rows = configuration.explained(_local())
+    """Print every variable, its value, where it comes from and its reason; secrets are hidden. Makes nothing."""
+    rows = configuration.explained(configuration.read())
     if as_json:
         _print_json(rows)
         return
@@ -271,6 +272,11 @@ def spell_id(text: str, as_json: AsJson = False) -> None:
     """Spell a User ID for the telephone."""
     words = user_ids.spell(user_ids.parse(text))
     print(json.dumps(words) if as_json else ", ".join(words))
+
+
+def _of_setting(location: tuple[int | str, ...], why: str) -> str:
+    where = [configuration.variable(str(step)) if place == 0 else str(step) for place, step in enumerate(location)]
+    return f"{'.'.join(where) or 'The settings'}: {why.removeprefix('Value error, ')}"
 
 
 def _strict() -> Settings:
