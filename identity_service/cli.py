@@ -58,6 +58,8 @@ def main() -> None:
     except (processes.Refused, SettingsError) as refused:
         _fail(str(refused))
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.filename is not None:
+            _fail(f"{problem.filename}: {problem.strerror}")
         if not is_away(problem):
             raise
         _fail("The database does not answer.")
@@ -90,10 +92,12 @@ def bounces(
 
 
 @app.command()
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database to the newest migration; safe to run several times and at once."""
     asyncio.run(_migrate(_strict()))
-    print("The database is at the newest migration:", schema.head())
+    _print_done(
+        {"migration": schema.head()}, f"The database is at the newest migration: {schema.head()}", as_json=as_json
+    )
 
 
 @app.command()
@@ -152,10 +156,10 @@ def rotate_client(client_id: str, as_json: AsJson = False) -> None:
 
 
 @client_app.command("close")
-def close_client(client_id: str) -> None:
+def close_client(client_id: str, as_json: AsJson = False) -> None:
     """Close a client; its tokens are dead within ten seconds."""
     _do(lambda s: clients.close(s, client_id, now=doors.utc_now()))
-    print(f"{client_id} is closed.")
+    _print_done({"client_id": client_id, "closed": True}, f"{client_id} is closed.", as_json=as_json)
 
 
 @client_app.command("scopes")
@@ -185,6 +189,7 @@ def rotate_keys(
 @keys_app.command("rewrap")
 def rewrap_keys(
     new_key_file: Annotated[Path, typer.Argument(help="A file with the new master key: 32 bytes in base64url.")],
+    as_json: AsJson = False,
 ) -> None:
     """Seal the key ring with a new IDENTITY_MASTER_KEY; the keys themselves stay. Then set it and restart."""
     try:
@@ -199,7 +204,8 @@ def rewrap_keys(
         )
         return count
 
-    print(f"{_do(rewrap)} keys are sealed with the new master key.")
+    count = _do(rewrap)
+    _print_done({"keys": count}, f"{count} keys are sealed with the new master key.", as_json=as_json)
 
 
 @keys_app.command("list")
@@ -229,19 +235,24 @@ def examine_mail(as_json: AsJson = False) -> None:
 
 
 @mail_app.command("send-test")
-def send_test(address: str) -> None:
+def send_test(address: str, as_json: AsJson = False) -> None:
     """Send a test letter down the road that every letter takes, and print what is said on the way."""
 
-    async def send() -> str:
-        last = ""
+    async def send() -> list[str]:
+        said = []
         async with _with_keys(_local()) as database:
             to = email_addresses.parse(address, special_use=database.settings.development)
             async for line in trial.send(database, COMPOSERS, to, client=clients.OPERATOR):
-                last = line
-                print(line, flush=True)
-        return last
+                said.append(line)
+                if not as_json:
+                    print(line, flush=True)
+        return said
 
-    raise typer.Exit(0 if trial.went_well(asyncio.run(send())) else 1)
+    said = asyncio.run(send())
+    taken = trial.went_well(said[-1])
+    if as_json:
+        _print_json({"taken": taken, "said": said})
+    raise typer.Exit(0 if taken else 1)
 
 
 @id_app.command("new")
@@ -335,6 +346,13 @@ def _print_credentials(made: clients.Credentials, *, as_json: bool) -> None:
     else:
         print(f"client_id      {made.client_id}")
         print(f"client_secret  {made.client_secret or '(signs with its own key)'}")
+
+
+def _print_done(facts: dict[str, Any], sentence: str, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(facts)
+    else:
+        print(sentence)
 
 
 def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
