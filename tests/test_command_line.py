@@ -4,16 +4,42 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 import typer
 
-from identity_service import cli, processes, user_ids
+from identity_service import cli, processes, settings, user_ids
 from tests.given import PRODUCTION, run
 
 RIGHT = user_ids.show(user_ids.issue(lambda below: below // 3))
 CANONICAL = RIGHT.replace("-", "")
 SERVES = {"run", "serve", "worker", "bounces"}
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(monkeypatch, capsys, tmp_path):
+    """Run a command that needs neither database nor network in this process, in an empty folder."""
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["identity-service", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Ended(end.value.code or 0, *capsys.readouterr())
+
+    for name in map(settings.variable, settings.Settings.model_fields):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield call
+    assert list(tmp_path.iterdir()) == [], "it made a file"
 
 
 def commands(group=None, name: str = "") -> Iterator[tuple[str, object]]:
@@ -39,29 +65,28 @@ def test_every_command_says_what_it_does():
         assert command.help.endswith("."), name
 
 
-def test_a_new_id_is_a_right_one_each_time(tmp_path):
+def test_a_new_id_is_a_right_one_each_time(here):
     """IDN-01: and nothing is stored anywhere."""
-    made = {run("user-id", "new", folder=tmp_path).stdout.strip() for _ in range(3)}
-    made.add(json.loads(run("user-id", "new", "--json", folder=tmp_path).stdout)["user_id"])
+    made = {here("user-id", "new").stdout.strip() for _ in range(3)}
+    made.add(json.loads(here("user-id", "new", "--json").stdout)["user_id"])
     assert len(made) == 4
     for shown in made:
         assert user_ids.show(user_ids.parse(shown)) == shown
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("said", [RIGHT, CANONICAL.lower(), " ".join(CANONICAL)], ids=["shown", "lower", "spaced"])
-def test_check_reads_kindly_and_answers_the_shown_form(tmp_path, said):
-    ended = run("user-id", "check", said, folder=tmp_path)
+def test_check_reads_kindly_and_answers_the_shown_form(here, said):
+    ended = here("user-id", "check", said)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{RIGHT}\n", "")
-    ended = run("user-id", "check", said, "--json", folder=tmp_path)
+    ended = here("user-id", "check", said, "--json")
     assert json.loads(ended.stdout) == {"valid": True, "user_id": RIGHT}
 
 
-def test_check_says_what_is_wrong_and_what_may_have_been_meant(tmp_path):
-    ended = run("user-id", "check", RIGHT[:-1] + "?", folder=tmp_path)
+def test_check_says_what_is_wrong_and_what_may_have_been_meant(here):
+    ended = here("user-id", "check", RIGHT[:-1] + "?")
     assert ended.returncode == 1
     assert f"  perhaps {RIGHT}: one symbol was not understood\n" in ended.stdout
-    ended = run("user-id", "check", RIGHT[:-1] + "?", "--json", folder=tmp_path)
+    ended = here("user-id", "check", RIGHT[:-1] + "?", "--json")
     assert ended.returncode == 1
     found = json.loads(ended.stdout)
     assert (found["valid"], found["problem"], found["position"]) == (False, "impossible_symbol", 12)
@@ -69,26 +94,25 @@ def test_check_says_what_is_wrong_and_what_may_have_been_meant(tmp_path):
 
 
 @pytest.mark.parametrize(("said", "why"), [("123", "too short"), (RIGHT * 2, "too long"), ("", "too short")])
-def test_check_refuses_with_the_reason(tmp_path, said, why):
-    ended = run("user-id", "check", "--", said, folder=tmp_path)
+def test_check_refuses_with_the_reason(here, said, why):
+    ended = here("user-id", "check", "--", said)
     assert ended.returncode == 1
     assert why in ended.stdout
 
 
-def test_spell_is_said_on_the_telephone(tmp_path):
-    ended = run("user-id", "spell", CANONICAL, folder=tmp_path)
+def test_spell_is_said_on_the_telephone(here):
+    ended = here("user-id", "spell", CANONICAL)
     words = user_ids.spell(user_ids.parse(RIGHT))
     assert (ended.returncode, ended.stdout) == (0, f"{', '.join(words)}\n")
-    assert json.loads(run("user-id", "spell", RIGHT, "--json", folder=tmp_path).stdout) == words
-    refused = run("user-id", "spell", "123", folder=tmp_path)
+    assert json.loads(here("user-id", "spell", RIGHT, "--json").stdout) == words
+    refused = here("user-id", "spell", "123")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "too short" in refused.stderr
 
 
-def test_openapi_prints_the_document(tmp_path):
-    ended = run("openapi", folder=tmp_path)
+def test_openapi_prints_the_document(here):
+    ended = here("openapi")
     assert (ended.returncode, ended.stdout) == (0, processes.openapi_document() + "\n")
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -106,11 +130,10 @@ def test_openapi_prints_the_document(tmp_path):
     ],
     ids=" ".join,
 )
-def test_wrong_usage_is_two_and_touches_nothing(tmp_path, command):
-    ended = run(*command, folder=tmp_path)
+def test_wrong_usage_is_two_and_touches_nothing(here, command):
+    ended = here(*command)
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
