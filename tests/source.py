@@ -53,20 +53,28 @@ def with_planted(path: str, code: str) -> list[Module]:
 
 def imports(module: Module, known: set[str]) -> Iterator[tuple[str, int]]:
     """Yield what a file imports of the product, as names without the package, with the line."""
+    for base, name, line in _imported(module):
+        whole = f"{base}.{name}".strip(".")
+        if not base and whole not in known:
+            whole = "__init__"
+        # `from package.concept import actions` names a file, `from package.concept.actions import x` does too.
+        is_file = whole in known or (base not in known and "." not in base)
+        yield whole if is_file else base, line
+
+
+@cache
+def _imported(module: Module) -> list[tuple[str, str, int]]:
+    found = []
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                if alias.name.split(".")[0] == PACKAGE:
-                    yield alias.name.partition(".")[2], node.lineno
+            ours = [alias.name for alias in node.names if alias.name.split(".")[0] == PACKAGE]
+            found += [
+                (name.rpartition(".")[0].partition(".")[2], name.rpartition(".")[2], node.lineno) for name in ours
+            ]
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
             base = (node.module or "").partition(".")[2]
-            for alias in node.names:
-                whole = f"{base}.{alias.name}".strip(".")
-                if not base and whole not in known:
-                    whole = "__init__"
-                # `from package.concept import actions` names a file, `from package.concept.actions import x` does too.
-                is_file = whole in known or (base not in known and "." not in base)
-                yield whole if is_file else base, node.lineno
+            found += [(base, alias.name, node.lineno) for alias in node.names]
+    return found
 
 
 def frameworks(module: Module, without: frozenset[str] | set[str] = frozenset()) -> set[str]:

@@ -24,6 +24,7 @@ PLANTS = {
     "mail that knows accounts": ("arrows", "mail/actions.py", "from identity_service.accounts import actions"),
     "events that know mail": ("arrows", "events/actions.py", "import identity_service.mail.rules"),
     "a concept to come, from below": ("arrows", "accounts/actions.py", "from identity_service.consents import actions"),
+    "a door that knows one above": ("arrows", "accounts/api.py", "from identity_service.life import api"),
     "clients that know accounts": ("arrows", "clients/api.py", "from identity_service.accounts import rules"),
     "a verb that knows clients": ("arrows", "life/actions.py", "from identity_service.clients import actions"),
     "a door that knows more of clients": ("arrows", "life/api.py", "from identity_service.clients import oauth"),
@@ -46,7 +47,7 @@ PLANTS = {
     "a silent method": ("docstrings", "life/more.py", SAID + f"class A:\n    {SAID}    def told(self): ..."),
     "a commit": ("commits", "life/more.py", "async def f(session):\n    await session.commit()"),
     "a rollback": ("commits", "app.py", "async def f(db):\n    await db.connection.rollback()"),
-    "a transaction": ("commits", "worker.py", "async def f(s):\n    async with s.begin():\n        pass"),
+    "a transaction": ("commits", "worker.py", "async def f(session):\n    async with session.begin():\n        pass"),
     "another engine": ("commits", "cli.py", "x = create_async_engine('postgresql://')"),
     "a hidden import": ("hidden_imports", "life/more.py", "def f():\n    import os"),
     "a hidden import without a reason": ("hidden_imports", "life/more.py", "def f():\n    import os  # noqa: PLC0415"),
@@ -81,6 +82,9 @@ def test_every_guard_has_a_plant():
         ("console/pages.py", "from identity_service.contacts import actions as contacts"),
         ("consents/api.py", "from identity_service.clients import access"),
         ("resets/letter.py", "from identity_service.mail import letters"),
+        ("signin/access.py", "from identity_service import doors"),
+        ("accounts/more_door.py", "from identity_service.consents import actions as consents"),
+        ("mail/hook_door.py", "from identity_service import problems"),
     ],
 )
 def test_what_is_to_come_has_its_place(path, code):
