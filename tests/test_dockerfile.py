@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import pytest
 
+from identity_service.database import Database
 from identity_service.server import Server
+from identity_service.settings import Settings
 from tests.source import ROOT
 
 SECRET = re.compile(r"(?i)(key|secret|password|token|database_url)\s*=\s*[^\s\"']")
@@ -140,24 +142,21 @@ def test_the_wheel_holds_the_service_its_migrations_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize("broken", [False, True])
-async def test_the_health_check_tells_ready_from_not(service, monkeypatch, broken):
-    """Asked as the image asks: by 127.0.0.1, which is not the public name."""
+async def test_the_health_check_tells_ready_from_not(service, urls, monkeypatch, broken):
+    """Asked as the image asks: by 127.0.0.1, which is no name that production answers to elsewhere."""
+    there = service.database
+    settings = Settings(**{**there.settings.model_dump(), "environment": "production"})
+    database = Database(settings, "postgresql://nobody@127.0.0.1:1/nothing" if broken else urls.application)
+    database.info.update(there.info)
+    monkeypatch.setattr(service.app.state, "database", database)
     server = Server(service.app, host="127.0.0.1", port=0, lifespan="off")
     running = asyncio.create_task(server.serve())
     port = await server.started_up()
-    monkeypatch.setenv("IDENTITY_PORT", str(port))
-    if broken:
-        await service.database.close()
-        monkeypatch.setattr(service.app.state, "database", _gone(service))
     words = json.loads(LAST.all("HEALTHCHECK")[0].split(" CMD ")[1])
-    asked = await asyncio.create_subprocess_exec(sys.executable, *words[1:], stderr=asyncio.subprocess.DEVNULL)
+    asked = await asyncio.create_subprocess_exec(
+        sys.executable, *words[1:], env={"IDENTITY_PORT": str(port)}, stderr=asyncio.subprocess.DEVNULL
+    )
     assert await asked.wait() == (1 if broken else 0)
     server.should_exit = True
     await running
-
-
-def _gone(service):
-    there = service.database
-    gone = type(there)(there.settings, "postgresql://nobody@127.0.0.1:1/nothing")
-    gone.info.update(there.info)
-    return gone
+    await database.close()
