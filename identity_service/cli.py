@@ -99,9 +99,10 @@ def bounces(
 def migrate(as_json: AsJson = False) -> None:
     """Bring the database to the newest migration; safe to run several times and at once."""
     asyncio.run(_migrate(_strict()))
-    _print_done(
-        {"migration": schema.head()}, f"The database is at the newest migration: {schema.head()}", as_json=as_json
-    )
+    if as_json:
+        _print_json({"migration": schema.head()})
+    else:
+        print("The database is at the newest migration:", schema.head())
 
 
 @app.command()
@@ -126,11 +127,16 @@ def add_client(
     name: str,
     scope: Annotated[list[str], typer.Option(help="A scope it may ask for; repeat for more.")],
     desk: Annotated[bool, typer.Option(help="A desk tool, which acts for staff.")] = False,
-    jwks: Annotated[Path | None, typer.Option(help="Its public keys, for private_key_jwt.")] = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="Its public keys, for private_key_jwt.", exists=True, dir_okay=False)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a client; its secret is shown this once."""
-    keys = None if jwks is None else json.loads(jwks.read_text(encoding="utf-8"))
+    try:
+        keys = None if jwks is None else json.loads(jwks.read_bytes())
+    except ValueError as wrong:
+        raise client_rules.MalformedKeySet from wrong
     made = _do(lambda s: clients.add(s, name, scope, desk=desk, jwks=keys, now=doors.utc_now()))
     _print_credentials(made, as_json=as_json)
 
@@ -162,8 +168,12 @@ def rotate_client(client_id: str, as_json: AsJson = False) -> None:
 @client_app.command("close")
 def close_client(client_id: str, as_json: AsJson = False) -> None:
     """Close a client; its tokens are dead within ten seconds."""
-    _do(lambda s: clients.close(s, client_id, now=doors.utc_now()))
-    _print_done({"client_id": client_id, "closed": True}, f"{client_id} is closed.", as_json=as_json)
+    now = doors.utc_now()
+    _do(lambda s: clients.close(s, client_id, now=now))
+    if as_json:
+        _print_json({"client_id": client_id, "closed_at": now.isoformat()})
+    else:
+        print(f"{client_id} is closed.")
 
 
 @client_app.command("scopes")
@@ -192,7 +202,9 @@ def rotate_keys(
 
 @keys_app.command("rewrap")
 def rewrap_keys(
-    new_key_file: Annotated[Path, typer.Argument(help="A file with the new master key: 32 bytes in base64url.")],
+    new_key_file: Annotated[
+        Path, typer.Argument(help="A file with the new master key: 32 bytes in base64url.", exists=True, dir_okay=False)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Seal the key ring with a new IDENTITY_MASTER_KEY; the keys themselves stay. Then set it and restart."""
@@ -209,7 +221,10 @@ def rewrap_keys(
         return count
 
     count = _do(rewrap)
-    _print_done({"keys": count}, f"{count} keys are sealed with the new master key.", as_json=as_json)
+    if as_json:
+        _print_json({"keys": count})
+    else:
+        print(f"{count} keys are sealed with the new master key.")
 
 
 @keys_app.command("list")
@@ -350,13 +365,6 @@ def _print_credentials(made: clients.Credentials, *, as_json: bool) -> None:
     else:
         print(f"client_id      {made.client_id}")
         print(f"client_secret  {made.client_secret or '(signs with its own key)'}")
-
-
-def _print_done(facts: dict[str, Any], sentence: str, *, as_json: bool) -> None:
-    if as_json:
-        _print_json(facts)
-    else:
-        print(sentence)
 
 
 def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:

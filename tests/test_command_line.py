@@ -146,15 +146,22 @@ def test_a_database_that_is_away_is_one_sentence(tmp_path, command):
     assert ended.stderr == "The database does not answer.\n"
 
 
+def test_a_place_that_cannot_be_used_is_named(tmp_path):
+    """Not told as a database that does not answer, though both are an OSError."""
+    (tmp_path / "file").touch()
+    ended = run("client", "list", folder=tmp_path, IDENTITY_DATA_DIR="file/data")
+    assert (ended.returncode, ended.stderr) == (1, f"{tmp_path}/file/data: Not a directory\n")
+
+
 @pytest.mark.parametrize(
     "command",
     [("keys", "rewrap", "nowhere"), ("client", "add", "shop", "--scope", "accounts:read", "--jwks", "nowhere")],
     ids=["rewrap", "jwks"],
 )
-def test_a_file_that_is_missing_is_named(tmp_path, command):
-    """Not told as a database that does not answer, though both are an OSError."""
-    ended = run(*command, folder=tmp_path, **PRODUCTION)
-    assert (ended.returncode, ended.stderr) == (1, "nowhere: No such file or directory\n")
+def test_a_file_that_is_missing_is_wrong_usage(here, command):
+    ended = here(*command)
+    assert ended.returncode == 2
+    assert "does not exist" in ended.stderr
 
 
 def test_without_the_embedded_database_it_says_what_is_missing(tmp_path):
