@@ -32,7 +32,7 @@ def test_a_planted_row_and_a_missing_one_are_found(heading):
     rows = tables.of_code()[heading]
     for changed in (README.replace(rows[0] + "\n", ""), README.replace(rows[0], f"{rows[0]}\n| `colour` | – | x |")):
         assert tables.of_readme(heading, changed) != rows
-        assert tables.renewed(changed) == README
+        assert tables.of_readme(heading, tables.renewed(changed)) == rows
 
 
 def test_errors_are_those_that_a_caller_can_meet():
