@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test lint format lock openapi clean
+.PHONY: run test lint format openapi tables lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -31,6 +31,9 @@ format: $(VENV)/.installed
 
 openapi: $(VENV)/.installed
 	$(BIN)/identity-service openapi > openapi/openapi.json
+
+tables: $(VENV)/.installed
+	$(BIN)/python -m tests.tables
 
 # Renewing the lock needs uv; the files hold versions and hashes only.
 lock:

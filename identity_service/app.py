@@ -39,6 +39,26 @@ from identity_service.signin import pages as signin_pages
 from identity_service.throttle import Throttle
 
 STATIC = Path(__file__).parent / "static"
+ROUTERS = (
+    clients_api.router,
+    accounts.hot,
+    life.router,
+    accounts.router,
+    events.router,
+    mail.router,
+    hook_door.router,
+    consents.router,
+    consents.open_router,
+    receipt_pages.router,
+    passwords.router,
+    resets.router,
+    reset_pages.router,
+    signin_pages.router,
+    proof_pages.router,
+    me.router,
+    life_pages.router,
+)
+"""Every door; a fixed path stands before one with a place in it."""
 DESCRIPTION = (
     "Customer identities: a User ID in one second, no marketing by promise, and mail that is never lost. "
     "Errors are application/problem+json (RFC 9457); input is never echoed."
@@ -56,25 +76,7 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
     app.state.throttle, app.state.body_seconds = Throttle(database), doors.BODY_SECONDS
     app.state.hasher = Hasher(database.settings)
     app.state.gate = access.Gate(database, clock, master_key)
-    for router in (
-        clients_api.router,
-        accounts.hot,
-        life.router,
-        accounts.router,
-        events.router,
-        mail.router,
-        hook_door.router,
-        consents.router,
-        consents.open_router,
-        receipt_pages.router,
-        passwords.router,
-        resets.router,
-        reset_pages.router,
-        signin_pages.router,
-        proof_pages.router,
-        me.router,
-        life_pages.router,
-    ):
+    for router in ROUTERS:
         app.include_router(router)
     for install in (problems.install, idempotency.install, clients_api.install):
         install(app)

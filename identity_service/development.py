@@ -66,7 +66,7 @@ async def _serve(settings: Settings, database: Database, http: Server) -> None:
 
 async def migrate(settings: Settings) -> None:
     """Migrate the embedded database."""
-    from identity_service.embedded import postgres  # noqa: PLC0415
+    from identity_service.embedded import postgres  # noqa: PLC0415 (an extra; production does not have it)
 
     server = await postgres.start(settings.data_dir)
     await schema.migrate(server.owner, postgres.ROLE)

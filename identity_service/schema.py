@@ -18,7 +18,7 @@ from identity_service.accounts import tables as accounts
 from identity_service.clients import tables as clients
 from identity_service.consents import tables as consents
 from identity_service.database import APPEND_ONLY, MIGRATIONS, AsyncSession, Base
-from identity_service.errors import Problem
+from identity_service.errors import Forbidden, Problem
 from identity_service.events import tables as events
 from identity_service.mail import tables as mail
 from identity_service.passwords import tables as passwords
@@ -37,10 +37,17 @@ class MigrationsMissing(Problem):
     status = 503
 
 
+class MayNotMigrate(Forbidden):
+    """This role may not change the tables; set DATABASE_OWNER_URL to the role that owns the database."""
+
+
 async def migrate(owner_url: str, role: str | None) -> None:
     """Bring the database to head and grant `role` its rights; several replicas may do it at once, one works.
 
     Safe to repeat. Waits at most 2 s for a lock, so that no running request is held up (REL-26).
+
+    Raises:
+        MayNotMigrate: these are not the owner's rights; nothing was changed.
     """
     engine = database.engine(owner_url)
     try:
@@ -51,6 +58,10 @@ async def migrate(owner_url: str, role: str | None) -> None:
             await connection.run_sync(_upgrade)
             if role is not None:
                 await connection.run_sync(_grant, role)
+    except DBAPIError as problem:
+        if getattr(problem.orig, "sqlstate", None) != "42501":
+            raise
+        raise MayNotMigrate from problem
     finally:
         await engine.dispose()
 

@@ -7,19 +7,28 @@ The defaults are those of production, and a production start that lacks somethin
 import base64
 import binascii
 import os
+import re
 import sys
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SAMPLES = ("changeme", "secret", "password", "example", "master", "identity")
-_FIXED_EMAIL_PACKAGE = {10: 20, 11: 15, 12: 13, 13: 13, 14: 3}
+_FIXED_EMAIL_PACKAGE = {10: 20, 11: 15, 12: 13, 13: 12, 14: 3}
 
 
 class Relay(BaseModel):
@@ -83,7 +92,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=65535,
-        description="the port of /metrics, /docs and /openapi.json; unset: not served in production",
+        description="the port of /docs and /openapi.json; unset: not served in production",
     )
     trusted_proxies: int = Field(
         0, ge=0, le=8, description="how many proxies stand before us; X-Forwarded-For is counted from the right"
@@ -123,6 +132,19 @@ class Settings(BaseSettings):
     throttle_store: str = Field(
         "database", description="database, or a URL that the limits library knows (async+redis://…)"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the environment, and files that it names; a `.env` file would be a third place to look."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, _Files(settings_cls)
 
     @field_validator("public_url")
     @classmethod
@@ -180,12 +202,47 @@ class Settings(BaseSettings):
         return read_master_key(self.master_key.get_secret_value() if self.master_key else "")
 
 
+class _Files(EnvSettingsSource):
+    """The value of `X` as the content of the file that `X_FILE` names, so that no secret stands in the environment."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        self.env_vars = {
+            name.lower(): _content(name)
+            for name in map(variable, Settings.model_fields)
+            if f"{name}_FILE" in os.environ and name not in os.environ
+        }
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    field = Settings.model_fields.get(name)
+    return str(field.validation_alias or f"IDENTITY_{name.upper()}") if field else name
+
+
+def _content(name: str) -> str:
+    path = os.environ[f"{name}_FILE"]
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = getattr(problem, "strerror", None) or "it is not UTF-8"
+        raise SettingsError(f"{name}_FILE names {path}, which cannot be read: {reason}") from problem
+
+
 def read() -> Settings:
-    """Read the environment; a variable `X_FILE` gives the value of `X` by the content of a file."""
-    for name, path in list(os.environ.items()):
-        if name.endswith("_FILE") and name.startswith(("IDENTITY_", "DATABASE_")) and name[:-5] not in os.environ:
-            os.environ[name[:-5]] = Path(path).read_text(encoding="utf-8").strip()
-    return Settings()
+    """Read the environment, and the files it names.
+
+    Raises:
+        SettingsError: a file cannot be read, or a value is not the JSON it must be.
+        ValidationError: a value is out of range or of the wrong kind.
+    """
+    try:
+        return Settings()
+    except SettingsError as problem:
+        field = re.search(r'for field "(\w+)"', str(problem))
+        if field is None:
+            raise
+        raise SettingsError(f"{variable(field[1])} is not the JSON it must be.") from problem
 
 
 def refusals(settings: Settings) -> list[str]:
@@ -209,16 +266,18 @@ def refusals(settings: Settings) -> list[str]:
         found.append("DATABASE_URL must be set: the embedded PostgreSQL is for development.")
     for name in ("database_url", "database_owner_url", "database_read_url"):
         secret = getattr(settings, name)
-        if secret is not None and not _database_is_safe(make_url(secret.get_secret_value())):
-            found.append(f"{name.upper()} must say sslmode=verify-full: this database is not on this machine.")
+        wrong = None if secret is None else _database_problem(secret.get_secret_value())
+        if wrong is not None:
+            found.append(f"{name.upper()} {wrong}")
     return found
 
 
-def warnings() -> list[str]:
+def warnings(python: tuple[int, int, int] = sys.version_info[:3]) -> list[str]:
     """Return what is not refused but should be known at start (FACT-1)."""
-    fixed = _FIXED_EMAIL_PACKAGE.get(sys.version_info.minor)
-    if sys.version_info.major == 3 and fixed is not None and sys.version_info.micro < fixed:
-        better = f"3.{sys.version_info.minor}.{fixed}"
+    major, minor, micro = python
+    fixed = _FIXED_EMAIL_PACKAGE.get(minor)
+    if major == 3 and fixed is not None and micro < fixed:
+        better = f"3.{minor}.{fixed}"
         return [f"This Python's email package lets an encoded word inject a header; {better} does not."]
     return []
 
@@ -230,28 +289,62 @@ def read_master_key(text: str) -> bytes:
     if any(sample in text.lower() for sample in _SAMPLES):
         raise ValueError("is a sample value: anybody could open the key ring.")
     try:
-        key = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        # Strictly: what is lenient drops every symbol it does not know, and reads a key that nobody wrote.
+        key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("is not base64url.") from None
     if len(key) != 32:
         raise ValueError(f"must be 32 bytes; this has {len(key)}.")
-    if len(set(key)) < 8:
+    if len(set(key)) < 8 or key in key[1:] + key[:-1] or len({(b - a) % 256 for a, b in pairwise(key)}) == 1:
         raise ValueError("repeats itself: it must be random.")
     return key
 
 
-def _database_is_safe(url: URL) -> bool:
-    on_this_machine = url.host in (None, "", *LOOPBACK)
-    return on_this_machine or url.query.get("sslmode") == "verify-full"
+def _database_problem(text: str) -> str | None:
+    """Return what is wrong with a database's URL; None where it is on this machine, or its certificate is checked."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        return "is not a URL like postgresql://user:password@host/name."
+    if all(host.startswith("/") or host in ("", *LOOPBACK) for host in _hosts(url)):
+        return None
+    if url.query.get("sslmode") != "verify-full":
+        return "must say sslmode=verify-full: this database is not on this machine."
+    return None
+
+
+def _hosts(url: URL) -> list[str]:
+    # `?host=` wins over the host before the path, and either may name several.
+    given = url.query.get("host") or url.host or ""
+    several = [given] if isinstance(given, str) else given
+    return [
+        host.rpartition(":")[0] or host if host.count(":") == 1 else host
+        for names in several
+        for host in names.split(",")
+    ]
 
 
 def explained(settings: Settings) -> list[dict[str, str]]:
     """Return every variable with its value (secrets hidden), where it comes from, and its reason."""
-    rows = []
-    for name, field in Settings.model_fields.items():
-        variable = str(field.validation_alias or f"IDENTITY_{name.upper()}")
-        value = getattr(settings, name)
-        shown = "" if value is None else "hidden" if isinstance(value, SecretStr) else str(value)
-        source = "environment" if variable in os.environ else "default"
-        rows.append({"variable": variable, "value": shown, "source": source, "reason": field.description or ""})
-    return rows
+    return [
+        {
+            "variable": variable(name),
+            "value": _shown(getattr(settings, name)),
+            "source": _source(variable(name)),
+            "reason": field.description or "",
+        }
+        for name, field in Settings.model_fields.items()
+    ]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "hidden"
+    # A URL of another kind of server may carry its password too.
+    return "" if value is None else re.sub(r"(?<=://)[^/@\s]*@", "hidden@", str(value))
+
+
+def _source(name: str) -> str:
+    if name in os.environ:
+        return "environment"
+    return f"file {os.environ[f'{name}_FILE']}" if f"{name}_FILE" in os.environ else "default"

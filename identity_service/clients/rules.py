@@ -8,6 +8,9 @@ from typing import Any, Final
 from identity_service.errors import Conflict, Problem
 
 SCOPES: Final[Mapping[str, str]] = {
+    "accounts:convert": "make a consumer a business, and back",
+    "accounts:erase": "close and erase accounts",
+    "accounts:merge": "ask for two accounts to become one, and undo it",
     "accounts:read": "read one account, its address masked; look one up by address or reference",
     "accounts:read_personal": "see whole addresses",
     "accounts:verify": "ask whether User IDs are right, up to 1,000 at once; sees no address",
@@ -16,6 +19,8 @@ SCOPES: Final[Mapping[str, str]] = {
     "consents:read": "read what a customer has allowed, with its ledger and the signed receipt",
     "consents:write": "withdraw a consent, or propose one, which the customer's mailbox then confirms",
     "events:read": "read the feed of everything that happened",
+    "history:read": "read what happened to a customer anywhere, and the summary",
+    "history:write": "add what happened at your service to a customer's history",
     "mail:operate": "see relays and the health of mail, lift suppressions",
     "marketing:addresses": "with marketing:check: get the addresses of those who allow it",
     "marketing:check": "ask whom of a list you may contact for a purpose",

@@ -28,6 +28,12 @@ from identity_service.proofs.actions import Found
 from identity_service.proofs.rules import LinkDead
 from identity_service.user_ids import UserId
 
+_EVENTS = {
+    "proposed": "consent.proposed",
+    "granted": "consent.granted",
+    "withdrawn": "consent.withdrawn",
+}
+
 
 class State(NamedTuple):
     """Where one purpose stands: the word that counts, what follows, and whether a proposal waits for the mailbox."""
@@ -268,17 +274,23 @@ async def _add(
     if evidence is not None:
         await session.execute(insert(ConsentEvidence), {"entry_id": entry.id, "user_id": user_id, "text": evidence})
     await renew(session, user_id)
+    await _tell(session, entry, now=now)
+
+
+async def _tell(session: AsyncSession, entry: ConsentEntry, *, now: datetime) -> None:
+    """Record the event of an entry: its hash stands under the seal, and the permission that follows from it."""
+    user_id, purpose = entry.user_id, entry.purpose
     counted = await session.get(ConsentState, (user_id, purpose), populate_existing=True)
     data: dict[str, Any] = {
         "purpose": purpose,
         "permission": rules.permission(counted.decision if counted else None),
         "entry": entry.id,
-        "entry_hash": entry_hash(entry),
+        "entry_hash": fingerprint(entry),
     }
-    await events.record(session, f"consent.{decision}", user_id=user_id, actor=actor, data=data, now=now)
+    await events.record(session, _EVENTS[entry.decision], user_id=user_id, actor=entry.actor, data=data, now=now)
 
 
-def entry_hash(entry: ConsentEntry) -> str:
+def fingerprint(entry: ConsentEntry) -> str:
     """Return SHA-256 over an entry, in hexadecimal: it stands in the entry's event, and so under the seal."""
     fields = [
         entry.id, entry.user_id, entry.purpose, entry.decision, entry.wording_id, entry.language, entry.channel,

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from identity_service.consents.actions import entry_hash
+from identity_service.consents.actions import fingerprint
 from identity_service.consents.tables import ConsentEntry
 from identity_service.database import AsyncSession
 from identity_service.events.audit import Finding
@@ -17,11 +17,11 @@ async def check(session: AsyncSession) -> tuple[int, Finding | None]:
         told = (await session.execute(_TOLD, {"after": after, "limit": PAGE})).all()
         if not told:
             break
-        for entry_id, hashed in told:
+        for entry_id, recorded in told:
             entry = await session.get(ConsentEntry, entry_id)
             if entry is None:
                 return checked, Finding(0, f"Consent entry {entry_id} is gone, but its event is there.")
-            if entry_hash(entry) != hashed:
+            if fingerprint(entry) != recorded:
                 return checked, Finding(0, f"Consent entry {entry_id} was altered: its event has another hash.")
             checked, after = checked + 1, entry_id
         session.expunge_all()

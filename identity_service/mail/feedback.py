@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
 
@@ -50,17 +51,7 @@ async def take(session: AsyncSession, notice: Notice, *, via: str, now: datetime
     feedback_id = await session.scalar(new.returning(Feedback.id), row)
     if feedback_id is None:
         return "repeated"
-    words = {
-        "id": inbound_id,
-        "message_id": message.id if message else None,
-        "received_at": now,
-        "via": via,
-        "envelope_from": notice.envelope_from,
-        "envelope_to": notice.envelope_to,
-        "parse_status": notice.parse_status,
-        "detail": notice.detail,
-        "raw": notice.raw,
-    }
+    words = _words(notice, via) | {"id": inbound_id, "message_id": row["message_id"], "received_at": now}
     await session.execute(insert(Inbound), words)
     if message is None:
         return "unreadable" if notice.parse_status == "unreadable" else "unmatched"
@@ -70,3 +61,14 @@ async def take(session: AsyncSession, notice: Notice, *, via: str, now: datetime
     if notice.type == "bounced" and notice.permanent:
         await suppressions.suppress(session, message, feedback_id=feedback_id, now=now)
     return "applied" if moved else "kept"
+
+
+def _words(notice: Notice, via: str) -> dict[str, Any]:
+    return {
+        "via": via,
+        "envelope_from": notice.envelope_from,
+        "envelope_to": notice.envelope_to,
+        "parse_status": notice.parse_status,
+        "detail": notice.detail,
+        "raw": notice.raw,
+    }

