@@ -121,4 +121,4 @@ class Worker:
             await connection.close(timeout=2)
 
     def _woken(self, *_: object) -> None:
-        self.courier.wake.set()
+        self.courier.wake()
