@@ -30,7 +30,8 @@ class Cluster:
         self.workers: list[asyncio.subprocess.Process] = []
         self.api: asyncio.subprocess.Process | None = None
 
-    async def start(self, workers: int) -> None:
+    async def prepare(self) -> None:
+        """Start the database and bring it to the newest migration."""
         self.server = await postgres.start(self.folder)
         await schema.migrate(self.server.owner, postgres.ROLE)
         self.owner = databases.engine(self.server.owner, size=2)
@@ -44,6 +45,9 @@ class Cluster:
             "IDENTITY_MAIL_FROM": "service@identity.example",
             "IDENTITY_RELAYS": json.dumps(self.relays),
         }
+
+    async def start(self, workers: int) -> None:
+        await self.prepare()
         self.api = await self.spawn("serve")
         for _ in range(workers):
             self.workers.append(await self.spawn("worker"))
@@ -108,14 +112,17 @@ class Cluster:
         return [command]
 
     async def stop(self) -> None:
-        for process in [*self.workers, self.api]:
-            if process is not None and process.returncode is None:
-                process.terminate()
-        for process in [*self.workers, self.api]:
-            if process is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 40)
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+        started = [process for process in (*self.workers, self.api) if process is not None]
+        await asyncio.gather(*(self.end(process) for process in started))
         await self.owner.dispose()
+
+    @staticmethod
+    async def end(process: asyncio.subprocess.Process) -> None:
+        """SIGTERM; who has not ended after 40 s is killed."""
+        if process.returncode is None:
+            process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 40)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
