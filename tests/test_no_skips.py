@@ -24,9 +24,10 @@ ROOT = Path(__file__).parent.parent
 def test_a_skip_is_red_where_none_is_allowed(tmp_path: Path, module: str, wanted: str, status: int):
     (tmp_path / "test_it.py").write_text(module)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    alone = {"IDENTITY_NO_SKIPS": wanted, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.no_skips", "-p", "no:cacheprovider", str(tmp_path)],
-        env={**os.environ, "IDENTITY_NO_SKIPS": wanted, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, **alone}, cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == status, run.stdout
     assert ("which is red here" in run.stdout) == ("skip" in module and wanted == "1")
