@@ -1,4 +1,4 @@
-"""What the outbox does per second, how soon, and behind how much: `make bench-mail` (targets: CONTRIBUTING, "Speed").
+"""What the outbox does per second, how soon, and behind how much: `make bench-mail`, with the targets beside it.
 
 One real `identity-service worker` on a real PostgreSQL against the cheapest relay, each a process of its own; a bare
 aiosmtplib loop takes its turn with it, so that a slow or busy machine shows in both. Smaller runs, to look at a change:
