@@ -29,6 +29,7 @@ class Cluster:
         self.relays = relays
         self.workers: list[asyncio.subprocess.Process] = []
         self.api: asyncio.subprocess.Process | None = None
+        self.restarted = False
 
     async def prepare(self) -> None:
         """Start the database and bring it to the newest migration."""
@@ -97,24 +98,26 @@ class Cluster:
 
     async def restart_postgres(self) -> None:
         """Restart in immediate mode: as after a crash."""
-        handle = get_server(self.server.data)
         socket = make_url(self.server.owner).query["host"]
+        await self._pg_ctl("-w", "-o", f'-h "" -k {socket}', "-l", str(self.server.data / "log"), "restart")
+        self.restarted = True
+        await self.owner.dispose()
+
+    async def _pg_ctl(self, *words: str) -> None:
+        command = str(get_server(self.server.data).bin_path / "pg_ctl")
         process = await asyncio.create_subprocess_exec(
-            *self._as_postgres(str(handle.bin_path / "pg_ctl")), "-D", str(self.server.data), "-m", "immediate", "-w",
-            "-o", f'-h "" -k {socket}', "-l", str(self.server.data / "log"), "restart",
+            command, "-D", str(self.server.data), "-m", "immediate", *words,
             stdout=asyncio.subprocess.DEVNULL, **({"user": "pgserver"} if os.geteuid() == 0 else {}),
         )  # fmt: skip
         assert await process.wait() == 0
-        await self.owner.dispose()
-
-    @staticmethod
-    def _as_postgres(command: str) -> list[str]:
-        return [command]
 
     async def stop(self) -> None:
         started = [process for process in (*self.workers, self.api) if process is not None]
         await asyncio.gather(*(self.end(process) for process in started))
         await self.owner.dispose()
+        if self.restarted:
+            # The wheel ends the server it started, not the one that took its place.
+            await self._pg_ctl("stop")
 
     @staticmethod
     async def end(process: asyncio.subprocess.Process) -> None:
