@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test lint format openapi tables lock clean
+.PHONY: run test faults bench-mail lint format openapi tables lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -19,6 +19,14 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(ARGS)
+
+# Long, or needs root and Postfix: every fault case, and the chaos run over 5,000 messages instead of 300.
+faults: $(VENV)/.installed
+	CHAOS_MESSAGES=5000 $(BIN)/python -m pytest tests/faults $(ARGS)
+
+# Letters a second, how soon, and a claim behind a million rows; beside a bare aiosmtplib loop in the same run.
+bench-mail: $(VENV)/.installed
+	$(BIN)/python -W ignore -m tests.bench.mail
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -23,8 +23,9 @@ from identity_service.consents import pages as receipt_pages
 from identity_service.database import Database
 from identity_service.envelope import Envelope
 from identity_service.events import api as events
+from identity_service.history import api as history
 from identity_service.life import api as life
-from identity_service.life import me
+from identity_service.life import changes_door, me
 from identity_service.life import pages as life_pages
 from identity_service.mail import api as mail
 from identity_service.mail import hook_door
@@ -43,6 +44,8 @@ ROUTERS = (
     clients_api.router,
     accounts.hot,
     life.router,
+    changes_door.router,
+    history.router,
     accounts.router,
     events.router,
     mail.router,

@@ -78,13 +78,13 @@ def run() -> None:
 @app.command()
 def serve() -> None:
     """Serve the web application."""
-    asyncio.run(processes.serve(_strict()))
+    processes.run(processes.serve(_strict()))
 
 
 @app.command()
 def worker() -> None:
     """Bring letters to relays, and seal events."""
-    asyncio.run(processes.work(_strict()))
+    processes.run(processes.work(_strict()))
 
 
 @app.command()
@@ -92,7 +92,7 @@ def bounces(
     lmtp: Annotated[bool, typer.Option(help="Speak LMTP instead of SMTP.")] = False,
 ) -> None:
     """Take returned mail, behind the mail exchanger of the bounce domain."""
-    asyncio.run(processes.take_bounces(_strict(), lmtp=lmtp))
+    processes.run(processes.take_bounces(_strict(), lmtp=lmtp))
 
 
 @app.command()

@@ -83,7 +83,16 @@ class _Claim:
         headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         head = orjson.dumps([response.status_code, headers])
         sealed = keyring.of(self.session).seal("idempotency", head + b"\n" + bytes(response.body))
-        await self.session.execute(update(IdempotencyKey).where(*self.this()).values(answer=sealed))
+        await self.session.execute(
+            update(IdempotencyKey).where(*self.this()).values(answer=sealed, user_id=_about(response))
+        )
+
+
+def _about(response: Response) -> str | None:
+    """Return whom an answer is about, so that it dies when he is erased (API-03)."""
+    answered = orjson.loads(response.body or b"null")
+    shown = answered.get("user_id") if isinstance(answered, dict) else None
+    return shown.replace("-", "") if isinstance(shown, str) else None
 
 
 async def _claim(

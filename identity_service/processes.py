@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import orjson
 
@@ -23,6 +25,17 @@ class Refused(Exception):
         """Take the reasons, a sentence each."""
         super().__init__("\n".join(reasons))
         self.reasons = reasons
+
+
+def run(process: Coroutine[Any, Any, None]) -> None:
+    """Run a process to its end, on uvloop where there is one; uvicorn sets it only for loops that it starts itself."""
+    if sys.platform == "win32":
+        asyncio.run(process)
+        return
+    import uvloop  # noqa: PLC0415 (it does not exist for Windows)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(process)
 
 
 async def serve(settings: Settings) -> None:

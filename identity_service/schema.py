@@ -20,6 +20,8 @@ from identity_service.consents import tables as consents
 from identity_service.database import APPEND_ONLY, MIGRATIONS, AsyncSession, Base
 from identity_service.errors import Forbidden, Problem
 from identity_service.events import tables as events
+from identity_service.history import tables as history
+from identity_service.life import tables as life
 from identity_service.mail import tables as mail
 from identity_service.passwords import tables as passwords
 from identity_service.proofs import tables as proofs
@@ -28,7 +30,21 @@ from identity_service.signin import tables as signin
 METADATA = Base.metadata
 """Every table of the service; importing this module has read them all."""
 
-ALL = (accounts, clients, consents, events, idempotency, keyring, mail, passwords, proofs, signin, throttle)
+ALL = (
+    accounts,
+    clients,
+    consents,
+    events,
+    history,
+    idempotency,
+    keyring,
+    life,
+    mail,
+    passwords,
+    proofs,
+    signin,
+    throttle,
+)
 
 
 class MigrationsMissing(Problem):

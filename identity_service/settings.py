@@ -129,6 +129,10 @@ class Settings(BaseSettings):
     consent_purposes: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")], ...] = Field(
         (), description="further purposes that customers may be asked for, beside email, phone and post"
     )
+    business_orders: int = Field(10, ge=1, description="orders from which a consumer looks like a business")
+    business_amount: int = Field(
+        5000, ge=1, description="amount (orders less refunds, of one currency) from which a consumer looks like one"
+    )
     throttle_store: str = Field(
         "database", description="database, or a URL that the limits library knows (async+redis://…)"
     )

@@ -66,6 +66,7 @@ class AccessToken:
     scopes: frozenset[str]
     jti: str
     expires_at: int
+    desk: bool = False
 
 
 def algorithm_of(key: PublicKey) -> str:
@@ -94,7 +95,13 @@ def verify_access_token(
     not_before = claims.get("nbf", claims["iat"])
     if type(not_before) is not int or max(not_before, claims["iat"]) > moment + LEEWAY or claims["exp"] <= moment:
         raise InvalidToken
-    return AccessToken(claims["client_id"], frozenset(claims["scope"].split(" ")), claims["jti"], claims["exp"])
+    return AccessToken(
+        claims["client_id"],
+        frozenset(claims["scope"].split(" ")),
+        claims["jti"],
+        claims["exp"],
+        claims.get("desk") is True,
+    )
 
 
 def verify(

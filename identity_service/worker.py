@@ -19,6 +19,7 @@ from identity_service.consents import letter as consent_letters
 from identity_service.database import AsyncSession, Database
 from identity_service.events import actions as events
 from identity_service.events import audit
+from identity_service.life import guarded, notices
 from identity_service.life import letter as life_letters
 from identity_service.mail import letters, reaper
 from identity_service.mail import upkeep as mail_upkeep
@@ -42,6 +43,7 @@ COMPOSERS: Final[Mapping[str, Composer]] = {
     "address_taken": life_letters.address_taken,
     "consent_confirmation": consent_letters.consent_confirmation,
     "consent_granted": consent_letters.consent_granted,
+    **dict.fromkeys(notices.WORDS, notices.compose),
     "reset": reset_letters.reset,
     "no_account": reset_letters.no_account,
     "password_changed": reset_letters.password_changed,
@@ -78,6 +80,7 @@ class Worker:
             for task in (
                 self._every(SEAL_EVERY, self._seal),
                 self._every(PUBLISH_EVERY, self._publish),
+                self._every(PUBLISH_EVERY, self._carry_out),
                 self._every(REAP_EVERY, self._reap),
                 self._every(TEND_EVERY, self._tend),
                 self._every(PURGE_EVERY, self._purge),
@@ -108,6 +111,11 @@ class Worker:
 
     async def _seal(self) -> None:
         while await self.database.short(events.seal) == events.BATCH:
+            pass
+
+    async def _carry_out(self) -> None:
+        """Do what was approved and has waited long enough (PHN-09)."""
+        while await guarded.carry_out_due(self.database, now=datetime.now(UTC)):
             pass
 
     async def _publish(self) -> None:
@@ -149,4 +157,4 @@ class Worker:
             await connection.close(timeout=2)
 
     def _woken(self, *_: object) -> None:
-        self.courier.wake.set()
+        self.courier.wake()

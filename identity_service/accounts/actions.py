@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from identity_service import user_ids
 from identity_service.accounts import rules
-from identity_service.accounts.tables import Account, ExternalReference
+from identity_service.accounts.tables import Account, BusinessTime, ExternalReference
 from identity_service.database import AsyncSession
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
@@ -50,11 +50,43 @@ async def current(session: AsyncSession, user_id: UserId, *, lock: bool = False)
     raise rules.UnknownUserId
 
 
+class Answering(NamedTuple):
+    """The account that answers for an address now, merges followed, and the address as it is on file."""
+
+    account: Account
+    address: EmailAddress
+
+
+async def answering(session: AsyncSession, address: EmailAddress) -> Answering | None:
+    """Return the account that answers for a mailbox, whatever its state; the same statements in every case."""
+    row = (await session.execute(_ANSWERING, {"key": address.key})).one_or_none()
+    account = await session.scalar(select(Account).where(Account.user_id == (row.user_id if row else "")))
+    return (
+        None if row is None or account is None else Answering(account, EmailAddress(row.email, row.ascii, address.key))
+    )
+
+
+_ANSWERING = text(
+    """
+    WITH RECURSIVE road AS (
+        SELECT user_id, merged_into, email, email_ascii FROM account WHERE email_key = :key
+        UNION ALL
+        SELECT a.user_id, a.merged_into, r.email, r.email_ascii FROM account a JOIN road r ON a.user_id = r.merged_into
+    )
+    SELECT user_id, email, email_ascii AS ascii FROM road WHERE merged_into IS NULL
+    """
+)
+
+
 async def find_for_sign_in(session: AsyncSession, who: EmailAddress | str) -> Account | None:
-    """Return the active account of an address or a User ID, if there is one; one statement in every case."""
-    mine = Account.user_id == who if isinstance(who, str) else Account.email_key == who.key
-    found: Account | None = await session.scalar(select(Account).where(mine, Account.state == "active"))
-    return found
+    """Return the active account of an address (merges followed) or a User ID, if there is one."""
+    if isinstance(who, str):
+        mine: Account | None = await session.scalar(
+            select(Account).where(Account.user_id == who, Account.state == "active")
+        )
+        return mine
+    found = await answering(session, who)
+    return found.account if found is not None and found.account.state == "active" else None
 
 
 async def find_by_reference(
@@ -196,6 +228,27 @@ async def confirm_new_email(
     return await _change(session, account, values)
 
 
+async def set_kind(session: AsyncSession, account: Account, kind: str) -> Account:
+    """Set the kind of an account; `business.py` decides and tells of it."""
+    return await _change(session, account, {"kind": kind})
+
+
+async def chain(session: AsyncSession, user_id: UserId) -> list[str]:
+    """Return every User ID of the customer: the one that answers now first, then those merged into it.
+
+    Raises:
+        rules.UnknownUserId
+    """
+    account = await current(session, user_id)
+    return [account.user_id, *(member for member, _ in await merged_into(session, account.user_id))]
+
+
+async def was_business(session: AsyncSession, user_ids: Sequence[str]) -> bool:
+    """Tell whether a customer was ever a business before."""
+    ended = select(BusinessTime.id).where(BusinessTime.user_id.in_(user_ids), BusinessTime.ended_at.is_not(None))
+    return await session.scalar(ended.limit(1)) is not None
+
+
 async def move(session: AsyncSession, user_id: UserId, into: UserId, *, actor: str, now: datetime) -> Account:
     """Let another account answer for this User ID from now on; nothing is moved, the row only says so."""
     account = await find(session, user_id, lock=True)
@@ -203,6 +256,39 @@ async def move(session: AsyncSession, user_id: UserId, into: UserId, *, actor: s
     data = {"into": into}
     await events.record(session, "account.merged", user_id=user_id, actor=actor, data=data, now=now)
     return changed
+
+
+async def unmove(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
+    """Let an account answer for itself again: the one fact that a merge was is removed."""
+    account = await find(session, user_id, lock=True)
+    changed = await _change(session, account, {"state": "active", "merged_into": None, "merged_at": None})
+    await events.record(session, "account.unmerged", user_id=user_id, actor=actor, now=now)
+    return changed
+
+
+async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
+    """Close an account: nobody signs in, nothing is sent but what closing needs; its history stays, nothing is freed.
+
+    Raises:
+        rules.UnknownUserId, AccountMoved
+    """
+    account = await find(session, user_id, lock=True)
+    if account.state == "closed":
+        return account
+    rules.check_convertible(account.state, account.merged_into, account.version, None)
+    values = {"state": "closed", "sessions_valid_after": now, "proofs_valid_after": now}
+    changed = await _change(session, account, values)
+    await events.record(session, "account.closed", user_id=user_id, actor=actor, now=now)
+    return changed
+
+
+async def erase(session: AsyncSession, account: Account, ids: Sequence[str], *, now: datetime) -> int:
+    """Leave a tombstone: address and name go, also those of merged accounts; the User IDs are never issued again."""
+    nothing = {**_columns(None), "display_name": None, "version": Account.version + 1}
+    await session.execute(update(Account).where(Account.user_id.in_(ids)).values(**nothing))
+    ended = {"state": "erased", "sessions_valid_after": now, "proofs_valid_after": now}
+    await session.execute(update(Account).where(Account.user_id == account.user_id).values(**ended))
+    return len(ids)
 
 
 async def end_sessions(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> Account:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from identity_service import user_ids
 from identity_service.errors import Conflict, NotFound, Problem
 
 KINDS: Final = ("consumer", "business")
@@ -42,10 +43,39 @@ class NoEmail(Conflict):
     """This account has no address to write to."""
 
 
+class AccountMoved(Conflict):
+    """This account was merged into another one; `moved_to` names it."""
+
+
+class AccountNotActive(Conflict):
+    """This account is closed."""
+
+
 class StaleVersion(Problem):
     """The account has changed since you read it; read it again."""
 
     status = 412
+
+
+def check_convertible(state: str, merged_into: str | None, version: int, wanted: int | None) -> None:
+    """Refuse to change what is merged, closed, or has changed since it was read.
+
+    Raises:
+        AccountMoved, AccountNotActive, StaleVersion
+    """
+    if merged_into is not None:
+        raise AccountMoved(moved_to=user_ids.show(merged_into))
+    if state != "active":
+        raise AccountNotActive
+    if wanted is not None and wanted != version:
+        raise StaleVersion
+
+
+def earlier_kinds(kind: str, *, was_business: bool) -> list[str]:
+    """Return what a customer was before, the newest first: everybody began as a consumer."""
+    if kind == "business":
+        return ["consumer"]
+    return ["business", "consumer"] if was_business else []
 
 
 def verification(kind: str, state: str, merged_into: str | None, decision: str | None, *, lags: bool) -> dict[str, str]:

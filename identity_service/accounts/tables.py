@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Integer, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.accounts import rules
@@ -42,6 +42,29 @@ class Account(Base):
     proofs_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sessions_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime)
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
+
+
+class BusinessTime(Base):
+    """A company's details for as long as they held; `ended_at` NULL is now. They stay when the time is over."""
+
+    __tablename__ = "business_time"
+    __table_args__ = (
+        CheckConstraint("country ~ '^[A-Z]{2}$'", name="country"),
+        CheckConstraint("ended_at IS NULL OR ended_at >= began_at", name="ended"),
+        Index("uq_business_time_open", "user_id", unique=True, postgresql_where=text("ended_at IS NULL")),
+        Index("ix_business_time_company_name", text("lower(company_name)")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), index=True)
+    company_name: Mapped[str | None]
+    country: Mapped[str]
+    vat_number: Mapped[str | None]
+    registration_number: Mapped[str | None]
+    contact_person: Mapped[str | None]
+    billing_address: Mapped[str | None]
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class ExternalReference(Base):

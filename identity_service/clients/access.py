@@ -56,6 +56,7 @@ class Access:
 
     client_id: str
     scopes: frozenset[str]
+    desk: bool = False
 
     @property
     def actor(self) -> str:
@@ -140,7 +141,7 @@ def authenticate(request: Request, scopes: list[str]) -> Access:
             refusal = MissingScope(f"This needs the scope {scope}.", scope=scope)
             refusal.headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}  # type: ignore[misc]
             raise refusal
-    return Access(found.client_id, found.scopes)
+    return Access(found.client_id, found.scopes, found.desk)
 
 
 async def _access(

@@ -112,6 +112,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]
             "exp": issued + int(TOKEN_LIFE.total_seconds()),
             "jti": secrets.token_urlsafe(16),
             "scope": scope,
+            "desk": client.row.desk,
         }
         token = tokens.sign(claims, self.keyring.signing(self.now), typ=tokens.ACCESS_TOKEN_TYPE)
         return {

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from identity_service.accounts import actions as accounts
@@ -147,10 +148,12 @@ async def state(session: AsyncSession, user_id: str) -> list[State]:
     """Return where every purpose stands for an account."""
     counted = await session.scalars(select(ConsentState).where(ConsentState.user_id == user_id))
     known = {row.purpose: row for row in counted}
+    newest = select(ConsentEntry).where(ConsentEntry.user_id == user_id).ext(distinct_on(ConsentEntry.purpose))
+    entries = await session.scalars(newest.order_by(ConsentEntry.purpose, ConsentEntry.id.desc()))
+    waiting = {entry.purpose: entry.at for entry in entries if entry.decision == "proposed"}
     found = []
     for purpose in purposes(session):
-        newest = await _newest(session, user_id, purpose)
-        proposed_at = newest.at if newest is not None and newest.decision == "proposed" else None
+        proposed_at = waiting.get(purpose)
         row = known.get(purpose)
         found.append(State(purpose, row.decision if row else None, row.since if row else None, proposed_at))
     return found

@@ -11,13 +11,14 @@ from starlette.exceptions import HTTPException
 from identity_service import languages, pages
 from identity_service.accounts.rules import LANGUAGES, PROMISE
 from identity_service.life import letter as life
+from identity_service.life import notices
 from identity_service.mail import letters
 from identity_service.mail.letters import Letter
 from identity_service.mail.rules import KINDS
 from identity_service.proofs.watch import SUBJECTS
 from identity_service.user_ids import show
 
-_ID, _NAME, _SIGNED = "KQ7XM1C43W08", "Anna Schmidt", "Example Shop"
+_ID, _OTHER, _NAME, _SIGNED = "KQ7XM1C43W08", "3W08K7QXM1C4", "Anna Schmidt", "Example Shop"
 
 _FRAGMENT = "v1.Jc3nq0ZbQm2v7h0fWc1r5w.Q2xvY2tzIHRlbGwgdGltZSwgYnV0IG5vdCB0aGlzIG9uZQ"
 _FACTS: Final = {
@@ -39,6 +40,10 @@ _FACTS: Final = {
 def _sample(kind: str, locale: str) -> Letter:
     if kind == "welcome":
         return life.words(_ID, _NAME, locale, _SIGNED, "https://id.example.com/receipt")
+    if kind in notices.WORDS:
+        facts = {"verb": "email", "other": show(_OTHER), "survivor": show(_ID)}
+        with_link = {"link": str(_FACTS["link"]), "code": str(_FACTS["code"])} if notices.WORDS[kind].link else {}
+        return notices.write(kind, locale, _ID, facts, _SIGNED, **with_link)
     subject = languages.catalogue(locale).gettext(_SUBJECTS.get(kind, ""))
     return letters.render(kind, locale, **_FACTS, subject=subject, promise=PROMISE[locale])
 

@@ -115,5 +115,5 @@ async def summary(session: AsyncSession, user_ids: Sequence[str], *, since: date
         orders=kinds.get(rules.ORDER, nothing)[0],
         last_order_at=kinds.get(rules.ORDER, nothing)[1],
         open_tickets=max(0, opened - closed),
-        amounts=rules.net((kind, currency, total) for kind, currency, total in amounts),
+        amounts=rules.net((kind, str(currency), total or Decimal(0)) for kind, currency, total in amounts),
     )

@@ -14,7 +14,6 @@ from identity_service.clients.access import Caller
 from identity_service.doors import Door, Line, Now, Session, Shape, View
 from identity_service.email_addresses import EmailAddress, MalformedEmailAddress
 from identity_service.life import actions
-from identity_service.user_ids import MalformedUserId
 
 Email = Annotated[str, Field(max_length=320, examples=["anna@example.com"], json_schema_extra={"format": "email"})]
 _REPEATABLE = (idempotency.RequestInProgress, idempotency.KeyReused, idempotency.MalformedKey)
@@ -34,7 +33,7 @@ class NewAccount(Shape):
 
 
 class NewEmail(Shape):
-    """The first address of an account that has none."""
+    """Another address, or the first one."""
 
     email: Email
 
@@ -78,25 +77,6 @@ async def register_account(
     return RegisteredView(
         **await accounts.fields(session, account, caller), promise=rules.PROMISE[account.locale], hints=_hints(address)
     )
-
-
-@router.post(
-    "/accounts/{user_id}/email-changes",
-    status_code=202,
-    dependencies=[access.requires("accounts:write"), idempotency.Repeatable],
-    responses=problems.documented(
-        MalformedEmailAddress, MalformedUserId, rules.UnknownUserId, rules.EmailPresent, rules.EmailTaken, *_REPEATABLE,
-        *access.REFUSALS,
-    ),
-)  # fmt: skip
-async def add_account_email(
-    request: Request, user_id: str, body: NewEmail, session: Session, caller: Caller, now: Now
-) -> AccountView:
-    """Give an account without an address its first one; it stays unconfirmed until the mailbox answers."""
-    address = _parse(request, body.email)
-    assert address is not None  # noqa: S101
-    account = await actions.add_email(session, user_ids.parse(user_id), address, actor=caller.actor, now=now)
-    return await accounts.view(session, account, caller)
 
 
 def _parse(request: Request, email: str | None) -> EmailAddress | None:

@@ -12,7 +12,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts.rules import UnknownUserId
 from identity_service.consents import actions as consents
 from identity_service.database import AsyncSession, Database
-from identity_service.life import actions
+from identity_service.life import actions, addresses, conversions, guarded, merging
 from identity_service.proofs import actions as proofs
 from identity_service.proofs import rules as proof_rules
 from identity_service.proofs.actions import Found
@@ -44,6 +44,36 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Withdraw your consent. It counts at once.",
         "Your consent is withdrawn. It counts from this moment on.",
         consents.withdraw_by_link,
+    ),
+    "business_undo": Confirmation(
+        "Go back to being a private customer. Nothing that happened is lost.",
+        "You are a private customer again. Nothing that happened is lost.",
+        conversions.undo_by_link,
+    ),
+    "email_change": Confirmation(
+        "Confirm that this mailbox is yours. Your account is then written to here.",
+        "Your address is changed. A letter to the old one says so, and can undo it for seven days.",
+        addresses.confirm,
+    ),
+    "email_undo": Confirmation(
+        "Take the change of address back, and end every session.",
+        "Your old address is back, and every session has ended.",
+        addresses.undo_by_link,
+    ),
+    "merge": Confirmation(
+        "Agree that your two accounts become one. Both User IDs then lead to it.",
+        "You have agreed. When the other mailbox has agreed too, both User IDs lead to one account.",
+        merging.confirm,
+    ),
+    "change": Confirmation(
+        "Agree to what our desk has prepared for you, as the letter says.",
+        "It is done.",
+        guarded.confirm,
+    ),
+    "stop": Confirmation(
+        "Stop the change that our desk has prepared.",
+        "It is stopped; nothing was changed.",
+        guarded.stop,
     ),
 }
 """Every purpose whose link is confirmed by a button. Reset and sign-in have pages of their own."""

@@ -139,9 +139,9 @@ def _meaning(mail: Message, parts: list[Message]) -> tuple[str | None, int | Non
         words = diagnostic.partition(";")[2].strip() or diagnostic or action
         code = int(words[:3]) if re.match(r"[245]\d\d\b", words) else None
         if action == "failed":
-            permanent = (status or "").startswith("5.")
+            # It is given up (RFC 3464, 2.3.3) whatever the status: Postfix gives up a greylisted one with 4.2.0.
             dead = status in ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
-            return ("bounced" if permanent or status == "4.4.7" else "soft_bounced"), code, status, words, dead
+            return "bounced", code, status, words, dead
         if action in ("delayed", "delivered", "relayed", "expanded"):
             kind = "relayed" if action == "expanded" else action
             return kind, code, status, words, False

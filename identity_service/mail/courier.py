@@ -46,7 +46,8 @@ class Courier:
         self._offset = timedelta()
         hostname = settings.sender_domain or "localhost"
         self.relays = Relays(settings.relays, local_hostname=hostname, clock=self.now, timeouts=timeouts)
-        self.wake = asyncio.Event()
+        self._woken = {lane: asyncio.Event() for lane in rules.LANES}
+        self._left_some: set[int] = set()
         self._stopping = asyncio.Event()
         self._turns: set[asyncio.Task[None]] = set()
         self._bulk = 0
@@ -79,7 +80,12 @@ class Courier:
     def stop(self) -> None:
         """Claim no more."""
         self._stopping.set()
-        self.wake.set()
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for due letters now: one was committed, or this worker is to stop."""
+        for woken in self._woken.values():
+            woken.set()
 
     async def once(self) -> int:
         """Take everything that is due now through one turn; return how many. For tests and `mail send-test`."""
@@ -98,23 +104,22 @@ class Courier:
 
     async def _claim_for_ever(self, lane: int) -> None:
         while not self._stopping.is_set():
+            self._woken[lane].clear()
             try:
-                full = await self._claim(lane)
+                claimed = await self._claim(lane)
             except Exception as problem:  # noqa: BLE001
                 # The queue outlives any trouble: say what it was, wait, and ask again.
                 logs.log.warning("mail.claim_failed", lane=lane, error=type(problem).__name__)
-                full = 0
-            if not full:
+                claimed = 0
+            if not claimed:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken(), POLL[lane] * random.uniform(0.8, 1.2))  # noqa: S311
-
-    async def _woken(self) -> None:
-        await self.wake.wait()
-        self.wake.clear()
+                    wait = POLL[lane] * random.uniform(0.8, 1.2)  # noqa: S311
+                    await asyncio.wait_for(self._woken[lane].wait(), wait)
 
     async def _claim(self, lane: int) -> int:
         free = self._free(lane)
         first = self.relays.first()
+        self._left_some.add(lane)
         if free <= 0 or first is None:
             # With every relay ill nothing is claimed: attempts stay honest, and the pages say `no_relay_available`.
             return 0
@@ -122,7 +127,10 @@ class Courier:
             claimed, moment = await outbox.claim(
                 session, worker=self.name, lane=lane, limit=free, relay=first, now=self._given_now()
             )
-        self._offset = moment - datetime.now(UTC)
+        if moment is not None:
+            self._offset = moment - datetime.now(UTC)
+        if len(claimed) < free:
+            self._left_some.discard(lane)
         for message in claimed:
             self._start(message)
         return len(claimed)
@@ -140,7 +148,9 @@ class Courier:
         def ended(task: asyncio.Task[None]) -> None:
             self._turns.discard(task)
             self._bulk -= bulk
-            self.wake.set()
+            for lane in self._left_some:
+                # Only where there was more than room for: an empty lane need not be asked again for every letter sent.
+                self._woken[lane].set()
             if not task.cancelled() and task.exception() is not None:
                 # The lease runs out by itself, and the reaper takes the message back.
                 logs.log.error("mail.turn_failed", message_id=str(message.id), exc_info=task.exception())

@@ -80,8 +80,8 @@ class Finish:
 
 async def claim(
     session: AsyncSession, *, worker: str, lane: int, limit: int, relay: str | None, now: datetime | None
-) -> tuple[list[Claimed], datetime]:
-    """Lease up to `limit` due messages of one lane and open an attempt for each; also return the moment."""
+) -> tuple[list[Claimed], datetime | None]:
+    """Lease up to `limit` due messages of one lane and open an attempt for each; also return the moment, if any."""
     token = uuid.uuid4()
     rows = (
         await session.execute(
@@ -89,10 +89,9 @@ async def claim(
             {"lane": lane, "limit": limit, "token": token, "worker": worker, "relay": relay, "now": now,
              "lease": rules.LEASE[lane]},
         )
-    ).mappings()  # fmt: skip
+    ).mappings().all()  # fmt: skip
     claimed = [Claimed(**{name: row[name] for name in _CLAIMED}, token=token) for row in rows]
-    moment = now or (await session.execute(text("SELECT now()"))).scalar_one()
-    return claimed, moment
+    return claimed, rows[0]["moment"] if rows else None
 
 
 _CLAIMED = (
@@ -117,7 +116,7 @@ _CLAIM = text(
         INSERT INTO attempt (message_id, attempt_no, lease_token, worker, relay, started_at)
         SELECT id, attempts, lease_token, lease_owner, coalesce(prefer_relay, CAST(:relay AS text)), {NOW} FROM taken
     )
-    SELECT {", ".join(_CLAIMED)} FROM taken ORDER BY id
+    SELECT {", ".join(_CLAIMED)}, {NOW} AS moment FROM taken ORDER BY id
     """  # noqa: S608
 )
 
@@ -131,19 +130,18 @@ async def record(session: AsyncSession, finishes: Sequence[Finish], *, now: date
     a newer attempt has begun.
     """
     rows = orjson.dumps([_row(finish) for finish in finishes]).decode()
-    moved = {row[0] for row in await session.execute(_RECORD, {"rows": rows, "now": now})}
-    late = [finish for finish in finishes if finish.message.id not in moved]
-    for finish in late:
-        await _record_late(session, finish, now)
-    moment = now or (await session.execute(text("SELECT now()"))).scalar_one()
+    moved = {row.id: row.moment for row in await session.execute(_RECORD, {"rows": rows, "now": now})}
     for finish in finishes:
-        if finish.message.id in moved:
-            await tell(
-                session, finish.message.id, finish.message.user_id, finish.message.kind, finish.step.state, moment
-            )
-    await _learn(session, [finish for finish in finishes if finish.message.id in moved], moment)
+        if finish.message.id not in moved:
+            await _record_late(session, finish, now)
+    if moved:
+        ours, moment = [f for f in finishes if f.message.id in moved], next(iter(moved.values()))
+        await _tell_all(
+            session, [(f.message.id, f.message.user_id, f.message.kind, f.step.state) for f in ours], moment
+        )
+        await _learn(session, ours, moment)
     await apply_waiting_feedback(session, [finish.message.id for finish in finishes], now=now)
-    return moved
+    return set(moved)
 
 
 async def _learn(session: AsyncSession, finishes: Sequence[Finish], now: datetime) -> None:
@@ -185,7 +183,7 @@ _RECORD = text(
         FROM done WHERE a.message_id = done.id AND a.attempt_no = done.attempt_no AND a.finished_at IS NULL
             AND done.id IN (SELECT id FROM moved)
     )
-    SELECT id FROM moved
+    SELECT id, {NOW} AS moment FROM moved
     """  # noqa: S608
 )
 
@@ -342,9 +340,18 @@ async def tell(
     session: AsyncSession, message_id: uuid.UUID, user_id: str | None, kind: str, state: str, now: datetime
 ) -> None:
     """Write the event of a new state, for a message about a customer; never the address."""
-    if user_id is not None and state not in ("sending", "queued"):
-        data = {"message_id": str(message_id), "kind": kind}
-        await events.record(session, f"mail.{state}", user_id=user_id, actor=WORKER, data=data, now=now)
+    await _tell_all(session, [(message_id, user_id, kind, state)], now)
+
+
+async def _tell_all(
+    session: AsyncSession, changes: Sequence[tuple[uuid.UUID, str | None, str, str]], now: datetime
+) -> None:
+    told = [
+        (f"mail.{state}", user_id, {"message_id": str(message_id), "kind": kind})
+        for message_id, user_id, kind, state in changes
+        if user_id is not None and state not in ("sending", "queued")
+    ]
+    await events.record_all(session, told, actor=WORKER, now=now)
 
 
 def jitter() -> float:

@@ -92,6 +92,13 @@ KINDS: Final[Mapping[str, Kind]] = {
     "address_taken": Kind("account", 0, 24 * HOUR, _CHECK),
     "consent_confirmation": Kind("privacy", 5, 72 * HOUR, _NOTICE),
     "consent_granted": Kind("privacy", 5, 72 * HOUR, _NOTICE),
+    "business_undo": Kind("account", 5, 72 * HOUR, _NOTICE),
+    "email_change": Kind("security", 0, 24 * HOUR, _CHECK),
+    "address_changed": Kind("security", 0, 72 * HOUR, _CHECK),
+    "merge_confirmation": Kind("security", 0, 24 * HOUR, _CHECK),
+    "change_confirmation": Kind("security", 0, 24 * HOUR, _CHECK),
+    "stop_link": Kind("security", 0, 72 * HOUR, _CHECK),
+    "account_closed": Kind("account", 5, 72 * HOUR, _NOTICE),
     "password_changed": Kind("security", 5, 72 * HOUR, _NOTICE),
     "test": Kind("account", 0, 10 * MINUTE, _CODE),
 }

@@ -34,6 +34,12 @@ LIVES: Final[Mapping[str, Life]] = {
     "signin": Life(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
     "consent": Life(link=7 * DAY, code=7 * DAY),
     "withdraw": Life(link=3650 * DAY, code=3650 * DAY, outlives=True),
+    "business_undo": Life(link=7 * DAY, code=7 * DAY, outlives=True),
+    "email_change": Life(link=30 * MINUTE, code=30 * MINUTE),
+    "email_undo": Life(link=7 * DAY, code=7 * DAY, outlives=True),
+    "merge": Life(link=24 * HOUR, code=24 * HOUR),
+    "change": Life(link=24 * HOUR, code=24 * HOUR),
+    "stop": Life(link=72 * HOUR, code=72 * HOUR, outlives=True),
     "address": Life(link=24 * HOUR, code=24 * HOUR),
 }
 """Every purpose there is. A secret made for one is good for no other (ATT-05)."""

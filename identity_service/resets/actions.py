@@ -62,12 +62,12 @@ async def ask(
     A second ask while the letter is still on its way joins it; after hand-over a new letter goes out, and the link in
     the older one lives on (RST-08). The letter goes to the address on file, never to the typed one (ATT-02).
     """
-    account = await accounts.find_by_email(session, address)
-    is_known = account is not None and account.state == "active"
-    to = accounts.address_of(account) if account is not None and is_known else address
+    found = await accounts.answering(session, address)
+    known = found if found is not None and found.account.state == "active" else None
     proof = await proofs.send(
-        session, "reset", kind="reset" if is_known else "no_account", to=to,
-        user_id=account.user_id if account is not None and is_known else None, locale=locale,
+        session, "reset", kind="no_account" if known is None else "reset",
+        to=address if known is None else known.address,
+        user_id=None if known is None else known.account.user_id, locale=locale,
         facts={"from": where_from}, once=True, cause="reset.asked", actor=actor, now=now,
     )  # fmt: skip
     return await _asked(session, proof, actor=actor, now=now)

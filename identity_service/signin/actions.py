@@ -69,12 +69,13 @@ async def ask_code(
         newest = await proofs.latest(session, "signin", address)
         if newest is not None:
             return await proofs.track(session, newest.id, now=now)
-    account = await accounts.find_for_sign_in(session, address)
-    to = address if account is None else accounts.address_of(account)
+    found = await accounts.answering(session, address)
+    known = found if found is not None and found.account.state == "active" else None
     proof = await proofs.send(
-        session, "signin", kind="no_account_signin" if account is None else "signin_code", to=to,
-        user_id=None if account is None else account.user_id, locale=locale, facts={"from": where_from}, once=True,
-        cause="signin.asked",
+        session, "signin", kind="no_account_signin" if known is None else "signin_code",
+        to=address if known is None else known.address,
+        user_id=None if known is None else known.account.user_id, locale=locale,
+        facts={"from": where_from}, once=True, cause="signin.asked",
         actor="customer", now=now,
     )  # fmt: skip
     await events.record(session, "signin.asked", user_id=proof.user_id, actor="customer", now=now)

@@ -29,17 +29,19 @@ def judge(acknowledged: Iterable[str], rows: Iterable[Row], inbox: Iterable[tupl
     `acknowledged` are the addresses whose registration was answered 201; `inbox` the (Message-ID, recipient) of every
     letter that a relay answered 250 for or may have kept.
     """
+    rows = list(rows)
     by_address = {row.address: row for row in rows}
     copies = Counter(inbox)
     received = Counter(address for _, address in copies.elements())
     return [
         *(lost for address in acknowledged if (lost := _lost(address, by_address.get(address), received))),
-        *(untrue for row in by_address.values() for untrue in _untrue(row, received)),
+        *(untrue for row in rows for untrue in _untrue(row, received)),
+        *(f"doubled: {a} has {n} rows" for a, n in Counter(row.address for row in rows).items() if n > 1),
         *_unmarked(received, by_address),
         *(
-            f"changed: {address} came under {len(ids)} Message-IDs"
+            f"changed: {address} came under {len(ids)} Message-IDs, or not under its own"
             for address, ids in _ids(copies).items()
-            if len(ids) > 1
+            if len(ids) > 1 or (address in by_address and ids != {_message_id(by_address[address])})
         ),
     ]
 
@@ -70,8 +72,13 @@ def _unmarked(received: Counter[str], by_address: dict[str, Row]) -> Iterator[st
             yield f"twice: {address} came {count} times and is not marked"
 
 
+def _message_id(row: Row) -> str:
+    """Return what stands before the @ of a letter's Message-ID."""
+    return row.message_id.replace("-", "")
+
+
 def _ids(copies: Counter[tuple[str, str]]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for message_id, address in copies:
-        found.setdefault(address, set()).add(message_id)
+        found.setdefault(address, set()).add(message_id.strip("<>").partition("@")[0])
     return found

@@ -29,8 +29,10 @@ class Cluster:
         self.relays = relays
         self.workers: list[asyncio.subprocess.Process] = []
         self.api: asyncio.subprocess.Process | None = None
+        self.restarted = False
 
-    async def start(self, workers: int) -> None:
+    async def prepare(self) -> None:
+        """Start the database and bring it to the newest migration."""
         self.server = await postgres.start(self.folder)
         await schema.migrate(self.server.owner, postgres.ROLE)
         self.owner = databases.engine(self.server.owner, size=2)
@@ -44,6 +46,9 @@ class Cluster:
             "IDENTITY_MAIL_FROM": "service@identity.example",
             "IDENTITY_RELAYS": json.dumps(self.relays),
         }
+
+    async def start(self, workers: int) -> None:
+        await self.prepare()
         self.api = await self.spawn("serve")
         for _ in range(workers):
             self.workers.append(await self.spawn("worker"))
@@ -93,29 +98,34 @@ class Cluster:
 
     async def restart_postgres(self) -> None:
         """Restart in immediate mode: as after a crash."""
-        handle = get_server(self.server.data)
         socket = make_url(self.server.owner).query["host"]
+        await self._pg_ctl("-w", "-o", f'-h "" -k {socket}', "-l", str(self.server.data / "log"), "restart")
+        self.restarted = True
+        await self.owner.dispose()
+
+    async def _pg_ctl(self, *words: str) -> None:
+        command = str(get_server(self.server.data).bin_path / "pg_ctl")
         process = await asyncio.create_subprocess_exec(
-            *self._as_postgres(str(handle.bin_path / "pg_ctl")), "-D", str(self.server.data), "-m", "immediate", "-w",
-            "-o", f'-h "" -k {socket}', "-l", str(self.server.data / "log"), "restart",
+            command, "-D", str(self.server.data), "-m", "immediate", *words,
             stdout=asyncio.subprocess.DEVNULL, **({"user": "pgserver"} if os.geteuid() == 0 else {}),
         )  # fmt: skip
         assert await process.wait() == 0
-        await self.owner.dispose()
-
-    @staticmethod
-    def _as_postgres(command: str) -> list[str]:
-        return [command]
 
     async def stop(self) -> None:
-        for process in [*self.workers, self.api]:
-            if process is not None and process.returncode is None:
-                process.terminate()
-        for process in [*self.workers, self.api]:
-            if process is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 40)
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+        started = [process for process in (*self.workers, self.api) if process is not None]
+        await asyncio.gather(*(self.end(process) for process in started))
         await self.owner.dispose()
+        if self.restarted:
+            # The wheel ends the server it started, not the one that took its place.
+            await self._pg_ctl("stop")
+
+    @staticmethod
+    async def end(process: asyncio.subprocess.Process) -> None:
+        """SIGTERM; who has not ended after 40 s is killed."""
+        if process.returncode is None:
+            process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 40)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -79,12 +79,16 @@ class FaultRelay:
             if verb == "EHLO":
                 await self._ehlo(writer)
                 continue
+            if verb == "DATA" and not recipient:
+                # Who pipelines asks for DATA before it knows that its recipient was refused (RFC 2920, 3.1).
+                await self._say(writer, "554 5.5.1 no valid recipients")
+                continue
             done = await self._act(writer, verb)
             if verb == "STARTTLS" and done.startswith("220") and self.tls is not None:
                 await writer.start_tls(self.tls)
             elif verb == "MAIL":
-                sender = text
-            elif verb == "RCPT":
+                sender, recipient = text, ""
+            elif verb == "RCPT" and done.startswith("2"):
                 recipient = text[len("RCPT TO:<") :].partition(">")[0]
             elif verb == "QUIT":
                 return

@@ -92,6 +92,8 @@ async def _chaos(cluster: Cluster, relays: list[FaultRelay], dice: random.Random
     number = 0
     while not over.is_set() or number < 4:
         for relay in relays:
+            # What was not met is forgotten: faults that pile up would outlive the chaos by hours of open breakers.
+            relay.script.clear()
             for _ in range(6):
                 relay.will(*dice.choice(FAULTS))
         await cluster.kill_a_worker(number)
@@ -99,6 +101,8 @@ async def _chaos(cluster: Cluster, relays: list[FaultRelay], dice: random.Random
         if number == 2:
             await cluster.restart_postgres()
         await asyncio.sleep(2)
+    for relay in relays:
+        relay.script.clear()
 
 
 async def _settle(cluster: Cluster) -> None:

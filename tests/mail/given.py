@@ -21,7 +21,14 @@ ENDINGS = {
 async def put(service, to: str = "anna@example.com", kind: str = "test", **options) -> str:
     """Put a letter into the outbox; return its id."""
     address = email_addresses.parse(to, special_use=True)
-    given = {"user_id": None, "locale": "en", "actor": "operator", "now": service.clock(), **options}
+    given = {
+        "user_id": None,
+        "locale": "en",
+        "cause": "account.registered",
+        "actor": "operator",
+        "now": service.clock(),
+        **options,
+    }
     return str(await service.database.short(lambda s: actions.put(s, kind, to=address, **given)))
 
 

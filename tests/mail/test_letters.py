@@ -169,7 +169,8 @@ def test_the_same_letter_is_the_same_bytes_but_for_its_boundary(settings):
     """A try that is repeated carries the same words under the same Message-ID."""
     message, words = claimed(), PREVIEWS["test"]("en")
     first, second = (
-        re.sub(rb"=+\d+==", b"", letters.envelope(message, words, settings, KEY, now=NOW).payload) for _ in range(2)
+        re.sub(rb"part-[0-9a-f]+", b"", letters.envelope(message, words, settings, KEY, now=NOW).payload)
+        for _ in range(2)
     )
     assert first == second
 

@@ -102,6 +102,12 @@ async def test_the_envelope_id_vouches_as_well(letter: Letter):
     assert (await letter.message())["state"] == "bounced"
 
 
+async def test_a_letter_given_up_after_delays_has_bounced_and_its_address_is_not_dead(letter: Letter):
+    await letter.returns(dsn(status="4.2.2", diagnostic="452 4.2.2 mailbox full"))
+    assert (await letter.message())["state"] == "bounced"
+    assert (await letter.caller.get("/v1/suppressions")).json()["items"] == []
+
+
 async def test_a_delay_is_told_and_changes_no_state(letter: Letter):
     await letter.returns(dsn(action="delayed", status="4.4.1", diagnostic="connect timed out"))
     message = await letter.message()
