@@ -24,7 +24,10 @@ async def find(session: AsyncSession, user_id: UserId, *, lock: bool = False) ->
         rules.UnknownUserId: there is none, or it was erased.
     """
     wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
-    account = await session.scalar(wanted.with_for_update() if lock else wanted)
+    if lock:
+        # An object that the session read before it had the lock may be old by now: read it anew.
+        wanted = wanted.with_for_update().execution_options(populate_existing=True)
+    account = await session.scalar(wanted)
     if account is None:
         raise rules.UnknownUserId
     return account
@@ -109,10 +112,10 @@ async def find_by_reference(
     return found
 
 
-async def references(session: AsyncSession, user_id: str, client_id: str) -> Sequence[str]:
-    """Return what this client calls the account; what others call it is theirs."""
+async def references(session: AsyncSession, user_ids: Sequence[str], client_id: str) -> Sequence[str]:
+    """Return what this client calls the customer of these User IDs; what others call him is theirs."""
     wanted = select(ExternalReference.reference).where(
-        ExternalReference.user_id == user_id, ExternalReference.client_id == client_id
+        ExternalReference.user_id.in_(user_ids), ExternalReference.client_id == client_id
     )
     return (await session.scalars(wanted.order_by(ExternalReference.reference))).all()
 
@@ -152,13 +155,15 @@ async def add_email(
 
     Raises:
         rules.EmailPresent: it has one.
+        rules.AccountMoved, AccountNotActive
         rules.EmailTaken: another account has this one.
     """
     account = await find(session, user_id, lock=True)
     if account.email_key == address.key:
         return account
-    if account.email is not None or account.state != "active":
+    if account.email is not None:
         raise rules.EmailPresent
+    rules.check_convertible(account.state, account.merged_into, account.version, None)
     if await find_by_email(session, address) is not None:
         raise rules.EmailTaken
     try:
@@ -222,10 +227,14 @@ async def confirm_new_email(
     if holder is not None and holder.user_id != user_id:
         raise rules.EmailTaken
     name = "account.email_added" if account.email is None else "account.email_changed"
+    values = {**_columns(address), "email_state": "confirmed", "proofs_valid_after": now}
+    try:
+        changed = await _change(session, account, values)
+    except IntegrityError as taken:
+        raise rules.EmailTaken from taken
     await events.record(session, name, user_id=user_id, actor=actor, now=now)
     await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
-    values = {**_columns(address), "email_state": "confirmed", "proofs_valid_after": now}
-    return await _change(session, account, values)
+    return changed
 
 
 async def set_kind(session: AsyncSession, account: Account, kind: str) -> Account:
@@ -282,13 +291,29 @@ async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: date
     return changed
 
 
-async def erase(session: AsyncSession, account: Account, ids: Sequence[str], *, now: datetime) -> int:
-    """Leave a tombstone: address and name go, also those of merged accounts; the User IDs are never issued again."""
+async def erase(session: AsyncSession, ids: Sequence[str], *, now: datetime) -> int:
+    """Leave tombstones that nothing tells apart from unknown IDs, and that are never issued again.
+
+    A merged ID becomes one as well: as long as it named its successor, it would say that somebody was there.
+    """
     nothing = {**_columns(None), "display_name": None, "version": Account.version + 1}
-    await session.execute(update(Account).where(Account.user_id.in_(ids)).values(**nothing))
-    ended = {"state": "erased", "sessions_valid_after": now, "proofs_valid_after": now}
-    await session.execute(update(Account).where(Account.user_id == account.user_id).values(**ended))
+    ended: dict[str, Any] = {"state": "erased", "merged_into": None, "merged_at": None}
+    ended |= {"sessions_valid_after": now, "proofs_valid_after": now}
+    await session.execute(update(Account).where(Account.user_id.in_(ids)).values(**nothing, **ended))
     return len(ids)
+
+
+async def hold(session: AsyncSession, user_id: UserId) -> Account:
+    """Return an account that cannot be erased until the transaction ends; others may add to it at the same time.
+
+    Raises:
+        rules.UnknownUserId
+    """
+    wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
+    account = await session.scalar(wanted.with_for_update(read=True, key_share=True))
+    if account is None:
+        raise rules.UnknownUserId
+    return account
 
 
 async def end_sessions(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> Account:

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules
@@ -96,4 +96,5 @@ def as_shown(company: BusinessTime) -> dict[str, Any]:
 
 async def _end(session: AsyncSession, user_id: str, *, now: datetime) -> None:
     mine = update(BusinessTime).where(BusinessTime.user_id == user_id, BusinessTime.ended_at.is_(None))
-    await session.execute(mine.values(ended_at=now))
+    # The one before may have read its clock a moment later than we did ours: no time ends before it began.
+    await session.execute(mine.values(ended_at=func.greatest(BusinessTime.began_at, now)))
