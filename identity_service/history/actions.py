@@ -30,16 +30,31 @@ class NewEntry:
 
 
 class Appended(NamedTuple):
-    """An entry, and whether it is new; a repeat answers with the one that was there."""
+    """The entry under a reference, and whether it is new; a repeat answers with the one that was there.
 
-    entry: HistoryEntry
+    `entry` is None where the reference stands for something that happened to another customer: nothing was added.
+    """
+
+    entry: HistoryEntry | None
     is_new: bool
 
 
 async def append(
-    session: AsyncSession, user_id: str, source: str, new: Sequence[NewEntry], *, actor: str, now: datetime
+    session: AsyncSession,
+    user_id: str,
+    source: str,
+    new: Sequence[NewEntry],
+    *,
+    customer: Sequence[str],
+    actor: str,
+    now: datetime,
 ) -> list[Appended]:
-    """Add entries of one source, in order; one per reference, whoever repeats it (decision 8)."""
+    """Add entries of one source, in order; one per reference, whoever repeats it (decision 8).
+
+    `customer` is every User ID of the customer: what came in under another one of his is a repeat as well.
+    """
+    if not new:
+        return []
     rows = [
         {
             "id": uuid.uuid4(), "user_id": user_id, "source": source, "reference": entry.reference,
@@ -65,7 +80,8 @@ async def append(
         await events.record(session, "history.appended", user_id=user_id, actor=actor, data=data, now=now)
     answered = []
     for entry in new:
-        answered.append(Appended(found[entry.reference], entry.reference in fresh))
+        there = found[entry.reference]
+        answered.append(Appended(there if there.user_id in customer else None, entry.reference in fresh))
         fresh.discard(entry.reference)
     return answered
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from identity_service import doors, problems, tokens, user_ids
 from identity_service.accounts import actions as accounts
@@ -24,20 +24,38 @@ DETAILS_LIMIT = 2000
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
+def _written(moment: object) -> object:
+    # Otherwise a number of seconds would count as well, and whoever sends milliseconds is believed for a while.
+    if not isinstance(moment, str) or moment[4:5] != "-":
+        raise ValueError("must be written as in RFC 3339")
+    return moment
+
+
 def _aware(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("needs a time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999") from None
 
 
 def _https(link: str) -> str:
-    if not link.startswith("https://"):
+    if not link.startswith("https://") or not link.isprintable() or " " in link:
         raise ValueError("must be an https URL")
     return link
 
 
-Moment = Annotated[datetime, Field(strict=False), AfterValidator(_aware)]
+def _text(value: str) -> str:
+    if any(c not in "\n\t" and (ord(c) < 32 or 127 <= ord(c) < 160) for c in value):
+        raise ValueError("contains control characters")
+    return value
+
+
+Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_aware)]
 Link = Annotated[str, StringConstraints(max_length=500), AfterValidator(_https)]
+Name = Annotated[str, StringConstraints(max_length=40), AfterValidator(_text)]
+Detail = Annotated[str, AfterValidator(_text)] | Annotated[int, Field(ge=-(2**53), le=2**53)] | bool | None
 
 
 class NewHistoryEntry(Shape):
@@ -49,9 +67,7 @@ class NewHistoryEntry(Shape):
     amount: str | None = Field(None, examples=["12.50"])
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
     link: Link | None = None
-    details: dict[Annotated[str, StringConstraints(max_length=40)], str | int | bool | None] = Field(
-        default_factory=dict, max_length=20
-    )
+    details: dict[Name, Detail] = Field(default_factory=dict, max_length=20)
 
 
 class NewHistory(Shape):
@@ -124,21 +140,18 @@ async def append_history(
     user_id: str, body: NewHistory, session: Session, caller: Caller, now: Now, response: Response
 ) -> HistoryResults:
     """Append what happened; an entry that cannot be is refused alone, the others go in."""
-    account = await accounts.find(session, user_ids.parse(user_id))
-    current = await accounts.current(session, user_ids.UserId(account.user_id))
+    account = await accounts.hold(session, user_ids.parse(user_id))
+    ids = await accounts.chain(session, user_ids.UserId(account.user_id))
     source = body.source or caller.client_id
     good, refused = _sorted_out(body.entries)
-    appended = await actions.append(session, account.user_id, source, [e for _, e in good], actor=caller.actor, now=now)
+    appended = await actions.append(
+        session, account.user_id, source, [e for _, e in good], customer=ids, actor=caller.actor, now=now
+    )
     results: dict[int, HistoryResult] = dict(refused)
     for (place, new), found in zip(good, appended, strict=True):
-        status = "added" if found.is_new else "there"
-        results[place] = HistoryResult(
-            reference=new.reference, status=status, entry=view(found.entry), code=None, detail=None
-        )
+        results[place] = _result(new.reference, found)
     response.status_code = 201 if any(found.is_new for found in appended) else 200
-    return HistoryResults(
-        results=[results[i] for i in range(len(body.entries))], read_at=user_ids.show(current.user_id)
-    )
+    return HistoryResults(results=[results[i] for i in range(len(body.entries))], read_at=user_ids.show(ids[0]))
 
 
 @router.get(
@@ -233,6 +246,13 @@ def _new(entry: NewHistoryEntry) -> actions.NewEntry:
     return actions.NewEntry(
         entry.reference, entry.kind, entry.occurred_at, amount, entry.currency, entry.link, dict(entry.details)
     )
+
+
+def _result(reference: str, found: actions.Appended) -> HistoryResult:
+    if found.entry is None:
+        return _refusal(reference, rules.ReferenceTaken())
+    status = "added" if found.is_new else "there"
+    return HistoryResult(reference=reference, status=status, entry=view(found.entry), code=None, detail=None)
 
 
 def _refusal(reference: str, problem: Problem) -> HistoryResult:

@@ -9,7 +9,7 @@ from typing import Final
 
 from babel.numbers import get_currency_precision, list_currencies
 
-from identity_service.errors import Unprocessable
+from identity_service.errors import Conflict, Unprocessable
 
 LARGEST: Final = Decimal(2**53)
 """Amounts beyond are no longer exact in everybody's JSON."""
@@ -20,6 +20,10 @@ _AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,4})?")
 
 class MalformedAmount(Unprocessable):
     """This amount cannot be: it is too large, has more decimals than its currency, or its currency does not exist."""
+
+
+class ReferenceTaken(Conflict):
+    """This source has the reference for something that happened to another customer."""
 
 
 class DetailsTooLarge(Unprocessable):
