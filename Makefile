@@ -39,6 +39,7 @@ format: $(VENV)/.installed
 
 openapi: $(VENV)/.installed
 	$(BIN)/identity-service openapi > openapi/openapi.json
+	$(BIN)/python -m tests.export_schema
 
 tables: $(VENV)/.installed
 	$(BIN)/python -m tests.tables

@@ -91,6 +91,8 @@ class _Claim:
 def _about(response: Response) -> str | None:
     """Return whom an answer is about, so that it dies when he is erased (API-03)."""
     answered = orjson.loads(response.body or b"null")
+    if isinstance(answered, dict) and isinstance(answered.get("account"), dict):
+        answered = answered["account"]
     shown = answered.get("user_id") if isinstance(answered, dict) else None
     return shown.replace("-", "") if isinstance(shown, str) else None
 

@@ -6,8 +6,10 @@ test, so nobody can add personal data that erasing forgets.
     id         a name that we gave: User IDs, message ids, positions
     fact       what happened: states, times, codes, amounts; stays
     personal   tells something about a person; goes
-    secret     a hash, nonce or sealed value that proves something; never exported, goes
-    kept       a keyed hash that must outlive the person, so that suppression still blocks
+    proving    a hash, nonce or sealed value that proves something; never exported. Where its row stays, it opens
+               nothing: whatever it leads to is an account that nobody finds any more
+    kept       a keyed hash of an address, never exported: it outlives the person where suppression has to block,
+               and is emptied everywhere else
 """
 
 from collections.abc import Mapping
@@ -19,13 +21,17 @@ Erase = Literal["keep", "delete", "empty"]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: which column names the customer, what erasing does to his rows, and what each column holds."""
+    """One table: which column names the customer, what erasing does to his rows, and what each column holds.
+
+    A table without a column for him may be reached `through` one of its own, which names a row of another table.
+    """
 
     owner: str | None
     erase: Erase
     columns: Mapping[str, str]
     empty: Mapping[str, object] = field(default_factory=dict)
     """What the personal columns become where rows are emptied; NULL where nothing else is said."""
+    through: tuple[str, str] | None = None
 
     def of(self, *kinds: str) -> list[str]:
         """Return the columns that hold one of these."""
@@ -71,29 +77,32 @@ MAP: Final[Mapping[str, Table]] = {
         id="id user_id message_id", proving="handle reference nonce key_id", kept="to_hash",
         fact="purpose asked_at opened_at used_at code_tries",
     ), {"to_hash": None}),
-    "tracking": Table(None, "keep", _columns(id="proof_id", proving="handle_hash", fact="created_at until")),
+    "tracking": Table(
+        None, "delete", _columns(id="proof_id", proving="handle_hash", fact="created_at until"),
+        through=("proof_id", "proof"),
+    ),
     "message": Table("user_id", "empty", _columns(
         id="id user_id message_id_header resend_of event_id",
-        personal="to_addr to_ascii facts last_reply", kept="to_hash",
-        fact="kind purpose to_domain locale lane pending_key idempotency_key state state_changed_at created_at "
+        personal="to_addr to_ascii facts last_reply", kept="to_hash pending_key",
+        fact="kind purpose to_domain locale lane idempotency_key state state_changed_at created_at "
              "next_attempt_at deadline_at attempts turns lease_token lease_until lease_owner accepted_at "
              "accepted_relay relay_queue_id maybe_sent delayed_since last_class last_code last_enhanced prefer_relay",
-    ), {"facts": {}, "to_hash": None, "to_domain": ""}),
+    ), {"facts": {}, "to_hash": None, "pending_key": None, "to_domain": ""}),
     "attempt": Table(None, "empty", _columns(
-        id="id message_id", personal="reply transcript peer_ip",
+        id="message_id", personal="reply transcript peer_ip",
         fact="attempt_no lease_token worker relay started_at finished_at phase outcome reply_class code enhanced "
              "tls_version reused duration_ms",
-    )),
+    ), through=("message_id", "message")),
     "feedback": Table(None, "keep", _columns(
         id="id message_id source_event_id inbound_id",
         fact="attempt_no type source occurred_at recorded_at code enhanced inbound_hash",
-    )),
+    ), through=("message_id", "message")),
     "inbound": Table(None, "delete", _columns(
         id="id message_id", personal="envelope_from envelope_to detail raw", fact="received_at via parse_status",
-    )),
+    ), through=("message_id", "message")),
     "suppression": Table(None, "keep", _columns(
         id="id feedback_id message_id", kept="to_hash", fact="scope reason created_at until lifted_at lifted_by",
-    )),
+    ), through=("message_id", "message")),
     "pending_change": Table("user_id", "empty", _columns(
         id="id user_id proof_id", personal="details reason",
         fact="verb asked_by asked_at approved_by due_at done_at stopped_at",
@@ -130,4 +139,11 @@ MAP: Final[Mapping[str, Table]] = {
         fact="breaker opened_until faults_in_a_row last_reply last_attempt_at updated_at",
     )),
 }  # fmt: skip
-"""Every table and column there is. Rows without an owner of their own are reached through those that have one."""
+"""Every table and column there is. What names nobody, by itself or through another table, belongs to no customer; the
+questions of marketing systems name many, and the export gives each customer his part of them."""
+
+
+def of_customers() -> list[str]:
+    """Return the tables that hold rows of customers, each behind the one that it is reached through."""
+    owned = [name for name, mapped in MAP.items() if mapped.owner is not None]
+    return owned + [name for name, mapped in MAP.items() if mapped.through is not None]

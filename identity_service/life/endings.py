@@ -6,8 +6,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from sqlalchemy import ColumnElement, delete, func, literal, select, text, update
 from sqlalchemy import Table as SqlTable
-from sqlalchemy import delete, func, literal, select, update
 
 from identity_service import keyring, tokens, user_ids
 from identity_service.accounts import actions as accounts
@@ -15,13 +15,18 @@ from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession, Base, settings_of
 from identity_service.events import actions as events
-from identity_service.life.data_map import MAP, Table
+from identity_service.life import data_map
+from identity_service.life.data_map import MAP
+from identity_service.life.tables import EmailChange, PendingChange
 from identity_service.mail import actions as mail
 from identity_service.mail import erasure
+from identity_service.proofs import actions as proofs
 from identity_service.user_ids import UserId
 
 RECEIPT_TYPE: Final = "erasure-receipt+jwt"
 FORMAT: Final = "identity-service export 1"
+_ELSEWHERE: Final = ("account", "message", "attempt", "inbound")
+"""Tables whose own concepts know best how to forget."""
 
 
 async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
@@ -30,7 +35,7 @@ async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: date
     Raises:
         accounts.rules.UnknownUserId, AccountMoved
     """
-    before = (await accounts.find(session, user_id)).state
+    before = (await accounts.find(session, user_id, lock=True)).state
     account = await accounts.close(session, user_id, actor=actor, now=now)
     if before != "closed" and account.email is not None:
         await mail.put(
@@ -48,14 +53,9 @@ async def export(session: AsyncSession, user_id: UserId, *, actor: str, now: dat
     """
     ids = await accounts.chain(session, user_id)
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, mapped in MAP.items():
-        shown = [column for column in mapped.columns if mapped.columns[column] in ("id", "fact", "personal")]
-        if mapped.owner is not None and shown:
-            found[name] = await _rows(session, _table(name), shown, mapped.owner, ids)
-    letters = [row["id"] for row in found["message"]]
-    for name in ("attempt", "feedback", "inbound"):
-        shown = MAP[name].of("id", "fact", "personal")
-        found[name] = await _rows(session, _table(name), shown, "message_id", letters)
+    for name in data_map.of_customers():
+        found[name] = await _rows(session, name, ids)
+    found["permission_check"] = await _questions(session, ids)
     await events.record(session, "account.exported", user_id=ids[0], actor=actor, now=now)
     return {
         "format": FORMAT,
@@ -79,12 +79,19 @@ async def erase(session: AsyncSession, user_id: UserId, *, actor: str, now: date
     if account.merged_into is not None:
         raise account_rules.AccountMoved(moved_to=user_ids.show(account.merged_into))
     ids = await accounts.chain(session, user_id)
-    counted = await erasure.forget(session, ids, now=now)
-    for name, mapped in MAP.items():
-        if mapped.owner is not None and name not in ("message", "account") and mapped.erase != "keep":
-            counted[name] = await _forget(session, _table(name), mapped, ids)
-    counted["account"] = await accounts.erase(session, account, ids, now=now)
-    await events.record(session, "account.erased", user_id=ids[0], actor=actor, now=now)
+    # From here on nothing is added under any of them: who comes now waits, and then finds nobody.
+    held = [await accounts.find(session, UserId(one), lock=True) for one in ids]
+    keys = [one.email_key for one in held if one.email_key is not None]
+    hashes = [keyring.of(session).address_hash(key) for key in keys]
+    counted = await erasure.forget(session, ids, hashes, now=now)
+    await proofs.forget_address(session, hashes)
+    for name in data_map.of_customers():
+        if name not in _ELSEWHERE and MAP[name].erase != "keep":
+            counted[name] = await _forget(session, name, ids)
+    await _end_what_waits(session, ids, keys, now=now)
+    counted["account"] = await accounts.erase(session, ids, now=now)
+    told: list[tuple[str, str, dict[str, Any]]] = [("account.erased", one, {}) for one in ids]
+    await events.record_all(session, told, actor=actor, now=now)
     return _receipt(session, ids, counted, now=now)
 
 
@@ -101,26 +108,60 @@ def _receipt(session: AsyncSession, ids: Sequence[str], counted: dict[str, int],
     return tokens.sign(claims, keyring.of(session).signing(now), typ=RECEIPT_TYPE)
 
 
-async def _rows(
-    session: AsyncSession, table: SqlTable, columns: Sequence[str], owner: str, ids: Sequence[Any]
-) -> list[dict[str, Any]]:
-    wanted = select(*(table.c[name] for name in columns)).where(table.c[owner].in_(ids))
-    rows = (await session.execute(wanted.order_by(*table.primary_key.columns))).mappings()
-    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+async def _rows(session: AsyncSession, name: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    table = _table(name)
+    wanted = select(*(table.c[column] for column in MAP[name].of("id", "fact", "personal")))
+    rows = await session.execute(wanted.where(_his(name, ids)).order_by(*table.primary_key.columns))
+    return [{column: _plain(value) for column, value in row.items()} for row in rows.mappings()]
 
 
-async def _forget(session: AsyncSession, table: SqlTable, mapped: Table, ids: Sequence[str]) -> int:
-    owner = table.c[mapped.owner or ""]
+def _his(name: str, ids: Sequence[str]) -> ColumnElement[bool]:
+    """Return the condition for the rows of a customer: by their own column, or through another table's."""
+    table, mapped = _table(name), MAP[name]
+    if mapped.through is None:
+        return table.c[mapped.owner or ""].in_(ids)
+    column, parent = mapped.through
+    above = _table(parent)
+    return table.c[column].in_(select(above.c.id).where(above.c[MAP[parent].owner or ""].in_(ids)))
+
+
+async def _questions(session: AsyncSession, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return who asked when whether he may be marketed to, and what the answer was; not whom else they asked about."""
+    rows = await session.execute(_QUESTIONS, {"ids": list(ids)})
+    return [{column: _plain(value) for column, value in row.items()} for row in rows.mappings()]
+
+
+_QUESTIONS = text(
+    """
+    SELECT c.id, c.client_id, c.purpose, c.at, one.user_id, one.allowed
+    FROM permission_check c, unnest(c.user_ids, c.allowed) AS one(user_id, allowed)
+    WHERE c.user_ids && CAST(:ids AS text[]) AND one.user_id = ANY(:ids) ORDER BY c.at, c.id, one.user_id
+    """
+)
+
+
+async def _forget(session: AsyncSession, name: str, ids: Sequence[str]) -> int:
+    table, mapped, first = _table(name), MAP[name], next(iter(_table(name).primary_key.columns))
     if mapped.erase == "delete":
-        gone = delete(table).where(owner.in_(ids)).returning(owner)
+        gone = delete(table).where(_his(name, ids)).returning(first)
         return len((await session.execute(gone)).all())
-    values: dict[str, Any] = {name: mapped.empty.get(name) for name in mapped.of("personal")}
-    values |= {name: value for name, value in mapped.empty.items() if name not in values}
-    if "reference" in values and table.name == "history_entry":
+    values: dict[str, Any] = {column: mapped.empty.get(column) for column in mapped.of("personal")}
+    values |= {column: value for column, value in mapped.empty.items() if column not in values}
+    if name == "history_entry":
         # One per source and reference: what is emptied still needs a name of its own.
         values["reference"] = literal("erased:") + func.cast(table.c.id, table.c.reference.type)
-    emptied = update(table).where(owner.in_(ids)).values(**values).returning(owner)
+    emptied = update(table).where(_his(name, ids)).values(**values).returning(first)
     return len((await session.execute(emptied)).all())
+
+
+async def _end_what_waits(session: AsyncSession, ids: Sequence[str], keys: Sequence[str], *, now: datetime) -> None:
+    """Stop what was asked for these accounts, and forget their addresses where other accounts asked for them."""
+    waiting = update(PendingChange).where(
+        PendingChange.user_id.in_(ids), PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None)
+    )
+    await session.execute(waiting.values(stopped_at=now))
+    named = update(EmailChange).where(EmailChange.new_key.in_(keys), EmailChange.changed_at.is_(None))
+    await session.execute(named.values(new_email=None, new_ascii=None, new_key=None))
 
 
 def _table(name: str) -> SqlTable:

@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -234,6 +235,12 @@ def code_of(session: AsyncSession, proof: Proof) -> str:
 def link_of(session: AsyncSession, proof: Proof, path: str) -> str:
     """Return the link for a letter: the configured base alone, the secret in the fragment (RST-03, ATT-32)."""
     return f"{settings_of(session).public_url}{path}#v1.{proof.handle}.{secret_of(session, proof)}"
+
+
+async def forget_address(session: AsyncSession, hashes: Sequence[bytes]) -> None:
+    """Take these addresses out of proofs that belong to no account which ever had one of them: an erased customer's."""
+    nobodys = Proof.user_id.is_(None) | Proof.purpose.in_(("address", "email_change"))
+    await session.execute(update(Proof).where(Proof.to_hash.in_(hashes), nobodys).values(to_hash=None))
 
 
 async def purge(session: AsyncSession) -> None:
