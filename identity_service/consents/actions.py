@@ -239,6 +239,15 @@ async def renew(session: AsyncSession, user_id: str) -> None:
         await session.execute(new.on_conflict_do_update(index_elements=["user_id", "purpose"], set_=changed))
 
 
+async def renew_upwards(session: AsyncSession, user_id: str) -> None:
+    """Derive the state anew of an account and of every account that answers for it, one after the other."""
+    account = await accounts.find(session, UserId(user_id))
+    await renew(session, account.user_id)
+    while account.merged_into is not None:
+        account = await accounts.find(session, UserId(account.merged_into))
+        await renew(session, account.user_id)
+
+
 def this_year(now: datetime) -> datetime:
     """Return the moment since which a customer is told how often he was asked about."""
     return now - timedelta(days=365)

@@ -28,7 +28,7 @@ async def ask_or_add(
     Raises:
         accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
     """
-    account = await accounts.current(session, user_id)
+    account = await accounts.current(session, user_id, lock=True)
     if account.email is None:
         return await registering.add_email(session, UserId(account.user_id), address, actor=actor, now=now)
     return await ask(session, user_id, address, actor=actor, now=now)
@@ -61,7 +61,7 @@ async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None
     """Change the address: its mailbox was read. What was proven before dies, and the old mailbox gets the link to undo.
 
     Raises:
-        LinkDead; accounts.rules.EmailTaken
+        LinkDead; accounts.rules.EmailTaken, AccountMoved, AccountNotActive
     """
     change = await session.scalar(select(EmailChange).where(EmailChange.proof_id == found.proof.id))
     if change is None or change.new_email is None:
@@ -71,8 +71,13 @@ async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None
 
 
 async def carry_out(session: AsyncSession, change: EmailChange, user_id: str, *, actor: str, now: datetime) -> None:
-    """Set the new address and tell the old one, with the link that undoes it."""
+    """Set the new address and tell the old one, with the link that undoes it.
+
+    Raises:
+        accounts.rules.EmailTaken, AccountMoved, AccountNotActive
+    """
     account = await accounts.find(session, UserId(user_id), lock=True)
+    account_rules.check_convertible(account.state, account.merged_into, account.version, None)
     old = None if account.email is None else accounts.address_of(account)
     new = _address(change, "new")
     changed = await accounts.confirm_new_email(session, user_id, new, actor=actor, now=now)
@@ -90,15 +95,21 @@ async def undo_by_link(session: AsyncSession, found: Found, *, now: datetime) ->
     """Give the account its old address back, and end every session: whoever changed it is out.
 
     Raises:
-        LinkDead; accounts.rules.EmailTaken: somebody else has the old address by now.
+        LinkDead: also where a change before it was undone, and this one with it. Otherwise whoever took an account
+            by changing its address twice could undo the undoing.
+        accounts.rules.EmailTaken: somebody else has the old address by now.
     """
-    change = await session.scalar(select(EmailChange).where(EmailChange.undo_proof_id == found.proof.id))
-    if change is None or change.old_email is None:
+    await accounts.find(session, UserId(found.proof.user_id or ""), lock=True)
+    change = await session.scalar(
+        select(EmailChange).where(EmailChange.undo_proof_id == found.proof.id).with_for_update()
+    )
+    if change is None or change.old_email is None or change.undone_at is not None:
         raise LinkDead
     proof = await proofs.use_up(session, found, now=now)
     await accounts.confirm_new_email(session, proof.user_id, _address(change, "old"), actor="customer", now=now)
     await accounts.end_sessions(session, proof.user_id, actor="customer", now=now)
-    await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(undone_at=now))
+    since = (EmailChange.user_id == proof.user_id) & (EmailChange.changed_at >= change.changed_at)
+    await session.execute(update(EmailChange).where(since, EmailChange.undone_at.is_(None)).values(undone_at=now))
 
 
 def _columns(prefix: str, address: EmailAddress) -> dict[str, str]:

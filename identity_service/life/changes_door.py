@@ -5,6 +5,7 @@ mailbox confirms (decision 12).
 """
 
 import uuid
+from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -31,9 +32,10 @@ router = APIRouter(prefix="/v1", route_class=Door, tags=["life"])
 
 _ACCOUNT = (account_rules.UnknownUserId, MalformedUserId)
 _CHANGING = (*_ACCOUNT, account_rules.AccountMoved, account_rules.AccountNotActive, account_rules.NoEmail)
-_NUMBERS = (numbers.WrongVatNumber, numbers.WrongRegistrationNumber)
+_NUMBERS = (numbers.UnknownCountry, numbers.WrongVatNumber, numbers.WrongRegistrationNumber)
 Preview = Annotated[bool, Query(description="only say what would change")]
 IfMatch = Annotated[str | None, Header(max_length=40)]
+_NO_MAILBOX = "There is no mailbox that could confirm this; it needs an approval in the console."
 
 
 class Company(Shape):
@@ -125,7 +127,10 @@ async def become_business(
     if preview:
         return ConversionPreview(**conversions.preview(await accounts.find(session, wanted), company))
     if caller.desk:
-        change = await guarded.ask(session, wanted, "business", body.model_dump(), actor=caller.actor, now=now)
+        change = await guarded.ask(
+            session, wanted, "business", body.model_dump(), version=wanted_version(if_match), actor=caller.actor,
+            now=now,
+        )  # fmt: skip
         return await _waiting(session, change, caller, response)
     account = await conversions.become_business(
         session, wanted, company, version=wanted_version(if_match), actor=caller.actor, now=now
@@ -148,7 +153,9 @@ async def become_consumer(
     """Make a business a consumer again; the company's details stay in its history."""
     wanted = user_ids.parse(user_id)
     if caller.desk:
-        change = await guarded.ask(session, wanted, "consumer", {}, actor=caller.actor, now=now)
+        change = await guarded.ask(
+            session, wanted, "consumer", {}, version=wanted_version(if_match), actor=caller.actor, now=now
+        )
         return await _waiting(session, change, caller, response)
     account = await business.leave(session, wanted, version=wanted_version(if_match), actor=caller.actor, now=now)
     response.headers["ETag"] = etag(account)
@@ -162,7 +169,7 @@ async def become_consumer(
 )
 async def read_desk(user_id: str, session: Session, settings: Settings) -> DeskView:
     """Read which desk should serve a customer, with the reasons, and whether to offer becoming a business."""
-    return DeskView(**(await place(session, user_ids.parse(user_id), settings)).__dict__)
+    return DeskView(**asdict(await place(session, user_ids.parse(user_id), settings)))
 
 
 @router.post(
@@ -184,6 +191,8 @@ async def merge_accounts(
     if preview:
         response.status_code = 200
         return MergePreview(points=[MergePoint(**p) for p in await merging.preview(session, survivor, duplicate)])
+    if caller.desk and not await merging.has_mailbox(session, survivor, duplicate):
+        raise rules.ProofRefused(_NO_MAILBOX)
     request = await merging.ask(session, survivor, duplicate, actor=caller.actor, now=now)
     account = await accounts.find(session, survivor)
     waits = None if request.merged_at else PendingView(id=request.id, verb="merge", waits_for="both mailboxes")
@@ -193,11 +202,24 @@ async def merge_accounts(
 @router.post(
     "/accounts/{user_id}/merge/undo",
     dependencies=[access.requires("accounts:merge")],
-    responses=problems.documented(*_ACCOUNT, rules.NothingToUndo, *access.REFUSALS),
+    response_model=AccountView | ChangedView,
+    responses={
+        **problems.documented(
+            *_ACCOUNT, account_rules.AccountNotActive, account_rules.NoEmail, rules.NothingToUndo, *access.REFUSALS
+        ),
+        202: {"model": ChangedView, "description": "Asked by a desk: the mailbox of the account that answers confirms"},
+    },
 )
-async def undo_merge(user_id: str, session: Session, caller: Caller, now: Now) -> AccountView:
+async def undo_merge(
+    user_id: str, session: Session, caller: Caller, now: Now, response: Response
+) -> AccountView | ChangedView:
     """Undo the merge that moved this User ID, within 30 days; both accounts are again what they were."""
-    restored = await merging.undo(session, user_ids.parse(user_id), actor=caller.actor, now=now)
+    wanted = user_ids.parse(user_id)
+    if caller.desk:
+        survivor = await merging.undoable(session, wanted, now=now)
+        change = await guarded.ask(session, survivor, "merge", {"undo": wanted}, actor=caller.actor, now=now)
+        return await _waiting(session, change, caller, response)
+    restored = await merging.undo(session, wanted, actor=caller.actor, now=now)
     return await view(session, restored, caller)
 
 
@@ -222,10 +244,10 @@ async def change_email(
     address = email_addresses.parse(body.email, special_use=development)
     wanted = user_ids.parse(user_id)
     if caller.desk:
-        if (await accounts.current(session, wanted)).email is None:
-            raise rules.ProofRefused(
-                "There is no mailbox that could confirm this; it needs an approval in the console."
-            )
+        account = await accounts.current(session, wanted)
+        if account.email is None:
+            raise rules.ProofRefused(_NO_MAILBOX)
+        wanted = user_ids.UserId(account.user_id)
         details = {"email": address.shown, "ascii": address.ascii, "key": address.key}
         change = await guarded.ask(session, wanted, "email", details, actor=caller.actor, now=now)
         return await _waiting(session, change, caller, response)

@@ -32,19 +32,26 @@ Verb = Callable[[AsyncSession, PendingChange, str, datetime], Awaitable[None]]
 
 
 async def ask(
-    session: AsyncSession, user_id: UserId, verb: str, details: dict[str, Any], *, actor: str, now: datetime
+    session: AsyncSession,
+    user_id: UserId,
+    verb: str,
+    details: dict[str, Any],
+    *,
+    version: int | None = None,
+    actor: str,
+    now: datetime,
 ) -> PendingChange:
     """Ask the customer's mailbox whether this may happen; nothing changes until it confirms.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountNotActive, NoEmail
+        accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion, NoEmail
     """
-    account = await accounts.current(session, user_id, lock=True)
-    if account.state != "active":
-        raise account_rules.AccountNotActive
+    account = await accounts.find(session, user_id, lock=True)
+    account_rules.check_convertible(account.state, account.merged_into, account.version, version)
+    said = "unmerge" if "undo" in details else verb
     proof = await proofs.send(
         session, "change", kind="change_confirmation", to=accounts.address_of(account), user_id=account.user_id,
-        locale=account.locale, facts={"verb": verb}, cause="account.change_asked", actor=actor, now=now,
+        locale=account.locale, facts={"verb": said}, cause="account.change_asked", actor=actor, now=now,
     )  # fmt: skip
     return await _add(session, account.user_id, verb, details, proof_id=proof.id, actor=actor, now=now)
 
@@ -213,6 +220,9 @@ async def _consumer(session: AsyncSession, change: PendingChange, actor: str, no
 
 
 async def _merge(session: AsyncSession, change: PendingChange, actor: str, now: datetime) -> None:
+    if "undo" in change.details:
+        await merging.undo(session, user_ids.parse(change.details["undo"]), actor=actor, now=now)
+        return
     duplicate = user_ids.parse(change.details["duplicate"])
     await merging.ask(session, UserId(change.user_id), duplicate, actor=actor, now=now)
 

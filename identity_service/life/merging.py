@@ -77,19 +77,38 @@ async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None
     await _merge_if_agreed(session, request, actor="customer", now=now)
 
 
+async def undoable(session: AsyncSession, user_id: UserId, *, now: datetime) -> UserId:
+    """Return the account that answers for a User ID by a merge that can still be undone.
+
+    Raises:
+        accounts.rules.UnknownUserId; rules.NothingToUndo
+    """
+    duplicate = await accounts.find(session, user_id)
+    if duplicate.merged_into is None or not rules.may_undo(duplicate.merged_at, now):
+        raise rules.NothingToUndo
+    return UserId((await accounts.current(session, user_id)).user_id)
+
+
+async def has_mailbox(session: AsyncSession, *ids: UserId) -> bool:
+    """Tell whether one of these accounts has a mailbox that can be asked."""
+    return any([(await accounts.find(session, user_id)).email is not None for user_id in ids])
+
+
 async def undo(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
     """Undo the merge that moved this User ID; both accounts are again what they were.
 
     Raises:
         accounts.rules.UnknownUserId; rules.NothingToUndo
     """
+    # The account that answers is locked first, as everywhere: whoever erases it takes its merged ones after it.
+    await accounts.find(session, await undoable(session, user_id, now=now), lock=True)
     duplicate = await accounts.find(session, user_id, lock=True)
-    if duplicate.merged_into is None or not rules.may_undo(duplicate.merged_at, now):
+    if duplicate.merged_into is None:
         raise rules.NothingToUndo
     survivor_id = duplicate.merged_into
     restored = await accounts.unmove(session, user_id, actor=actor, now=now)
     for one in (survivor_id, restored.user_id):
-        await consents.renew(session, one)
+        await consents.renew_upwards(session, one)
     mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
     await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))
     return restored

@@ -74,6 +74,7 @@ CHANGES: Final = {
     "business": "it becomes a business account",
     "consumer": "it becomes a private account",
     "merge": "it is joined with another account of yours",
+    "unmerge": "the joining with another account of yours is undone",
     "close": "it is closed",
     "erase": "everything personal in it is erased",
     "email": "letters about it go to another address",
