@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field, model_validator
 
 from identity_service import doors, email_addresses, problems, throttle, tokens, user_ids
-from identity_service.accounts import actions, rules
+from identity_service.accounts import actions, business, rules
 from identity_service.accounts.tables import Account
 from identity_service.clients import access
 from identity_service.clients.access import Caller
@@ -31,6 +31,17 @@ router = APIRouter(prefix="/v1", route_class=Door, tags=["accounts"])
 hot = APIRouter(prefix="/v1", route_class=access.HotDoor, tags=["accounts"])
 
 
+class CompanyView(View):
+    """What a business says of itself. Numbers are checked for form and check digits, never for whether they exist."""
+
+    company_name: str | None
+    country: str
+    vat_number: str | None
+    registration_number: str | None
+    contact_person: str | None
+    billing_address: str | None
+
+
 class AccountView(View):
     """What we know of one customer. The address is masked unless the caller has `accounts:read_personal`."""
 
@@ -45,7 +56,8 @@ class AccountView(View):
     has_password: bool
     customer_since: datetime
     sessions_valid_after: datetime | None = Field(description="sessions you opened before this moment are over")
-    external_refs: list[str] = Field(description="what your own service calls this customer")
+    business: CompanyView | None = Field(description="the company's details; null for a consumer")
+    external_refs: list[str] = Field(description="what your own service calls this customer, merged accounts included")
     moved_to: str | None = Field(description="the User ID that answers for a merged account")
     version: int
 
@@ -121,6 +133,8 @@ async def view(session: AsyncSession, account: Account, caller: access.Access) -
 async def fields(session: AsyncSession, account: Account, caller: access.Access) -> dict[str, Any]:
     """Return the members of an account's view; other views add theirs."""
     whole = "accounts:read_personal" in caller.scopes
+    company = await business.current(session, account.user_id) if account.kind == "business" else None
+    ids = [account.user_id, *(member for member, _ in await actions.merged_into(session, account.user_id))]
     return {
         "user_id": user_ids.show(account.user_id),
         "kind": account.kind,
@@ -135,7 +149,8 @@ async def fields(session: AsyncSession, account: Account, caller: access.Access)
         "has_password": await passwords.exists(session, account.user_id),
         "customer_since": account.customer_since,
         "sessions_valid_after": account.sessions_valid_after,
-        "external_refs": list(await actions.references(session, account.user_id, caller.client_id)),
+        "business": None if company is None else business.as_shown(company),
+        "external_refs": list(await actions.references(session, ids, caller.client_id)),
         "moved_to": None if account.merged_into is None else user_ids.show(account.merged_into),
         "version": account.version,
     }
@@ -201,13 +216,18 @@ async def change_account(
 async def search_accounts(
     request: Request, body: Search, session: Session, caller: Caller, settings: doors.Settings
 ) -> AccountsView:
-    """Find the account of an address, or of your own reference. Exact only; addresses stand in no path and no query."""
+    """Find who answers for an address, or for your own reference. Exact only; addresses stand in no path and no query.
+
+    Where the account was merged, that is the account that it leads to.
+    """
     await request.app.state.throttle.hit("account-search", SEARCHES, caller.client_id)
     if body.email is not None:
         address = email_addresses.parse(body.email, special_use=settings.development)
         found = await actions.find_by_email(session, address)
     else:
         found = await actions.find_by_reference(session, caller.client_id, body.external_ref or "")
+    if found is not None:
+        found = await actions.current(session, user_ids.UserId(found.user_id))
     return AccountsView(items=[] if found is None else [await view(session, found, caller)], next=None)
 
 
@@ -225,9 +245,8 @@ async def list_account_events(
     after: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> EventsView:
-    """Read what happened to one customer, oldest first."""
-    account = await actions.find(session, user_ids.parse(user_id))
-    page = await events.of_account(session, [account.user_id], after, limit=limit)
+    """Read what happened to one customer, oldest first; under merged User IDs too."""
+    page = await events.of_account(session, await actions.chain(session, user_ids.parse(user_id)), after, limit=limit)
     return EventsView(items=[event_view(event, settings) for event in page.events], next=page.cursor)
 
 

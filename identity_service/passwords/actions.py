@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring, tokens
 from identity_service.accounts import actions as accounts
+from identity_service.accounts.rules import UnknownUserId
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession, Database
 from identity_service.email_addresses import EmailAddress
@@ -19,6 +20,7 @@ from identity_service.passwords.hashing import Hasher
 from identity_service.passwords.tables import Password, PasswordTry
 from identity_service.proofs.rules import MailboxProof
 from identity_service.settings import Settings
+from identity_service.user_ids import UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ async def check(
 
 
 async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
-    account = await accounts.find_for_sign_in(session, who)
+    account = await accounts.find_for_sign_in(session, await _answering(session, who))
     subject = _subject(session, account.user_id if account else who if isinstance(who, str) else who.key)
     stored = await session.scalar(select(Password).where(Password.user_id == (account.user_id if account else "")))
     await session.execute(insert(PasswordTry).on_conflict_do_nothing(), {"subject": subject, "updated_at": now})
@@ -106,6 +108,16 @@ async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetim
         tried.blocked_until, tried.updated_at = None if pause is None else now + pause, now
     phc = None if stored is None or stored.dead_at is not None else stored.phc
     return _Counted(subject, account, phc, wait, tried.failures)
+
+
+async def _answering(session: AsyncSession, who: EmailAddress | str) -> EmailAddress | str:
+    """Return the User ID that answers for a merged one; addresses and unknown IDs as they are."""
+    if not isinstance(who, str):
+        return who
+    try:
+        return (await accounts.current(session, UserId(who))).user_id
+    except UnknownUserId:
+        return who
 
 
 async def _matched(session: AsyncSession, counted: _Counted, renewed: str | None, *, now: datetime) -> Checked:

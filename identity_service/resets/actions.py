@@ -184,12 +184,26 @@ async def _spend(session: AsyncSession, proof_id: uuid.UUID, phc: str, *, by: st
     await passwords.set_password(session, proof, phc, now=now)
     account = await accounts.mailbox_proven(session, proof.user_id, ends_sessions=True, actor="customer", now=now)
     await mail.put(
-        session, "password_changed", to=accounts.address_of(account), user_id=account.user_id, locale=account.locale,
+        session, "password_changed", to=_mailbox(account, found), user_id=account.user_id, locale=account.locale,
         facts={"at": now.isoformat(), "from": found.message.facts.get("from", "…")}, cause="password.set",
         actor="customer", now=now,
     )  # fmt: skip
     data = {"reset_id": str(proof_id), "by": by}
     await events.record(session, "reset.used", user_id=account.user_id, actor="customer", data=data, now=now)
+
+
+def _mailbox(account: Account, found: Found) -> EmailAddress:
+    """Return where to tell of it: the address on file, or, where a merge leads here from one, the mailbox that asked.
+
+    Raises:
+        LinkDead: the customer was erased meanwhile.
+    """
+    if account.email is not None:
+        return accounts.address_of(account)
+    shown, plain = found.message.to_addr, found.message.to_ascii
+    if shown is None or plain is None:
+        raise LinkDead
+    return EmailAddress(shown, plain, plain.lower())
 
 
 def _own_words(account: Account | None, found: Found) -> list[str]:
