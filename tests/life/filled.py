@@ -1,0 +1,141 @@
+"""A customer with something in every place where something can stand, each marked with a word found nowhere else."""
+
+from dataclasses import dataclass
+
+from identity_service.life import guarded
+from identity_service.mail import feedback, letters
+from identity_service.settings import Relay
+from identity_service.user_ids import UserId
+from tests.browser import Browser
+from tests.conftest import BASE, Caller, Service
+from tests.faults.relay import FaultRelay
+from tests.life.given import an_entry, append, call, confirm, consent, merge, row_id, set_password, sign_in
+
+CANARY = "kanarienvogel"
+ADDRESS, SECOND = f"{CANARY}@{CANARY}.example", f"{CANARY}2@{CANARY}.example"
+GOOD = "violet teapot argues with gravity"
+NOTICE = f"""\
+From: MAILER-DAEMON@{CANARY}.example
+To: {{to}}
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+{CANARY} has moved away.
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.{CANARY}.example
+
+Final-Recipient: rfc822; {ADDRESS}
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 {CANARY}: no such user
+
+--b--
+"""
+
+
+@dataclass
+class Filled:
+    """The customer's two User IDs; the second was merged into the first."""
+
+    user_id: str
+    merged: str
+
+
+async def fill(service: Service, caller: Caller) -> Filled:
+    """Fill every table through the doors; only what waits for an approval goes through its verb."""
+    await ask_as_a_stranger(service)
+    made = await caller.post(
+        "/v1/accounts",
+        {"email": ADDRESS, "display_name": f"Anna {CANARY}", "external_ref": f"ref-{CANARY}"},
+        headers={"Idempotency-Key": "first"},
+    )
+    user_id = made.json()["user_id"]
+    await service.deliver()
+    await set_password(service, ADDRESS, GOOD)
+    await sign_in(service, ADDRESS, GOOD)
+    await consent(service, caller, user_id, ADDRESS)
+    evidence = {"granted": True, "wording": "phone-2026-11", "channel": "phone", "evidence": f"{CANARY} said so"}
+    await call(caller, "PUT", f"/v1/accounts/{user_id}/consents/phone", evidence)
+    await call(caller, "PUT", f"/v1/accounts/{user_id}/consents/post", {"granted": False})
+    await caller.post("/v1/marketing/permissions", {"purpose": "email", "user_ids": [user_id]})
+    company = {
+        "company_name": f"{CANARY} GmbH", "country": "US", "vat_number": CANARY, "contact_person": f"C. {CANARY}",
+        "registration_number": f"HRB {CANARY}", "billing_address": f"{CANARY} 1",
+    }  # fmt: skip
+    became = await call(caller, "PUT", f"/v1/accounts/{user_id}/business", company)
+    assert became.status_code == 200, became.text
+    entry = an_entry(f"o-{CANARY}", amount="12.50", currency="EUR", link=f"https://{CANARY}.example/1")
+    await append(caller, user_id, {**entry, "details": {"to": f"{CANARY} 1"}})
+    merged = await fill_the_second(service, caller, user_id)
+    await change_address(service, caller, user_id)
+    await wait(service, user_id, company)
+    await comes_back(service)
+    return Filled(user_id, merged)
+
+
+async def ask_as_a_stranger(service: Service) -> None:
+    """Before there is an account somebody asks for a password, and a letter says that there is none."""
+    browser = Browser(service.app, BASE)
+    await browser.open("/reset")
+    await browser.send("/reset", email=ADDRESS)
+
+
+async def fill_the_second(service: Service, caller: Caller, user_id: str) -> str:
+    """A second account, with a name and a history, which becomes part of the first."""
+    second = await caller.post("/v1/accounts", {"email": SECOND, "display_name": f"Anni {CANARY}"})
+    merged = second.json()["user_id"]
+    await append(caller, merged, an_entry(f"m-{CANARY}", amount="7.00", currency="EUR"))
+    await merge(service, caller, user_id, merged, ADDRESS, SECOND)
+    return merged
+
+
+async def change_address(service: Service, caller: Caller, user_id: str) -> None:
+    """There and back again, so that old and new address stand in their rows; and one that is never confirmed."""
+    service.clock.advance(seconds=1)
+    path = f"/v1/accounts/{user_id}/email-changes"
+    other = f"{CANARY}3@{CANARY}.example"
+    await caller.post(path, {"email": other}, headers={"Idempotency-Key": "second"})
+    await confirm(service, other, "Please confirm your new address")
+    await confirm(service, ADDRESS, "Your address was changed")
+    browser = Browser(service.app, BASE)
+    await browser.open("/")
+    await browser.send("/", email=ADDRESS)
+    await service.deliver()
+    await caller.post(path, {"email": f"{CANARY}4@{CANARY}.example"})
+
+
+async def wait(service: Service, user_id: str, company: dict) -> None:
+    """Something that a desk has noted, with a reason in its own words."""
+    await service.database.short(
+        lambda s: guarded.wait(
+            s, UserId(row_id(user_id)), "business", company, reason=f"says {CANARY}", actor="staff:one",
+            now=service.clock(),
+        )
+    )  # fmt: skip
+
+
+async def comes_back(service: Service) -> None:
+    """A relay that names the customer in all it says refuses a letter, and a notice about another one comes in."""
+    server = await FaultRelay().start()
+    server.will("RCPT", f"451 4.2.0 <{ADDRESS}> later")
+    server.will("EOD", f"250 2.0.0 Ok: queued for <{ADDRESS}>")
+    courier = service.courier(Relay(name="talks", host="127.0.0.1", port=server.port, tls="none"))
+    try:
+        await courier.once()
+    finally:
+        await courier.relays.close()
+        await courier.database.close()
+        await server.stop()
+    ((message_id,),) = await service.rows("SELECT id FROM message WHERE kind = 'welcome' AND to_addr = :to", to=ADDRESS)
+    key = service.database.info["keyring"].internal()
+    to = letters.return_address(message_id.hex, service.database.settings, key)
+    raw = NOTICE.format(to=to).encode()
+    async with service.database.transaction() as session:
+        notice = await feedback.read_mail(session, raw, envelope_from=ADDRESS, envelope_to=to, now=service.clock())
+        assert await feedback.take(session, notice, via="smtp", now=service.clock()) == "applied"

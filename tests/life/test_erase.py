@@ -1,0 +1,262 @@
+"""PRV-10: what is personal goes, everywhere; what must stay stays; and from then on the customer is unknown."""
+
+import io
+import logging
+
+import pytest
+
+from identity_service import tokens, user_ids
+from identity_service.life import endings
+from tests.browser import Browser
+from tests.conftest import BASE
+from tests.life.filled import ADDRESS, CANARY, GOOD, SECOND, fill
+from tests.life.given import (
+    COMPANY,
+    account,
+    append,
+    audited,
+    call,
+    every_row,
+    link_to,
+    merge,
+    press,
+    row_id,
+    set_password,
+    sign_in,
+    two_accounts,
+)
+from tests.life.given import an_entry as entry
+
+ANNA = "anna@example.com"
+
+
+@pytest.fixture
+def logged():
+    """Everything that is logged, the finest too."""
+    lines = io.StringIO()
+    handler, root = logging.StreamHandler(lines), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield lines
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+async def erase(caller, user_id):
+    answer = await caller.post(f"/v1/accounts/{user_id}/erase")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def with_canary(service):
+    return {name for name, rows in (await every_row(service)).items() if any(CANARY in row.lower() for row in rows)}
+
+
+async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, logged):
+    """PRV-10: everything a customer can leave behind, in the tables and in the logs of the whole way."""
+    filled = await fill(service, caller)
+    assert await with_canary(service) >= {
+        "account", "business_time", "external_reference", "history_entry", "consent_evidence", "message", "attempt",
+        "inbound", "pending_change", "email_change",
+    }  # fmt: skip
+    await erase(caller, filled.user_id)
+    assert await with_canary(service) == set()
+    lines = logged.getvalue()
+    assert "request.answered" in lines
+    assert CANARY not in lines.lower()
+    await audited(service)
+
+
+async def test_no_keyed_hash_of_the_address_stays_but_for_suppression(service, caller):
+    """PRV-10: what could still tell whether an address was ours; a limit's count is over within the day."""
+    filled = await fill(service, caller)
+    keys = service.database.info["keyring"]
+    await erase(caller, filled.user_id)
+    hashes = [keys.address_hash(address).hex() for address in (ADDRESS, SECOND)]
+    rows = await every_row(service)
+    found = {name for name in rows for row in rows[name] if any(one in row for one in hashes)}
+    assert found - {"throttle_counter"} == {"suppression"}
+
+
+async def test_amounts_and_times_stay_without_the_person(service, caller):
+    filled = await fill(service, caller)
+    before = await service.rows(
+        "SELECT id, user_id, kind, occurred_at, amount, currency FROM history_entry ORDER BY id"
+    )
+    await erase(caller, filled.user_id)
+    assert before == await service.rows(
+        "SELECT id, user_id, kind, occurred_at, amount, currency FROM history_entry ORDER BY id"
+    )
+    assert await service.rows("SELECT sum(amount) FROM history_entry") == [(pytest.approx(19.5),)]
+    assert {link for link, *_ in await service.rows("SELECT link, details FROM history_entry")} == {None}
+
+
+async def test_the_receipt_verifies_and_says_what_was_removed(service, caller):
+    filled = await fill(service, caller)
+    answer = await erase(caller, filled.user_id)
+    jwks = (await service.http.get("/oauth/jwks.json")).json()["keys"]
+    keys = service.database.info["keyring"].published()
+    assert {key["kid"] for key in jwks} >= set(keys)
+    claims = tokens.verify(answer["receipt"], keys, typ=endings.RECEIPT_TYPE)
+    assert (claims["sub"], claims["iss"]) == (filled.user_id, service.database.settings.issuer)
+    assert claims["user_ids"] == [filled.user_id, filled.merged]
+    assert claims["removed"]["account"] == 2
+    assert claims["removed"]["password"] == 1
+    assert CANARY not in str(claims).lower()
+    with pytest.raises(tokens.InvalidToken):
+        tokens.verify(answer["receipt"], keys, typ="consent-receipt+jwt")
+
+
+DOORS = [
+    ("GET", "", None), ("GET", "/desk", None), ("GET", "/history", None), ("GET", "/summary", None),
+    ("GET", "/export", None), ("GET", "/events", None), ("GET", "/consents", None), ("GET", "/consents/receipt", None),
+    ("PATCH", "", {"display_name": "Anna"}), ("PUT", "/business", COMPANY), ("DELETE", "/business", None),
+    ("POST", "/email-changes", {"email": "new@example.com"}), ("POST", "/close", None), ("POST", "/erase", None),
+    ("POST", "/merge/undo", None), ("POST", "/history", {"entries": [entry("x")]}),
+    ("PUT", "/consents/email", {"granted": False}),
+]  # fmt: skip
+
+
+def without(answer, user_id):
+    body = {key: value for key, value in answer.json().items() if key != "request_id"}
+    return answer.status_code, str(body).replace(user_id, "X")
+
+
+async def test_every_door_answers_as_for_an_id_that_never_was(service, caller):
+    """IDN-07, PRV-10: the erased ID and the one that was merged into it."""
+    anna, firm = await two_accounts(caller)
+    await merge(service, caller, anna, firm, ANNA, "firm@example.com")
+    await erase(caller, anna)
+    never = user_ids.show(user_ids.issue())
+    for one in (anna, firm):
+        for method, path, body in DOORS:
+            gone = await call(caller, method, f"/v1/accounts/{one}{path}", body)
+            unknown = await call(caller, method, f"/v1/accounts/{never}{path}", body)
+            assert without(gone, one) == without(unknown, never), (method, path)
+            assert gone.json()["code"] == "unknown_user_id"
+        asked = await caller.post("/v1/accounts/verifications", {"user_ids": [one, never]})
+        first, second = asked.json()["results"]
+        assert str(first).replace(one, "X") == str(second).replace(never, "X")
+        assert (await caller.post("/v1/resets", {"user_id": one})).json()["code"] == "unknown_user_id"
+        checked = await caller.post("/v1/password-checks", {"user_id": one, "password": GOOD})
+        assert checked.json()["result"] == "no_match"
+    for wanted in ({"email": ANNA}, {"external_ref": "17"}, {"external_ref": "18"}):
+        assert (await caller.post("/v1/accounts/search", wanted)).json()["items"] == []
+
+
+async def test_every_documented_door_of_an_account_was_tried(service):
+    """A new door under /accounts/{user_id} has to be entered above."""
+    tried = {(method, path) for method, path, _ in DOORS} | {("POST", "/merge")}
+    prefix = "/v1/accounts/{user_id}"
+    there = {
+        (method.upper(), path.removeprefix(prefix).replace("{purpose}", "email"))
+        for path, ways in service.app.openapi()["paths"].items()
+        if path.startswith(prefix)
+        for method in ways
+    }
+    assert there <= tried
+
+
+async def test_the_id_is_never_issued_again_and_the_address_is_free(service, caller):
+    """IDN-07: who returns is a new customer; ATT-31: and nothing of the old one is his."""
+    anna = (await caller.post("/v1/accounts", {"email": ANNA, "external_ref": "17"})).json()["user_id"]
+    await append(caller, anna, entry("a1"))
+    await erase(caller, anna)
+    again = await caller.post("/v1/accounts", {"email": ANNA, "external_ref": "17"})
+    assert (again.status_code, again.json()["user_id"] != anna) == (201, True)
+    summary = (await caller.get(f"/v1/accounts/{again.json()['user_id']}/summary")).json()
+    assert (summary["entries"], again.json()["has_password"]) == (0, False)
+    with pytest.raises(Exception, match="pk_account"):
+        await service.rows(
+            "INSERT INTO account (user_id, locale, email_state, customer_since) VALUES (:id, 'en', 'none', now())",
+            id=row_id(anna),
+        )
+
+
+async def test_suppression_goes_on_blocking(service, caller):
+    """PRV-10: the mailbox does not exist; that we must not write to it outlives the person."""
+    filled = await fill(service, caller)
+    await erase(caller, filled.user_id)
+    await caller.post("/v1/accounts", {"email": ADDRESS})
+    newest = "SELECT kind, state FROM message ORDER BY event_id DESC LIMIT 1"
+    assert await service.rows(newest) == [("welcome", "suppressed")]
+
+
+async def test_a_sealed_answer_is_not_given_again(service, caller):
+    """API-03, PRV-10: what was answered first held the address; the key is forgotten with it."""
+    for path, body in (("", {"email": ANNA}), ("/{}/email-changes", {"email": "b@example.com"})):
+        user_id = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+        key = {"Idempotency-Key": f"key{path}"}
+        first = await caller.post(f"/v1/accounts{path.format(user_id)}", body, headers=key)
+        assert first.status_code in (200, 202)
+        await erase(caller, user_id)
+        again = await caller.post(f"/v1/accounts{path.format(user_id)}", body, headers=key)
+        assert "Idempotency-Replayed" not in again.headers
+        assert user_id not in again.text
+
+
+async def test_sessions_and_links_are_dead(service, caller):
+    """ATT-19: after erase."""
+    anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+    await set_password(service, ANNA, GOOD)
+    browser = await sign_in(service, ANNA, GOOD)
+    await call(caller, "PUT", f"/v1/accounts/{anna}/business", COMPANY)
+    link = await link_to(service, ANNA, "You are a business customer now")
+    service.clock.advance(seconds=1)
+    await erase(caller, anna)
+    await browser.open("/me")
+    assert browser.page.url.path == "/signin"
+    assert (await press(service, link)).page.status_code == 410
+    assert (await sign_in(service, ANNA, GOOD)).page.url.path != "/me"
+
+
+async def test_what_was_waiting_to_be_sent_is_not_sent(service, caller):
+    """And the feed says so."""
+    anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+    await erase(caller, anna)
+    await service.deliver()
+    assert service.mailbox.letters(ANNA) == []
+    assert await service.rows("SELECT state FROM message") == [("cancelled",)]
+    assert await service.rows("SELECT user_id FROM event WHERE name = 'mail.cancelled'") == [(row_id(anna),)]
+
+
+async def test_a_page_that_follows_a_letter_shows_nothing_of_him(service, caller):
+    await caller.post("/v1/accounts", {"email": ANNA})
+    browser = Browser(service.app, BASE)
+    await browser.open("/reset")
+    page = await browser.send("/reset", email=ANNA)
+    ((anna,),) = await service.rows("SELECT user_id FROM account")
+    await erase(caller, user_ids.show(anna))
+    await browser.open(page.url.path)
+    assert browser.page.status_code in (200, 404)
+    assert "example.com" not in browser.text.replace("id.example.com", "")
+
+
+async def test_every_user_id_of_his_is_told_as_erased(service, caller):
+    """Other services learn it by the feed, for each ID they may hold."""
+    anna, firm = await two_accounts(caller)
+    await merge(service, caller, anna, firm, ANNA, "firm@example.com")
+    await erase(caller, anna)
+    told = await service.rows("SELECT user_id FROM event WHERE name = 'account.erased' ORDER BY user_id")
+    assert told == sorted([(row_id(anna),), (row_id(firm),)])
+
+
+async def test_a_merged_id_alone_is_not_erased(service, caller):
+    anna, firm = await two_accounts(caller)
+    await merge(service, caller, anna, firm, ANNA, "firm@example.com")
+    refused = await caller.post(f"/v1/accounts/{firm}/erase")
+    assert (refused.status_code, refused.json()["moved_to"]) == (409, anna)
+
+
+async def test_nobody_else_is_touched(service, caller):
+    """ATT-50: somebody with letters, company and history of his own."""
+    anna, firm = await two_accounts(caller)
+    await call(caller, "PUT", f"/v1/accounts/{firm}/business", COMPANY)
+    await append(caller, firm, entry("f1", details={"note": "kept"}))
+    await service.deliver()
+    before = {n: [r for r in rows if row_id(firm) in r] for n, rows in (await every_row(service)).items()}
+    await erase(caller, anna)
+    after = {n: [r for r in rows if row_id(firm) in r] for n, rows in (await every_row(service)).items()}
+    assert after == before
+    assert (await account(caller, firm))["business"]["company_name"] == COMPANY["company_name"]
