@@ -25,7 +25,7 @@ from identity_service.envelope import Envelope
 from identity_service.events import api as events
 from identity_service.history import api as history
 from identity_service.life import api as life
-from identity_service.life import changes_door, me
+from identity_service.life import changes_door, me, me_door
 from identity_service.life import pages as life_pages
 from identity_service.mail import api as mail
 from identity_service.mail import hook_door
@@ -59,6 +59,7 @@ ROUTERS = (
     signin_pages.router,
     proof_pages.router,
     me.router,
+    me_door.router,
     life_pages.router,
 )
 """Every door; a fixed path stands before one with a place in it."""

@@ -119,6 +119,26 @@ async def withdraw(
     return account
 
 
+async def take_over(
+    session: AsyncSession,
+    user_id: str,
+    *,
+    purpose: str,
+    decision: rules.Decision,
+    wording: Wording | None,
+    evidence: str | None,
+    said_at: datetime,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Note what a customer said to another system, with its evidence; a withdrawal here is never overruled (PRV-06)."""
+    known = await session.get(ConsentState, (user_id, _known(session, purpose)))
+    if decision == "granted" and known is not None and known.decision == "withdrawn":
+        return
+    noted = evidence if said_at >= now else f"{said_at.isoformat()} {evidence or ''}".strip()
+    await _add(session, user_id, purpose, decision, wording, channel="import", evidence=noted, actor=actor, now=now)
+
+
 async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None:
     """Turn a proposal into a grant: the link in its letter was used. A word spoken since then counts instead.
 

@@ -36,6 +36,7 @@ NAMES: Final[Mapping[str, str]] = {
     "account.change_asked": "a desk asked for a guarded change; the customer's mailbox is asked",
     "account.change_stopped": "a change that was waiting was stopped by the customer",
     "account.imported": "an account came from another system",
+    "desk.looked": "a member of staff opened this account, for a reason the customer can read",
     "history.appended": "another service added to a customer's history",
     "consent.proposed": "a service or clerk says the customer would agree; his mailbox is asked",
     "consent.granted": "the customer said yes",

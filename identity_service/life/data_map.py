@@ -103,6 +103,8 @@ MAP: Final[Mapping[str, Table]] = {
         personal="new_email new_ascii new_key old_email old_ascii old_key",
         fact="asked_by asked_at changed_at undone_at",
     )),
+    "import_job": Table(None, "keep", _columns(id="id name", fact="done_line created_at")),
+    "import_row": Table(None, "keep", _columns(id="job_id line", personal="fields")),
     "merge_request": Table("survivor", "keep", _columns(
         id="id survivor duplicate survivor_proof_id duplicate_proof_id",
         fact="survivor_said_at duplicate_said_at asked_by asked_at merged_at undone_at",

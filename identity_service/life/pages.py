@@ -80,6 +80,12 @@ async def show_confirmed(request: Request, purpose: str) -> Response:
     return pages.page(request, "life/confirmed.html", done=confirmations.done(purpose))
 
 
+@router.get("/ended")
+async def show_ended(request: Request) -> Response:
+    """Say that the account has ended."""
+    return pages.page(request, "life/ended.html")
+
+
 def card(user_id: str, request: Request) -> dict[str, object]:
     """Return a User ID as its card shows it: grouped, and spelled in the reader's language."""
     spoken = user_ids.spell(UserId(user_id), pages.say(request)("as in"))
