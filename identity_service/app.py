@@ -20,6 +20,9 @@ from identity_service.clients import access
 from identity_service.clients import api as clients_api
 from identity_service.consents import api as consents
 from identity_service.consents import pages as receipt_pages
+from identity_service.console import account_door, watch_door
+from identity_service.console import pages as console
+from identity_service.contacts import api as contacts
 from identity_service.database import Database
 from identity_service.envelope import Envelope
 from identity_service.events import api as events
@@ -46,6 +49,10 @@ ROUTERS = (
     life.router,
     changes_door.router,
     history.router,
+    contacts.router,
+    console.router,
+    account_door.router,
+    watch_door.router,
     accounts.router,
     events.router,
     mail.router,

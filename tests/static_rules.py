@@ -26,6 +26,7 @@ CRYPTO = {
     "clients.oauth": {"joserfc.KeySet"},
     "commands.audit": {"joserfc.ECKey", "joserfc.OKPKey"},
     "commands.importing": {"hashlib.file_digest"},
+    "console.actions": {"hashlib.sha256"},
     "consents.actions": {"hashlib.sha256"},
     "consents.receipts": {"hashlib.sha256"},
     "consents.wordings": {"hashlib.sha256"},

@@ -209,6 +209,14 @@ async def mailbox_proven(
     return await _change(session, account, changes)
 
 
+async def confirm_on_file(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> None:
+    """Note that a code came back from the address on file; what was proven before stays."""
+    account = await find(session, UserId(user_id), lock=True)
+    if account.email is not None and account.email_state != "confirmed":
+        await _change(session, account, {"email_state": "confirmed"})
+        await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+
+
 async def confirm_new_email(
     session: AsyncSession, user_id: str, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:

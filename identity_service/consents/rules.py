@@ -57,6 +57,13 @@ def permission(decision: str | None) -> Permission:
     return "allowed" if decision == "granted" else "never"
 
 
+def sentence(allowed: list[str]) -> str:
+    """Return what a clerk reads out about marketing."""
+    if not allowed:
+        return "We do not send you any marketing. Only what concerns your account."
+    return f"You have allowed: {', '.join(PURPOSES.get(purpose, purpose) for purpose in allowed)}. Nothing else."
+
+
 def strictest(own: LastWord, others: Iterable[tuple[LastWord, datetime]]) -> LastWord:
     """Return the word that counts for an account that others were merged into, each with the moment of its merge.
 

@@ -105,6 +105,23 @@ MAP: Final[Mapping[str, Table]] = {
     )),
     "import_job": Table(None, "keep", _columns(id="id name", fact="done_line created_at")),
     "import_row": Table(None, "keep", _columns(id="job_id line", personal="fields")),
+    "contact": Table("user_id", "keep", _columns(
+        id="id number user_id",
+        fact="desk opened_by opened_at waiting_since waited_s hand_overs closed_at",
+    )),
+    "contact_entry": Table(None, "empty", _columns(
+        id="id contact_id", personal="words", fact="at by desk what",
+    )),
+    "caller_check": Table("user_id", "keep", _columns(
+        id="id contact_id user_id proof_id", fact="clerk purpose asked_at tries matched answered_at",
+    )),
+    "staff": Table(None, "keep", _columns(
+        id="id", proving="phc totp_sealed totp_step enrol_hash", fact="name role enrol_until added_at removed_at",
+    )),
+    "recovery_code": Table(None, "keep", _columns(id="staff_id", proving="code_hash", fact="used_at")),
+    "staff_session": Table(None, "keep", _columns(
+        id="id staff_id", proving="cookie_hash", fact="created_at seen_at ended_at",
+    )),
     "merge_request": Table("survivor", "keep", _columns(
         id="id survivor duplicate survivor_proof_id duplicate_proof_id",
         fact="survivor_said_at duplicate_said_at asked_by asked_at merged_at undone_at",

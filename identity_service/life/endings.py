@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from sqlalchemy import Table as SqlTable
-from sqlalchemy import delete, func, literal, select, update
+from sqlalchemy import delete, func, literal, select, text, update
 
 from identity_service import keyring, tokens, user_ids
 from identity_service.accounts import actions as accounts
@@ -53,9 +53,12 @@ async def export(session: AsyncSession, user_id: UserId, *, actor: str, now: dat
         if mapped.owner is not None and shown:
             found[name] = await _rows(session, _table(name), shown, mapped.owner, ids)
     letters = [row["id"] for row in found["message"]]
-    for name in ("attempt", "feedback", "inbound"):
-        shown = MAP[name].of("id", "fact", "personal")
-        found[name] = await _rows(session, _table(name), shown, "message_id", letters)
+    contacts = [row["id"] for row in found["contact"]]
+    for name, owner, owners in (
+        ("attempt", "message_id", letters), ("feedback", "message_id", letters), ("inbound", "message_id", letters),
+        ("contact_entry", "contact_id", contacts),
+    ):  # fmt: skip
+        found[name] = await _rows(session, _table(name), MAP[name].of("id", "fact", "personal"), owner, owners)
     await events.record(session, "account.exported", user_id=ids[0], actor=actor, now=now)
     return {
         "format": FORMAT,
@@ -83,9 +86,18 @@ async def erase(session: AsyncSession, user_id: UserId, *, actor: str, now: date
     for name, mapped in MAP.items():
         if mapped.owner is not None and name not in ("message", "account") and mapped.erase != "keep":
             counted[name] = await _forget(session, _table(name), mapped, ids)
+    counted["contact_entry"] = len((await session.execute(_CONTACT_WORDS, {"ids": ids})).all())
     counted["account"] = await accounts.erase(session, account, ids, now=now)
     await events.record(session, "account.erased", user_id=ids[0], actor=actor, now=now)
     return _receipt(session, ids, counted, now=now)
+
+
+_CONTACT_WORDS = text(
+    """
+    UPDATE contact_entry SET words = NULL
+    WHERE words IS NOT NULL AND contact_id IN (SELECT id FROM contact WHERE user_id = ANY(:ids)) RETURNING id
+    """
+)
 
 
 def _receipt(session: AsyncSession, ids: Sequence[str], counted: dict[str, int], *, now: datetime) -> str:

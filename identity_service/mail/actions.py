@@ -254,6 +254,11 @@ async def health(session: AsyncSession, *, now: datetime) -> dict[str, Any]:
     return {**queue, "domains": [dict(domain) for domain in domains]}
 
 
+async def flow(session: AsyncSession, *, now: datetime) -> list[dict[str, Any]]:
+    """Return letters written and taken per minute over the last hour, oldest first: what the watchtower draws."""
+    return [dict(row) for row in (await session.execute(_FLOW, {"now": now})).mappings()]
+
+
 async def relay_states(session: AsyncSession) -> Sequence[RelayState]:
     """Return what each worker last saw of each relay."""
     return (await session.scalars(select(RelayState).order_by(RelayState.relay, RelayState.worker))).all()
@@ -284,6 +289,17 @@ _QUEUE = text(
            count(*) FILTER (WHERE state IN ('queued', 'deferred') AND next_attempt_at <= :now) AS due,
            extract(epoch FROM :now - min(created_at))::float AS oldest_s
     FROM message WHERE state IN ('queued', 'deferred', 'sending')
+    """
+)
+_FLOW = text(
+    """
+    SELECT m.minute, count(w.id) AS written,
+           (SELECT count(*) FROM message t WHERE t.accepted_at >= m.minute AND t.accepted_at < m.minute
+                + interval '1 minute' AND t.created_at >= :now - interval '3 hours') AS taken
+    FROM generate_series(date_trunc('minute', CAST(:now AS timestamptz)) - interval '59 minutes',
+                         date_trunc('minute', CAST(:now AS timestamptz)), interval '1 minute') AS m(minute)
+    LEFT JOIN message w ON w.created_at >= m.minute AND w.created_at < m.minute + interval '1 minute'
+    GROUP BY m.minute ORDER BY m.minute
     """
 )
 _DOMAINS = text(

@@ -123,6 +123,13 @@ async def latest(session: AsyncSession, purpose: str, to: EmailAddress) -> Proof
     return found
 
 
+async def newest_of(session: AsyncSession, purpose: str, user_id: str) -> Found | None:
+    """Return the newest proof of this purpose for an account."""
+    mine = select(Proof).where(Proof.user_id == user_id, Proof.purpose == purpose)
+    proof = await session.scalar(mine.order_by(Proof.asked_at.desc()).limit(1))
+    return None if proof is None else Found(proof, await mail.newest(session, proof.message_id))
+
+
 async def named(session: AsyncSession, handle: str) -> Found | None:
     """Return a proof by its public name, which stands in the link."""
     proof = await session.scalar(select(Proof).where(Proof.handle == handle[:64]))
