@@ -5,6 +5,8 @@
   const link = location.hash.slice(1);
   if (form && link) {
     form.elements.link.value = link;
+    // A refused form comes back without the secret; the fragment stays, and is found here again.
+    form.action = `${form.getAttribute("action")}#${link}`;
     history.replaceState(null, "", location.pathname);
     document.body.classList.add("has-link");
     for (const field of form.querySelectorAll(".no-link input")) field.required = false;
