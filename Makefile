@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test lint format lock openapi clean
+.PHONY: run test lint format lock openapi pictures clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -31,6 +31,10 @@ format: $(VENV)/.installed
 
 openapi: $(VENV)/.installed
 	$(BIN)/identity-service openapi > openapi/openapi.json
+
+# The README's pictures, taken by Chromium.
+pictures: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/browser/pictures.py -q
 
 # Renewing the lock needs uv; the files hold versions and hashes only.
 lock:
