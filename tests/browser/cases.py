@@ -4,14 +4,39 @@ A case is called with a road and with `ask`, which asks for a new password at th
 the letter ends. The cases of a killed worker and of a lost database need processes of their own: `tests/faults`.
 """
 
+import asyncio
+import smtplib
 import ssl
 from collections.abc import Awaitable, Callable
 
-from identity_service.mail import rules
+from identity_service.mail import bounce_door, rules
 from tests.faults.conftest import Road
 from tests.faults.relay import DROP, ENDLESS, GARBAGE, HANG, FaultRelay, always
 
 Ask = Callable[[], Awaitable[None]]
+NOTICE = """\
+From: MAILER-DAEMON@mx.example.org
+To: {to}
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+I am sorry.
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.org
+
+Final-Recipient: rfc822; {recipient}
+Action: {action}
+Status: {status}
+Diagnostic-Code: smtp; {words}
+--b--
+"""
 
 
 async def case_00_nothing_is_wrong(road: Road, ask: Ask) -> str:
@@ -195,6 +220,18 @@ async def case_20_an_endless_reply(road: Road, ask: Ask) -> str:
     return await _at_last(road)
 
 
+async def case_24_taken_and_returned(road: Road, ask: Ask) -> str:
+    await case_00_nothing_is_wrong(road, ask)
+    await _returns(road, action="failed", status="5.1.1", words="550 5.1.1 <{to}> no such user")
+    return "bounced"
+
+
+async def case_24_taken_and_delayed(road: Road, ask: Ask) -> str:
+    await case_00_nothing_is_wrong(road, ask)
+    await _returns(road, action="delayed", status="4.4.1", words="connect timed out")
+    return "accepted"
+
+
 async def case_25_every_relay_down_to_the_end(road: Road, ask: Ask) -> str:
     await ask()
     await road.a.stop()
@@ -214,6 +251,22 @@ async def _at_last(road: Road) -> str:
         await road.wait_for_next()
         await road.turn()
     return "accepted"
+
+
+async def _returns(road: Road, *, action: str, status: str, words: str) -> None:
+    """A notice comes back to the address that stood in the envelope of the letter."""
+    sender, recipient, _ = road.a.mails[-1]
+    to = sender.partition("<")[2].partition(">")[0]
+    notice = NOTICE.format(to=to, recipient=recipient, action=action, status=status, words=words.format(to=recipient))
+    door = await bounce_door.listen(road.service.database, "127.0.0.1", 0)
+    port = door.sockets[0].getsockname()[1]
+
+    def send() -> None:
+        with smtplib.SMTP("127.0.0.1", port, local_hostname="mx.example.org") as smtp:
+            smtp.sendmail("", [to], notice.encode())
+
+    await asyncio.to_thread(send)
+    door.close()
 
 
 CASES = {name.removeprefix("case_"): value for name, value in globals().items() if name.startswith("case_")}
