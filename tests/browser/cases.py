@@ -189,7 +189,7 @@ async def case_17_silent_after_the_dot_to_the_end(road: Road, ask: Ask) -> str:
 
 async def case_18_taken_but_too_late_for_us(road: Road, ask: Ask) -> str:
     road.use(road.relay("a", road.a))
-    road.a.late = 0.6
+    road.a.late = 2.0
     await ask()
     await road.turn()
     road.a.late = 0
@@ -200,7 +200,7 @@ async def case_18_taken_but_too_late_for_us(road: Road, ask: Ask) -> str:
 
 async def case_19_one_byte_after_the_other(road: Road, ask: Ask) -> str:
     road.a.will("connect", "220 slow")
-    road.a.drip = 0.05
+    road.a.drip = 0.2
     await ask()
     await road.turn()
     return "accepted"

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import pytest
 from playwright.async_api import Browser as Chromium
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
 
+from identity_service.mail.smtp import Timeouts
 from identity_service.server import Server
 from identity_service.settings import Settings
 from tests.browser.visitor import Visitor
@@ -22,6 +23,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
+expect.set_options(timeout=10_000)
 GOOD = "violet teapot argues with gravity"
 
 
@@ -95,13 +97,19 @@ async def visit(chromium: Chromium, site: str, heard: list[Heard]) -> AsyncItera
     assert [request.line for request in heard if "v1." in request.line] == []
 
 
+class PatientRoad(Road):
+    """A road whose relays may take longer: a browser shares the processors with them."""
+
+    timeouts = Timeouts(tcp=2.0, greeting=1.5, command=1.5, closing=0.3, after_dot=1.5)
+
+
 @pytest.fixture
 async def roads(service: Service) -> AsyncIterator[Callable]:
     """As many roads past two scripted relays as a test needs."""
     built: list[Road] = []
 
     async def build() -> Road:
-        built.append(Road(service, await FaultRelay().start(), await FaultRelay().start()))
+        built.append(PatientRoad(service, await FaultRelay().start(), await FaultRelay().start()))
         return built[-1]
 
     yield build
