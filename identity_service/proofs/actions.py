@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -90,15 +91,17 @@ async def track(session: AsyncSession, proof_id: uuid.UUID, *, now: datetime) ->
     return handle
 
 
-async def followed(session: AsyncSession, handle: str, *, now: datetime) -> Found:
-    """Return what a tracking handle leads to.
+async def followed(
+    session: AsyncSession, handle: str, purposes: Collection[str] = tuple(rules.LIVES), *, now: datetime
+) -> Found:
+    """Return what a tracking handle leads to, if its letter is for one of these purposes.
 
     Raises:
         rules.UnknownTracking: there is no such handle, or it has ended; the two cannot be told apart.
     """
     live = select(Proof).join(Tracking, Tracking.proof_id == Proof.id)
     proof = await session.scalar(live.where(Tracking.handle_hash == _hashed(handle), Tracking.until > now))
-    if proof is None:
+    if proof is None or proof.purpose not in purposes:
         raise rules.UnknownTracking
     return Found(proof, await mail.newest(session, proof.message_id))
 

@@ -132,21 +132,23 @@ async def choose_by_code(
 ) -> None:
     """Set the password with the code from the letter, at the page where it was asked for.
 
-    The password is judged first, so that a weak one costs no try; then the try is counted, then the code is compared.
-    A code typed for an unknown address costs and reads the same (RST-14).
+    The password is judged first, so that a weak one costs no try; then the try is counted, then the code is compared,
+    and only behind the right one is anything hashed or said that depends on the account. A code typed for an unknown
+    address costs and reads the same (RST-14).
 
     Raises:
         proofs.rules.UnknownTracking, CodeWrong, CodeIsUserId; LinkDead; WeakPassword; HashingBusy;
         TooManyRequests
     """
     typed = proof_rules.read_code(code)
-    async with database.transaction() as session:
-        found = await proofs.followed(session, handle, now=now)
-        words = _own_words(None, found)
-    phc = await passwords.make(hasher, database.settings, password, words)
+    found = await database.short(lambda session: proofs.followed(session, handle, PURPOSE, now=now))
+    await passwords.judge(hasher, database.settings, password, _own_words(None, found))
     await proofs.spend_try(database, limits, found.proof)
     async with database.transaction() as session:
         proofs.check_code(session, found.proof, typed)
+        account = await _living(session, found, by="code", now=now)
+    phc = await passwords.make(hasher, database.settings, password, _own_words(account, found))
+    async with database.transaction() as session:
         await _spend(session, found.proof.id, phc, by="code", now=now)
 
 
