@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 
 from identity_service import keyring, user_ids
-from identity_service.database import AsyncSession, Database, settings_of
+from identity_service.database import WHOLE, AsyncSession, Database, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.mail import actions as mail
 from identity_service.mail.tables import Message
@@ -66,7 +66,7 @@ async def send(
         "asked_at": now,
         **_drawn(session),
     }
-    return (await session.execute(insert(Proof).returning(Proof), row)).scalar_one()
+    return (await session.execute(insert(Proof).returning(Proof), row, execution_options=WHOLE)).scalar_one()
 
 
 def _drawn(session: AsyncSession) -> dict[str, Any]:
