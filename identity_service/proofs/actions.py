@@ -128,6 +128,9 @@ async def latest(session: AsyncSession, purpose: str, to: EmailAddress) -> Proof
 
 async def named(session: AsyncSession, handle: str) -> Found | None:
     """Return a proof by its public name, which stands in the link."""
+    if "\0" in handle:
+        # PostgreSQL keeps no NUL: there is no such name, and asking for it would be an error of ours.
+        return None
     proof = await session.scalar(select(Proof).where(Proof.handle == handle[:64]))
     return None if proof is None else Found(proof, await mail.newest(session, proof.message_id))
 
