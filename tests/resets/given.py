@@ -16,6 +16,8 @@ from tests.conftest import BASE, Service
 ANNA = "anna@example.org"
 GOOD = "violet teapot argues with gravity"
 OTHER = "seven herons borrow a ladder"
+KEPT_FRESH = ("FROM client ", "FROM revoked_token ", "FROM ring_key", "FROM client \n", "FROM revoked_token \n")
+"""What each process reads again every few seconds, whoever asks for what."""
 STATES = ("known", "confirmed", "closed", "merged", "unknown", "without")
 
 
@@ -109,7 +111,8 @@ def told(service: Service) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(connection, cursor, statement, parameters, context, executemany) -> None:
-        seen.append(statement)
+        if not any(table in statement for table in KEPT_FRESH):
+            seen.append(statement)
 
     engine = service.database.engine.sync_engine
     event.listen(engine, "before_cursor_execute", note)
