@@ -1,14 +1,14 @@
 """retired passwords.
 
-Revision ID: 0004
-Revises: 0003
+Revision ID: 0006
+Revises: 0004
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0006"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
