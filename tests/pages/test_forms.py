@@ -107,8 +107,15 @@ async def test_a_value_without_a_cookie_counts_for_nothing(service, owner):
     assert await service.rows("SELECT count(*) FROM message") == [(0,)]
 
 
-TYPES = ["text/plain", "multipart/form-data; boundary=x", "application/json", "", "text/html", "application/xml",
-         "application/x-www-form-urlencoded-not"]  # fmt: skip
+TYPES = [
+    "text/plain",
+    "multipart/form-data; boundary=x",
+    "application/json",
+    "",
+    "text/html",
+    "application/xml",
+    "application/x-www-form-urlencoded-not",
+]
 
 
 @pytest.mark.parametrize("media_type", TYPES)
@@ -167,15 +174,25 @@ async def test_a_refused_form_comes_back_without_its_secrets(service, caller):
     assert 'value="Anna@Example.org"' in page.text
     assert "canary" not in page.text
     reset = await a_reset(service)
-    for action, sent in (("/reset/choose", {"link": "v1.canary.canary", "password": "canary"}),
-                         (f"{reset.watch}/code", {"code": "canar-ycana", "password": "canary"})):  # fmt: skip
+    for action, sent in (
+        ("/reset/choose", {"link": "v1.canary.canary", "password": "canary"}),
+        (f"{reset.watch}/code", {"code": "canar-ycana", "password": "canary"}),
+    ):
         await browser.open("/reset")
         page = await browser.send(action, **sent)
         assert "canar" not in page.text.replace("data-", "")
 
 
-XSS = ["<svg onload=alert(1)>@example.org", '"><script>alert(1)</script>', "{{7*7}} @example.org", "${7*7}", "{% raw %}",
-       "javascript:alert(1)", "\u202eanna@example.org", "x" * 10_000]  # fmt: skip
+XSS = [
+    "<svg onload=alert(1)>@example.org",
+    '"><script>alert(1)</script>',
+    "{{7*7}} @example.org",
+    "${7*7}",
+    "{% raw %}",
+    "javascript:alert(1)",
+    "\u202eanna@example.org",
+    "x" * 10_000,
+]
 
 
 @pytest.mark.parametrize("text", XSS)

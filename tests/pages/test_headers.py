@@ -1,9 +1,11 @@
 """What surrounds every page: policies, cookies, caches; and where pages lead."""
 
+import io
 import re
 
 import pytest
 
+from identity_service import logs
 from tests.accounts.given import an_account
 from tests.browser import PAGE
 from tests.resets.given import ANNA, OTHER, a_browser, a_password, a_reset, choose, everything, sign_in
@@ -12,8 +14,24 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
 )
-PAGES = ["/", "/reset", "/reset/choose", "/reset/done", "/signin", "/me", "/receipt", "/confirm/x", "/confirmed/address",
-         "/reset/nothing", "/nothing", "/signin/nothing", "/welcome/nothing", "/me/nothing", "/reset/x.css", "/me/x.css"]  # fmt: skip
+PAGES = [
+    "/",
+    "/reset",
+    "/reset/choose",
+    "/reset/done",
+    "/signin",
+    "/me",
+    "/receipt",
+    "/confirm/x",
+    "/confirmed/address",
+    "/reset/nothing",
+    "/nothing",
+    "/signin/nothing",
+    "/welcome/nothing",
+    "/me/nothing",
+    "/reset/x.css",
+    "/me/x.css",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -67,8 +85,17 @@ async def test_static_files_are_the_same_for_all_and_hold_no_danger(service):
         assert (await browser.http.get(path)).status_code in (400, 404)
 
 
-NEXT = ["//evil.example", "/\\evil.example", "https:evil.example", "/%09/evil.example", "@evil.example", "https://evil.example",
-        "https://id.example.com.evil.example", "javascript:alert(1)", "/me"]  # fmt: skip
+NEXT = [
+    "//evil.example",
+    "/\\evil.example",
+    "https:evil.example",
+    "/%09/evil.example",
+    "@evil.example",
+    "https://evil.example",
+    "https://id.example.com.evil.example",
+    "javascript:alert(1)",
+    "/me",
+]
 
 
 @pytest.mark.parametrize("where", NEXT)
@@ -92,10 +119,13 @@ async def test_every_redirect_leads_to_a_path_of_ours(service, caller):
     browser.http.headers.update({"X-Forwarded-Host": "evil.example", "X-Original-URL": "//evil.example"})
     seen = []
     for path, action, fields in (
-        ("/reset", "/reset", {"email": ANNA}), ("/reset/choose", "/reset/choose", {"link": reset.link, "password": OTHER}),
-        ("/signin", "/signin/code", {"email": ANNA}), ("/", "/", {"email": "new@example.org"}),
-        ("/signin", "/signin", {"email": ANNA, "password": OTHER}), ("/me", "/signout", {}),
-    ):  # fmt: skip
+        ("/reset", "/reset", {"email": ANNA}),
+        ("/reset/choose", "/reset/choose", {"link": reset.link, "password": OTHER}),
+        ("/signin", "/signin/code", {"email": ANNA}),
+        ("/", "/", {"email": "new@example.org"}),
+        ("/signin", "/signin", {"email": ANNA, "password": OTHER}),
+        ("/me", "/signout", {}),
+    ):
         service.clock.advance(seconds=1)
         await browser.open(path)
         page = await browser.send(action, **fields)
@@ -112,8 +142,17 @@ async def test_looking_changes_no_row(service, caller, owner):
     await sign_in(browser)
     handle = reset.watch.split("/")[2]
     before = await everything(service, owner)
-    for path in (*PAGES, reset.watch, f"{reset.watch}/code", f"/confirm/{handle}", "/me/receipt", f"/letters/{handle}/again",
-                 "/signout", "/me/sessions/end", "/reset/opened"):  # fmt: skip
+    for path in (
+        *PAGES,
+        reset.watch,
+        f"{reset.watch}/code",
+        f"/confirm/{handle}",
+        "/me/receipt",
+        f"/letters/{handle}/again",
+        "/signout",
+        "/me/sessions/end",
+        "/reset/opened",
+    ):
         for method in ("GET", "HEAD", "OPTIONS", "TRACE"):
             answer = await browser.http.request(method, path, headers={**PAGE, "Sec-Purpose": "prefetch"})
             assert answer.status_code < 500
@@ -162,7 +201,16 @@ async def test_a_program_gets_the_problem_and_a_person_a_page(service, caller):
         assert not re.search("Traceback|SELECT |sqlalchemy|starlette|jinja", answer.text, re.IGNORECASE)
 
 
-async def test_no_address_and_no_secret_reaches_a_log(service, caller, capsys):
+@pytest.fixture
+def written():
+    """What is written to the log in this test."""
+    stream = io.StringIO()
+    logs.configure("json", stream=stream)
+    yield stream
+    logs.configure("json")
+
+
+async def test_no_address_and_no_secret_reaches_a_log(service, caller, written):
     """ATT-14, LOG-03, ASVS 14.2.1: the whole road, by link; what is written is read."""
     await a_password(service, caller)
     reset = await a_reset(service)
@@ -172,8 +220,7 @@ async def test_no_address_and_no_secret_reaches_a_log(service, caller, capsys):
     service.clock.advance(seconds=1)
     browser = a_browser(service)
     await sign_in(browser, password=OTHER)
-    written = "".join(capsys.readouterr())
-    assert "/reset/{handle}" in written
+    assert "/reset/{handle}" in written.getvalue()
     handle = reset.watch.split("/")[2]
     for secret in (
         ANNA,
@@ -184,4 +231,4 @@ async def test_no_address_and_no_secret_reaches_a_log(service, caller, capsys):
         handle,
         browser.http.cookies["__Host-session"],
     ):
-        assert secret not in written
+        assert secret not in written.getvalue()

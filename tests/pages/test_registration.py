@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.accounts.given import an_account
+from tests.accounts.given import an_account, sql
 from tests.resets.given import (
     ANNA,
     GOOD,
@@ -51,10 +51,12 @@ async def test_the_page_is_the_same_whether_an_address_is_free_taken_or_closed(s
             if n not in ("x-request-id", "retry-after", "ratelimit", "content-length")
         }
         found[state] = {
-            "bytes": without_ids(page.text).replace(address, "ADDRESS"), "headers": headers, "statements": statements,
+            "bytes": without_ids(page.text).replace(address, "ADDRESS"),
+            "headers": headers,
+            "statements": statements,
             "added": {name: after[name] - before[name] for name in after if after[name] != before[name]},
             "status": page.status_code,
-        }  # fmt: skip
+        }
     same(found, "status", "bytes", "headers", "statements", "added")
     assert found["unknown"]["status"] == (200 if times == 1 else 429)
     assert found["unknown"]["added"]["account"] == min(times, 3)
@@ -120,8 +122,6 @@ async def test_the_first_proof_makes_what_came_before_worthless(service, caller)
 
 async def test_a_recycled_address_opens_nothing_of_who_had_it(service, caller, owner):
     """ATT-31: freed by one customer and taken by another: the older link is his who asked, and dead with the change."""
-    from tests.accounts.given import sql
-
     first = await a_password(service, caller)
     reset = await a_reset(service)
     await sql(

@@ -1,7 +1,10 @@
 """The real command line and a second process, as the tests of clients have them; and how often argon2 is asked."""
 
+import io
+
 import pytest
 
+from identity_service import logs
 from tests.clients.conftest import command, other
 
 __all__ = ["asked", "command", "other"]
@@ -31,3 +34,12 @@ def asked(service) -> Counting:
     hasher = service.app.state.hasher
     hasher._hasher = Counting(hasher._hasher)
     return hasher._hasher
+
+
+@pytest.fixture
+def written():
+    """What is written to the log in this test."""
+    stream = io.StringIO()
+    logs.configure("json", stream=stream)
+    yield stream
+    logs.configure("json")

@@ -1,5 +1,7 @@
 """A password is checked: counted first, hashed in no transaction, and the same for everybody who has none."""
 
+import unicodedata
+
 import argon2
 import pytest
 
@@ -44,8 +46,12 @@ async def test_everybody_without_a_fitting_password_costs_and_reads_the_same(ser
         with told(service) as statements:
             answer = await caller.post("/v1/password-checks", {"email": address, "password": OTHER})
         headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
-        found[state] = {"body": answer.text, "headers": headers, "statements": statements,
-                        "argon2": len(asked.verified) - before}  # fmt: skip
+        found[state] = {
+            "body": answer.text,
+            "headers": headers,
+            "statements": statements,
+            "argon2": len(asked.verified) - before,
+        }
     same(found, "body", "headers", "statements", "argon2")
     assert found["known"]["argon2"] == 1
     kinds = {str(argon2.extract_parameters(phc)) for phc, _ in asked.verified}
@@ -138,7 +144,7 @@ async def test_success_clears_its_own_counter_and_never_the_networks(service, ca
     await a_password(service, caller)
     await a_password(service, caller, "eve@example.org", OTHER)
     eve = a_browser(service, "192.0.2.66")
-    network = "SELECT count FROM throttle_counter WHERE key LIKE '%signin-network%' AND key LIKE '%/minute%' OR (key LIKE '%signin-network%')"
+    network = "SELECT count FROM throttle_counter WHERE key LIKE '%signin-network%'"
     for number in range(3):
         await sign_in(eve, ANNA, "not the password at all")
         await sign_in(eve, "eve@example.org", OTHER)
@@ -149,9 +155,11 @@ async def test_success_clears_its_own_counter_and_never_the_networks(service, ca
 
 @pytest.mark.parametrize(
     ("sources", "headers"),
-    [(("192.0.2.1", "192.0.2.1"), {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.8"}),
-     (("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"), {})],
-)  # fmt: skip
+    [
+        (("192.0.2.1", "192.0.2.1"), {"X-Forwarded-For": "203.0.113.7", "X-Real-IP": "203.0.113.8"}),
+        (("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"), {}),
+    ],
+)
 async def test_a_network_is_what_the_peer_is_not_what_he_says(service, caller, sources, headers):
     """PWD-08, ATT-39, ASVS 4.1.3: a spoofed header is the same bucket, and so is a /64."""
     for source in sources:
@@ -213,12 +221,18 @@ async def test_no_password_is_none(service, caller, password):
     assert (await caller.get(f"/v1/accounts/{user_id}")).json()["has_password"] is False
 
 
-@pytest.mark.parametrize("password", ["cafe\u0301 au lait for the herons", "  blanks at both of its ends  ", "🦊🐻🐼🦁🐯🐨🐮🐷🐸🐵🐔🐧🐦🐤🦆",
-                                      "\u05e9\u05dc\u05d5\u05dd violet teapot argues", "tab\tand violet teapot gravity"])  # fmt: skip
+@pytest.mark.parametrize(
+    "password",
+    [
+        "cafe\u0301 au lait for the herons",
+        "  blanks at both of its ends  ",
+        "🦊🐻🐼🦁🐯🐨🐮🐷🐸🐵🐔🐧🐦🐤🦆",
+        "\u05e9\u05dc\u05d5\u05dd violet teapot argues",
+        "tab\tand violet teapot gravity",
+    ],
+)
 async def test_what_was_typed_signs_in(service, caller, password):
     """PWD-03, ASVS 6.2.8, 6.2.9: composed or not, blanks kept, emoji, right to left; after ten years too (PWD-05)."""
-    import unicodedata
-
     await a_password(service, caller, password=password)
     browser = a_browser(service)
     assert (await sign_in(browser, password=unicodedata.normalize("NFC", password))).url.path == "/me"

@@ -38,9 +38,17 @@ def a_random(length: int) -> str:
 
 @pytest.mark.parametrize(
     ("minimum", "length", "expected"),
-    [(15, 14, "too_short"), (15, 15, None), (8, 7, "too_short"), (8, 8, None), (15, 64, None), (15, 200, None),
-     (15, 256, None), (15, 257, "too_long")],
-)  # fmt: skip
+    [
+        (15, 14, "too_short"),
+        (15, 15, None),
+        (8, 7, "too_short"),
+        (8, 8, None),
+        (15, 64, None),
+        (15, 200, None),
+        (15, 256, None),
+        (15, 257, "too_long"),
+    ],
+)
 def test_the_length_decides_at_its_edges(minimum, length, expected):
     """PWD-01, PWD-02, ASVS 6.2.1, 6.2.9."""
     assert reason(a_random(length), minimum) == expected
@@ -84,9 +92,22 @@ def test_signs_of_any_kind_are_taken(category):
     assert reason(password) is None
 
 
-LISTED = ["password password", "passwordpassword", "Password1Password1", "123456789012345", "qwertyuiopasdfgh", "aaaaaaaaaaaaaaaa",
-          "abcabcabcabcabcabc", "letmein.letmein!", "dragon-monkey-dragon", "zxcvbnmasdfghjkl", "iloveyouiloveyou",
-          "abcdefghijklmnop", "football football", "QWERTZUIOP-123456"]  # fmt: skip
+LISTED = [
+    "password password",
+    "passwordpassword",
+    "Password1Password1",
+    "123456789012345",
+    "qwertyuiopasdfgh",
+    "aaaaaaaaaaaaaaaa",
+    "abcabcabcabcabcabc",
+    "letmein.letmein!",
+    "dragon-monkey-dragon",
+    "zxcvbnmasdfghjkl",
+    "iloveyouiloveyou",
+    "abcdefghijklmnop",
+    "football football",
+    "QWERTZUIOP-123456",
+]
 
 
 @pytest.mark.parametrize("password", LISTED)
@@ -104,8 +125,15 @@ def test_the_list_has_thousands_of_entries_that_are_long_enough():
     assert [entry for entry in secrets.SystemRandom().sample(long, 2000) if not strength.is_common(entry)] == []
 
 
-CONTEXT = ["Kaltenbrunner 2026!", "kaltenbrunnerkaltenbrunner", "anna.kaltenbrunner1", "ANNA_KALTENBRUNNER", "Example Shop 12345",
-           "anna.kaltenbrunner@example.org", "example1234567890"]  # fmt: skip
+CONTEXT = [
+    "Kaltenbrunner 2026!",
+    "kaltenbrunnerkaltenbrunner",
+    "anna.kaltenbrunner1",
+    "ANNA_KALTENBRUNNER",
+    "Example Shop 12345",
+    "anna.kaltenbrunner@example.org",
+    "example1234567890",
+]
 
 
 @pytest.mark.parametrize("password", CONTEXT)
@@ -120,8 +148,15 @@ def test_what_is_soon_guessed_is_refused(password):
     assert reason(password) in ("guessable", "common")
 
 
-@pytest.mark.parametrize("password", ["Winter coat lends itself badly", "kaltenbrunner likes green herons", "example of a violet teapot",
-                                      "my password is not this one at all"])  # fmt: skip
+@pytest.mark.parametrize(
+    "password",
+    [
+        "Winter coat lends itself badly",
+        "kaltenbrunner likes green herons",
+        "example of a violet teapot",
+        "my password is not this one at all",
+    ],
+)
 def test_a_passphrase_may_hold_a_common_word(password):
     """PWD-04: no substring rule."""
     assert reason(password) is None

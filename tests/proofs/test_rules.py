@@ -1,14 +1,17 @@
 """What a secret is derived from, and that none is good for anything else: pure."""
 
+import ast
 import itertools
 import secrets
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import identity_service
 from identity_service import user_ids
 from identity_service.proofs import rules
 from identity_service.proofs.rules import CodeIsUserId, CodeWrong, LinkDead
@@ -104,6 +107,7 @@ def test_huge_and_strange_secrets_are_refused_without_being_read(text):
 
 
 MINUTE = timedelta(minutes=1)
+OUTLIVES = ("withdraw", "business_undo", "email_undo", "stop")
 
 
 @pytest.mark.parametrize(
@@ -113,9 +117,7 @@ MINUTE = timedelta(minutes=1)
 def test_a_link_lives_thirty_minutes_from_hand_over_and_two_hours_at_most(taken, end):
     """RST-07: before the 250 it counts from the last moment it may come."""
     accepted = None if taken is None else NOW + taken * MINUTE
-    found = rules.ends_at(
-        30 * MINUTE, 120 * MINUTE, asked_at=NOW, accepted_at=accepted, deadline_at=NOW + 90 * MINUTE
-    )  # fmt: skip
+    found = rules.ends_at(30 * MINUTE, 120 * MINUTE, asked_at=NOW, accepted_at=accepted, deadline_at=NOW + 90 * MINUTE)
     assert found == NOW + end * MINUTE
 
 
@@ -126,19 +128,16 @@ def test_what_was_proven_before_dies_unless_it_undoes(purpose):
     for asked_at, dies in ((NOW - MINUTE, True), (NOW, True), (NOW + MINUTE, False)):
         assert rules.is_older(life, asked_at, NOW) is (dies and not life.outlives)
     assert not rules.is_older(life, NOW, None)
-    assert life.outlives is (purpose == "withdraw")
+    assert life.outlives is (purpose in OUTLIVES)
 
 
 def test_a_proof_is_made_in_one_place():
     """ATT-03, ATT-04, ASVS 2.3.1: the one caller of MailboxProof is the UPDATE that uses up."""
-    import ast
-    from pathlib import Path
-
-    import identity_service
-
-    made = []
-    for path in Path(identity_service.__file__).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and "MailboxProof" in ast.unparse(node.func):
-                made.append(path.relative_to(Path(identity_service.__file__).parent).as_posix())
+    root = Path(identity_service.__file__).parent
+    made = [
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and "MailboxProof" in ast.unparse(node.func)
+    ]
     assert made == ["proofs/actions.py"]

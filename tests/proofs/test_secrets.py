@@ -1,5 +1,6 @@
 """What a stolen dump and a stolen key are worth, and which door takes which secret."""
 
+import hashlib
 import re
 import secrets
 
@@ -44,8 +45,6 @@ async def a_confirmation(service, address="carla@example.org"):
 
 async def test_a_dump_holds_neither_link_nor_code_nor_a_hash_of_them(service, caller, owner):
     """RST-04, RST-05, ATT-13, ASVS 6.5.2: every table is searched, for text, hex and digests, and for handles."""
-    import hashlib
-
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
     _, page, signin_code = await a_signin(service)
@@ -171,8 +170,18 @@ async def test_a_handle_of_another_purposes_letter_leads_nowhere(service, caller
     reset = await a_reset(service)
     browser, signin_page, _ = await a_signin(service)
     mine, theirs = reset.watch.split("/")[2], signin_page.split("/")[2]
-    pages = [await browser.open(path) for path in (f"/reset/{theirs}", f"/signin/{mine}", "/reset/nothing", f"/welcome/{mine}",
-                                                   f"/reset/{theirs}/code", "/reset/x.css", f"/letters/{'x' * 24}/stream")]  # fmt: skip
+    pages = [
+        await browser.open(path)
+        for path in (
+            f"/reset/{theirs}",
+            f"/signin/{mine}",
+            "/reset/nothing",
+            f"/welcome/{mine}",
+            f"/reset/{theirs}/code",
+            "/reset/x.css",
+            f"/letters/{'x' * 24}/stream",
+        )
+    ]
     assert {page.status_code for page in pages} == {404}
     assert await sign_in(browser) is not None
 

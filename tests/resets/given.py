@@ -140,8 +140,10 @@ def same(found: dict[str, dict], *names: str) -> None:
 
 
 def _differences(name: str, first: str, state: str, found: dict[str, dict]) -> str:
-    pair = [one[name].splitlines() if isinstance(one[name], str) else [*map(str, one[name])]
-            for one in (found[first], found[state])]  # fmt: skip
+    pair = [
+        one[name].splitlines() if isinstance(one[name], str) else [*map(str, one[name])]
+        for one in (found[first], found[state])
+    ]
     return "\n".join([name, *difflib.unified_diff(*pair, first, state, n=0, lineterm="")])
 
 

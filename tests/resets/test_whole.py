@@ -4,7 +4,12 @@ import contextlib
 
 from sqlalchemy import event
 
+from identity_service import app as web
+from identity_service import processes
+from identity_service.database import Database
 from tests.accounts.given import an_account
+from tests.browser import Browser
+from tests.conftest import BASE
 from tests.events.test_whole import AT_COMMIT, AT_ONCE, refused
 from tests.resets.given import ANNA, KEPT_FRESH, OTHER, a_password, a_reset, choose, everything, sign_in
 
@@ -64,12 +69,6 @@ async def test_what_cannot_be_told_is_not_done(service, caller, owner):
 
 async def test_a_used_link_is_used_in_a_process_that_starts_anew(service, caller, urls, settings):
     """ATT-16: what was committed before the answer left is there for everybody."""
-    from identity_service import app as web
-    from identity_service import processes
-    from identity_service.database import Database
-    from tests.browser import Browser
-    from tests.conftest import BASE
-
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
     await choose(reset.browser, reset.link)

@@ -94,9 +94,13 @@ async def test_every_address_gets_the_same_answer_rows_and_statements(service, c
         after = await rows_of(service)
         headers = {name: value for name, value in page.headers.items() if name != "x-request-id"}
         found[state] = {
-            "bytes": alike(page.text), "headers": headers, "statements": statements, "path": page.url.path, "browser": browser,
+            "bytes": alike(page.text),
+            "headers": headers,
+            "statements": statements,
+            "path": page.url.path,
+            "browser": browser,
             "added": {name: after[name] - before[name] for name in after if after[name] != before[name]},
-        }  # fmt: skip
+        }
     same(found, "bytes", "headers", "statements", "added")
     misbehave(service, phase="rcpt", reply="550 5.1.1 no such user")
     await service.deliver()
