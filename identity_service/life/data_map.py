@@ -62,7 +62,7 @@ MAP: Final[Mapping[str, Table]] = {
     "permission_check": Table(None, "keep", _columns(
         id="id client_id user_ids", fact="purpose at allowed with_addresses",
     )),
-    "password": Table("user_id", "delete", _columns(id="user_id", proving="phc", fact="set_at dead_at")),
+    "password": Table("user_id", "delete", _columns(id="user_id", proving="phc", fact="set_at dead_at retired_at")),
     "password_try": Table(None, "keep", _columns(proving="subject", fact="failures blocked_until updated_at")),
     "sign_in_session": Table("user_id", "delete", _columns(
         id="id user_id", proving="cookie_hash", personal="browser", fact="way created_at seen_at until ended_at",

@@ -9,7 +9,7 @@ from sqlalchemy import Row, and_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring
-from identity_service.database import AsyncSession, settings_of
+from identity_service.database import WHOLE, AsyncSession, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
 from identity_service.events import rules as event_rules
@@ -55,7 +55,7 @@ async def put(
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
     row |= {"resend_of": resend_of, "prefer_relay": prefer_relay}
     row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
-    await session.execute(insert(Message), row)
+    await session.execute(insert(Message), row, execution_options=WHOLE)
     await _send_or_stop(session, row, anyway=anyway, actor=actor, now=now)
     message_id: uuid.UUID = row["id"]
     return message_id
@@ -83,7 +83,7 @@ async def put_or_join(
     row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
     waiting = text("state IN ('queued', 'deferred', 'sending')")
     new = insert(Message).on_conflict_do_nothing(index_elements=["pending_key"], index_where=waiting)
-    while await session.scalar(new.returning(Message.id), row) is None:
+    while await session.scalar(new.returning(Message.id), row, execution_options=WHOLE) is None:
         mine = select(Message.id).where(Message.pending_key == pending_key, waiting)
         on_its_way = await session.scalar(mine)
         if on_its_way is not None:
