@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults bench-mail lint format openapi tables lock clean
+.PHONY: run test faults bench-mail lint format openapi tables letters lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -42,6 +42,10 @@ openapi: $(VENV)/.installed
 
 tables: $(VENV)/.installed
 	$(BIN)/python -m tests.tables
+
+# Every letter's text is pinned: after a change this shows it as one.
+letters: $(VENV)/.installed
+	$(BIN)/identity-service mail letters > identity_service/templates/mail/pinned.sha256
 
 # Renewing the lock needs uv; the files hold versions and hashes only.
 lock:
