@@ -78,7 +78,7 @@ async def propose(
         accounts.rules.UnknownUserId, NoEmail; rules.UnknownPurpose, UnknownWording
     """
     account = await accounts.current(session, user_id, lock=True)
-    wording = wordings.find(_known(session, purpose), wording_id, account.locale)
+    wording = asked_with(session, purpose, wording_id, account.locale)
     to = accounts.address_of(account)
     newest = await _newest(session, account.user_id, purpose)
     if newest is not None and rules.is_the_same_proposal(
@@ -94,6 +94,15 @@ async def propose(
         actor=actor, now=now,
     )  # fmt: skip
     return account
+
+
+def asked_with(session: AsyncSession, purpose: str, wording_id: str, language: str) -> Wording:
+    """Return the text that somebody was asked with.
+
+    Raises:
+        rules.UnknownPurpose, UnknownWording
+    """
+    return wordings.find(_known(session, purpose), wording_id, language)
 
 
 async def grant(
