@@ -4,7 +4,12 @@ import { readFileSync } from "node:fs";
 import { createLocalJWKSet, jwtVerify } from "jose";
 
 const asked = JSON.parse(readFileSync(0, "utf8"));
-const options = { typ: asked.typ, issuer: asked.issuer, audience: asked.audience, currentDate: new Date(asked.now) };
+const options = {
+  typ: asked.typ,
+  issuer: asked.issuer ?? undefined,
+  audience: asked.audience ?? undefined,
+  currentDate: new Date(asked.now),
+};
 try {
   const { payload, protectedHeader } = await jwtVerify(asked.token, createLocalJWKSet(asked.jwks), options);
   console.log(JSON.stringify({ header: protectedHeader, claims: payload }));
