@@ -21,12 +21,12 @@ Texts = Mapping[tuple[str | None, str | None], bytes]
 """The hash of every text that somebody was asked with, by id and language."""
 
 
-async def check(session: AsyncSession) -> tuple[int, Finding | None]:
+async def check(session: AsyncSession, *, page: int = PAGE) -> tuple[int, Finding | None]:
     """Return how many entries were checked, and the first thing that does not hold."""
     texts, finding = await _texts(session)
     checked, after = 0, 0
     while finding is None:
-        told = (await session.execute(_TOLD, {"after": after, "limit": PAGE})).all()
+        told = (await session.execute(_TOLD, {"after": after, "limit": page})).all()
         if not told:
             return checked, await _stray(session) or await _state(session)
         entries = await _entries(session, [row.entry for row in told])
