@@ -12,7 +12,7 @@ THIRD = "(SELECT id FROM consent_entry ORDER BY id OFFSET 2 LIMIT 1)"
 EDITS = [
     "purpose = 'phone'", "decision = 'withdrawn'", "wording_id = 'post-2026-11'", "language = 'de'",
     "channel = 'desk'", "actor = 'staff:1'", "at = at - interval '1 s'", "previous_id = 1", "evidence_hash = ''",
-    "proof_id = gen_random_uuid()", "user_id = (SELECT max(user_id) FROM account)",
+    "proof_id = gen_random_uuid()", "user_id = (SELECT user_id FROM account WHERE email = 'zoe@example.com')",
 ]  # fmt: skip
 
 
