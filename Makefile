@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults bench-mail bench-timing lint format openapi tables pictures lock clean
+.PHONY: run test faults bench-mail bench-timing lint format openapi tables letters pictures lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -50,6 +50,10 @@ tables: $(VENV)/.installed
 # The README's pictures, taken by Chromium.
 pictures: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/browser/pictures.py -q
+
+# Every letter's text is pinned: after a change this shows it as one.
+letters: $(VENV)/.installed
+	$(BIN)/identity-service mail letters > identity_service/templates/mail/pinned.sha256
 
 # Renewing the lock needs uv; the files hold versions and hashes only.
 lock:

@@ -22,7 +22,7 @@ from identity_service.commands.running import AsJson
 from identity_service.database import AsyncSession, is_away, url_of
 from identity_service.errors import Problem
 from identity_service.events import actions as events
-from identity_service.mail import doctor, trial
+from identity_service.mail import doctor, pins, trial
 from identity_service.settings import Settings
 from identity_service.worker import COMPOSERS
 
@@ -275,6 +275,16 @@ def send_test(address: str, as_json: AsJson = False) -> None:
     if as_json:
         running.print_json({"taken": taken, "said": said})
     raise typer.Exit(0 if taken else 1)
+
+
+@mail_app.command("letters")
+def hash_letters(as_json: AsJson = False) -> None:
+    """Print a hash of every letter and wording, as they are pinned in `templates/mail/pinned.sha256`."""
+    hashes = pins.current()
+    if as_json:
+        running.print_json(hashes)
+    else:
+        print(pins.shown(hashes), end="")
 
 
 @id_app.command("new")
