@@ -78,6 +78,26 @@ _ANSWERING = text(
 )
 
 
+async def active_behind(session: AsyncSession, user_id: str) -> Account | None:
+    """Return the active account that answers for a User ID now, merges followed; the same statements in every case."""
+    found = await session.scalar(_BEHIND, {"user_id": user_id})
+    mine = select(Account).where(Account.user_id == (found or ""), Account.state == "active")
+    account: Account | None = await session.scalar(mine)
+    return account
+
+
+_BEHIND = text(
+    """
+    WITH RECURSIVE road AS (
+        SELECT user_id, merged_into FROM account WHERE user_id = :user_id
+        UNION ALL
+        SELECT a.user_id, a.merged_into FROM account a JOIN road r ON a.user_id = r.merged_into
+    )
+    SELECT user_id FROM road WHERE merged_into IS NULL
+    """
+)
+
+
 async def find_for_sign_in(session: AsyncSession, who: EmailAddress | str) -> Account | None:
     """Return the active account of an address (merges followed) or a User ID, if there is one."""
     if isinstance(who, str):
@@ -249,6 +269,14 @@ async def chain(session: AsyncSession, user_id: UserId) -> list[str]:
     """
     account = await current(session, user_id)
     return [account.user_id, *(member for member, _ in await merged_into(session, account.user_id))]
+
+
+async def every_id(session: AsyncSession, user_id: UserId) -> list[str]:
+    """Return what `chain` returns; for an ID that nobody has, that ID alone, because an empty list is no error."""
+    try:
+        return await chain(session, user_id)
+    except rules.UnknownUserId:
+        return [user_id]
 
 
 async def was_business(session: AsyncSession, user_ids: Sequence[str]) -> bool:

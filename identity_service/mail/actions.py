@@ -80,14 +80,16 @@ async def put_or_join(
     """
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
     row["pending_key"] = pending_key
-    row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
     waiting = text("state IN ('queued', 'deferred', 'sending')")
+    mine = select(Message.id).where(Message.pending_key == pending_key, waiting)
     new = insert(Message).on_conflict_do_nothing(index_elements=["pending_key"], index_where=waiting)
-    while await session.scalar(new.returning(Message.id), row, execution_options=WHOLE) is None:
-        mine = select(Message.id).where(Message.pending_key == pending_key, waiting)
+    while True:
         on_its_way = await session.scalar(mine)
         if on_its_way is not None:
             return Put(on_its_way, is_new=False)
+        row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
+        if await session.scalar(new.returning(Message.id), row, execution_options=WHOLE) is not None:
+            break
     await _send_or_stop(session, row, anyway=False, actor=actor, now=now)
     return Put(row["id"], is_new=True)
 
