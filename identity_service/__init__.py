@@ -1,6 +1,8 @@
 """Customer identities: a User ID in one second, no marketing by promise, and mail that is never lost.
 
 accounts/  what we know of one customer under one User ID: kind, state, address, references
+console/   what a desk needs while a caller waits; staff and their second factors
+contacts/  conversations handed from desk to desk, and the check of a caller
 consents/  what a customer has allowed: the ledger, the receipts, who may be marketed to
 passwords/ judged, hashed, and checked at one price for everybody
 proofs/    a secret in a letter shows that somebody reads a mailbox

@@ -20,12 +20,15 @@ from identity_service.clients import access
 from identity_service.clients import api as clients_api
 from identity_service.consents import api as consents
 from identity_service.consents import pages as receipt_pages
+from identity_service.console import account_door, watch_door
+from identity_service.console import pages as console
+from identity_service.contacts import api as contacts
 from identity_service.database import Database
 from identity_service.envelope import Envelope
 from identity_service.events import api as events
 from identity_service.history import api as history
 from identity_service.life import api as life
-from identity_service.life import changes_door, me
+from identity_service.life import changes_door, me, me_door
 from identity_service.life import pages as life_pages
 from identity_service.mail import api as mail
 from identity_service.mail import hook_door
@@ -46,6 +49,10 @@ ROUTERS = (
     life.router,
     changes_door.router,
     history.router,
+    contacts.router,
+    console.router,
+    account_door.router,
+    watch_door.router,
     accounts.router,
     events.router,
     mail.router,
@@ -59,6 +66,7 @@ ROUTERS = (
     signin_pages.router,
     proof_pages.router,
     me.router,
+    me_door.router,
     life_pages.router,
 )
 """Every door; a fixed path stands before one with a place in it."""

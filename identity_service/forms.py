@@ -22,6 +22,7 @@ from identity_service.errors import Forbidden, Problem, Unprocessable
 
 COOKIE = "__Host-form"
 SESSION_COOKIE = "__Host-session"
+STAFF_COOKIE = "__Host-staff"
 FORM_LIMIT = 16 * 1024
 _FIELDS = 20
 _HIDDEN = ("password", "code", "secret", "link", "form_token")
@@ -91,7 +92,8 @@ Form = Annotated[Fields, Depends(_fields)]
 
 def bind(request: Request) -> tuple[str, str | None]:
     """Return the value for this browser's forms, and a new cookie where it has none that could bind it."""
-    held = request.cookies.get(SESSION_COOKIE) or request.cookies.get(COOKIE)
+    own = STAFF_COOKIE if request.url.path.startswith("/console") else SESSION_COOKIE
+    held = request.cookies.get(own) or request.cookies.get(COOKIE)
     if getattr(request.state, "signed_out", False):
         held = request.cookies.get(COOKIE)
     fresh = None if held else secrets.token_urlsafe(16)
@@ -132,8 +134,9 @@ def _check_origin(request: Request) -> None:
     origin = request.headers.get("origin", "null")
     # A page that sends no referrer sends the origin `null` with its own forms; what counts then is the value.
     ours = {doors.database_of(request).settings.public_url, "null"}
+    own = STAFF_COOKIE if request.url.path.startswith("/console") else SESSION_COOKIE
     given = request.state.form.get("form_token", "").encode()
-    held = [request.cookies[name] for name in (SESSION_COOKIE, COOKIE) if request.cookies.get(name)]
+    held = [request.cookies[name] for name in (own, COOKIE) if request.cookies.get(name)]
     fits = any(hmac.compare_digest(given, _token(request, cookie).encode()) for cookie in held)
     if site != "same-origin" or origin not in ours or not fits:
         raise ForeignForm

@@ -17,6 +17,8 @@ from identity_service import database, idempotency, keyring, throttle
 from identity_service.accounts import tables as accounts
 from identity_service.clients import tables as clients
 from identity_service.consents import tables as consents
+from identity_service.console import tables as console
+from identity_service.contacts import tables as contacts
 from identity_service.database import APPEND_ONLY, MIGRATIONS, AsyncSession, Base
 from identity_service.errors import Forbidden, Problem
 from identity_service.events import tables as events
@@ -34,6 +36,8 @@ ALL = (
     accounts,
     clients,
     consents,
+    console,
+    contacts,
     events,
     history,
     idempotency,

@@ -133,6 +133,9 @@ class Settings(BaseSettings):
     business_amount: int = Field(
         5000, ge=1, description="amount (orders less refunds, of one currency) from which a consumer looks like one"
     )
+    desks: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...] = Field(
+        ("consumer", "business", "technical"), description="the desks between which contacts are handed over"
+    )
     throttle_store: str = Field(
         "database", description="database, or a URL that the limits library knows (async+redis://…)"
     )

@@ -23,7 +23,7 @@ from identity_service.errors import Problem, Unavailable
 
 
 class TooManyRequests(Problem):
-    """Too many requests; please wait as long as `Retry-After` says."""
+    """There were too many requests; please wait a little."""
 
     status = 429
 
@@ -140,6 +140,20 @@ class _DatabaseStorage(Storage):
     async def _row(self, key: str) -> ThrottleCounter | None:
         found = select(ThrottleCounter).where(ThrottleCounter.key == key, ThrottleCounter.ends_at > func.now())
         return await self._database.short(lambda session: session.scalar(found))
+
+
+async def full(session: AsyncSession, *, limit: int = 50) -> list[tuple[str, int, datetime]]:
+    """Return the windows that count the most now: key (a name and a keyed hash), count, and until when."""
+    wanted = select(ThrottleCounter.key, ThrottleCounter.count, ThrottleCounter.ends_at)
+    rows = await session.execute(
+        wanted.where(ThrottleCounter.ends_at > func.now()).order_by(ThrottleCounter.count.desc()).limit(limit)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def lift(session: AsyncSession, key: str) -> None:
+    """Forget one window, so that its owner need not wait."""
+    await _delete(session, key)
 
 
 async def purge(session: AsyncSession) -> None:

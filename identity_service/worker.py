@@ -16,6 +16,7 @@ import asyncpg
 from identity_service import database, idempotency, keyring, logs, throttle
 from identity_service.clients import actions as clients
 from identity_service.consents import letter as consent_letters
+from identity_service.contacts import letter as contact_letters
 from identity_service.database import AsyncSession, Database
 from identity_service.events import actions as events
 from identity_service.events import audit
@@ -44,6 +45,7 @@ COMPOSERS: Final[Mapping[str, Composer]] = {
     "consent_confirmation": consent_letters.consent_confirmation,
     "consent_granted": consent_letters.consent_granted,
     **dict.fromkeys(notices.WORDS, notices.compose),
+    "caller_check": contact_letters.caller_check,
     "reset": reset_letters.reset,
     "no_account": reset_letters.no_account,
     "password_changed": reset_letters.password_changed,

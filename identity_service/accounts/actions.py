@@ -81,6 +81,26 @@ _ANSWERING = text(
 )
 
 
+async def active_behind(session: AsyncSession, user_id: str) -> Account | None:
+    """Return the active account that answers for a User ID now, merges followed; the same statements in every case."""
+    found = await session.scalar(_BEHIND, {"user_id": user_id})
+    mine = select(Account).where(Account.user_id == (found or ""), Account.state == "active")
+    account: Account | None = await session.scalar(mine)
+    return account
+
+
+_BEHIND = text(
+    """
+    WITH RECURSIVE road AS (
+        SELECT user_id, merged_into FROM account WHERE user_id = :user_id
+        UNION ALL
+        SELECT a.user_id, a.merged_into FROM account a JOIN road r ON a.user_id = r.merged_into
+    )
+    SELECT user_id FROM road WHERE merged_into IS NULL
+    """
+)
+
+
 async def find_for_sign_in(session: AsyncSession, who: EmailAddress | str) -> Account | None:
     """Return the active account of an address (merges followed) or a User ID, if there is one."""
     if isinstance(who, str):
@@ -124,7 +144,7 @@ async def add(
     session: AsyncSession, address: EmailAddress | None, *, display_name: str | None, locale: str, now: datetime
 ) -> Account | None:
     """Add an account under a new User ID; None where the mailbox has one already, also one added this very moment."""
-    row = {"display_name": display_name, "locale": locale, "customer_since": now, **_columns(address)}
+    row = {"display_name": display_name, "locale": locale, "customer_since": now, **columns(address)}
     new = insert(Account).on_conflict_do_nothing().returning(Account)
     for _ in range(5):
         added: Account | None = await session.scalar(new, {**row, "user_id": user_ids.issue()})
@@ -167,7 +187,7 @@ async def add_email(
     if await find_by_email(session, address) is not None:
         raise rules.EmailTaken
     try:
-        changed = await _change(session, account, _columns(address))
+        changed = await _change(session, account, columns(address))
     except IntegrityError as taken:
         # Another transaction gave the address away since we looked; the unique index waited for it, and decides.
         raise rules.EmailTaken from taken
@@ -214,6 +234,14 @@ async def mailbox_proven(
     return await _change(session, account, changes)
 
 
+async def confirm_on_file(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> None:
+    """Note that a code came back from the address on file; what was proven before stays."""
+    account = await find(session, UserId(user_id), lock=True)
+    if account.email is not None and account.email_state != "confirmed":
+        await _change(session, account, {"email_state": "confirmed"})
+        await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+
+
 async def confirm_new_email(
     session: AsyncSession, user_id: str, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:
@@ -227,7 +255,7 @@ async def confirm_new_email(
     if holder is not None and holder.user_id != user_id:
         raise rules.EmailTaken
     name = "account.email_added" if account.email is None else "account.email_changed"
-    values = {**_columns(address), "email_state": "confirmed", "proofs_valid_after": now}
+    values = {**columns(address), "email_state": "confirmed", "proofs_valid_after": now}
     try:
         changed = await _change(session, account, values)
     except IntegrityError as taken:
@@ -250,6 +278,14 @@ async def chain(session: AsyncSession, user_id: UserId) -> list[str]:
     """
     account = await current(session, user_id)
     return [account.user_id, *(member for member, _ in await merged_into(session, account.user_id))]
+
+
+async def every_id(session: AsyncSession, user_id: UserId) -> list[str]:
+    """Return what `chain` returns; for an ID that nobody has, that ID alone, because an empty list is no error."""
+    try:
+        return await chain(session, user_id)
+    except rules.UnknownUserId:
+        return [user_id]
 
 
 async def was_business(session: AsyncSession, user_ids: Sequence[str]) -> bool:
@@ -291,31 +327,6 @@ async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: date
     return changed
 
 
-async def erase(session: AsyncSession, ids: Sequence[str], *, now: datetime) -> int:
-    """Leave tombstones that nothing tells apart from unknown IDs, and that are never issued again.
-
-    A merged ID becomes one as well: as long as it named its successor, it would say that somebody was there.
-    """
-    nothing = {**_columns(None), "display_name": None, "version": Account.version + 1}
-    ended: dict[str, Any] = {"state": "erased", "merged_into": None, "merged_at": None}
-    ended |= {"sessions_valid_after": now, "proofs_valid_after": now}
-    await session.execute(update(Account).where(Account.user_id.in_(ids)).values(**nothing, **ended))
-    return len(ids)
-
-
-async def hold(session: AsyncSession, user_id: UserId) -> Account:
-    """Return an account that cannot be erased until the transaction ends; others may add to it at the same time.
-
-    Raises:
-        rules.UnknownUserId
-    """
-    wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
-    account = await session.scalar(wanted.with_for_update(read=True, key_share=True))
-    if account is None:
-        raise rules.UnknownUserId
-    return account
-
-
 async def end_sessions(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> Account:
     """End every session of a customer, here and at the services: one moment on the account, nothing is killed."""
     account = await find(session, UserId(user_id), lock=True)
@@ -351,7 +362,8 @@ def address_of(account: Account) -> EmailAddress:
     return EmailAddress(account.email, account.email_ascii, account.email_key)
 
 
-def _columns(address: EmailAddress | None) -> dict[str, Any]:
+def columns(address: EmailAddress | None) -> dict[str, Any]:
+    """Return an address, or that there is none, as the account's row has it."""
     if address is None:
         return {"email": None, "email_ascii": None, "email_key": None, "email_state": "none"}
     return {

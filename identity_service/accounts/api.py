@@ -245,8 +245,9 @@ async def list_account_events(
     after: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> EventsView:
-    """Read what happened to one customer, oldest first; under merged User IDs too."""
-    page = await events.of_account(session, await actions.chain(session, user_ids.parse(user_id)), after, limit=limit)
+    """Read what happened to one customer, oldest first."""
+    ids = await actions.chain(session, user_ids.parse(user_id))
+    page = await events.of_account(session, ids, after, limit=limit)
     return EventsView(items=[event_view(event, settings) for event in page.events], next=page.cursor)
 
 

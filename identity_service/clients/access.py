@@ -5,7 +5,7 @@ was good a moment ago is dead in every process within ten seconds of being taken
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -20,7 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from identity_service import doors, keyring, logs, tokens
 from identity_service.clients import actions, rules
-from identity_service.database import Database
+from identity_service.clients.tables import Client
+from identity_service.database import AsyncSession, Database
 from identity_service.doors import Door
 from identity_service.errors import Problem
 from identity_service.tokens import InvalidToken
@@ -117,6 +118,11 @@ class Gate:
         if known.client_id in self._closed or known.jti in self._revoked:
             raise InvalidToken
         return known
+
+
+async def listed(session: AsyncSession) -> Sequence[Client]:
+    """Return the clients that may call us, with their last use, for the watchtower."""
+    return [client for client in await actions.listing(session) if client.closed_at is None]
 
 
 def requires(scope: str) -> Any:  # noqa: ANN401

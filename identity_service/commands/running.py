@@ -33,6 +33,16 @@ def do(work: Callable[[AsyncSession], Awaitable[Any]]) -> Any:  # noqa: ANN401
     return asyncio.run(do())
 
 
+def do_with_keys(work: Callable[[AsyncSession], Awaitable[Any]]) -> Any:  # noqa: ANN401
+    """Do one thing in one transaction, with the key ring."""
+
+    async def do() -> Any:  # noqa: ANN401
+        async with with_keys(local()) as database:
+            return await database.short(work)
+
+    return asyncio.run(do())
+
+
 @contextlib.asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Database]:
     """Open the service's database, at head."""

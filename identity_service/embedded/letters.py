@@ -31,6 +31,7 @@ _FACTS: Final = {
     "link_until": "2026-11-25 14:32 UTC",
     "code": "K7QXM-1C43W",
     "code_minutes": 10,
+    "phrase": "Martha Victoria",
     "purpose": "marketing by e-mail",
     "wording": "You may send me news and offers by e-mail, at most twice a month.",
     "signed": _SIGNED,

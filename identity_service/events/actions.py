@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, insert, select, text
+from sqlalchemy import Row, Select, func, insert, select, text
 
 from identity_service import keyring, tokens
-from identity_service.database import AsyncSession
+from identity_service.database import WHOLE, AsyncSession
 from identity_service.errors import Problem
 from identity_service.events import rules
 from identity_service.events.tables import Event, Feed, SealedEvent
@@ -49,7 +49,7 @@ async def record(
     """
     rules.check_name(name)
     row = {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data or {})}
-    return (await session.execute(insert(Event).returning(Event.id), row)).scalar_one()
+    return (await session.execute(insert(Event).returning(Event.id), row, execution_options=WHOLE)).scalar_one()
 
 
 async def record_all(
@@ -141,6 +141,28 @@ async def _behind(session: AsyncSession, place: str, after: str | None) -> tuple
 
 def _cursor(session: AsyncSession, place: str, epoch: int, position: int) -> str:
     return tokens.make_cursor(keyring.of(session).internal(), place, epoch, position)
+
+
+async def looked(session: AsyncSession, user_ids: Sequence[str], *, limit: int = 20) -> Sequence[Row[Any]]:
+    """Return who at a desk looked at a customer's account, newest first: what he is shown of it (PHN-14)."""
+    mine = select(Event.at, Event.data).where(Event.user_id.in_(user_ids), Event.name == "desk.looked")
+    return (await session.execute(mine.order_by(Event.id.desc()).limit(limit))).all()
+
+
+async def position(session: AsyncSession) -> tuple[int, int]:
+    """Return how far the feed is sealed, and how many events wait for their place."""
+    sealed = await session.scalar(select(func.max(SealedEvent.position))) or 0
+    waiting = await session.scalar(_WAITING) or 0
+    return sealed, waiting
+
+
+_WAITING = text(
+    """
+    SELECT count(*) FROM event e WHERE e.id > coalesce((
+        SELECT max(s.event_id) - 1000 FROM (SELECT event_id FROM sealed_event ORDER BY position DESC LIMIT 1) s
+    ), 0) AND NOT EXISTS (SELECT 1 FROM sealed_event s WHERE s.event_id = e.id)
+    """
+)
 
 
 def _events() -> Select[Any]:

@@ -55,14 +55,7 @@ async def append(
     """
     if not new:
         return []
-    rows = [
-        {
-            "id": uuid.uuid4(), "user_id": user_id, "source": source, "reference": entry.reference,
-            "kind": entry.kind, "occurred_at": entry.occurred_at, "recorded_at": now, "amount": entry.amount,
-            "currency": entry.currency, "link": entry.link, "details": entry.details,
-        }
-        for entry in new
-    ]  # fmt: skip
+    rows = [_row(user_id, source, entry, now=now) for entry in new]
     # In the order of the references, so that two batches that overlap wait for one another and never deadlock.
     rows.sort(key=lambda row: str(row["reference"]))
     fresh = {
@@ -84,6 +77,14 @@ async def append(
         answered.append(Appended(there if there.user_id in customer else None, entry.reference in fresh))
         fresh.discard(entry.reference)
     return answered
+
+
+def _row(user_id: str, source: str, entry: NewEntry, *, now: datetime) -> dict[str, Any]:
+    return {
+        "id": uuid.uuid4(), "user_id": user_id, "source": source, "reference": entry.reference, "kind": entry.kind,
+        "occurred_at": entry.occurred_at, "recorded_at": now, "amount": entry.amount, "currency": entry.currency,
+        "link": entry.link, "details": entry.details,
+    }  # fmt: skip
 
 
 async def listing(

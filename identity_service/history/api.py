@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from identity_service import doors, problems, tokens, user_ids
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import erasure
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
 from identity_service.clients.access import Caller
@@ -140,7 +141,7 @@ async def append_history(
     user_id: str, body: NewHistory, session: Session, caller: Caller, now: Now, response: Response
 ) -> HistoryResults:
     """Append what happened; an entry that cannot be is refused alone, the others go in."""
-    account = await accounts.hold(session, user_ids.parse(user_id))
+    account = await erasure.hold(session, user_ids.parse(user_id))
     ids = await accounts.chain(session, user_ids.UserId(account.user_id))
     source = body.source or caller.client_id
     good, refused = _sorted_out(body.entries)

@@ -19,6 +19,8 @@ from identity_service.accounts import rules as account_rules
 from identity_service.accounts.api import AccountView, etag, view, wanted_version
 from identity_service.clients import access
 from identity_service.clients.access import Caller
+from identity_service.contacts import checks
+from identity_service.contacts import rules as contact_rules
 from identity_service.database import AsyncSession
 from identity_service.doors import Door, Line, Now, Session, Settings, Shape, View
 from identity_service.email_addresses import MalformedEmailAddress
@@ -47,6 +49,19 @@ class Company(Shape):
     registration_number: Line | None = None
     contact_person: Line | None = None
     billing_address: Line | None = None
+
+
+class Proof(Shape):
+    """What a desk shows for a guarded verb: the id of a caller check that matched in an open contact, at most 15
+    minutes ago. An approval is given by a second person in the console and by no header."""
+
+    caller_check: uuid.UUID
+
+
+class CompanyWithProof(Company):
+    """The company, and for a desk its proof; without one the customer's mailbox is asked."""
+
+    proof: Proof | None = None
 
 
 class Duplicate(Shape):
@@ -113,24 +128,29 @@ class ErasedView(View):
     dependencies=[access.requires("accounts:convert")],
     response_model=ChangedView | ConversionPreview,
     responses={
-        **problems.documented(*_CHANGING, *_NUMBERS, account_rules.StaleVersion, *access.REFUSALS),
+        **problems.documented(
+            *_CHANGING, *_NUMBERS, account_rules.StaleVersion, contact_rules.NotVerified, *access.REFUSALS
+        ),
         202: {"model": ChangedView, "description": "Asked by a desk: the customer's mailbox confirms"},
     },
 )
 async def become_business(
-    user_id: str, body: Company, session: Session, caller: Caller, now: Now, response: Response,
+    user_id: str, body: CompanyWithProof, session: Session, caller: Caller, now: Now, response: Response,
     preview: Preview = False, if_match: IfMatch = None,
 ) -> ChangedView | ConversionPreview:  # fmt: skip
     """Make a consumer a business, at once and under the same User ID; everything that ever happened stays."""
     wanted = user_ids.parse(user_id)
-    company = conversions.company(body.model_dump())
+    details = body.model_dump(exclude={"proof"})
+    company = conversions.company(details)
     if preview:
         return ConversionPreview(**conversions.preview(await accounts.find(session, wanted), company))
-    if caller.desk:
+    if body.proof is not None:
+        answering = await accounts.current(session, wanted)
+        await checks.require(session, body.proof.caller_check, answering.user_id, now=now)
+    elif caller.desk:
         change = await guarded.ask(
-            session, wanted, "business", body.model_dump(), version=wanted_version(if_match), actor=caller.actor,
-            now=now,
-        )  # fmt: skip
+            session, wanted, "business", details, version=wanted_version(if_match), actor=caller.actor, now=now
+        )
         return await _waiting(session, change, caller, response)
     account = await conversions.become_business(
         session, wanted, company, version=wanted_version(if_match), actor=caller.actor, now=now

@@ -68,7 +68,7 @@ MAP: Final[Mapping[str, Table]] = {
     "permission_check": Table(None, "keep", _columns(
         id="id client_id user_ids", fact="purpose at allowed with_addresses",
     )),
-    "password": Table("user_id", "delete", _columns(id="user_id", proving="phc", fact="set_at dead_at")),
+    "password": Table("user_id", "delete", _columns(id="user_id", proving="phc", fact="set_at dead_at retired_at")),
     "password_try": Table(None, "keep", _columns(proving="subject", fact="failures blocked_until updated_at")),
     "sign_in_session": Table("user_id", "delete", _columns(
         id="id user_id", proving="cookie_hash", personal="browser", fact="way created_at seen_at until ended_at",
@@ -111,6 +111,25 @@ MAP: Final[Mapping[str, Table]] = {
         id="id user_id proof_id undo_proof_id",
         personal="new_email new_ascii new_key old_email old_ascii old_key",
         fact="asked_by asked_at changed_at undone_at",
+    )),
+    "import_job": Table(None, "keep", _columns(id="id name", fact="done_line created_at")),
+    "import_row": Table(None, "keep", _columns(id="job_id line", personal="fields")),
+    "contact": Table("user_id", "keep", _columns(
+        id="id number user_id",
+        fact="desk opened_by opened_at waiting_since waited_s hand_overs closed_at",
+    )),
+    "contact_entry": Table(None, "empty", _columns(
+        id="id contact_id", personal="words", fact="at by desk what",
+    ), through=("contact_id", "contact")),
+    "caller_check": Table("user_id", "keep", _columns(
+        id="id contact_id user_id proof_id", fact="clerk purpose asked_at tries matched answered_at",
+    )),
+    "staff": Table(None, "keep", _columns(
+        id="id", proving="phc totp_sealed totp_step enrol_hash", fact="name role enrol_until added_at removed_at",
+    )),
+    "recovery_code": Table(None, "keep", _columns(id="staff_id", proving="code_hash", fact="used_at")),
+    "staff_session": Table(None, "keep", _columns(
+        id="id staff_id", proving="cookie_hash", fact="created_at seen_at ended_at",
     )),
     "merge_request": Table("survivor", "keep", _columns(
         id="id survivor duplicate survivor_proof_id duplicate_proof_id",

@@ -11,6 +11,7 @@ from sqlalchemy import Table as SqlTable
 
 from identity_service import keyring, tokens, user_ids
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import erasure as account_erasure
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession, Base, settings_of
@@ -89,7 +90,7 @@ async def erase(session: AsyncSession, user_id: UserId, *, actor: str, now: date
         if name not in _ELSEWHERE and MAP[name].erase != "keep":
             counted[name] = await _forget(session, name, ids)
     await _end_what_waits(session, ids, keys, now=now)
-    counted["account"] = await accounts.erase(session, ids, now=now)
+    counted["account"] = await account_erasure.erase(session, ids, now=now)
     told: list[tuple[str, str, dict[str, Any]]] = [("account.erased", one, {}) for one in ids]
     await events.record_all(session, told, actor=actor, now=now)
     return _receipt(session, ids, counted, now=now)

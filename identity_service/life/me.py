@@ -7,11 +7,16 @@ from fastapi.responses import RedirectResponse, Response
 
 from identity_service import pages, user_ids
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import business
+from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.consents import receipts, wordings
 from identity_service.consents import rules as consent_rules
+from identity_service.database import AsyncSession
 from identity_service.doors import Now, Session
+from identity_service.events import actions as events
 from identity_service.forms import Form, PageDoor
+from identity_service.history import actions as history
 from identity_service.life.pages import card
 from identity_service.passwords import actions as passwords
 from identity_service.signin import access
@@ -27,13 +32,16 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
     """Show the User ID as a card, and everything that stands behind it."""
     account = customer.account
     states = await consents.state(session, account.user_id)
-    ids = [account.user_id, *(member for member, _ in await accounts.merged_into(session, account.user_id))]
+    ids = await ids_of(session, account)
     asked = await consents.asked(session, ids, since=consents.this_year(now))
     return pages.page(
         request, "life/me.html", card=card(account.user_id, request), account=account, this=customer.session,
         sessions=await signin.living(session, account, now=now),
         has_password=await passwords.exists(session, account.user_id),
         consents=[(state, wordings.newest(state.purpose, account.locale)) for state in states if _is_worded(state)],
+        company=await business.current(session, account.user_id),
+        looked=await events.looked(session, ids),
+        summary=await history.summary(session, ids, since=account.customer_since),
         descriptions=consent_rules.PURPOSES, asked=asked,
     )  # fmt: skip
 
@@ -52,7 +60,7 @@ async def change_consent(session: Session, purpose: str, form: Form, customer: C
     decision, wording_id = form.take("decision", "wording")
     user_id = customer.account.user_id
     if decision == "granted":
-        wording = wordings.find(purpose, wording_id, customer.account.locale)
+        wording = consents.asked_with(session, purpose, wording_id, customer.account.locale)
         await consents.grant(session, user_id, purpose, wording, channel="page", actor="customer", now=now)
     else:
         await consents.withdraw(session, UserId(user_id), purpose, channel="page", actor="customer", now=now)
@@ -74,6 +82,11 @@ async def end_one(session: Session, session_id: uuid.UUID, form: Form, customer:
     form.take()
     await signin.end(session, customer.account.user_id, session_id, now=now)
     return RedirectResponse("/me", 303)
+
+
+async def ids_of(session: AsyncSession, account: Account) -> list[str]:
+    """Return every User ID that leads to this account, its own first."""
+    return [account.user_id, *(member for member, _ in await accounts.merged_into(session, account.user_id))]
 
 
 def _is_worded(state: consents.State) -> bool:

@@ -71,13 +71,20 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
     link, code = form.take("link", "code")
     state = request.app.state
     purpose = await confirmations.confirm(state.database, state.throttle, handle, link=link, code=code, now=now)
-    return RedirectResponse(f"/confirmed/{purpose}", 303)
+    # A fragment of its own: a browser would carry the link's one on (RFC 9110, 10.2.2).
+    return RedirectResponse(f"/confirmed/{purpose}#main", 303)
 
 
 @router.get("/confirmed/{purpose}")
 async def show_confirmed(request: Request, purpose: str) -> Response:
     """Say that it was done."""
     return pages.page(request, "life/confirmed.html", done=confirmations.done(purpose))
+
+
+@router.get("/ended")
+async def show_ended(request: Request) -> Response:
+    """Say that the account has ended."""
+    return pages.page(request, "life/ended.html")
 
 
 def card(user_id: str, request: Request) -> dict[str, object]:

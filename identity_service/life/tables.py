@@ -59,6 +59,27 @@ class EmailChange(Base):
     undone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+class ImportJob(Base):
+    """One file that is taken over; `done_line` commits with the accounts of its lines."""
+
+    __tablename__ = "import_job"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    done_line: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=text("now()"))
+
+
+class ImportRow(Base):
+    """A staged line of a file, until its job is done."""
+
+    __tablename__ = "import_row"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("import_job.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    fields: Mapped[dict[str, str]] = mapped_column(JSONB)
+
+
 class MergeRequest(Base):
     """Two accounts that are to become one; each mailbox says yes for its own. A side without a mailbox needs none."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import Row, and_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring
-from identity_service.database import AsyncSession, settings_of
+from identity_service.database import WHOLE, AsyncSession, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
 from identity_service.events import rules as event_rules
@@ -55,7 +55,7 @@ async def put(
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
     row |= {"resend_of": resend_of, "prefer_relay": prefer_relay}
     row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
-    await session.execute(insert(Message), row)
+    await session.execute(insert(Message), row, execution_options=WHOLE)
     await _send_or_stop(session, row, anyway=anyway, actor=actor, now=now)
     message_id: uuid.UUID = row["id"]
     return message_id
@@ -80,14 +80,16 @@ async def put_or_join(
     """
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
     row["pending_key"] = pending_key
-    row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
     waiting = text("state IN ('queued', 'deferred', 'sending')")
+    mine = select(Message.id).where(Message.pending_key == pending_key, waiting)
     new = insert(Message).on_conflict_do_nothing(index_elements=["pending_key"], index_where=waiting)
-    while await session.scalar(new.returning(Message.id), row) is None:
-        mine = select(Message.id).where(Message.pending_key == pending_key, waiting)
+    while True:
         on_its_way = await session.scalar(mine)
         if on_its_way is not None:
             return Put(on_its_way, is_new=False)
+        row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
+        if await session.scalar(new.returning(Message.id), row, execution_options=WHOLE) is not None:
+            break
     await _send_or_stop(session, row, anyway=False, actor=actor, now=now)
     return Put(row["id"], is_new=True)
 
@@ -254,6 +256,11 @@ async def health(session: AsyncSession, *, now: datetime) -> dict[str, Any]:
     return {**queue, "domains": [dict(domain) for domain in domains]}
 
 
+async def flow(session: AsyncSession, *, now: datetime) -> list[dict[str, Any]]:
+    """Return letters written and taken per minute over the last hour, oldest first: what the watchtower draws."""
+    return [dict(row) for row in (await session.execute(_FLOW, {"now": now})).mappings()]
+
+
 async def relay_states(session: AsyncSession) -> Sequence[RelayState]:
     """Return what each worker last saw of each relay."""
     return (await session.scalars(select(RelayState).order_by(RelayState.relay, RelayState.worker))).all()
@@ -284,6 +291,17 @@ _QUEUE = text(
            count(*) FILTER (WHERE state IN ('queued', 'deferred') AND next_attempt_at <= :now) AS due,
            extract(epoch FROM :now - min(created_at))::float AS oldest_s
     FROM message WHERE state IN ('queued', 'deferred', 'sending')
+    """
+)
+_FLOW = text(
+    """
+    SELECT m.minute, count(w.id) AS written,
+           (SELECT count(*) FROM message t WHERE t.accepted_at >= m.minute AND t.accepted_at < m.minute
+                + interval '1 minute' AND t.created_at >= :now - interval '3 hours') AS taken
+    FROM generate_series(date_trunc('minute', CAST(:now AS timestamptz)) - interval '59 minutes',
+                         date_trunc('minute', CAST(:now AS timestamptz)), interval '1 minute') AS m(minute)
+    LEFT JOIN message w ON w.created_at >= m.minute AND w.created_at < m.minute + interval '1 minute'
+    GROUP BY m.minute ORDER BY m.minute
     """
 )
 _DOMAINS = text(

@@ -99,6 +99,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "change_confirmation": Kind("security", 0, 24 * HOUR, _CHECK),
     "stop_link": Kind("security", 0, 72 * HOUR, _CHECK),
     "account_closed": Kind("account", 5, 72 * HOUR, _NOTICE),
+    "caller_check": Kind("security", 0, 3 * MINUTE, _CODE),
     "password_changed": Kind("security", 5, 72 * HOUR, _NOTICE),
     "test": Kind("account", 0, 10 * MINUTE, _CODE),
 }

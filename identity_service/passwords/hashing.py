@@ -18,7 +18,7 @@ from argon2 import Parameters, PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from identity_service import logs
-from identity_service.passwords import rules
+from identity_service.passwords import foreign, rules
 from identity_service.passwords.rules import HashingBusy
 from identity_service.settings import Settings
 
@@ -61,7 +61,16 @@ class Hasher:
 
     def is_outdated(self, phc: str) -> bool:
         """Tell whether a stored hash was made with other parameters than today's."""
-        return self._hasher.check_needs_rehash(phc)
+        return foreign.is_foreign(phc) or self._hasher.check_needs_rehash(phc)
+
+    def refuse_if_busy(self) -> None:
+        """Refuse at once what would not find room in the queue.
+
+        Raises:
+            HashingBusy
+        """
+        if self._waiting >= self.threads * QUEUE_PER_THREAD:
+            raise HashingBusy(retry_after=2)
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` in the pool.
@@ -69,8 +78,7 @@ class Hasher:
         Raises:
             HashingBusy: the queue is full.
         """
-        if self._waiting >= self.threads * QUEUE_PER_THREAD:
-            raise HashingBusy(retry_after=2)
+        self.refuse_if_busy()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -83,6 +91,8 @@ class Hasher:
 
     def _verify(self, phc: str | None, password: str) -> bool:
         usable = phc is not None and _is_bounded(phc)
+        if usable and phc is not None and foreign.is_foreign(phc) and not phc.startswith("$argon2"):
+            return foreign.verify(phc, password)
         try:
             fits = self._hasher.verify(phc if usable and phc is not None else self._nobody, password)
         except (VerificationError, InvalidHashError):
@@ -96,6 +106,9 @@ def _parameters(settings: Settings) -> Parameters:
 
 def _is_bounded(phc: str) -> bool:
     """Tell whether a stored hash asks for no more than we are ready to give (PWD-15)."""
+    if not phc.startswith("$argon2"):
+        # Bounded when it was read: only the import writes such a row.
+        return True
     try:
         asked = argon2.extract_parameters(phc)
     except InvalidHashError:

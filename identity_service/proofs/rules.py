@@ -40,6 +40,7 @@ LIVES: Final[Mapping[str, Life]] = {
     "merge": Life(link=24 * HOUR, code=24 * HOUR),
     "change": Life(link=24 * HOUR, code=24 * HOUR),
     "stop": Life(link=72 * HOUR, code=72 * HOUR, outlives=True),
+    "caller_check": Life(link=5 * MINUTE, code=5 * MINUTE),
     "address": Life(link=24 * HOUR, code=24 * HOUR),
 }
 """Every purpose there is. A secret made for one is good for no other (ATT-05)."""

@@ -49,9 +49,9 @@ async def ask(request: Request, form: Form, session: Session, settings: Settings
 
 
 @router.get("/choose")
-async def show_choose(request: Request, settings: Settings) -> Response:
+async def show_choose(request: Request) -> Response:
     """Show the form of the link: the same page for everybody, its secret is in the fragment and never reaches us."""
-    return pages.page(request, "resets/choose.html", minimum=settings.password_minimum)
+    return pages.page(request, "resets/choose.html")
 
 
 @router.post("/choose", openapi_extra={"x-form": "resets/choose.html"})
@@ -60,7 +60,8 @@ async def choose(request: Request, form: Form, now: Now) -> Response:
     link, password = form.take("link", "password")
     state = request.app.state
     await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
-    return RedirectResponse("/reset/done", 303)
+    # A fragment of its own: a browser would carry the link's one on (RFC 9110, 10.2.2).
+    return RedirectResponse("/reset/done#main", 303)
 
 
 @router.post("/opened")
@@ -75,7 +76,7 @@ async def note_opened(form: Form, session: Session, now: Now) -> Response:
 async def tell_strength(request: Request, form: Form, settings: Settings) -> Response:
     """Tell, while somebody types, what the rule will say; the same rule decides afterwards."""
     (password,) = form.take("password")
-    await request.app.state.throttle.hit("strength", "240/minute", doors.network_of(request))
+    await request.app.state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, doors.network_of(request))
     typed, minimum = strength.normal(password), settings.password_minimum
     say = pages.say(request)
     try:
@@ -100,17 +101,17 @@ async def show_watch(
     again: Annotated[str, Query(pattern=r"^([0-9]{4})?$")] = "",
 ) -> Response:
     """Show where the letter is."""
-    found = await proofs.followed(session, handle, now=now)
+    found = await proofs.followed(session, handle, actions.PURPOSE, now=now)
     watched = await watch.look(session, found, locale=pages.locale_of(request), now=now)
     again_at = f"{again[:2]}:{again[2:]}" if again else None
     return pages.page(request, "resets/watch.html", watched=watched, handle=handle, again_at=again_at)
 
 
 @router.get("/{handle}/code")
-async def show_code(request: Request, handle: str, session: Session, settings: Settings, now: Now) -> Response:
+async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the form for the code, for people who read mail on another device or use no scripts."""
-    await proofs.followed(session, handle, now=now)
-    return pages.page(request, "resets/code.html", handle=handle, minimum=settings.password_minimum)
+    await proofs.followed(session, handle, actions.PURPOSE, now=now)
+    return pages.page(request, "resets/code.html", handle=handle)
 
 
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
@@ -118,6 +119,7 @@ async def choose_by_code(request: Request, handle: str, form: Form, now: Now) ->
     """Set the password with the code from the letter."""
     code, password = form.take("code", "password")
     state = request.app.state
+    await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, doors.network_of(request))
     await actions.choose_by_code(state.database, state.hasher, state.throttle, handle, code, password, now=now)
     return RedirectResponse("/reset/done", 303)
 

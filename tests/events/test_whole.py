@@ -161,8 +161,8 @@ async def test_an_address_that_takes_mail_again_says_so(service, caller):
     address = email_addresses.parse("anna@example.com", special_use=True)
     async with service.database.transaction() as session:
         await mail.put(
-            session, "test", to=address, user_id=None, locale="en", anyway=True, cause="mail.test_asked", actor="operator",
-            now=service.clock(),
+            session, "test", to=address, user_id=None, locale="en", anyway=True, cause="mail.test_asked",
+            actor="operator", now=service.clock(),
         )  # fmt: skip
     await service.deliver()
     assert await service.rows("SELECT lifted_by FROM suppression") == [("delivery",)]

@@ -75,6 +75,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     merged = await fill_the_second(service, caller, user_id)
     await change_address(service, caller, user_id)
     await wait(service, user_id, company)
+    await call_the_desk(caller, user_id)
     await comes_back(service)
     return Filled(user_id, merged)
 
@@ -118,6 +119,17 @@ async def wait(service: Service, user_id: str, company: dict) -> None:
             now=service.clock(),
         )
     )  # fmt: skip
+
+
+async def call_the_desk(caller: Caller, user_id: str) -> None:
+    """A conversation, with a note in the clerk's words and a code read back."""
+    clerk = {"X-Clerk-ID": "clerk-7"}
+    contact = {"desk": "business", "user_id": user_id, "note": f"{CANARY} called"}
+    opened = await call(caller, "POST", "/v1/contacts", contact, **clerk)
+    assert opened.status_code == 201, opened.text
+    number = {"contact": opened.json()["number"]}
+    started = await call(caller, "POST", f"/v1/accounts/{user_id}/caller-checks", number, **clerk)
+    assert started.status_code == 201, started.text
 
 
 async def comes_back(service: Service) -> None:

@@ -1,0 +1,54 @@
+"""Who of the staff is behind a request, and what the role allows."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+
+from identity_service import forms
+from identity_service.console import actions, rules
+from identity_service.console.actions import SignedIn
+from identity_service.doors import Now, Session
+
+
+async def _staff(request: Request, session: Session, now: Now) -> SignedIn:
+    cookie = request.cookies.get(forms.STAFF_COOKIE)
+    found = None if not cookie else await actions.find(session, cookie, now=now)
+    if found is None:
+        raise rules.StaffNotSignedIn
+    request.scope["log_fields"] = {"staff": found.staff.name}
+    return found
+
+
+Staff = Annotated[SignedIn, Depends(_staff)]
+"""Somebody who is signed in at the console, whatever the role."""
+
+
+def _who_may(what: str) -> Callable[[SignedIn], Awaitable[SignedIn]]:
+    async def check(staff: Staff) -> SignedIn:
+        if not rules.may(staff.staff.role, what):
+            raise rules.RoleMissing
+        return staff
+
+    return check
+
+
+Server = Annotated[SignedIn, Depends(_who_may("serve"))]
+Approver = Annotated[SignedIn, Depends(_who_may("approve"))]
+Watcher = Annotated[SignedIn, Depends(_who_may("watch"))]
+Lead = Annotated[SignedIn, Depends(_who_may("lift"))]
+Auditor = Annotated[SignedIn, Depends(_who_may("audit"))]
+
+
+def begin(response: Response, cookie: str) -> Response:
+    """Give the browser the console's cookie: strict, for eight hours at the most."""
+    seconds = int(rules.SESSION.total_seconds())
+    forms.set_cookie(response, forms.STAFF_COOKIE, cookie, same_site="strict", seconds=seconds)
+    return response
+
+
+def forget(response: Response) -> Response:
+    """Take the cookie back."""
+    response.delete_cookie(forms.STAFF_COOKIE, path="/", secure=True, httponly=True, samesite="strict")
+    return response
