@@ -265,7 +265,7 @@ async def test_a_letter_to_join_two_makes_no_circle_either(service, caller):
     letter = await link_to(service, BOTH[0], "")
     await merge(service, caller, fresh, old, BOTH[0])
     service.clock.advance(seconds=1)
-    await press(service, letter)
+    assert (await press(service, letter)).page.url.path == "/confirmed/address"
     assert (await account(caller, fresh))["state"] == "active"
     assert row_id((await account(caller, old))["moved_to"]) == fresh
     assert (await caller.get(f"/v1/accounts/{old}/summary")).status_code == 200

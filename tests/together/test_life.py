@@ -5,6 +5,8 @@ import itertools
 
 import pytest
 
+from identity_service.accounts import actions as accounts
+from identity_service.user_ids import UserId
 from tests.life.given import (
     COMPANY,
     append,
@@ -41,6 +43,15 @@ async def test_of_two_who_convert_the_same_version_one_does(service, caller, ann
     (won,) = [answer.json()["account"]["business"]["company_name"] for answer in answers if answer.status_code == 200]
     assert await service.rows("SELECT company_name FROM business_time") == [(won,)]
     assert await service.rows("SELECT count(*) FROM message WHERE kind = 'business_undo'") == [(1,)]
+
+
+async def test_a_locked_account_is_read_anew(service, caller, anna):
+    """API-04: what the session read before it had the lock may be old, also where somebody still holds that object."""
+    async with service.database.transaction() as session:
+        before = await accounts.find(session, UserId(row_id(anna)))
+        assert (await convert(caller, anna)).status_code == 200
+        locked = await accounts.find(session, UserId(row_id(anna)), lock=True)
+        assert (before is locked, locked.kind, locked.version) == (True, "business", 2)
 
 
 async def test_the_same_conversion_from_sixteen_sides_is_one(service, caller, anna):
