@@ -24,7 +24,10 @@ async def find(session: AsyncSession, user_id: UserId, *, lock: bool = False) ->
         rules.UnknownUserId: there is none, or it was erased.
     """
     wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
-    account = await session.scalar(wanted.with_for_update() if lock else wanted)
+    if lock:
+        # An object that the session read before it had the lock may be old by now: read it anew.
+        wanted = wanted.with_for_update().execution_options(populate_existing=True)
+    account = await session.scalar(wanted)
     if account is None:
         raise rules.UnknownUserId
     return account
