@@ -5,9 +5,11 @@ that only this browser's cookie fits (`forms.py`), so no other site can send it.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from babel.core import negotiate_locale
+from babel.numbers import format_currency
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -74,4 +76,4 @@ def _accepted(request: Request) -> list[str]:
 
 def _words(locale: str) -> Mapping[str, Any]:
     catalogue = languages.catalogue(locale)
-    return {"_": catalogue.gettext, "ngettext": catalogue.ngettext}
+    return {"_": catalogue.gettext, "ngettext": catalogue.ngettext, "money": partial(format_currency, locale=locale)}

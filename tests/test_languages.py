@@ -19,7 +19,10 @@ from jinja2.ext import babel_extract
 from identity_service import app, languages, problems
 from identity_service.accounts.rules import LANGUAGES, PROMISE
 from identity_service.consents.rules import PURPOSES
+from identity_service.history.rules import KINDS
+from identity_service.life import data_map, notices
 from identity_service.life.confirmations import CONFIRMATIONS
+from identity_service.life.data_map import TITLES
 from identity_service.mail import words
 from identity_service.passwords import rules as password_rules
 from identity_service.proofs import watch
@@ -30,7 +33,7 @@ FOR_PROGRAMS = ("clients", "events", "idempotency", "mail", "schema", "tokens")
 """Concepts whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (
     words.CODES, words._ATTEMPT, words._STATE, words._FEEDBACK, watch.SUBJECTS, watch._NOW_DO,
-    password_rules._WEAK, PURPOSES,
+    password_rules._WEAK, PURPOSES, notices.CHANGES, KINDS, TITLES,
 )  # fmt: skip
 _PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
 
@@ -66,6 +69,8 @@ def in_tables() -> Iterator[str]:
         yield from table.values()
     for confirmation in CONFIRMATIONS.values():
         yield from (confirmation.asks, confirmation.done)
+    for told in notices.WORDS.values():
+        yield from filter(None, told)
     yield from ("Confirm what the letter is about.", "Done.", "a browser")
 
 
@@ -109,7 +114,8 @@ def test_the_search_finds_sentences_of_every_kind():
     for sentence in (
         "Get a User ID", "this is your User ID. It is yours for good; our desks find you by it.", "as in", "Last:",
         "{relay} could not take the letter.", "Address and password do not fit together.", "This is a good password.",
-        "Your code to sign in", "An e-mail address has at most 254 characters.", "the mailbox is full",
+        "Your code to sign in", "Open this link to agree:", "it is closed", "refund",
+        "An e-mail address has at most 254 characters.", "the mailbox is full",
         ("The answer was yes once.", "The answer was yes %(num)s times."),
     ):  # fmt: skip
         assert sentence in found, sentence
@@ -157,6 +163,11 @@ def test_sentences_end_as_the_english_ones_do(locale: str):
     for sentence, translation in sentences(locale).items():
         if isinstance(sentence, str) and sentence[-1] in ".:…":
             assert translation[-1] == sentence[-1], sentence
+
+
+def test_every_table_that_a_customer_reads_of_himself_has_a_heading():
+    """Those with rows of his own, and those that hang on his letters and conversations."""
+    assert set(TITLES) == {*data_map.of_customers(), "permission_check"}
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from identity_service import languages, pages
 from identity_service.accounts.rules import LANGUAGES, PROMISE
+from identity_service.consents import wordings
 from identity_service.life import letter as life
 from identity_service.life import notices
 from identity_service.mail import letters
@@ -33,7 +34,6 @@ _FACTS: Final = {
     "code_minutes": 10,
     "phrase": "Martha Victoria",
     "purpose": "marketing by e-mail",
-    "wording": "You may send me news and offers by e-mail, at most twice a month.",
     "signed": _SIGNED,
 }
 
@@ -46,7 +46,10 @@ def _sample(kind: str, locale: str) -> Letter:
         with_link = {"link": str(_FACTS["link"]), "code": str(_FACTS["code"])} if notices.WORDS[kind].link else {}
         return notices.write(kind, locale, _ID, facts, _SIGNED, **with_link)
     subject = languages.catalogue(locale).gettext(_SUBJECTS.get(kind, ""))
-    return letters.render(kind, locale, **_FACTS, subject=subject, promise=PROMISE[locale])
+    shown: dict[str, Any] = {**_FACTS, "wording": wordings.newest("email", locale).text}
+    if kind == "caller_check":
+        shown["code"] = "417 305"
+    return letters.render(kind, locale, **shown, subject=subject, promise=PROMISE[locale])
 
 
 _SUBJECTS: Final = {

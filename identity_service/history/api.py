@@ -1,11 +1,11 @@
 """History for services: append, read, and the summary at a glance."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from identity_service import doors, problems, tokens, user_ids
 from identity_service.accounts import actions as accounts
@@ -13,7 +13,7 @@ from identity_service.accounts import erasure
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
 from identity_service.clients.access import Caller
-from identity_service.doors import Door, Keys, Line, Now, Session, Shape, View
+from identity_service.doors import Door, Keys, Line, Moment, Now, Session, Shape, View
 from identity_service.errors import Problem
 from identity_service.history import actions, rules
 from identity_service.history.tables import HistoryEntry
@@ -23,40 +23,11 @@ router = APIRouter(prefix="/v1", route_class=Door, tags=["history"])
 
 DETAILS_LIMIT = 2000
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-
-
-def _written(moment: object) -> object:
-    # Otherwise a number of seconds would count as well, and whoever sends milliseconds is believed for a while.
-    if not isinstance(moment, str) or moment[4:5] != "-":
-        raise ValueError("must be written as in RFC 3339")
-    return moment
-
-
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("needs a time zone")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is outside the years 1 to 9999") from None
-
-
-def _https(link: str) -> str:
-    if not link.startswith("https://") or not link.isprintable() or " " in link:
-        raise ValueError("must be an https URL")
-    return link
-
-
-def _text(value: str) -> str:
-    if any(c not in "\n\t" and (ord(c) < 32 or 127 <= ord(c) < 160) for c in value):
-        raise ValueError("contains control characters")
-    return value
-
-
-Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_aware)]
-Link = Annotated[str, StringConstraints(max_length=500), AfterValidator(_https)]
-Name = Annotated[str, StringConstraints(max_length=40), AfterValidator(_text)]
-Detail = Annotated[str, AfterValidator(_text)] | Annotated[int, Field(ge=-(2**53), le=2**53)] | bool | None
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""What PostgreSQL can keep in JSON."""
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""What everybody's JSON can keep exactly."""
+Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^https://[^\x00-\x20\x7f]+$")]
 
 
 class NewHistoryEntry(Shape):
@@ -68,7 +39,9 @@ class NewHistoryEntry(Shape):
     amount: str | None = Field(None, examples=["12.50"])
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
     link: Link | None = None
-    details: dict[Name, Detail] = Field(default_factory=dict, max_length=20)
+    details: dict[Annotated[Line, StringConstraints(max_length=40)], Text | Whole | bool | None] = Field(
+        default_factory=dict, max_length=20
+    )
 
 
 class NewHistory(Shape):
@@ -134,7 +107,10 @@ class SummaryView(View):
 @router.post(
     "/accounts/{user_id}/history",
     dependencies=[access.requires("history:write")],
-    responses=problems.documented(account_rules.UnknownUserId, MalformedUserId, *access.REFUSALS),
+    responses={
+        **problems.documented(account_rules.UnknownUserId, MalformedUserId, *access.REFUSALS),
+        201: {"model": HistoryResults, "description": "At least one entry is new"},
+    },
     openapi_extra={"x-body-limit": doors.BATCH_LIMIT},
 )
 async def append_history(

@@ -15,6 +15,8 @@ LARGEST: Final = Decimal(2**53)
 """Amounts beyond are no longer exact in everybody's JSON."""
 BATCH: Final = 1000
 ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
+KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
+"""What the kinds that we know are called where a customer reads them; others stand there as the service wrote them."""
 _AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,4})?")
 
 

@@ -161,6 +161,35 @@ MAP: Final[Mapping[str, Table]] = {
 """Every table and column there is. What names nobody, by itself or through another table, belongs to no customer; the
 questions of marketing systems name many, and the export gives each customer his part of them."""
 
+TITLES: Final[Mapping[str, str]] = {
+    "account": "Account",
+    "business_time": "Times as a business",
+    "external_reference": "References at our services",
+    "history_entry": "History",
+    "consent_entry": "Consents, entry by entry",
+    "consent_evidence": "Evidence of consents",
+    "consent_state": "Consents as they stand",
+    "password": "When the password was set",
+    "sign_in_session": "Sign-ins",
+    "proof": "Links and codes",
+    "message": "Letters",
+    "attempt": "Tries to send a letter",
+    "feedback": "What became of letters",
+    "inbound": "Letters that came back",
+    "pending_change": "Changes that our desk prepared",
+    "email_change": "Changes of address",
+    "contact": "Conversations with us",
+    "contact_entry": "Conversations, entry by entry",
+    "caller_check": "Checks on the phone",
+    "merge_request": "Accounts that were joined",
+    "event": "What happened",
+    "idempotency_key": "Requests that may be repeated",
+    "permission_check": "Who asked whether you may be sent marketing",
+    "suppression": "Addresses that we leave alone",
+    "tracking": "Pages that follow a letter",
+}
+"""What each table that a customer may read of himself is called where he reads it."""
+
 
 def of_customers() -> list[str]:
     """Return the tables that hold rows of customers, each behind the one that it is reached through."""

@@ -11,7 +11,9 @@ from identity_service.doors import Now, Session, Settings
 from identity_service.errors import Unprocessable
 from identity_service.forms import Form, PageDoor
 from identity_service.history import actions as history
+from identity_service.history.rules import KINDS
 from identity_service.life import addresses, conversions, endings
+from identity_service.life.data_map import TITLES
 from identity_service.life.me import ids_of
 from identity_service.signin import access
 from identity_service.signin import actions as signin
@@ -84,7 +86,7 @@ async def show_history(request: Request, session: Session, customer: Customer) -
     ids = await ids_of(session, customer.account)
     entries = await history.listing(session, ids, limit=SHOWN)
     summary = await history.summary(session, ids, since=customer.account.customer_since)
-    return pages.page(request, "life/history.html", entries=entries, summary=summary)
+    return pages.page(request, "life/history.html", entries=entries, summary=summary, kinds=KINDS)
 
 
 @router.post("/export")
@@ -103,7 +105,7 @@ async def show_everything(request: Request, session: Session, customer: Customer
     """Show everything that is held as a page that can be read."""
     signin.check_fresh(customer, now=now)
     found = await endings.export(session, UserId(customer.account.user_id), actor="customer", now=now)
-    return pages.page(request, "life/everything.html", found=found)
+    return pages.page(request, "life/everything.html", found=found, titles=TITLES)
 
 
 @router.get("/end")

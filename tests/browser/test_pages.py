@@ -10,7 +10,7 @@ WAYS = {
     "german, phone, light": {"language": "de-AT", "phone": True},
     "german, desk, dark": {"language": "de-AT", "dark": True},
 }
-STOPS = "[...document.querySelectorAll('a, button, input, textarea, select')].filter(e => e.checkVisibility())"
+STOPS = "[...document.querySelectorAll('a, button, input, textarea, select, summary')].filter(e => e.checkVisibility())"
 
 
 @pytest.mark.timeout(300)

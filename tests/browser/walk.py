@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from identity_service import languages
+from identity_service.events import actions as events
 from tests.browser.conftest import GOOD, Letters
 from tests.browser.visitor import Visitor
 from tests.conftest import Service
@@ -14,7 +15,17 @@ async def every_page(one: Visitor, service: Service, letters: Letters, language:
     """Yield the name of each page while it is on the screen; the words pressed are those of the language."""
     one.expected |= REFUSED
     say = languages.catalogue(language).gettext
-    for part in (_registering, _resetting, _signing_in, _account, _receipts):
+    for part in (
+        _registering,
+        _resetting,
+        _signing_in,
+        _account,
+        _company,
+        _another_address,
+        _data,
+        _receipts,
+        _ending,
+    ):
         async for name in part(one, service, letters, say):
             yield name
 
@@ -95,6 +106,71 @@ async def _account(one, service, letters, say) -> AsyncIterator[str]:
     yield "me with a yes"
 
 
+async def _company(one, service, letters, say) -> AsyncIterator[str]:
+    await one.follow(say("Become a business"))
+    yield "business"
+    for label, text in (
+        ("Company", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk G. m. b. H."),
+        ("Country (two letters, like DE)", "12"),
+    ):
+        await one.type(say(label), text)
+    await one.press(say("Save"))
+    yield "business refused"
+    await one.type(say("Country (two letters, like DE)"), "AT")
+    await one.press(say("Save"))
+    await _history(one, service)
+    await one.open("/me")
+    yield "me as a business"
+    await one.follow(say("Change the company"))
+    yield "company"
+    await one.open("/me/history")
+    yield "history"
+
+
+async def _history(one, service) -> None:
+    """What other services and a desk add: orders, a ticket, and somebody who looked."""
+    user_id = await one.page.locator(".card .id").inner_text()
+    shop = await service.caller("history:write", name="shop")
+    kinds = (("order", "1299.90"), ("refund", "99.90"), ("ticket", None), ("ticket_closed", None), ("delivery", None))
+    entries = [
+        {"reference": f"2026-{kind}-000{number}", "kind": kind, "occurred_at": "2026-02-03T10:00:00Z",
+         **({"amount": amount, "currency": "EUR"} if amount else {})}
+        for number, (kind, amount) in enumerate(kinds)
+    ]  # fmt: skip
+    added = await shop.post(f"/v1/accounts/{user_id}/history", {"entries": entries})
+    assert added.is_success, added.text
+    looked = {"desk": "business", "reason": "Invoice 4711 is missing", "contact": None}
+    await service.database.short(
+        lambda session: events.record(
+            session, "desk.looked", user_id=user_id.replace("-", ""), actor="staff:1", data=looked, now=service.clock()
+        )
+    )
+
+
+async def _another_address(one, service, letters, say) -> AsyncIterator[str]:
+    await one.open("/me/email")
+    yield "another address"
+    await one.type(say("E-mail address"), "ben@localhost")
+    await one.press(say("Send the letter"))
+    yield "another address refused"
+    await one.type(say("E-mail address"), "benjamin@example.org")
+    await one.press(say("Send the letter"))
+    yield "another address asked"
+    await service.deliver()
+    await one.open(letters.link("benjamin@example.org", say("Please confirm your new address")))
+    await one.page.wait_for_selector("body.has-link")
+    yield "confirm another address"
+    await one.press(say("Confirm"))
+    yield "confirmed another address"
+
+
+async def _data(one, service, letters, say) -> AsyncIterator[str]:
+    await one.open("/me/everything")
+    yield "everything"
+    await one.page.locator("summary", has_text=say("History")).click()
+    yield "everything, with its history"
+
+
 async def _receipts(one, service, letters, say) -> AsyncIterator[str]:
     answer = await one.context.request.get("/me/receipt")
     await one.open("/receipt")
@@ -107,3 +183,18 @@ async def _receipts(one, service, letters, say) -> AsyncIterator[str]:
     yield "receipt checked"
     await one.open("/nothing-here")
     yield "problem"
+
+
+async def _ending(one, service, letters, say) -> AsyncIterator[str]:
+    await one.open("/me/end")
+    yield "end"
+    await one.type(say("Your User ID, to be sure"), "KQ7X-M1C4-3W08")
+    await one.press(say("Close my account"))
+    yield "end refused"
+    user_id = (await service.rows("SELECT user_id FROM account"))[0][0]
+    await one.type(say("Your User ID, to be sure"), user_id)
+    await one.press(say("Close my account"))
+    yield "ended"
+
+
+PARTS = (_registering, _resetting, _signing_in, _account, _company, _another_address, _data, _receipts, _ending)

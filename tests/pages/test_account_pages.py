@@ -1,0 +1,81 @@
+"""What a customer reads of himself beyond his card: amounts, kinds and headings are in his language."""
+
+import html
+import re
+
+import pytest
+
+from identity_service.events import actions as events
+from identity_service.life.data_map import TITLES
+from tests.consents.given import Customer, a_customer
+
+SENTENCES = {
+    "en": {
+        "/me": ("2 orders", "€1,200.00", "Business account: Ärger & Söhne", "desk “business”: A call"),
+        "/me/history": ("€1,299.90", "¥1,500", "order", "ticket closed", "delivery"),
+        "/me/business": ("<h1>Change the company</h1>", 'value="Ärger & Söhne"'),
+        "/me/everything": ("Tries to send a letter", "Times as a business"),
+    },
+    "de": {
+        "/me": ("2 Bestellungen", "1.200,00 €", "Geschäftskonto: Ärger & Söhne", "Kundendienst „business“: A call"),
+        "/me/history": ("1.299,90 €", "1.500 ¥", "Bestellung", "Anfrage erledigt", "delivery"),
+        "/me/business": ("<h1>Firmenangaben ändern</h1>", 'value="Ärger & Söhne"'),
+        "/me/everything": ("Versuche, eine E-Mail zu senden", "Zeiten als Geschäftskonto"),
+    },
+}
+HISTORY = (
+    ("order", "1299.90", "EUR"), ("refund", "99.9", "EUR"), ("order", "1500", "JPY"),
+    ("ticket_closed", None, None), ("delivery", None, None),
+)  # fmt: skip
+
+
+async def a_business(caller, service, locale: str) -> Customer:
+    """A customer who has become a business, has ordered, and was looked at by a desk."""
+    anna = await a_customer(caller, service, locale=locale)
+    entries = [
+        {"reference": f"{kind}-{number}", "kind": kind, "occurred_at": "2026-02-03T10:00:00Z",
+         **({"amount": amount, "currency": currency} if amount else {})}
+        for number, (kind, amount, currency) in enumerate(HISTORY)
+    ]  # fmt: skip
+    added = await caller.post(f"/v1/accounts/{anna.user_id}/history", {"entries": entries})
+    assert added.is_success, added.text
+    await service.database.short(lambda session: looked(session, anna, service))
+    await anna.sign_in()
+    await anna.browser.open("/me/business")
+    company = dict.fromkeys(("vat_number", "registration_number", "contact_person", "billing_address"), "")
+    await anna.browser.send("/me/business", company_name="Ärger & Söhne", country="at", **company)
+    assert anna.browser.page.url.path == "/me", anna.browser.text
+    return anna
+
+
+async def looked(session, anna: Customer, service) -> None:
+    said = {"desk": "business", "reason": "A call", "contact": None}
+    user_id = anna.user_id.replace("-", "")
+    await events.record(session, "desk.looked", user_id=user_id, actor="staff:1", data=said, now=service.clock())
+
+
+@pytest.mark.parametrize("locale", SENTENCES)
+async def test_a_customer_reads_of_himself_in_his_language(caller, service, locale: str):
+    anna = await a_business(caller, service, locale)
+    for path, sentences in SENTENCES[locale].items():
+        page = html.unescape((await anna.browser.open(path)).text).replace("\N{NO-BREAK SPACE}", " ")
+        assert [said for said in sentences if said not in page] == [], path
+
+
+async def test_what_is_held_opens_table_by_table_and_names_no_table(caller, service):
+    """The first is open; without scripts, a press opens another."""
+    anna = await a_business(caller, service, "en")
+    page = (await anna.browser.open("/me/everything")).text
+    headings = re.findall(r"<summary><h2>([^<]+)</h2>", page)
+    assert headings[0] == "Account"
+    assert set(headings) <= set(TITLES.values())
+    assert {"History", "Letters", "Tries to send a letter", "Links and codes"} <= set(headings)
+    assert page.count("<details open>") == 1
+
+
+async def test_a_private_customer_without_a_history_reads_that_there_is_none(caller, service):
+    anna = await a_customer(caller, service, locale="de")
+    await anna.sign_in()
+    assert "Noch nichts." in (await anna.browser.open("/me/history")).text
+    assert "<h1>Auf Geschäftskonto umstellen</h1>" in (await anna.browser.open("/me/business")).text
+    assert "Niemand in unserem Kundendienst hat Ihr Konto geöffnet." in (await anna.browser.open("/me")).text
