@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults bench-mail lint format openapi tables lock clean
+.PHONY: run test faults bench-mail lint format openapi tables pictures lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -42,6 +42,10 @@ openapi: $(VENV)/.installed
 
 tables: $(VENV)/.installed
 	$(BIN)/python -m tests.tables
+
+# The README's pictures, taken by Chromium.
+pictures: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/browser/pictures.py -q
 
 # Renewing the lock needs uv; the files hold versions and hashes only.
 lock:

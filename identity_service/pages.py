@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from identity_service import forms, languages
+from identity_service import doors, forms, languages
 
 LANGUAGES = ("en", "de")
 _PAGES = Environment(loader=PackageLoader("identity_service"), undefined=StrictUndefined, autoescape=True)
@@ -28,6 +28,7 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
         "form_token": token,
         "path": request.url.path,
         "locale": locale,
+        "settings": doors.database_of(request).settings,
     }
     shown = render(template, **{**around, **_words(locale), **facts})
     response = HTMLResponse(shown, status)

@@ -23,7 +23,7 @@ from identity_service.errors import Problem, Unavailable
 
 
 class TooManyRequests(Problem):
-    """Too many requests; please wait as long as `Retry-After` says."""
+    """There were too many requests; please wait a little."""
 
     status = 429
 

@@ -71,7 +71,8 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
     link, code = form.take("link", "code")
     state = request.app.state
     purpose = await confirmations.confirm(state.database, state.throttle, handle, link=link, code=code, now=now)
-    return RedirectResponse(f"/confirmed/{purpose}", 303)
+    # A fragment of its own: a browser would carry the link's one on (RFC 9110, 10.2.2).
+    return RedirectResponse(f"/confirmed/{purpose}#main", 303)
 
 
 @router.get("/confirmed/{purpose}")

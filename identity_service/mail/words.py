@@ -112,7 +112,7 @@ def of_message(state: str, last_class: str | None, next_attempt_at: datetime | N
     last = _ATTEMPT.get(last_class or "") if state in ("deferred", "rejected", "failed", "expired") else None
     if last is not None:
         sentence = f"{sentence} {say('Last:')} {say(last).format(relay=say('The relay'))}"
-    if next_attempt_at is not None:
+    if state == "deferred" and next_attempt_at is not None:
         next_try = say("Next try at {time} UTC.").format(time=f"{next_attempt_at:%H:%M:%S}")
         sentence = f"{sentence} {next_try}"
     return sentence

@@ -49,9 +49,9 @@ async def ask(request: Request, form: Form, session: Session, settings: Settings
 
 
 @router.get("/choose")
-async def show_choose(request: Request, settings: Settings) -> Response:
+async def show_choose(request: Request) -> Response:
     """Show the form of the link: the same page for everybody, its secret is in the fragment and never reaches us."""
-    return pages.page(request, "resets/choose.html", minimum=settings.password_minimum)
+    return pages.page(request, "resets/choose.html")
 
 
 @router.post("/choose", openapi_extra={"x-form": "resets/choose.html"})
@@ -60,7 +60,8 @@ async def choose(request: Request, form: Form, now: Now) -> Response:
     link, password = form.take("link", "password")
     state = request.app.state
     await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
-    return RedirectResponse("/reset/done", 303)
+    # A fragment of its own: a browser would carry the link's one on (RFC 9110, 10.2.2).
+    return RedirectResponse("/reset/done#main", 303)
 
 
 @router.post("/opened")
@@ -107,10 +108,10 @@ async def show_watch(
 
 
 @router.get("/{handle}/code")
-async def show_code(request: Request, handle: str, session: Session, settings: Settings, now: Now) -> Response:
+async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the form for the code, for people who read mail on another device or use no scripts."""
     await proofs.followed(session, handle, now=now)
-    return pages.page(request, "resets/code.html", handle=handle, minimum=settings.password_minimum)
+    return pages.page(request, "resets/code.html", handle=handle)
 
 
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})

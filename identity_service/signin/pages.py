@@ -17,9 +17,9 @@ router = APIRouter(route_class=PageDoor, include_in_schema=False)
 
 
 @router.get("/signin")
-async def show_sign_in(request: Request, settings: Settings) -> Response:
+async def show_sign_in(request: Request) -> Response:
     """Show both ways."""
-    return pages.page(request, "signin/signin.html", by_mail=settings.sign_in_by_mail)
+    return pages.page(request, "signin/signin.html")
 
 
 @router.post("/signin", openapi_extra={"x-form": "signin/signin.html"})

@@ -2,9 +2,12 @@
 "use strict";
 {
   const form = document.querySelector("form[data-link]");
-  const link = location.hash.slice(1);
-  if (form && link) {
+  function take() {
+    const link = location.hash.slice(1);
+    if (!form || !link.startsWith("v1.")) return;
     form.elements.link.value = link;
+    // A refused form comes back without the secret; the fragment stays, and is found here again.
+    form.action = `${location.pathname}#${link}`;
     history.replaceState(null, "", location.pathname);
     document.body.classList.add("has-link");
     for (const field of form.querySelectorAll(".no-link input")) field.required = false;
@@ -13,4 +16,7 @@
       fetch(form.dataset.opened, { method: "POST", body });
     }
   }
+  take();
+  // A link pasted over this very page changes nothing but the fragment.
+  addEventListener("hashchange", take);
 }

@@ -25,6 +25,7 @@
       part("sentence").dataset.state = watched.state;
       part("now_do").textContent = watched.now_do;
       part("ends").textContent = watched.ends;
+      part("reroute").hidden = !watched.can_reroute;
       part("lines").replaceChildren(...watched.lines.map(shown));
     });
     source.addEventListener("over", () => source.close());

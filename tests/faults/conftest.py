@@ -25,6 +25,8 @@ from tests.faults.relay import FaultRelay
 class Road:
     """The way of one letter (kind `test`: lane 0, 10 minutes) past relays A and B."""
 
+    timeouts = QUICK
+
     def __init__(self, service: Service, a: FaultRelay, b: FaultRelay) -> None:
         self.service, self.a, self.b = service, a, b
         self.use(self.relay("a", a), self.relay("b", b))
@@ -38,7 +40,7 @@ class Road:
         self.database = Database(settings, self.service.database._url)
         self.database.info["keyring"] = self.service.database.info["keyring"]
         self.service.database.info["settings"] = settings
-        self.courier = Courier(self.database, COMPOSERS, clock=self.service.clock, timeouts=QUICK)
+        self.courier = Courier(self.database, COMPOSERS, clock=self.service.clock, timeouts=self.timeouts)
 
     async def put(self, to: str = "anna@example.com", kind: str = "test", **options) -> None:
         address = email_addresses.parse(to, special_use=True)

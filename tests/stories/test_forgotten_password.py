@@ -43,7 +43,7 @@ async def test_the_code_does_it_without_scripts(service, caller):
     await browser.open("/reset")
     watch = await browser.send("/reset", email="anna@example.org")
     await service.deliver()
-    letter = service.letter("anna@example.org", "Your new password")
+    letter = service.letter("anna@example.org", "Ihr neues Kennwort")
     code = re.search(r"^ {4}([0-9A-Z]{5}-[0-9A-Z]{5})\s*$", letter["text"], re.M)[1]
     await browser.open(f"{watch.url.path}/code")
     done = await browser.send(f"{watch.url.path}/code", code=code.lower(), password=GOOD)

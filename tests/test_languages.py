@@ -1,0 +1,175 @@
+"""Every sentence that people read stands in every language, once, with the same places for values.
+
+English stands in templates and tables, as the key. What is looked up is found in two ways: templates as Babel reads
+them, Python by its syntax tree; the tables are read as they are, so no sentence can be forgotten in a catalogue.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+from jinja2.ext import babel_extract
+
+from identity_service import app, languages, problems
+from identity_service.accounts.rules import LANGUAGES, PROMISE
+from identity_service.consents.rules import PURPOSES
+from identity_service.life.confirmations import CONFIRMATIONS
+from identity_service.mail import words
+from identity_service.passwords import rules as password_rules
+from identity_service.proofs import watch
+
+PACKAGE = Path(app.__file__).parent
+TRANSLATED = sorted(path.stem for path in languages.LOCALES.glob("*.po"))
+FOR_PROGRAMS = ("clients", "events", "idempotency", "mail", "schema", "tokens")
+"""Concepts whose refusals no page can show: their doors speak to services and operators, in English."""
+TABLES: tuple[Mapping[str, str], ...] = (
+    words.CODES, words._ATTEMPT, words._STATE, words._FEEDBACK, watch.SUBJECTS, watch._NOW_DO,
+    password_rules._WEAK, PURPOSES,
+)  # fmt: skip
+_PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
+
+
+def in_templates() -> Iterator[str | tuple[str, str]]:
+    for path in sorted((PACKAGE / "templates").rglob("*.*")):
+        with path.open("rb") as source:
+            for _, _, message, _ in babel_extract(source, ("_", "ngettext"), [], {}):
+                if isinstance(message, str):
+                    yield message
+                elif message is not None:
+                    yield message[0], message[1]
+
+
+def in_python() -> Iterator[str]:
+    """What stands as a text in a call of `say` or `gettext`, also behind `.get(…, "…")`."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and _speaks(call.func):
+                for given in call.args:
+                    texts = given.args if isinstance(given, ast.Call) else [given]
+                    yield from (text.value for text in texts if isinstance(text, ast.Constant) and text.value)
+
+
+def _speaks(called: ast.expr) -> bool:
+    if isinstance(called, ast.Call):
+        return ast.unparse(called.func) == "pages.say"
+    return ast.unparse(called) == "say" or (isinstance(called, ast.Attribute) and called.attr == "gettext")
+
+
+def in_tables() -> Iterator[str]:
+    for table in TABLES:
+        yield from table.values()
+    for confirmation in CONFIRMATIONS.values():
+        yield from (confirmation.asks, confirmation.done)
+    yield from ("Confirm what the letter is about.", "Done.", "a browser")
+
+
+def in_refusals() -> Iterator[str]:
+    for problem in problems.every():
+        if problem.__module__.split(".")[1] not in FOR_PROGRAMS:
+            yield problem.title()
+            yield from _particulars(problem)
+
+
+def _particulars(problem: type) -> Iterator[str]:
+    """The sentences of single cases: `raise MalformedEmailAddress("…")`, constants filled in."""
+    module = importlib.import_module(problem.__module__)
+    if module.__name__.split(".")[-1] not in ("email_addresses", "forms"):
+        return
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+            yield eval(compile(ast.Expression(node.exc.args[0]), module.__name__, "eval"), vars(module))
+
+
+def needed() -> set[str | tuple[str, str]]:
+    return {*in_templates(), *in_python(), *in_tables(), *in_refusals()}
+
+
+def catalogue(locale: str) -> Catalog:
+    with (languages.LOCALES / f"{locale}.po").open("rb") as source:
+        return read_po(source, locale=locale, abort_invalid=True)
+
+
+def sentences(locale: str) -> dict[str | tuple[str, str], str | tuple[str, ...]]:
+    return {message.id: message.string for message in catalogue(locale) if message.id}
+
+
+def test_every_language_but_english_has_a_catalogue():
+    assert set(TRANSLATED) == set(LANGUAGES) - {"en"}
+
+
+def test_the_search_finds_sentences_of_every_kind():
+    """A search that found nothing would let every other test here pass."""
+    found = needed()
+    for sentence in (
+        "Get a User ID", "this is your User ID. It is yours for good; our desks find you by it.", "as in", "Last:",
+        "{relay} could not take the letter.", "Address and password do not fit together.", "This is a good password.",
+        "Your code to sign in", "An e-mail address has at most 254 characters.", "the mailbox is full",
+        ("The answer was yes once.", "The answer was yes %(num)s times."),
+    ):  # fmt: skip
+        assert sentence in found, sentence
+    assert len(found) > 250
+
+
+@pytest.mark.parametrize("locale", TRANSLATED)
+def test_no_sentence_is_missing(locale: str):
+    missing = needed() - set(sentences(locale))
+    assert not missing, sorted(map(str, missing))
+
+
+@pytest.mark.parametrize("locale", TRANSLATED)
+def test_no_sentence_is_stale(locale: str):
+    stale = set(sentences(locale)) - needed()
+    assert not stale, sorted(map(str, stale))
+
+
+@pytest.mark.parametrize("locale", TRANSLATED)
+def test_every_sentence_is_translated_once(locale: str):
+    text = (languages.LOCALES / f"{locale}.po").read_text(encoding="utf-8")
+    ids = [line for line in text.splitlines() if line.startswith("msgid ") and line != 'msgid ""']
+    assert len(ids) == len(set(ids)), sorted({line for line in ids if ids.count(line) > 1})
+    read = catalogue(locale)
+    for sentence, translation in sentences(locale).items():
+        forms = translation if isinstance(translation, tuple) else (translation,)
+        assert all(forms), sentence
+        assert not read[sentence].fuzzy, sentence
+        assert len(forms) == (read.num_plurals if isinstance(sentence, tuple) else 1), sentence
+
+
+@pytest.mark.parametrize("locale", TRANSLATED)
+def test_the_places_for_values_are_the_same(locale: str):
+    for sentence, translation in sentences(locale).items():
+        whole = sentence if isinstance(sentence, tuple) else (sentence,)
+        forms = translation if isinstance(translation, tuple) else (translation,)
+        # The form for one may say it in a word ("once"); the form for many is the last of both.
+        wanted = sorted(_PLACE.findall(whole[-1]))
+        assert sorted(_PLACE.findall(forms[-1])) == wanted, sentence
+        assert all(set(_PLACE.findall(form)) <= set(wanted) for form in forms), sentence
+
+
+@pytest.mark.parametrize("locale", TRANSLATED)
+def test_sentences_end_as_the_english_ones_do(locale: str):
+    for sentence, translation in sentences(locale).items():
+        if isinstance(sentence, str) and sentence[-1] in ".:…":
+            assert translation[-1] == sentence[-1], sentence
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_the_promise_reads_the_same_everywhere(locale: str):
+    """The page that comes back after a slip takes it from the catalogue, all others from the table."""
+    assert languages.catalogue(locale).gettext(PROMISE["en"]) == PROMISE[locale]
+
+
+@pytest.mark.parametrize(("times", "german"), [(1, "einmal"), (2, "%(num)s-mal"), (11, "%(num)s-mal")])
+def test_german_counts(times: int, german: str):
+    one, many = "The answer was yes once.", "The answer was yes %(num)s times."
+    assert german in languages.catalogue("de").ngettext(one, many, times)
+
+
+def test_a_language_without_a_catalogue_reads_english():
+    assert languages.catalogue("fr").gettext("Get a User ID") == "Get a User ID"
