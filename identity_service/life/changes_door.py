@@ -144,7 +144,7 @@ async def become_business(
         return ConversionPreview(**conversions.preview(await accounts.find(session, wanted), company))
     if body.proof is not None:
         answering = await accounts.current(session, wanted)
-        await checks.require(session, body.proof.caller_check, answering.user_id, now=now)
+        await checks.require(session, body.proof.caller_check, answering.user_id, purpose="business", now=now)
     elif caller.desk:
         change = await guarded.ask(session, wanted, "business", details, actor=caller.actor, now=now)
         return await _waiting(session, change, caller, response)
@@ -192,7 +192,7 @@ async def read_desk(user_id: str, session: Session, settings: Settings) -> DeskV
     dependencies=[access.requires("accounts:merge")],
     response_model=ChangedView | MergePreview,
     responses={
-        **problems.documented(*_CHANGING, rules.CannotMerge, *access.REFUSALS),
+        **problems.documented(*_CHANGING, rules.CannotMerge, rules.ProofRefused, *access.REFUSALS),
         200: {"model": MergePreview, "description": "With `preview=true`: every point and its outcome"},
     },
 )
@@ -205,6 +205,8 @@ async def merge_accounts(
     if preview:
         response.status_code = 200
         return MergePreview(points=[MergePoint(**p) for p in await merging.preview(session, survivor, duplicate)])
+    if caller.desk:
+        await guarded.require_mailbox(session, survivor, duplicate)
     request = await merging.ask(session, survivor, duplicate, actor=caller.actor, now=now)
     account = await accounts.find(session, survivor)
     waits = None if request.merged_at else PendingView(id=request.id, verb="merge", waits_for="both mailboxes")
@@ -243,10 +245,7 @@ async def change_email(
     address = email_addresses.parse(body.email, special_use=development)
     wanted = user_ids.parse(user_id)
     if caller.desk:
-        if (await accounts.current(session, wanted)).email is None:
-            raise rules.ProofRefused(
-                "There is no mailbox that could confirm this; it needs an approval in the console."
-            )
+        await guarded.require_mailbox(session, wanted)
         details = {"email": address.shown, "ascii": address.ascii, "key": address.key}
         change = await guarded.ask(session, wanted, "email", details, actor=caller.actor, now=now)
         return await _waiting(session, change, caller, response)

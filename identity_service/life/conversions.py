@@ -5,6 +5,7 @@ from typing import Any
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import business, numbers
+from identity_service.accounts import rules as account_rules
 from identity_service.accounts.business import Company
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession
@@ -14,12 +15,15 @@ from identity_service.user_ids import UserId
 
 
 def company(details: dict[str, Any]) -> Company:
-    """Return a company whose numbers can be right.
+    """Return a company whose name, country and numbers can be right.
 
     Raises:
-        numbers.WrongVatNumber, numbers.WrongRegistrationNumber
+        accounts.rules.MalformedCompanyName; numbers.UnknownCountry, WrongVatNumber, WrongRegistrationNumber
     """
     given = Company(**details)
+    account_rules.check_company_name(given.company_name)
+    if not (len(given.country) == 2 and given.country.isascii() and given.country.isupper()):
+        raise numbers.UnknownCountry
     changes = {}
     if given.vat_number is not None:
         changes["vat_number"] = numbers.vat(given.vat_number, given.country)
