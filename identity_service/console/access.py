@@ -14,7 +14,8 @@ from identity_service.doors import Now, Session
 
 async def _staff(request: Request, session: Session, now: Now) -> SignedIn:
     cookie = request.cookies.get(forms.STAFF_COOKIE)
-    found = None if not cookie else await actions.find(session, cookie, now=now)
+    by_script = request.headers.get("sec-fetch-mode", "navigate") != "navigate"
+    found = None if not cookie else await actions.find(session, cookie, by_script=by_script, now=now)
     if found is None:
         raise rules.StaffNotSignedIn
     request.scope["log_fields"] = {"staff": found.staff.name}
