@@ -192,8 +192,9 @@ async def _count(session: AsyncSession, user_id: UserId, check_id: uuid.UUID, nu
     newest = select(CallerCheck.id).where(CallerCheck.user_id == check.user_id).order_by(CallerCheck.asked_at.desc())
     if check.answered_at is not None or check.tries >= rules.TRIES or await session.scalar(newest.limit(1)) != check_id:
         raise rules.CheckOver
-    await session.execute(update(CallerCheck).where(CallerCheck.id == check_id).values(tries=CallerCheck.tries + 1))
-    return rules.TRIES - check.tries - 1
+    tried = check.tries + 1
+    await session.execute(update(CallerCheck).where(CallerCheck.id == check_id).values(tries=tried))
+    return rules.TRIES - tried
 
 
 async def _conclude(
