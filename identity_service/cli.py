@@ -17,12 +17,12 @@ from identity_service import development, doors, email_addresses, keyring, logs,
 from identity_service import settings as configuration
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
-from identity_service.commands import audit, importing, running, staff
+from identity_service.commands import audit, importing, passwords, running, staff
 from identity_service.commands.running import AsJson
 from identity_service.database import AsyncSession, is_away, url_of
 from identity_service.errors import Problem
 from identity_service.events import actions as events
-from identity_service.mail import doctor, trial
+from identity_service.mail import doctor, pins, trial
 from identity_service.settings import Settings
 from identity_service.worker import COMPOSERS
 
@@ -37,6 +37,7 @@ app.add_typer(client_app, name="client")
 app.add_typer(keys_app, name="keys")
 app.add_typer(id_app, name="user-id")
 app.add_typer(mail_app, name="mail")
+app.add_typer(passwords.password_app, name="password")
 app.add_typer(audit.receipt_app, name="receipt")
 app.add_typer(staff.staff_app, name="staff")
 app.command("audit")(audit.audit)
@@ -274,6 +275,16 @@ def send_test(address: str, as_json: AsJson = False) -> None:
     if as_json:
         running.print_json({"taken": taken, "said": said})
     raise typer.Exit(0 if taken else 1)
+
+
+@mail_app.command("letters")
+def hash_letters(as_json: AsJson = False) -> None:
+    """Print a hash of every letter and wording, as they are pinned in `templates/mail/pinned.sha256`."""
+    hashes = pins.current()
+    if as_json:
+        running.print_json(hashes)
+    else:
+        print(pins.shown(hashes), end="")
 
 
 @id_app.command("new")

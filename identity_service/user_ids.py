@@ -136,6 +136,8 @@ def _problem(symbols: str) -> tuple[str, dict[str, str | int]] | None:
         if symbol not in _VALUES:
             named = symbol if symbol.isascii() and symbol.isprintable() else f"U+{ord(symbol):04X}"
             sentence = f"Symbol {position} cannot occur in a User ID."
+            if symbol == UNHEARD:
+                sentence = f"Symbol {position} was not understood."
             return sentence, {"problem": "impossible_symbol", "symbol": named, "position": position}
     if _sums(_values(symbols)) != (0, 0):
         return "The check symbols do not fit: at least one symbol is wrong.", {"problem": "check_failed"}

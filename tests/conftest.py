@@ -116,6 +116,9 @@ class Caller:
     async def post(self, path: str, json=None, **options) -> httpx.Response:
         return await self.http.post(path, json=json, **self._with_headers(options))
 
+    async def put(self, path: str, json=None, **options) -> httpx.Response:
+        return await self.http.put(path, json=json, **self._with_headers(options))
+
     async def patch(self, path: str, json=None, **options) -> httpx.Response:
         return await self.http.patch(path, json=json, **self._with_headers(options))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import httpx
 import typer
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -16,6 +17,7 @@ from identity_service.commands import running
 from identity_service.commands.running import AsJson
 from identity_service.consents import audit as consent_audit
 from identity_service.consents import receipts
+from identity_service.consents.receipts import Checked
 from identity_service.events import audit as event_audit
 from identity_service.events.audit import Finding
 from identity_service.tokens import PublicKey
@@ -25,12 +27,15 @@ receipt_app = typer.Typer(no_args_is_help=True, help="Signed receipts.")
 
 def audit(
     heads: Annotated[
-        Path | None, typer.Option(help="Checkpoints that were kept elsewhere: a file with one statement a line.")
+        Path | None,
+        typer.Option(
+            help="Checkpoints that were kept elsewhere: a file with one statement a line.", exists=True, dir_okay=False
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Walk every event and consent, recompute every seal, and name the first row that does not hold."""
-    kept = [] if heads is None else heads.read_text(encoding="utf-8").split()
+    kept = [] if heads is None else _read(heads).split()
     walked, entries, finding = asyncio.run(_audit(kept, quiet=as_json))
     if as_json:
         found = None if finding is None else finding._asdict()
@@ -65,7 +70,9 @@ async def _audit(kept: list[str], *, quiet: bool) -> tuple[event_audit.Walked, i
 
 @receipt_app.command("check")
 def check_receipt(
-    file: Annotated[Path, typer.Argument(help="The receipt, as it was attached to the letter.")],
+    file: Annotated[
+        Path, typer.Argument(help="The receipt, as it was attached to the letter.", exists=True, dir_okay=False)
+    ],
     jwks: Annotated[
         str | None, typer.Option(help="Our published keys: a file, or their URL. Unset: those of this service.")
     ] = None,
@@ -73,30 +80,46 @@ def check_receipt(
     as_json: AsJson = False,
 ) -> None:
     """Check a receipt; with --jwks and --issuer it needs no service and no database."""
-    text = file.read_text(encoding="utf-8")
-    keys = asyncio.run(_own_keys()) if jwks is None else _read_keys(jwks)
     wanted = issuer or running.local().issuer
-    checked = receipts.check(text, keys, issuer=wanted, now=doors.utc_now())
+    if jwks is None:
+        checked, superseded = asyncio.run(_check_here(_read(file), wanted))
+    else:
+        checked = receipts.check(_read(file), _read_keys(jwks), issuer=wanted, now=doors.utc_now())
+        superseded = False
     if as_json:
-        running.print_json(checked.claims)
+        running.print_json({**checked.claims, "superseded": superseded} if jwks is None else checked.claims)
         return
     print(
         f"This receipt is ours, and nothing in it was changed. User ID {checked.user_id}, {checked.issued_at:%Y-%m-%d}."
     )
     for purpose in checked.purposes:
         print(f"  {purpose['description']}: {purpose['permission']} ({purpose['decision']})")
+    if superseded:
+        print("The customer has spoken again since: a newer receipt stands in its place.")
 
 
-async def _own_keys() -> dict[str, PublicKey]:
+async def _check_here(text: str, issuer: str) -> tuple[Checked, bool]:
+    """Check a receipt with this service's keys, and tell whether it is superseded."""
     async with running.with_keys(running.local()) as database:
-        found: dict[str, PublicKey] = database.info["keyring"].published()
-        return found
+        keys: dict[str, PublicKey] = database.info["keyring"].published()
+        checked = receipts.check(text, keys, issuer=issuer, now=doors.utc_now())
+        return checked, await database.short(lambda session: receipts.is_superseded(session, checked))
+
+
+def _read(file: Path) -> str:
+    """Return what a file says; what is no text becomes a receipt or a checkpoint that does not hold."""
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def _read_keys(where: str) -> dict[str, PublicKey]:
-    if where.startswith(("https://", "http://localhost", "http://127.0.0.1")):
-        text = httpx.get(where, timeout=10, follow_redirects=False).raise_for_status().text
-    else:
-        text = Path(where).read_text(encoding="utf-8")
-    keys: list[dict[str, Any]] = json.loads(text)["keys"]
-    return {key["kid"]: (ECKey if key["kty"] == "EC" else OKPKey).import_key(key) for key in keys}
+    try:
+        if where.startswith(("https://", "http://localhost", "http://127.0.0.1")):
+            text = httpx.get(where, timeout=10, follow_redirects=False).raise_for_status().text
+        else:
+            text = _read(Path(where))
+        keys: list[dict[str, Any]] = json.loads(text)["keys"]
+        return {key["kid"]: (ECKey if key["kty"] == "EC" else OKPKey).import_key(key) for key in keys}
+    except (OSError, httpx.HTTPError):
+        running.fail(f"The keys cannot be read from {where}.")
+    except (ValueError, KeyError, TypeError, JoseError):
+        running.fail(f"There are no keys in {where}: it should be a JSON Web Key Set.")

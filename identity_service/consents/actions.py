@@ -72,12 +72,19 @@ async def propose(
 ) -> Account:
     """Note that a service or clerk says the customer would agree, and ask the mailbox; nothing is allowed until then.
 
+    Said again while the letter's link is good, it is the same proposal: a customer is not written to twice for it.
+
     Raises:
         accounts.rules.UnknownUserId, NoEmail; rules.UnknownPurpose, UnknownWording
     """
     account = await accounts.current(session, user_id, lock=True)
-    wording = wordings.find(_known(session, purpose), wording_id, account.locale)
+    wording = asked_with(session, purpose, wording_id, account.locale)
     to = accounts.address_of(account)
+    newest = await _newest(session, account.user_id, purpose)
+    if newest is not None and rules.is_the_same_proposal(
+        newest, wording.id, wording.language, valid_after=account.proofs_valid_after, now=now
+    ):
+        return account
     proof = await proofs.send(
         session, "consent", kind="consent_confirmation", to=to, user_id=account.user_id, locale=account.locale,
         facts={"purpose": purpose, "wording": wording.id}, cause="consent.proposed", actor=actor, now=now,
@@ -89,11 +96,24 @@ async def propose(
     return account
 
 
+def asked_with(session: AsyncSession, purpose: str, wording_id: str, language: str) -> Wording:
+    """Return the text that somebody was asked with.
+
+    Raises:
+        rules.UnknownPurpose, UnknownWording
+    """
+    return wordings.find(_known(session, purpose), wording_id, language)
+
+
 async def grant(
     session: AsyncSession, user_id: str, purpose: str, wording: Wording, *, channel: str, actor: str, now: datetime
 ) -> None:
     """Note the customer's own yes (signed in, or by the link in his letter), and send the letter that confirms it and
-    carries the link to withdraw."""
+    carries the link to withdraw.
+
+    Raises:
+        accounts.rules.UnknownUserId
+    """
     account = await accounts.current(session, UserId(user_id), lock=True)
     await _add(session, account.user_id, purpose, "granted", wording, channel=channel, actor=actor, now=now)
     if account.email is not None:
@@ -140,7 +160,8 @@ async def take_over(
 
 
 async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None:
-    """Turn a proposal into a grant: the link in its letter was used. A word spoken since then counts instead.
+    """Turn a proposal into a grant: the link in its letter was used. A word spoken since then counts instead, and for
+    an account that was closed, or that another one answers for by now, nobody says yes by an old letter.
 
     Raises:
         LinkDead
@@ -148,8 +169,9 @@ async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None
     proposal = await session.scalar(select(ConsentEntry).where(ConsentEntry.proof_id == found.proof.id))
     if proposal is None or proposal.wording_id is None or proposal.language is None:
         raise LinkDead
-    await accounts.find(session, UserId(proposal.user_id), lock=True)
-    if await _newest_id(session, proposal.user_id, proposal.purpose) != proposal.id:
+    account = await accounts.find(session, UserId(proposal.user_id), lock=True)
+    newest = await _newest(session, proposal.user_id, proposal.purpose)
+    if account.state != "active" or newest is None or newest.id != proposal.id:
         raise LinkDead
     proof = await proofs.use_up(session, found, now=now)
     wording = await session.get_one(ConsentWording, (proposal.wording_id, proposal.language))
@@ -230,7 +252,7 @@ async def asked(session: AsyncSession, user_ids: Sequence[str], *, since: dateti
 
 _ASKED = text(
     """
-    SELECT count(*) AS times, count(*) FILTER (WHERE answer) AS allowed
+    SELECT count(DISTINCT c.id) AS times, count(DISTINCT c.id) FILTER (WHERE answer) AS allowed
     FROM permission_check c, unnest(c.user_ids, c.allowed) AS one(user_id, answer)
     WHERE c.user_ids && CAST(:ids AS text[]) AND c.at >= :since AND one.user_id = ANY(:ids)
     """
@@ -244,11 +266,8 @@ def purposes(session: AsyncSession) -> list[str]:
 
 async def renew(session: AsyncSession, user_id: str) -> None:
     """Derive an account's state anew from the last words of its ledger and of the accounts merged into it."""
-    members = await accounts.merged_into(session, user_id)
     for purpose in purposes(session):
-        own = await _last_word(session, user_id, purpose)
-        others = [(await _last_word(session, member, purpose), at) for member, at in members]
-        counted = rules.strictest(own, others)
+        counted = await derived(session, user_id, purpose)
         mine = (ConsentState.user_id == user_id) & (ConsentState.purpose == purpose)
         if counted.decision is None:
             await session.execute(delete(ConsentState).where(mine))
@@ -257,6 +276,13 @@ async def renew(session: AsyncSession, user_id: str) -> None:
         new = upsert(ConsentState).values(row)
         changed = {"decision": new.excluded.decision, "since": new.excluded.since}
         await session.execute(new.on_conflict_do_update(index_elements=["user_id", "purpose"], set_=changed))
+
+
+async def derived(session: AsyncSession, user_id: str, purpose: str) -> LastWord:
+    """Return the word that counts for an account, from the ledger alone."""
+    members = await accounts.merged_into(session, user_id)
+    own = await _last_word(session, user_id, purpose)
+    return rules.strictest(own, [(await _last_word(session, member, purpose), at) for member, at in members])
 
 
 def this_year(now: datetime) -> datetime:
@@ -278,8 +304,7 @@ async def _add(
     proof_id: uuid.UUID | None = None,
 ) -> None:
     if wording is not None:
-        kept = {**wording._asdict(), "text_hash": wording.text_hash}
-        await session.execute(upsert(ConsentWording).on_conflict_do_nothing(), kept)
+        await _keep(session, wording)
     row = {
         "user_id": user_id,
         "purpose": purpose,
@@ -297,10 +322,10 @@ async def _add(
     if evidence is not None:
         await session.execute(insert(ConsentEvidence), {"entry_id": entry.id, "user_id": user_id, "text": evidence})
     await renew(session, user_id)
-    await _tell(session, entry, now=now)
+    await _tell(session, entry, wording and wording.text_hash, now=now)
 
 
-async def _tell(session: AsyncSession, entry: ConsentEntry, *, now: datetime) -> None:
+async def _tell(session: AsyncSession, entry: ConsentEntry, text_hash: bytes | None, *, now: datetime) -> None:
     """Record the event of an entry: its hash stands under the seal, and the permission that follows from it."""
     user_id, purpose = entry.user_id, entry.purpose
     counted = await session.get(ConsentState, (user_id, purpose), populate_existing=True)
@@ -308,17 +333,28 @@ async def _tell(session: AsyncSession, entry: ConsentEntry, *, now: datetime) ->
         "purpose": purpose,
         "permission": rules.permission(counted.decision if counted else None),
         "entry": entry.id,
-        "entry_hash": fingerprint(entry),
+        "entry_hash": fingerprint(entry, text_hash),
     }
     await events.record(session, _EVENTS[entry.decision], user_id=user_id, actor=entry.actor, data=data, now=now)
 
 
-def fingerprint(entry: ConsentEntry) -> str:
-    """Return SHA-256 over an entry, in hexadecimal: it stands in the entry's event, and so under the seal."""
+async def _keep(session: AsyncSession, wording: Wording) -> None:
+    """Keep a text word for word, or find it kept already; the file of one that was used must not change (PRV-02)."""
+    row = {**wording._asdict(), "text_hash": wording.text_hash}
+    await session.execute(upsert(ConsentWording).on_conflict_do_nothing(), row)
+    kept = await session.get_one(ConsentWording, (wording.id, wording.language))
+    if kept.text_hash != wording.text_hash:
+        raise wordings.WordingEdited(wording.id)
+
+
+def fingerprint(entry: ConsentEntry, text_hash: bytes | None) -> str:
+    """Return SHA-256 over an entry and the text it is about, in hexadecimal: it stands in the entry's event, and so
+    under the seal."""
     fields = [
         entry.id, entry.user_id, entry.purpose, entry.decision, entry.wording_id, entry.language, entry.channel,
         entry.actor, entry.at.isoformat(timespec="microseconds"), entry.previous_id,
         None if entry.evidence_hash is None else entry.evidence_hash.hex(),
+        None if entry.proof_id is None else str(entry.proof_id), None if text_hash is None else text_hash.hex(),
     ]  # fmt: skip
     return hashlib.sha256(repr(fields).encode()).hexdigest()
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from identity_service import keyring, tokens, user_ids
+from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions, rules
@@ -62,11 +63,12 @@ class Checked(NamedTuple):
 async def issue(session: AsyncSession, account: Account, *, now: datetime) -> str:
     """Return the receipt of an account's consent as it stands now."""
     states = await actions.state(session, account.user_id)
-    entries = await actions.ledger(session, [account.user_id])
-    words = {entry.purpose: entry for entry in reversed(entries) if entry.decision != "proposed"}
-    newest = entries[0].id if entries else 0
-    previous = entries[1].id if len(entries) > 1 else 0
+    said = await _said(session, account.user_id)
+    words = {entry.purpose: entry for entry in reversed(said)}
+    newest = said[0].id if said else 0
+    previous = said[1].id if len(said) > 1 else 0
     settings = settings_of(session)
+    silent = all(rules.permission(state.decision) == "never" for state in states)
     purposes = [await _purpose(session, state, words.get(state.purpose), settings.public_url) for state in states]
     claims = {
         "iss": settings.issuer,
@@ -81,7 +83,7 @@ async def issue(session: AsyncSession, account: Account, *, now: datetime) -> st
         "pii_principal_id": user_ids.show(account.user_id),
         "language": account.locale,
         "pii_controllers": [{"name": settings.mail_from_name, "url": settings.public_url}],
-        "promise": account_rules.PROMISE[account.locale],
+        "promise": account_rules.PROMISE[account.locale] if silent else None,
         "purposes": purposes,
     }
     return tokens.sign(claims, keyring.of(session).signing(now), typ=TYPE)
@@ -95,12 +97,14 @@ def check(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now: datetim
         ReceiptFromTheFuture: each with its own sentence.
     """
     token = "".join(text.split())
+    if len(token.rpartition(".")[2]) < _SIGNATURE:
+        raise ReceiptNotWhole
     header, claims = _look_inside(token)
     if header.get("typ") != TYPE:
         raise ReceiptOfAnotherKind
     if claims.get("iss") != issuer:
         raise ReceiptOfAnotherIssuer
-    if header.get("kid") not in keys:
+    if str(header.get("kid")) not in keys:
         raise ReceiptOfUnknownKey
     try:
         verified = tokens.verify(token, keys, typ=TYPE, maximum=LARGEST)
@@ -113,12 +117,25 @@ def check(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now: datetim
 
 
 LARGEST: Final = 64 * 1024
+_SIGNATURE: Final = 86
+"""Characters of a signature under ES256 or EdDSA, 64 bytes both: what is shorter was cut off."""
 
 
 async def is_superseded(session: AsyncSession, checked: Checked) -> bool:
-    """Tell whether the customer has spoken again since a receipt was issued (RCP-05)."""
-    entries = await actions.ledger(session, [user_ids.parse(checked.user_id)])
-    return bool(entries) and entries[0].id > checked.entry
+    """Tell whether the customer has spoken again since a receipt was issued, under this User ID or the one that
+    answers for it by now (RCP-05). A proposal is not his word."""
+    try:
+        account = await accounts.current(session, user_ids.parse(checked.user_id))
+    except account_rules.UnknownUserId:
+        return False
+    said = await _said(session, account.user_id)
+    return bool(said) and said[0].id > checked.entry
+
+
+async def _said(session: AsyncSession, user_id: str) -> list[ConsentEntry]:
+    """Return the customer's own words, newest first, those under merged User IDs included."""
+    ids = [user_id, *(member for member, _ in await accounts.merged_into(session, user_id))]
+    return [entry for entry in await actions.ledger(session, ids) if entry.decision != "proposed"]
 
 
 def receipt_id(user_id: str, entry: int) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal, Protocol
 
 from identity_service.errors import NotFound, Problem, Unprocessable
 
@@ -50,6 +50,31 @@ class LastWord:
     decision: str | None
     at: datetime | None
     entry_id: int | None = None
+
+
+PROPOSED_FOR: Final = timedelta(days=7)
+"""How long a proposal waits for the mailbox; as long as the link in its letter is good."""
+
+
+class Entry(Protocol):
+    """What a rule needs to know of an entry in the ledger."""
+
+    decision: str
+    wording_id: str | None
+    language: str | None
+    at: datetime
+
+
+def is_the_same_proposal(
+    newest: Entry, wording_id: str, language: str, *, valid_after: datetime | None, now: datetime
+) -> bool:
+    """Tell whether proposing this wording only repeats a proposal whose letter can still be answered.
+
+    `valid_after` is the account's `proofs_valid_after`: the links of letters from before are dead.
+    """
+    said = (newest.decision, newest.wording_id, newest.language)
+    is_good = now - newest.at < PROPOSED_FOR and (valid_after is None or newest.at > valid_after)
+    return said == ("proposed", wording_id, language) and is_good
 
 
 def permission(decision: str | None) -> Permission:

@@ -31,6 +31,10 @@ class Wording(NamedTuple):
         return hashlib.sha256(self.text.encode()).digest()
 
 
+class WordingEdited(Exception):
+    """The file of a wording was changed after customers were asked with it; a changed text needs a new version."""
+
+
 def find(purpose: str, wording_id: str, language: str) -> Wording:
     """Return a wording of this purpose, in this language or in English.
 

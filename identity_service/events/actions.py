@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Row, Select, func, insert, select, text
 
 from identity_service import keyring, tokens
-from identity_service.database import AsyncSession
+from identity_service.database import WHOLE, AsyncSession
 from identity_service.errors import Problem
 from identity_service.events import rules
 from identity_service.events.tables import Event, Feed, SealedEvent
@@ -49,7 +49,7 @@ async def record(
     """
     rules.check_name(name)
     row = {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data or {})}
-    return (await session.execute(insert(Event).returning(Event.id), row)).scalar_one()
+    return (await session.execute(insert(Event).returning(Event.id), row, execution_options=WHOLE)).scalar_one()
 
 
 async def record_all(

@@ -142,13 +142,19 @@ def _cut_tail(position: int, expected: Mapping[int, str]) -> Finding | None:
 
 async def _expected(session: AsyncSession, kept: Iterable[str]) -> tuple[dict[int, str], Finding | None]:
     expected: dict[int, str] = {}
-    for statement in [*(head.statement for head in await heads(session, None, limit=1_000_000)), *kept]:
+    published = await heads(session, None, limit=1_000_000)
+    shown = {head.statement: (head.position, head.seal) for head in published}
+    for statement in [*shown, *kept]:
         if not statement.strip():
             continue
         try:
             position, seal = read_head(session, statement)
         except InvalidToken:
-            return {}, Finding(0, "A checkpoint does not carry our signature.")
+            place = shown.get(statement, (0, ""))[0]
+            named = f"The checkpoint of position {place}" if place else "A checkpoint that was kept elsewhere"
+            return {}, Finding(place, f"{named} does not carry our signature.")
+        if shown.get(statement, (position, seal)) != (position, seal):
+            return {}, Finding(position, f"The checkpoint of position {position} shows other values than it signed.")
         if expected.setdefault(position, seal) != seal:
             return {}, Finding(position, f"Two checkpoints for position {position} name different seals.")
     return expected, None

@@ -18,6 +18,7 @@ NAMES: Final[Mapping[str, str]] = {
     "password.set": "a password was set, with a proof of the mailbox",
     "password.check_failed": "a password was tried and did not fit",
     "password.died": "too many failures in a row: only a reset gives a new password",
+    "password.retired": "a password that became known leads nowhere but to a new one",
     "password.rehashed": "a password was hashed anew with today's parameters",
     "reset.asked": "somebody asked for a new password",
     "reset.opened": "the link in the letter was opened by a browser",

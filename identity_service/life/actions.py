@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts.tables import Account
+from identity_service.consents import actions as consents
 from identity_service.database import AsyncSession
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
@@ -122,6 +123,7 @@ async def confirm_address(session: AsyncSession, found: Found, *, now: datetime)
     if holder is None:
         return await accounts.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
     await accounts.move(session, UserId(proof.user_id), UserId(holder.user_id), actor="customer", now=now)
+    await consents.renew(session, holder.user_id)
     return await accounts.mailbox_proven(session, holder.user_id, ends_sessions=False, actor="customer", now=now)
 
 

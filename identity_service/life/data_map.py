@@ -62,7 +62,7 @@ MAP: Final[Mapping[str, Table]] = {
     "permission_check": Table(None, "keep", _columns(
         id="id client_id user_ids", fact="purpose at allowed with_addresses",
     )),
-    "password": Table("user_id", "delete", _columns(id="user_id", proving="phc", fact="set_at dead_at")),
+    "password": Table("user_id", "delete", _columns(id="user_id", proving="phc", fact="set_at dead_at retired_at")),
     "password_try": Table(None, "keep", _columns(proving="subject", fact="failures blocked_until updated_at")),
     "sign_in_session": Table("user_id", "delete", _columns(
         id="id user_id", proving="cookie_hash", personal="browser", fact="way created_at seen_at until ended_at",
@@ -80,7 +80,7 @@ MAP: Final[Mapping[str, Table]] = {
              "accepted_relay relay_queue_id maybe_sent delayed_since last_class last_code last_enhanced prefer_relay",
     ), {"facts": {}, "to_hash": None, "to_domain": ""}),
     "attempt": Table(None, "empty", _columns(
-        id="id message_id", personal="reply transcript peer_ip",
+        id="message_id", personal="reply transcript peer_ip",
         fact="attempt_no lease_token worker relay started_at finished_at phase outcome reply_class code enhanced "
              "tls_version reused duration_ms",
     )),

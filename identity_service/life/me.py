@@ -60,7 +60,7 @@ async def change_consent(session: Session, purpose: str, form: Form, customer: C
     decision, wording_id = form.take("decision", "wording")
     user_id = customer.account.user_id
     if decision == "granted":
-        wording = wordings.find(purpose, wording_id, customer.account.locale)
+        wording = consents.asked_with(session, purpose, wording_id, customer.account.locale)
         await consents.grant(session, user_id, purpose, wording, channel="page", actor="customer", now=now)
     else:
         await consents.withdraw(session, UserId(user_id), purpose, channel="page", actor="customer", now=now)

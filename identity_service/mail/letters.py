@@ -23,6 +23,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from identity_service import languages, tokens
 from identity_service.database import AsyncSession
+from identity_service.mail import pins
 from identity_service.mail.outbox import Claimed
 from identity_service.settings import Settings
 
@@ -78,7 +79,13 @@ class Envelope:
 
 
 def render(name: str, locale: str, **facts: Any) -> Letter:  # noqa: ANN401
-    """Return the letter of the templates `mail/<name>.txt` (its first line is the subject) and `mail/<name>.html`."""
+    """Return the letter of the templates `mail/<name>.txt` (its first line is the subject) and `mail/<name>.html`.
+
+    Raises:
+        pins.LetterNotPinned: a template is not the one that was reviewed (NOM-01).
+    """
+    for template in ("mail/base.html", f"mail/{name}.txt", f"mail/{name}.html"):
+        pins.check(template)
     plain = _TEXT.get_template(f"mail/{name}.txt").render(**_words(locale), **facts)
     subject, _, text = plain.partition("\n")
     html = _HTML.get_template(f"mail/{name}.html").render(**_words(locale), **{**facts, "subject": subject.strip()})

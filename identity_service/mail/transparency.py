@@ -19,18 +19,23 @@ DAYS: Final = 90
 
 
 async def count(session: AsyncSession, *, now: datetime) -> dict[str, Any]:
-    """Return the letters put into the outbox per day (UTC) and class, the newest seal, and a signature over both."""
+    """Return the letters put into the outbox per day (UTC) and class, the newest seal, and a signature over both.
+
+    Every day is named, those without a letter too: one that is missing was left out (NOM-04).
+    """
     today = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    rows = await session.execute(_COUNT, {"since": today - timedelta(days=DAYS)})
-    days: dict[str, dict[str, Any]] = {}
-    for day, purpose, letters in rows:
-        nothing = dict.fromkeys((*rules.PURPOSES, "marketing"), 0)
-        days.setdefault(str(day), {"day": str(day), **nothing})[purpose] = letters
+    first = today - timedelta(days=DAYS - 1)
+    named = [str((first + timedelta(days=number)).date()) for number in range(DAYS)]
+    days: dict[str, dict[str, Any]] = {
+        day: {"day": day, **dict.fromkeys((*rules.PURPOSES, "marketing"), 0)} for day in named
+    }
+    for day, purpose, letters in await session.execute(_COUNT, {"first": first, "end": first + timedelta(days=DAYS)}):
+        days[str(day)][purpose] = letters
     newest = next(iter(await audit.heads(session, None, limit=1)), None)
     claims = {
         "iss": settings_of(session).issuer,
         "iat": int(now.timestamp()),
-        "days": [days[day] for day in sorted(days)],
+        "days": list(days.values()),
         "head": None if newest is None else {"position": newest.position, "seal": newest.seal},
     }
     signed = tokens.sign(claims, keyring.of(session).signing(now), typ=TYPE)
@@ -40,6 +45,6 @@ async def count(session: AsyncSession, *, now: datetime) -> dict[str, Any]:
 _COUNT = text(
     """
     SELECT (created_at AT TIME ZONE 'UTC')::date AS day, purpose, count(*) FROM message
-    WHERE created_at >= :since GROUP BY 1, 2 ORDER BY 1, 2
+    WHERE created_at >= :first AND created_at < :end GROUP BY 1, 2 ORDER BY 1, 2
     """
 )

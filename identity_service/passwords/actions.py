@@ -19,6 +19,7 @@ from identity_service.passwords.hashing import Hasher
 from identity_service.passwords.tables import Password, PasswordTry
 from identity_service.proofs.rules import MailboxProof
 from identity_service.settings import Settings
+from identity_service.user_ids import UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,16 @@ class _Counted(NamedTuple):
     subject: bytes
     account: Account | None
     phc: str | None
+    is_retired: bool
     wait: int
     failures: int
 
 
 async def set_password(session: AsyncSession, proof: MailboxProof, phc: str, *, now: datetime) -> None:
     """Give the account whose mailbox was proven this password, its hash already made; the failures are forgotten."""
-    row = {"user_id": proof.user_id, "phc": phc, "set_at": now, "dead_at": None}
+    row = {"user_id": proof.user_id, "phc": phc, "set_at": now, "dead_at": None, "retired_at": None}
     new = insert(Password).values(row)
-    kept = {name: new.excluded[name] for name in ("phc", "set_at", "dead_at")}
+    kept = {name: new.excluded[name] for name in ("phc", "set_at", "dead_at", "retired_at")}
     await session.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=kept))
     await session.execute(delete(PasswordTry).where(PasswordTry.subject == _subject(session, proof.user_id)))
     await events.record(session, "password.set", user_id=proof.user_id, actor="customer", now=now)
@@ -55,6 +57,16 @@ async def make(hasher: Hasher, settings: Settings, password: str, own_words: Ite
         rules.WeakPassword: with the reason.
         rules.HashingBusy
     """
+    return await hasher.hash(await judge(hasher, settings, password, own_words))
+
+
+async def judge(hasher: Hasher, settings: Settings, password: str, own_words: Iterable[str]) -> str:
+    """Return a password that is good enough as it will be hashed.
+
+    Raises:
+        rules.WeakPassword: with the reason.
+        rules.HashingBusy
+    """
     typed = strength.normal(password)
     minimum = settings.password_minimum
     strength.check_length(typed, minimum=minimum)
@@ -62,7 +74,7 @@ async def make(hasher: Hasher, settings: Settings, password: str, own_words: Ite
     await hasher.run(lambda: strength.check(typed, minimum=minimum, own_words=words))
     if settings.breached_passwords_url and await breaches.is_breached(typed, settings.breached_passwords_url):
         raise rules.WeakPassword("breached", minimum)
-    return await hasher.hash(typed)
+    return typed
 
 
 async def exists(session: AsyncSession, user_id: str) -> bool:
@@ -77,8 +89,13 @@ async def check(
     """Check a password for an address or a User ID: the same work and time whether or not there is an account.
 
     Counted first, hashed outside of any transaction, concluded in another (PWD-07, PWD-13). The right password within
-    a delay is not evaluated.
+    a delay is not evaluated. Where nothing can be hashed right now nothing is counted either: a flood of others must
+    not lead to a delay here.
+
+    Raises:
+        rules.HashingBusy
     """
+    hasher.refuse_if_busy()
     typed = strength.normal(password)
     counted = await database.short(lambda session: _count(session, who, now=now))
     if counted.wait:
@@ -94,7 +111,9 @@ async def check(
 
 
 async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
-    account = await accounts.find_for_sign_in(session, who)
+    account = await (
+        accounts.active_behind(session, who) if isinstance(who, str) else accounts.find_for_sign_in(session, who)
+    )
     subject = _subject(session, account.user_id if account else who if isinstance(who, str) else who.key)
     stored = await session.scalar(select(Password).where(Password.user_id == (account.user_id if account else "")))
     await session.execute(insert(PasswordTry).on_conflict_do_nothing(), {"subject": subject, "updated_at": now})
@@ -105,13 +124,16 @@ async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetim
         pause = rules.delay_after(tried.failures)
         tried.blocked_until, tried.updated_at = None if pause is None else now + pause, now
     phc = None if stored is None or stored.dead_at is not None else stored.phc
-    return _Counted(subject, account, phc, wait, tried.failures)
+    is_retired = stored is not None and stored.retired_at is not None
+    return _Counted(subject, account, phc, is_retired, wait, tried.failures)
 
 
 async def _matched(session: AsyncSession, counted: _Counted, renewed: str | None, *, now: datetime) -> Checked:
     assert counted.account is not None  # noqa: S101
     user_id = counted.account.user_id
     await session.execute(delete(PasswordTry).where(PasswordTry.subject == counted.subject))
+    if counted.is_retired:
+        return Checked("change_required")
     if renewed is not None:
         same = update(Password).where(Password.user_id == user_id, Password.phc == counted.phc)
         await session.execute(same.values(phc=renewed))
@@ -127,6 +149,20 @@ async def _failed(session: AsyncSession, counted: _Counted, *, actor: str, now: 
     if user_id is not None and counted.failures >= rules.DEAD_AFTER and counted.phc is not None:
         await session.execute(update(Password).where(Password.user_id == user_id).values(dead_at=now))
         await events.record(session, "password.died", user_id=user_id, actor="worker", data=data, now=now)
+
+
+async def retire(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> None:
+    """Let a password that became known lead nowhere but to a new one, and end every session begun with it (PWD-17).
+
+    Raises:
+        accounts.rules.UnknownUserId; rules.NoPassword
+    """
+    account = await accounts.current(session, user_id, lock=True)
+    mine = update(Password).where(Password.user_id == account.user_id).values(retired_at=now)
+    if await session.scalar(mine.returning(Password.user_id)) is None:
+        raise rules.NoPassword
+    await accounts.end_sessions(session, account.user_id, actor=actor, now=now)
+    await events.record(session, "password.retired", user_id=account.user_id, actor=actor, now=now)
 
 
 async def purge(session: AsyncSession) -> None:

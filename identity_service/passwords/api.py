@@ -33,7 +33,8 @@ class PasswordCheck(Shape):
 
 
 class CheckedView(View):
-    """`wait`: the try was not evaluated; another makes sense after `retry_after` seconds."""
+    """`wait`: the try was not evaluated; another makes sense after `retry_after` seconds. `change_required`: it
+    fits, but became known; do not sign the customer in, ask for a reset and hand its page on."""
 
     result: rules.Result
     user_id: str | None

@@ -63,14 +63,22 @@ class Hasher:
         """Tell whether a stored hash was made with other parameters than today's."""
         return foreign.is_foreign(phc) or self._hasher.check_needs_rehash(phc)
 
+    def refuse_if_busy(self) -> None:
+        """Refuse at once what would not find room in the queue.
+
+        Raises:
+            HashingBusy
+        """
+        if self._waiting >= self.threads * QUEUE_PER_THREAD:
+            raise HashingBusy(retry_after=2)
+
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` in the pool.
 
         Raises:
             HashingBusy: the queue is full.
         """
-        if self._waiting >= self.threads * QUEUE_PER_THREAD:
-            raise HashingBusy(retry_after=2)
+        self.refuse_if_busy()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

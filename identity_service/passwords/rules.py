@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from identity_service.errors import Unavailable, Unprocessable
+from identity_service.errors import Conflict, Unavailable, Unprocessable
 
-Result = Literal["match", "no_match", "wait"]
+Result = Literal["match", "no_match", "wait", "change_required"]
 Reason = Literal["too_short", "too_long", "common", "context", "guessable", "breached"]
 
 MAXIMUM_CHARACTERS: Final = 256
@@ -45,6 +45,10 @@ class WeakPassword(Unprocessable):
     def sentence(self, say: Callable[[str], str] = str) -> str:
         """Return why, in somebody's language."""
         return say(_WEAK[self.members["reason"]]).format(minimum=self.members["minimum"])
+
+
+class NoPassword(Conflict):
+    """This account has no password."""
 
 
 class HashingBusy(Unavailable):

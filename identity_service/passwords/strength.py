@@ -19,7 +19,9 @@ from identity_service.passwords.rules import WeakPassword
 
 READ_BY_ZXCVBN: Final = 72
 """Characters that zxcvbn takes; more raise ValueError, which would refuse a good passphrase (FACT-8)."""
-GOOD_SCORE: Final = 3
+GOOD_GUESSES: Final = 10**8
+"""Guesses that a password is worth at least: where zxcvbn's score 3 begins. The score itself begins five guesses later,
+and would refuse every eight signs that people could set as the least, however random (PWD-01)."""
 _ROWS: Final = (
     "1234567890",
     "qwertyuiop",
@@ -63,7 +65,7 @@ def check(password: str, *, minimum: int, own_words: Iterable[str]) -> None:
         raise WeakPassword("common", minimum)
     if is_made_of(plain, words):
         raise WeakPassword("context", minimum)
-    if zxcvbn(password[:READ_BY_ZXCVBN], user_inputs=words)["score"] < GOOD_SCORE:
+    if zxcvbn(password[:READ_BY_ZXCVBN], user_inputs=words)["guesses"] < GOOD_GUESSES:
         raise WeakPassword("guessable", minimum)
 
 

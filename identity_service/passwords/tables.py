@@ -9,7 +9,8 @@ from identity_service.database import Base, UtcDateTime
 
 
 class Password(Base):
-    """An account's password as a PHC string. `dead_at`: guessed at too often; only a reset gives a new one."""
+    """An account's password as a PHC string. `dead_at`: guessed at too often; only a reset gives a new one.
+    `retired_at`: it became known; the right one is told that, and leads nowhere else."""
 
     __tablename__ = "password"
     __table_args__ = (CheckConstraint("phc LIKE '$%'", name="phc"),)
@@ -18,6 +19,7 @@ class Password(Base):
     phc: Mapped[str]
     set_at: Mapped[datetime] = mapped_column(UtcDateTime)
     dead_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class PasswordTry(Base):

@@ -3,13 +3,14 @@
 import hashlib
 import secrets
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
 from identity_service import keyring, user_ids
-from identity_service.database import AsyncSession, Database, settings_of
+from identity_service.database import WHOLE, AsyncSession, Database, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.mail import actions as mail
 from identity_service.mail.tables import Message
@@ -65,7 +66,7 @@ async def send(
         "asked_at": now,
         **_drawn(session),
     }
-    return (await session.execute(insert(Proof).returning(Proof), row)).scalar_one()
+    return (await session.execute(insert(Proof).returning(Proof), row, execution_options=WHOLE)).scalar_one()
 
 
 def _drawn(session: AsyncSession) -> dict[str, Any]:
@@ -90,15 +91,17 @@ async def track(session: AsyncSession, proof_id: uuid.UUID, *, now: datetime) ->
     return handle
 
 
-async def followed(session: AsyncSession, handle: str, *, now: datetime) -> Found:
-    """Return what a tracking handle leads to.
+async def followed(
+    session: AsyncSession, handle: str, purposes: Collection[str] = tuple(rules.LIVES), *, now: datetime
+) -> Found:
+    """Return what a tracking handle leads to, if its letter is for one of these purposes.
 
     Raises:
         rules.UnknownTracking: there is no such handle, or it has ended; the two cannot be told apart.
     """
     live = select(Proof).join(Tracking, Tracking.proof_id == Proof.id)
     proof = await session.scalar(live.where(Tracking.handle_hash == _hashed(handle), Tracking.until > now))
-    if proof is None:
+    if proof is None or proof.purpose not in purposes:
         raise rules.UnknownTracking
     return Found(proof, await mail.newest(session, proof.message_id))
 
@@ -132,6 +135,9 @@ async def newest_of(session: AsyncSession, purpose: str, user_id: str) -> Found 
 
 async def named(session: AsyncSession, handle: str) -> Found | None:
     """Return a proof by its public name, which stands in the link."""
+    if "\0" in handle:
+        # PostgreSQL keeps no NUL: there is no such name, and asking for it would be an error of ours.
+        return None
     proof = await session.scalar(select(Proof).where(Proof.handle == handle[:64]))
     return None if proof is None else Found(proof, await mail.newest(session, proof.message_id))
 

@@ -88,7 +88,7 @@ async def look(session: AsyncSession, found: Found, *, locale: str, now: datetim
         sentence=words.of_message(message.state, message.last_class, message.next_attempt_at, say),
         now_do=say(_NOW_DO[message.state]),
         lines=lines,
-        to="…" if message.to_addr is None else email_addresses.mask(message.to_addr),
+        to="…" if message.to_addr is None else _masked(message.to_addr),
         sender=f"{settings.mail_from_name} <{settings.mail_from}>",
         subject=say(SUBJECTS[found.proof.purpose]),
         reference=f"{reference[:4]}-{reference[4:]}",
@@ -129,9 +129,11 @@ def _own(reply: str | None, message: Message) -> str | None:
     """Return a reply without addresses but the reader's own, and that one masked: a mail server may quote others."""
     if reply is None or message.to_addr is None:
         return reply
-    mine = email_addresses.mask(message.to_addr)
-    return re.sub(
-        r"[^\s<>@:;,()\"]+@[^\s<>@:;,()\"]+",
-        lambda m: mine if m[0].lower() in (message.to_ascii, message.to_addr) else "…@…",
-        reply,
-    )
+    own = {text.lower() for text in (message.to_ascii, message.to_addr) if text is not None}
+    mine = _masked(message.to_addr)
+    return re.sub(r"[^\s<>@:;,()\"]+@[^\s<>@:;,()\"]+", lambda m: mine if m[0].lower() in own else "…@…", reply)
+
+
+def _masked(address: str) -> str:
+    # In lower case: the letter goes to the address on file, and its spelling would tell a stranger that there is one.
+    return email_addresses.mask(address.lower())

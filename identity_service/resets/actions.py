@@ -132,21 +132,23 @@ async def choose_by_code(
 ) -> None:
     """Set the password with the code from the letter, at the page where it was asked for.
 
-    The password is judged first, so that a weak one costs no try; then the try is counted, then the code is compared.
-    A code typed for an unknown address costs and reads the same (RST-14).
+    The password is judged first, so that a weak one costs no try; then the try is counted, then the code is compared,
+    and only behind the right one is anything hashed or said that depends on the account. A code typed for an unknown
+    address costs and reads the same (RST-14).
 
     Raises:
         proofs.rules.UnknownTracking, CodeWrong, CodeIsUserId; LinkDead; WeakPassword; HashingBusy;
         TooManyRequests
     """
     typed = proof_rules.read_code(code)
-    async with database.transaction() as session:
-        found = await proofs.followed(session, handle, now=now)
-        words = _own_words(None, found)
-    phc = await passwords.make(hasher, database.settings, password, words)
+    found = await database.short(lambda session: proofs.followed(session, handle, PURPOSE, now=now))
+    await passwords.judge(hasher, database.settings, password, _own_words(None, found))
     await proofs.spend_try(database, limits, found.proof)
     async with database.transaction() as session:
         proofs.check_code(session, found.proof, typed)
+        account = await _living(session, found, by="code", now=now)
+    phc = await passwords.make(hasher, database.settings, password, _own_words(account, found))
+    async with database.transaction() as session:
         await _spend(session, found.proof.id, phc, by="code", now=now)
 
 
@@ -164,10 +166,12 @@ async def _asked(session: AsyncSession, proof: Proof, *, actor: str, now: dateti
     return Asked(proof, handle)
 
 
-async def _living(session: AsyncSession, found: Found, *, by: str, now: datetime) -> Account | None:
+async def _living(session: AsyncSession, found: Found, *, by: str, now: datetime) -> Account:
+    """Return the account behind a secret that is alive; closed, erased or never there is as dead as used (RST-14)."""
     account = await accounts.find_for_sign_in(session, found.proof.user_id or "")
-    valid_after = None if account is None else account.proofs_valid_after
-    proofs.check_alive(session, found, valid_after=valid_after, by=by, now=now)
+    if account is None:
+        raise LinkDead
+    proofs.check_alive(session, found, valid_after=account.proofs_valid_after, by=by, now=now)
     return account
 
 
@@ -177,9 +181,7 @@ async def _spend(session: AsyncSession, proof_id: uuid.UUID, phc: str, *, by: st
     if found.proof.user_id is not None:
         # Whoever comes with another link of this account waits here, and then finds his own dead.
         await accounts.find(session, UserId(found.proof.user_id), lock=True)
-    account = await _living(session, found, by=by, now=now)
-    if account is None:
-        raise LinkDead
+    await _living(session, found, by=by, now=now)
     proof = await proofs.use_up(session, found, now=now)
     await passwords.set_password(session, proof, phc, now=now)
     account = await accounts.mailbox_proven(session, proof.user_id, ends_sessions=True, actor="customer", now=now)

@@ -76,7 +76,7 @@ async def note_opened(form: Form, session: Session, now: Now) -> Response:
 async def tell_strength(request: Request, form: Form, settings: Settings) -> Response:
     """Tell, while somebody types, what the rule will say; the same rule decides afterwards."""
     (password,) = form.take("password")
-    await request.app.state.throttle.hit("strength", "240/minute", doors.network_of(request))
+    await request.app.state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, doors.network_of(request))
     typed, minimum = strength.normal(password), settings.password_minimum
     say = pages.say(request)
     try:
@@ -101,7 +101,7 @@ async def show_watch(
     again: Annotated[str, Query(pattern=r"^([0-9]{4})?$")] = "",
 ) -> Response:
     """Show where the letter is."""
-    found = await proofs.followed(session, handle, now=now)
+    found = await proofs.followed(session, handle, actions.PURPOSE, now=now)
     watched = await watch.look(session, found, locale=pages.locale_of(request), now=now)
     again_at = f"{again[:2]}:{again[2:]}" if again else None
     return pages.page(request, "resets/watch.html", watched=watched, handle=handle, again_at=again_at)
@@ -110,7 +110,7 @@ async def show_watch(
 @router.get("/{handle}/code")
 async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the form for the code, for people who read mail on another device or use no scripts."""
-    await proofs.followed(session, handle, now=now)
+    await proofs.followed(session, handle, actions.PURPOSE, now=now)
     return pages.page(request, "resets/code.html", handle=handle)
 
 
@@ -119,6 +119,7 @@ async def choose_by_code(request: Request, handle: str, form: Form, now: Now) ->
     """Set the password with the code from the letter."""
     code, password = form.take("code", "password")
     state = request.app.state
+    await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, doors.network_of(request))
     await actions.choose_by_code(state.database, state.hasher, state.throttle, handle, code, password, now=now)
     return RedirectResponse("/reset/done", 303)
 

@@ -10,7 +10,9 @@ State = Literal["asked", "mailed", "opened", "used", "expired"]
 PER_ADDRESS = "3/hour; 10/day"
 PER_NETWORK = "30/hour; 100/day"
 PER_CLIENT = "600/minute"
-"""How often a reset may be asked for; over the address's limit the asker is led to the newest letter (ATT-18)."""
+JUDGED_PER_NETWORK = "240/minute"
+"""How often a reset may be asked for; over the address's limit the asker is led to the newest letter (ATT-18);
+and how many passwords are judged for somebody who has not proven anything yet."""
 
 
 class UnknownReset(NotFound):

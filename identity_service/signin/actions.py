@@ -35,21 +35,34 @@ class Customer(NamedTuple):
 
 
 async def by_password(
-    database: Database, hasher: Hasher, address: EmailAddress, password: str, *, browser: str, now: datetime
+    database: Database,
+    hasher: Hasher,
+    address: EmailAddress,
+    password: str,
+    *,
+    browser: str,
+    replaces: str | None = None,
+    now: datetime,
 ) -> str:
-    """Sign in with address and password; return the new session's cookie.
+    """Sign in with address and password; return the new session's cookie. `replaces` is the cookie that the browser
+    had until now: its session ends (ASVS 7.2.4).
 
     Raises:
         rules.WrongPassword: the same for an unknown address, an account without a password, and a closed one.
         rules.PleaseWait: no try is evaluated right now; `retry_after` says how long.
+        rules.PasswordChangeRequired: the password was right, and may not be used any more.
     """
     checked = await passwords.check(database, hasher, address, password, actor="customer", now=now)
     if checked.result == "wait":
         raise rules.PleaseWait(retry_after=checked.retry_after)
+    if checked.result == "change_required":
+        raise rules.PasswordChangeRequired
     if checked.user_id is None:
         raise rules.WrongPassword
     user_id = checked.user_id
-    return await database.short(lambda session: _begin(session, user_id, "password", browser=browser, now=now))
+    return await database.short(
+        lambda session: _begin(session, user_id, "password", browser=browser, replaces=replaces, now=now)
+    )
 
 
 async def ask_code(
@@ -82,16 +95,27 @@ async def ask_code(
     return await proofs.track(session, proof.id, now=now)
 
 
-async def by_code(database: Database, limits: Throttle, handle: str, code: str, *, browser: str, now: datetime) -> str:
+async def by_code(
+    database: Database,
+    limits: Throttle,
+    handle: str,
+    code: str,
+    *,
+    browser: str,
+    replaces: str | None = None,
+    now: datetime,
+) -> str:
     """Sign in with the code from the letter, at the page where it was asked for; return the session's cookie.
+    `replaces` as in `by_password`.
 
     Raises:
+        rules.SignInByMailOff: also for a code that was mailed before it was switched off.
         proofs.rules.UnknownTracking, CodeWrong, CodeIsUserId, LinkDead; TooManyRequests
     """
+    if not database.settings.sign_in_by_mail:
+        raise rules.SignInByMailOff
     typed = proof_rules.read_code(code)
-    found = await database.short(lambda session: proofs.followed(session, handle, now=now))
-    if found.proof.purpose not in PURPOSE:
-        raise proof_rules.UnknownTracking
+    found = await database.short(lambda session: proofs.followed(session, handle, PURPOSE, now=now))
     await proofs.spend_try(database, limits, found.proof)
     async with database.transaction() as session:
         proofs.check_code(session, found.proof, typed)
@@ -102,7 +126,7 @@ async def by_code(database: Database, limits: Throttle, handle: str, code: str, 
         proof = await proofs.use_up(session, found, now=now)
         if account.email_state != "confirmed":
             await accounts.mailbox_proven(session, proof.user_id, ends_sessions=False, actor="customer", now=now)
-        return await _begin(session, proof.user_id, "mail", browser=browser, now=now)
+        return await _begin(session, proof.user_id, "mail", browser=browser, replaces=replaces, now=now)
 
 
 async def find(session: AsyncSession, cookie: str, *, now: datetime) -> Customer | None:
@@ -114,7 +138,7 @@ async def find(session: AsyncSession, cookie: str, *, now: datetime) -> Customer
     signed_in, account = row
     over = rules.is_over(
         created_at=signed_in.created_at, seen_at=signed_in.seen_at, until=signed_in.until,
-        ended_at=signed_in.ended_at, account_state=account.state, valid_after=account.sessions_valid_after, now=now,
+        ended_at=signed_in.ended_at, account_state=account.state, valid_after=_valid_after(account), now=now,
     )  # fmt: skip
     if over:
         return None
@@ -132,7 +156,7 @@ async def living(session: AsyncSession, account: Account, *, now: datetime) -> S
         for row in rows
         if not rules.is_over(
             created_at=row.created_at, seen_at=row.seen_at, until=row.until, ended_at=row.ended_at,
-            account_state=account.state, valid_after=account.sessions_valid_after, now=now,
+            account_state=account.state, valid_after=_valid_after(account), now=now,
         )
     ]  # fmt: skip
 
@@ -168,7 +192,16 @@ async def purge(session: AsyncSession) -> None:
     await session.execute(delete(SignInSession).where(SignInSession.until < func.now() - timedelta(days=7)))
 
 
-async def _begin(session: AsyncSession, user_id: str, way: rules.Way, *, browser: str, now: datetime) -> str:
+def _valid_after(account: Account) -> datetime | None:
+    """Return the moment before which no session counts: of ending them all, or of proving the mailbox (SES-04)."""
+    return max(filter(None, (account.sessions_valid_after, account.proofs_valid_after)), default=None)
+
+
+async def _begin(
+    session: AsyncSession, user_id: str, way: rules.Way, *, browser: str, replaces: str | None, now: datetime
+) -> str:
+    if replaces is not None:
+        await _end_replaced(session, replaces, now=now)
     cookie, session_id = secrets.token_urlsafe(32), uuid.uuid4()
     until = now + timedelta(hours=settings_of(session).session_hours)
     row = {"id": session_id, "cookie_hash": _hashed(cookie), "user_id": user_id, "way": way, "browser": browser}
@@ -176,6 +209,15 @@ async def _begin(session: AsyncSession, user_id: str, way: rules.Way, *, browser
     data = {"session_id": str(session_id), "by": way}
     await events.record(session, "signin.succeeded", user_id=user_id, actor="customer", data=data, now=now)
     return cookie
+
+
+async def _end_replaced(session: AsyncSession, cookie: str, *, now: datetime) -> None:
+    """End the session that a browser had when it signed in anew, whoever's it was."""
+    mine = update(SignInSession).where(SignInSession.cookie_hash == _hashed(cookie), SignInSession.ended_at.is_(None))
+    ended = mine.values(ended_at=now).returning(SignInSession.user_id, SignInSession.id)
+    for user_id, session_id in (await session.execute(ended)).all():
+        data = {"session_id": str(session_id)}
+        await events.record(session, "signin.ended", user_id=user_id, actor="customer", data=data, now=now)
 
 
 def _hashed(cookie: str) -> bytes:

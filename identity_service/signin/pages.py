@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from identity_service import doors, email_addresses, pages
+from identity_service import doors, email_addresses, forms, pages
 from identity_service.doors import Now, Session, Settings
 from identity_service.forms import Form, PageDoor
 from identity_service.proofs import actions as proofs
@@ -18,7 +18,7 @@ router = APIRouter(route_class=PageDoor, include_in_schema=False)
 
 @router.get("/signin")
 async def show_sign_in(request: Request) -> Response:
-    """Show both ways."""
+    """Show both ways, or the one where signing in by mail is off."""
     return pages.page(request, "signin/signin.html")
 
 
@@ -31,8 +31,9 @@ async def sign_in(request: Request, form: Form, settings: Settings, now: Now) ->
     state = request.app.state
     await state.throttle.hit("signin-network", rules.PER_NETWORK, doors.network_of(request))
     cookie = await actions.by_password(
-        state.database, state.hasher, address, password, browser=access.browser_of(request), now=now
-    )
+        state.database, state.hasher, address, password, browser=access.browser_of(request),
+        replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
+    )  # fmt: skip
     return access.begin(RedirectResponse("/me", 303), cookie, settings.session_hours)
 
 
@@ -53,7 +54,7 @@ async def ask_code(request: Request, form: Form, session: Session, settings: Set
 @router.get("/signin/{handle}")
 async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show where the letter is, and the field for its code."""
-    found = await proofs.followed(session, handle, now=now)
+    found = await proofs.followed(session, handle, actions.PURPOSE, now=now)
     watched = await watch.look(session, found, locale=pages.locale_of(request), now=now)
     return pages.page(request, "signin/code.html", watched=watched, handle=handle)
 
@@ -64,8 +65,9 @@ async def sign_in_by_code(request: Request, handle: str, form: Form, settings: S
     (code,) = form.take("code")
     state = request.app.state
     cookie = await actions.by_code(
-        state.database, state.throttle, handle, code, browser=access.browser_of(request), now=now
-    )
+        state.database, state.throttle, handle, code, browser=access.browser_of(request),
+        replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
+    )  # fmt: skip
     return access.begin(RedirectResponse("/me", 303), cookie, settings.session_hours)
 
 

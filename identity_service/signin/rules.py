@@ -40,6 +40,10 @@ class PleaseWait(Problem):
     status = 429
 
 
+class PasswordChangeRequired(Forbidden):
+    """This password fits, but it became known and must not be used any more. Please set a new one by mail."""
+
+
 class SignInByMailOff(Forbidden):
     """Signing in by mail is switched off here."""
 

@@ -3,7 +3,9 @@
 from sqlalchemy import text
 
 EMPTY = "email = NULL, email_ascii = NULL, email_key = NULL, email_state = 'none'"
-MERGED = f"UPDATE account SET state = 'merged', merged_into = :into, {EMPTY} WHERE user_id = :user_id"
+MERGED = (
+    f"UPDATE account SET state = 'merged', merged_into = :into, merged_at = now(), {EMPTY} WHERE user_id = :user_id"
+)
 CLOSED = "UPDATE account SET state = 'closed' WHERE user_id = :user_id"
 ERASED = f"UPDATE account SET state = 'erased', display_name = NULL, {EMPTY} WHERE user_id = :user_id"
 

@@ -6,14 +6,28 @@ from sqlalchemy.exc import DBAPIError
 
 from identity_service import schema
 from identity_service.database import APPEND_ONLY
+from identity_service.events import audit
+from tests.accounts.given import an_account
 from tests.events.given import sealed_events
 
 FEEDBACK = """
     INSERT INTO feedback (id, type, source, source_event_id, occurred_at, recorded_at)
     VALUES (gen_random_uuid(), 'delivered', 'dsn', 'x', now(), now())
 """
+CHECK = """
+    INSERT INTO permission_check (id, client_id, purpose, at, user_ids, allowed, with_addresses)
+    VALUES (gen_random_uuid(), 'shop', 'email', now(), '{000000000000}', '{f}', 0)
+"""
 TABLES = sorted(table.name for table in schema.METADATA.sorted_tables if table.info.get(APPEND_ONLY))
-COLUMN = {"event": "name = 'account.updated'", "sealed_event": "seal = ''", "feedback": "type = 'bounced'"}
+COLUMN = {
+    "checkpoint": "seal = ''",
+    "consent_entry": "decision = 'granted'",
+    "consent_wording": "text = 'anything'",
+    "event": "name = 'account.updated'",
+    "feedback": "type = 'bounced'",
+    "permission_check": "allowed = '{t}'",
+    "sealed_event": "seal = ''",
+}
 CHANGES = {
     "update": "UPDATE {table} SET {column}",
     "the same again": "UPDATE {table} SET {key} = {key}",
@@ -21,16 +35,21 @@ CHANGES = {
     "truncate": "TRUNCATE {table} CASCADE",
     "merge": "MERGE INTO {table} t USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE",
 }
-KEY = {"sealed_event": "position"}
+KEY = {"sealed_event": "position", "checkpoint": "position", "event": "actor", "consent_entry": "actor"}
 ROWS = "SELECT string_agg(t::text, ' ' ORDER BY t::text) FROM {table} t"
 
 
 @pytest.fixture
-async def kept(service) -> dict[str, str]:
+async def kept(service, caller) -> dict[str, str]:
     """A row in each of the tables, and what stands there."""
+    user_id = await an_account(caller, email="anna@example.com")
+    asked = {"granted": True, "wording": "email-2026-11"}
+    assert (await caller.put(f"/v1/accounts/{user_id}/consents/email", asked)).status_code == 202
     await sealed_events(service, 1)
+    await service.database.short(lambda s: audit.publish(s, now=service.clock()))
     async with service.database.transaction() as session:
         await session.execute(text(FEEDBACK))
+        await session.execute(text(CHECK))
     found = {table: (await service.rows(ROWS.format(table=table)))[0][0] for table in TABLES}
     assert all(found.values())
     return found
@@ -38,7 +57,7 @@ async def kept(service) -> dict[str, str]:
 
 def test_these_are_only_ever_added_to():
     """AUD-01."""
-    assert TABLES == ["event", "feedback", "sealed_event"]
+    assert sorted(COLUMN) == TABLES
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -47,9 +66,7 @@ def test_these_are_only_ever_added_to():
 async def test_nothing_changes_what_happened(service, owner, kept, table, change, role):
     """AUD-01, ASVS 13.2.2: the application lacks the right, the owner meets the trigger."""
     engine = service.database.engine if role == "application" else owner
-    statement = CHANGES[change].format(table=table, column=COLUMN[table], key=KEY.get(table, "actor"))
-    if change == "the same again" and table == "feedback":
-        statement = statement.replace("actor", "type")
+    statement = CHANGES[change].format(table=table, column=COLUMN[table], key=KEY.get(table, "id"))
     with pytest.raises(DBAPIError) as refused:
         async with engine.begin() as connection:
             await connection.execute(text(statement))

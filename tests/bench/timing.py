@@ -1,0 +1,131 @@
+"""Can the clock tell who has an account? `make bench-timing`: 2,000 interleaved pairs, known and unknown.
+
+The whole application in this process, on a real PostgreSQL, with the hashes of production; every address and every
+network once. The best guesser knows all the times: he takes the one threshold, and the one direction, that are right
+most often, or says of each pair that the slower (or the faster) is the known one. ATT-20, ATT-21, ATT-24: he is right
+in at most 56 %. A smaller run, to look at a change: BENCH_PAIRS.
+"""
+
+import asyncio
+import io
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+from sqlalchemy import insert
+from sqlalchemy.engine import make_url
+
+from identity_service import app as web
+from identity_service import email_addresses, logs, processes, schema
+from identity_service.accounts import actions as accounts
+from identity_service.database import Database
+from identity_service.doors import utc_now
+from identity_service.embedded import postgres
+from identity_service.passwords.tables import Password
+from identity_service.settings import Relay, Settings
+from tests.browser import PAGE
+from tests.conftest import BASE, MASTER_KEY
+
+PAIRS = int(os.environ.get("BENCH_PAIRS", "2000"))
+MOST = 0.56
+WARM = 50
+WRONG = "seven herons borrow a ladder"
+ROADS = {"/reset": {}, "/signin/code": {}, "/": {}, "/signin": {"password": WRONG}}
+PAGE_OF = {"/reset": "/reset", "/signin/code": "/signin", "/": "/", "/signin": "/signin"}
+
+
+def best_guess(known: list[float], unknown: list[float]) -> float:
+    """Return the share in which the best guesser is right."""
+    labelled = sorted([(seconds, 1) for seconds in known] + [(seconds, 0) for seconds in unknown])
+    below, best = 0, 0
+    for place, (_, is_known) in enumerate(labelled, 1):
+        below += is_known
+        # Everything up to here is called known, the rest unknown; or the other way round.
+        right = below + (len(unknown) - (place - below))
+        best = max(best, right, len(labelled) - right)
+    slower = sum(k > u for k, u in zip(known, unknown, strict=True))
+    return max(best / len(labelled), slower / len(known), 1 - slower / len(known))
+
+
+async def main() -> int:
+    """Measure every road; return 1 where a guesser is too often right."""
+    logs.configure("json", stream=io.StringIO())
+    with tempfile.TemporaryDirectory() as folder:
+        server = await postgres.start(Path(folder) / "data")
+        await schema.migrate(server.owner, make_url(server.application).username)
+        settings = Settings(
+            environment="development",
+            data_dir=Path(folder),
+            public_url=BASE,
+            master_key=SecretStr(MASTER_KEY),
+            relays=(Relay(name="first", host="127.0.0.1", port=9, tls="none"),),
+            mail_from="service@identity.example",
+        )
+        database = Database(settings, server.application)
+        await processes.load_keys(database, settings.key())
+        app = web.create(database, settings.key())
+        async with app.router.lifespan_context(app):
+            worst = 0.0
+            for road, fields in ROADS.items():
+                await _accounts(app, road)
+                known, unknown = await _measure(app, road, fields)
+                share = best_guess(known, unknown)
+                worst = max(worst, share)
+                print(
+                    f"{road:<14} {PAIRS} pairs  known {_middle(known):6.2f} ms  unknown {_middle(unknown):6.2f} ms  "
+                    f"best guess {share:.1%} (at most {MOST:.0%})",
+                    flush=True,
+                )
+        await database.close()
+    return 0 if worst <= MOST else 1
+
+
+def _address(road: str, state: str, number: int) -> str:
+    return f"{state}{number:06}@{road.strip('/').replace('/', '-') or 'home'}.example.org"
+
+
+async def _accounts(app, road: str) -> None:
+    """Add the known half, each with a password of production's cost."""
+    phc = await app.state.hasher.hash("violet teapot argues with gravity")
+    for start in range(0, PAIRS + WARM, 500):
+        async with app.state.database.transaction() as session:
+            for number in range(start, min(start + 500, PAIRS + WARM)):
+                address = email_addresses.parse(_address(road, "a", number), special_use=True)
+                made = await accounts.add(session, address, display_name=None, locale="en", now=utc_now())
+                await session.execute(insert(Password), {"user_id": made.user_id, "phc": phc, "set_at": utc_now()})
+
+
+async def _measure(app, road: str, fields: dict[str, str]) -> tuple[list[float], list[float]]:
+    known, unknown = [], []
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE, headers=PAGE) as http:
+        token = re.search(r'name="form_token" value="([^"]+)"', (await http.get(PAGE_OF[road])).text)[1]
+        cookies = dict(http.cookies)
+    for number in range(PAIRS + WARM):
+        pair = [("a", known), ("b", unknown)]
+        random.shuffle(pair)
+        for side, (state, times) in enumerate(pair):
+            network = f"10.{number >> 7}.{(number & 127) * 2 + side}.1"
+            transport = httpx.ASGITransport(app, client=(network, 40000))
+            sent = {"form_token": token, "email": _address(road, state, number), **fields}
+            async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=PAGE, cookies=cookies) as http:
+                started = time.perf_counter()
+                answer = await http.post(road, data=sent)
+                seconds = time.perf_counter() - started
+            assert answer.status_code == (422 if fields else 303), answer.text
+            if number >= WARM:
+                times.append(seconds)
+    return known, unknown
+
+
+def _middle(times: list[float]) -> float:
+    return sorted(times)[len(times) // 2] * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
