@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse, Response
 from identity_service import doors, email_addresses, user_ids
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import business
+from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.consents import receipts
@@ -30,6 +31,7 @@ from identity_service.doors import Now, Session, Settings
 from identity_service.forms import Form, PageDoor
 from identity_service.history import actions as history
 from identity_service.life import conversions, guarded
+from identity_service.life import rules as life_rules
 from identity_service.life.changes_door import place
 from identity_service.mail import actions as mail
 from identity_service.mail import words
@@ -130,8 +132,9 @@ async def become_business(user_id: str, session: Session, form: Form, staff: Ser
     """Make a verified caller's account a business, at once; a notice with the link to undo goes out."""
     number, name, country, vat = form.take("contact", "company_name", "country", "vat_number")
     account, contact = await _verified(session, staff, user_id, number, now=now)
+    account_rules.check_company_name(name.strip())
     company = conversions.company(
-        {"company_name": name.strip()[:200], "country": country.strip().upper(), "vat_number": vat.strip() or None}
+        {"company_name": name.strip(), "country": country.strip().upper(), "vat_number": vat.strip() or None}
     )
     await conversions.become_business(session, UserId(account.user_id), company, actor=staff.actor, now=now)
     await contacts.write(session, contact, "did", "business", by=staff.actor, now=now)
@@ -150,6 +153,7 @@ async def ask_customer(
     if reason.strip():
         await guarded.wait(session, user, verb, details, reason=reason.strip()[:200], actor=staff.actor, now=now)
     else:
+        await _check_mailboxes(session, user, verb, details)
         await guarded.ask(session, user, verb, details, actor=staff.actor, now=now)
     await contacts.write(session, contact, "did", f"asked: {verb}", by=staff.actor, now=now)
     return _back(account, contact)
@@ -235,6 +239,16 @@ async def _letter(session: AsyncSession, message_id: uuid.UUID, *, whole: bool) 
         for line in lines:
             line["reply"] = email_addresses.mask_all(line.get("reply"))
     return lines
+
+
+async def _check_mailboxes(session: AsyncSession, user_id: UserId, verb: str, details: dict[str, Any]) -> None:
+    """Refuse what a mailbox would have to confirm that is not there; a merge has two of them."""
+    other = [user_ids.parse(details["duplicate"])] if verb == "merge" else []
+    for one in (user_id, *other):
+        if (await accounts.current(session, one)).email is None:
+            raise life_rules.ProofRefused(
+                "There is no mailbox that could confirm this; say why, and a second person approves it."
+            )
 
 
 def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:

@@ -37,14 +37,11 @@ async def ask(
     """Ask the customer's mailbox whether this may happen; nothing changes until it confirms.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountNotActive, NoEmail; rules.ProofRefused: a merge with an account that has no
-            mailbox to be asked.
+        accounts.rules.UnknownUserId, AccountNotActive, NoEmail
     """
     account = await accounts.current(session, user_id, lock=True)
     if account.state != "active":
         raise account_rules.AccountNotActive
-    if verb == "merge":
-        await require_mailbox(session, user_ids.parse(details["duplicate"]))
     proof = await proofs.send(
         session, "change", kind="change_confirmation", to=accounts.address_of(account), user_id=account.user_id,
         locale=account.locale, facts={"verb": verb}, cause="account.change_asked", actor=actor, now=now,
@@ -146,19 +143,6 @@ async def carry_out_due(database: Database, *, now: datetime) -> int:
         except Problem as refused:
             await database.short(partial(_give_up, change_id=change_id, why=refused.code(), now=now))
     return len(ids)
-
-
-async def require_mailbox(session: AsyncSession, *ids: UserId) -> None:
-    """Refuse a desk what nobody could confirm: without a mailbox, nothing stands between a good story and the account.
-
-    Raises:
-        accounts.rules.UnknownUserId; rules.ProofRefused
-    """
-    for user_id in ids:
-        if (await accounts.current(session, user_id)).email is None:
-            raise rules.ProofRefused(
-                "There is no mailbox that could confirm this; it needs an approval in the console."
-            )
 
 
 async def open_changes(

@@ -61,7 +61,7 @@ async def test_every_minute_that_the_caller_waited_is_added_up(service, tool):
     service.clock.advance(seconds=90)
     picked = (await tool.post(f"/v1/contacts/{number}/pick-up")).json()
     assert (picked["waited_s"], picked["waiting_since"]) == (150, None)
-    service.clock.advance(seconds=500)
+    service.clock.advance(seconds=100)
     await tool.post(f"/v1/contacts/{number}/hand-over", {"desk": "consumer"})
     service.clock.advance(seconds=30)
     closed = (await tool.post(f"/v1/contacts/{number}/close", {})).json()
@@ -130,5 +130,5 @@ async def test_events_tell_of_contacts_without_their_words(service, tool, caller
 async def test_a_number_that_is_taken_is_drawn_again(tool, monkeypatch):
     """Of a million contacts one draw in 150 is taken already; the caller must not notice."""
     symbols = iter("AAAAAA" + "AAAAAA" + "CCCCCC")
-    monkeypatch.setattr(secrets, "choice", lambda alphabet: next(symbols))
+    monkeypatch.setattr(secrets, "choice", lambda _: next(symbols))
     assert [await tool.contact(), await tool.contact()] == ["AAA-AAA", "CCC-CCC"]

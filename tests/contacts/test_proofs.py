@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from identity_service.proofs import actions as proofs
 from identity_service.proofs import rules as proof_rules
 from tests.browser import Browser
-from tests.console.given import an_account, code_of
+from tests.console.given import PASSWORD, an_account, code_of
 from tests.contacts.given import a_tool, plain
 
 ANNA, BEN = "anna@example.org", "ben@example.org"
@@ -141,17 +142,6 @@ async def test_a_desk_never_gets_the_export(tool, anna):
     assert (refused.status_code, refused.json()["code"]) == (403, "proof_refused")
 
 
-@pytest.mark.parametrize("sides", ["neither", "only the one that stays", "only the one that goes"])
-async def test_a_desk_cannot_merge_what_no_mailbox_can_confirm(service, tool, caller, sides):
-    """PHN-10: without a mailbox a merge would be a good story and no more."""
-    stays = await an_account(caller, ANNA if sides == "only the one that stays" else None)
-    goes = await an_account(caller, BEN if sides == "only the one that goes" else None)
-    refused = await tool.post(f"/v1/accounts/{stays}/merge", {"duplicate": goes})
-    assert (refused.status_code, refused.json()["code"]) == (403, "proof_refused")
-    assert await service.rows("SELECT 1 FROM account WHERE merged_into IS NOT NULL") == []
-    assert await service.rows("SELECT 1 FROM merge_request") == []
-
-
 async def test_two_names_of_clerks_are_no_two_people(tool, anna):
     """PHN-10: there is no door through which a client approves."""
     pending = (await tool.post(f"/v1/accounts/{anna}/close")).json()["pending"]["id"]
@@ -187,3 +177,44 @@ def test_the_secrets_of_a_check_are_those_of_no_other_purpose(purpose):
     key, nonce = b"k" * 32, b"n" * 16
     assert proof_rules.secret(key, "caller_check", nonce) != proof_rules.secret(key, purpose, nonce)
     assert proof_rules.code(key, "caller_check", nonce) != proof_rules.code(key, purpose, nonce)
+
+
+async def test_a_code_for_the_call_opens_nothing_else(service, tool, anna):
+    """ATT-05, PHN-06: typed at a running reset and a running sign-in, and as every button's link."""
+    visitor = Browser(service.app, "https://id.example.com")
+    pages = []
+    for ask, field in (("/reset", "/reset"), ("/signin", "/signin/code")):
+        await visitor.open(ask)
+        pages.append((await visitor.send(field, email=ANNA)).url.path)
+    await tool.check(anna, await tool.contact(anna))
+    digits = plain(await code_of(service, ANNA))
+    (proof,) = await service.rows("SELECT * FROM proof WHERE purpose = 'caller_check'")
+    async with service.database.transaction() as session:
+        link = f"v1.{proof.handle}.{proofs.secret_of(session, proof)}"
+        code = proofs.code_of(session, proof)
+    for typed in (digits, code):
+        await visitor.open(f"{pages[0]}/code")
+        assert (await visitor.send(f"{pages[0]}/code", code=typed, password=PASSWORD)).status_code in (410, 422)
+        await visitor.open(pages[1])
+        assert (await visitor.send(pages[1], code=typed)).status_code in (410, 422)
+    await visitor.open("/reset/choose")
+    assert (await visitor.send("/reset/choose", link=link, password=PASSWORD)).status_code == 410
+    await visitor.open(f"/confirm/{proof.handle}")
+    for given in ({"link": link}, {"code": code}, {"code": digits}):
+        assert (await visitor.send(f"/confirm/{proof.handle}", **given)).status_code in (410, 422)
+    assert "__Host-session" not in visitor.http.cookies
+    assert await service.rows("SELECT 1 FROM event WHERE name IN ('password.set', 'signin.succeeded')") == []
+
+
+@pytest.mark.parametrize("letter", ["Your new password", "sign in"])
+async def test_the_code_of_another_letter_verifies_no_caller(service, tool, anna, letter):
+    """ATT-05, PHN-06: a customer reads out the code of a reset or of a sign-in; it is no match."""
+    visitor = Browser(service.app, "https://id.example.com")
+    ask, field = ("/reset", "/reset") if "password" in letter else ("/signin", "/signin/code")
+    await visitor.open(ask)
+    await visitor.send(field, email=ANNA)
+    check = (await tool.check(anna, await tool.contact(anna)))["id"]
+    await code_of(service, ANNA)
+    text = next(m["text"] for m in service.mailbox.letters(ANNA) if letter.lower() in m["subject"].lower())
+    code = re.search(r"^ {4}([0-9A-Z]{5}-[0-9A-Z]{5})\s*$", text, re.M)[1]
+    assert (await tool.answer(anna, check, code)).json()["result"] == "no_match"
