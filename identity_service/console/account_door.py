@@ -90,13 +90,14 @@ async def start_check(
 
 @router.post("/{user_id}/check/{check_id}")
 async def answer_check(
-    request: Request, user_id: str, check_id: uuid.UUID, session: Session, form: Form, staff: Server, now: Now
+    request: Request, user_id: str, check_id: uuid.UUID, form: Form, staff: Server, now: Now
 ) -> Response:
     """Type what the caller reads out: match or no match; nobody here sees the code."""
     number, code = form.take("contact", "code")
-    account, contact = await _opened(session, staff, user_id, number)
+    database = doors.database_of(request)
+    account, contact = await database.short(lambda session: _opened(session, staff, user_id, number))
     await checks.answer(
-        doors.database_of(request), UserId(account.user_id), check_id, code, contact=contact.number,
+        database, UserId(account.user_id), check_id, code, contact=contact.number,
         clerk=staff.actor, now=now,
     )  # fmt: skip
     return _back(account, contact)
