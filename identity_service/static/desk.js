@@ -10,7 +10,7 @@
       const same = old.querySelector(`details[data-key="${CSS.escape(one.dataset.key)}"]`);
       if (same) one.open = same.open;
     }
-    if (old.innerHTML !== fresh.innerHTML) old.replaceChildren(...fresh.childNodes);
+    if (!old.isEqualNode(fresh)) old.replaceChildren(...fresh.childNodes);
   }
 
   async function look() {
