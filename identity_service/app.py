@@ -29,7 +29,7 @@ from identity_service.envelope import Envelope
 from identity_service.events import api as events
 from identity_service.history import api as history
 from identity_service.life import api as life
-from identity_service.life import changes_door, me, me_door
+from identity_service.life import approvals_door, changes_door, me, me_door
 from identity_service.life import pages as life_pages
 from identity_service.mail import api as mail
 from identity_service.mail import hook_door
@@ -49,6 +49,7 @@ ROUTERS = (
     accounts.hot,
     life.router,
     changes_door.router,
+    approvals_door.router,
     history.router,
     contacts.router,
     console.router,

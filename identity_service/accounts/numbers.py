@@ -7,12 +7,16 @@ up when they copy an invoice.
 from typing import Any, Final
 
 import stdnum
+from babel import Locale
 from stdnum.exceptions import InvalidChecksum, InvalidComponent, InvalidFormat, InvalidLength, ValidationError
 
 from identity_service.errors import Unprocessable
 
 _REGISTRATION: Final = ("businessid", "orgnr", "kvk", "siren", "crn", "uid", "cvr", "nip", "ico", "regon", "rut")
 _PREFIX: Final = {"GR": "EL"}
+_COUNTRY_OF: Final = {prefix: country for country, prefix in _PREFIX.items()}
+_NO_COUNTRIES: Final = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
+_COUNTRIES: Final = frozenset(str(code) for code in Locale("en").territories if len(str(code)) == 2) - _NO_COUNTRIES
 
 
 class WrongVatNumber(Unprocessable):
@@ -35,7 +39,7 @@ def vat(text: str, country: str) -> str:
     """
     prefix = _PREFIX.get(country, country)
     compact = "".join(text.split()).upper().replace("-", "").replace(".", "")
-    if compact[:2].isalpha() and compact[:2] != prefix and not _is_own(compact, country):
+    if compact[:2] != prefix and _is_foreign(compact) and not _is_own(compact, country):
         raise WrongVatNumber(f"This VAT number belongs to {compact[:2]}, the company to {country}.")
     module = _module(country, "vat")
     if module is None:
@@ -63,6 +67,22 @@ def registration(text: str, country: str) -> str:
             except ValidationError as refused:
                 raise WrongRegistrationNumber(_why(refused)) from refused
     return " ".join(text.split())
+
+
+def check_country(code: str) -> None:
+    """Refuse two letters that no country has.
+
+    Raises:
+        UnknownCountry
+    """
+    if code not in _COUNTRIES:
+        raise UnknownCountry
+
+
+def _is_foreign(compact: str) -> bool:
+    """Tell whether a number begins like another country's: two letters that such a country puts before its own."""
+    letters = _COUNTRY_OF.get(compact[:2], compact[:2])
+    return letters in _COUNTRIES and _module(letters, "vat") is not None
 
 
 def _is_own(compact: str, country: str) -> bool:

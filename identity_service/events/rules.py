@@ -35,6 +35,7 @@ NAMES: Final[Mapping[str, str]] = {
     "account.erased": "what is personal was removed; the User ID is never issued again",
     "account.exported": "everything held about a customer was handed out",
     "account.change_asked": "a desk asked for a guarded change; the customer's mailbox is asked",
+    "account.change_approved": "a second person approved a guarded change; 72 hours begin, and the mailbox can stop it",
     "account.change_stopped": "a change that was waiting was stopped by the customer",
     "account.imported": "an account came from another system",
     "caller.check_asked": "a code was mailed to the address on file, for a caller to read back",

@@ -54,7 +54,7 @@ class Proof(Shape):
     """What a desk shows for a guarded verb: the id of a caller check that matched in an open contact, at most 15
     minutes ago. An approval is given by a second person in the console and by no header."""
 
-    caller_check: uuid.UUID
+    caller_check: Annotated[uuid.UUID, Field(strict=False)]
 
 
 class CompanyWithProof(Company):
@@ -145,7 +145,7 @@ async def become_business(
         return ConversionPreview(**conversions.preview(await accounts.find(session, wanted), company))
     if body.proof is not None:
         answering = await accounts.current(session, wanted)
-        await checks.require(session, body.proof.caller_check, answering.user_id, now=now)
+        await checks.require(session, body.proof.caller_check, answering.user_id, purpose="business", now=now)
     elif caller.desk:
         change = await guarded.ask(session, wanted, "business", details, actor=caller.actor, now=now)
         return await _waiting(session, change, caller, response)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import business, numbers
+from identity_service.accounts import business, numbers, rules
 from identity_service.accounts.business import Company
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession
@@ -17,9 +17,10 @@ def company(details: dict[str, Any]) -> Company:
     """Return a company whose numbers can be right.
 
     Raises:
-        numbers.WrongVatNumber, numbers.WrongRegistrationNumber
+        numbers.UnknownCountry, numbers.WrongVatNumber, numbers.WrongRegistrationNumber
     """
     given = Company(**details)
+    numbers.check_country(given.country)
     changes = {}
     if given.vat_number is not None:
         changes["vat_number"] = numbers.vat(given.vat_number, given.country)
@@ -36,7 +37,7 @@ async def become_business(
     Raises:
         accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion
     """
-    before = (await accounts.find(session, user_id)).kind
+    before = (await accounts.find(session, user_id, lock=True)).kind
     account = await business.become(session, user_id, details, version=version, actor=actor, now=now)
     if before == "consumer" and account.kind == "business" and account.email is not None:
         await proofs.send(
@@ -54,9 +55,15 @@ async def undo_by_link(session: AsyncSession, found: Found, *, now: datetime) ->
 
 
 def preview(account: Account, details: Company) -> dict[str, list[str]]:
-    """Return in sentences what becoming this business would change, and what it would not."""
+    """Return in sentences what becoming this business would change, and what it would not.
+
+    Raises:
+        accounts.rules.AccountMoved, AccountNotActive
+    """
+    rules.check_convertible(account.state, account.merged_into, account.version, None)
     changes = [f"kind: {account.kind} becomes business"] if account.kind != "business" else []
     changes += [f"company: {details.company_name}, {details.country}"]
-    changes += ["a notice goes to the address on file, with a link that undoes this for seven days"]
+    if account.kind != "business" and account.email is not None:
+        changes += ["a notice goes to the address on file, with a link that undoes this for seven days"]
     stays = ["User ID", "password", "consents", "external references", "history", "sessions"]
     return {"changes": changes, "stays": stays}
