@@ -61,6 +61,8 @@ lock:
 	  pyproject.toml --extra redis -o requirements/production.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  pyproject.toml --extra development --extra embedded --extra redis -c requirements/production.txt -o requirements/development.txt
+	printf 'cffi\ncmake\nninja\nscikit-build-core>=1.0\nsetuptools-scm>=8\n' | uv pip compile --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/production.txt -o requirements/argon2.txt -
 
 clean:
 	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
