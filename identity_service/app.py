@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import State
 from starlette.types import ASGIApp
 
 from identity_service import __version__, doors, idempotency, metrics, pages, problems, security_txt
@@ -78,16 +79,18 @@ DESCRIPTION = (
 
 def create(database: Database, master_key: bytes, *, clock: Callable[[], datetime] = doors.utc_now) -> FastAPI:
     """Return the application; its lifespan loads the keys and keeps them and the dead tokens fresh."""
+    app = build(development=database.settings.development)
+    furnish(app, database, master_key, clock=clock)
+    return app
+
+
+def build(*, development: bool) -> FastAPI:
+    """Return the application with every door, and nothing behind them yet."""
     app = FastAPI(
         title="identity-service", version=__version__, description=DESCRIPTION, lifespan=_lifespan,
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
-    app.state.database, app.state.clock = database, clock
-    app.state.throttle, app.state.body_seconds = Throttle(database), doors.BODY_SECONDS
-    app.state.hasher = Hasher(database.settings)
-    app.state.metrics = metrics.Metrics(database, app.state.hasher)
-    app.state.gate = access.Gate(database, clock, master_key)
     for router in ROUTERS:
         app.include_router(router)
     for install in (problems.install, idempotency.install, clients_api.install):
@@ -97,10 +100,20 @@ def create(database: Database, master_key: bytes, *, clock: Callable[[], datetim
     app.add_api_route(security_txt.PATH, security_txt.show, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
-    if database.settings.development:
+    if development:
         add_inner_doors(app)
     app.add_middleware(Envelope)
     return app
+
+
+def furnish(app: FastAPI, database: Database, master_key: bytes, *, clock: Callable[[], datetime]) -> None:
+    """Put behind the doors what they answer from."""
+    app.state = State()
+    app.state.database, app.state.clock = database, clock
+    app.state.throttle, app.state.body_seconds = Throttle(database), doors.BODY_SECONDS
+    app.state.hasher = Hasher(database.settings)
+    app.state.metrics = metrics.Metrics(database, app.state.hasher)
+    app.state.gate = access.Gate(database, clock, master_key)
 
 
 def add_inner_doors(app: FastAPI) -> None:

@@ -19,7 +19,7 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import ClientDisconnect
 
@@ -38,6 +38,7 @@ DEEPEST = 32
 FOR_SERVICES = ("/v1/", "/oauth/", "/hooks/")
 """Paths for programs: they answer JSON, and do not open as a page."""
 _LENGTH = re.compile(r"[0-9]{1,15}")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 class MalformedJson(Problem):
@@ -105,6 +106,24 @@ def _printable(value: str) -> str:
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 """One printable line of at most 200 characters."""
+
+
+def _written_out(value: object) -> object:
+    # pydantic takes a number, and a day without a time, for a moment; the document promises neither.
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        raise ValueError("is no moment with a time zone, like 2026-03-01T12:00:00Z (RFC 3339)")
+    return value
+
+
+def _in_utc(moment: datetime) -> datetime:
+    # At both ends of its range, Python cannot go from one zone to another.
+    if not 1000 <= moment.year <= 9998:
+        raise ValueError("is not between the years 1000 and 9998")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_written_out), AfterValidator(_in_utc)]
+"""A moment as RFC 3339 writes it, with its time zone; handed on in UTC."""
 
 
 class Door(APIRoute):

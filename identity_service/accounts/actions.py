@@ -24,7 +24,10 @@ async def find(session: AsyncSession, user_id: UserId, *, lock: bool = False) ->
         rules.UnknownUserId: there is none, or it was erased.
     """
     wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
-    account = await session.scalar(wanted.with_for_update() if lock else wanted)
+    if lock:
+        # An object that the session read before it had the lock may be old by now: read it anew.
+        wanted = wanted.with_for_update().execution_options(populate_existing=True)
+    account = await session.scalar(wanted)
     if account is None:
         raise rules.UnknownUserId
     return account
@@ -74,6 +77,26 @@ _ANSWERING = text(
         SELECT a.user_id, a.merged_into, r.email, r.email_ascii FROM account a JOIN road r ON a.user_id = r.merged_into
     )
     SELECT user_id, email, email_ascii AS ascii FROM road WHERE merged_into IS NULL
+    """
+)
+
+
+async def active_behind(session: AsyncSession, user_id: str) -> Account | None:
+    """Return the active account that answers for a User ID now, merges followed; the same statements in every case."""
+    found = await session.scalar(_BEHIND, {"user_id": user_id})
+    mine = select(Account).where(Account.user_id == (found or ""), Account.state == "active")
+    account: Account | None = await session.scalar(mine)
+    return account
+
+
+_BEHIND = text(
+    """
+    WITH RECURSIVE road AS (
+        SELECT user_id, merged_into FROM account WHERE user_id = :user_id
+        UNION ALL
+        SELECT a.user_id, a.merged_into FROM account a JOIN road r ON a.user_id = r.merged_into
+    )
+    SELECT user_id FROM road WHERE merged_into IS NULL
     """
 )
 
@@ -249,6 +272,14 @@ async def chain(session: AsyncSession, user_id: UserId) -> list[str]:
     """
     account = await current(session, user_id)
     return [account.user_id, *(member for member, _ in await merged_into(session, account.user_id))]
+
+
+async def every_id(session: AsyncSession, user_id: UserId) -> list[str]:
+    """Return what `chain` returns; for an ID that nobody has, that ID alone, because an empty list is no error."""
+    try:
+        return await chain(session, user_id)
+    except rules.UnknownUserId:
+        return [user_id]
 
 
 async def was_business(session: AsyncSession, user_ids: Sequence[str]) -> bool:

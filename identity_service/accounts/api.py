@@ -226,8 +226,8 @@ async def list_account_events(
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> EventsView:
     """Read what happened to one customer, oldest first."""
-    account = await actions.find(session, user_ids.parse(user_id))
-    page = await events.of_account(session, [account.user_id], after, limit=limit)
+    ids = await actions.chain(session, user_ids.parse(user_id))
+    page = await events.of_account(session, ids, after, limit=limit)
     return EventsView(items=[event_view(event, settings) for event in page.events], next=page.cursor)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
-from identity_service.errors import NotFound, Problem, Unprocessable
+from identity_service.errors import NotFound, Unprocessable
 
 Decision = Literal["proposed", "granted", "withdrawn"]
 DECISIONS: Final = ("proposed", "granted", "withdrawn")
@@ -31,16 +31,6 @@ class UnknownPurpose(NotFound):
 
 class UnknownWording(Unprocessable):
     """There is no such wording for this purpose; the known ones are listed in `known`."""
-
-
-class NothingToWithdraw(NotFound):
-    """Nothing was granted here."""
-
-
-class MissingAddressScope(Problem):
-    """Looking up by address needs the scope accounts:read."""
-
-    status = 403
 
 
 @dataclass(frozen=True, slots=True)

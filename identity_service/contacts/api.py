@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import Field, StringConstraints
 
 from identity_service import doors, idempotency, problems, throttle, user_ids
+from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
 from identity_service.clients.access import Caller
@@ -169,7 +170,7 @@ async def list_contacts(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ContactsView:
     """List contacts, newest first: of one customer, or those open at a desk."""
-    ids = None if user_id is None else [user_ids.parse(user_id)]
+    ids = None if user_id is None else await accounts.every_id(session, user_ids.parse(user_id))
     found = await actions.listing(session, user_ids=ids, desk=desk, limit=limit)
     return ContactsView(items=[view(contact) for contact in found], next=None)
 

@@ -40,6 +40,8 @@ async def append(
     session: AsyncSession, user_id: str, source: str, new: Sequence[NewEntry], *, actor: str, now: datetime
 ) -> list[Appended]:
     """Add entries of one source, in order; one per reference, whoever repeats it (decision 8)."""
+    if not new:
+        return []
     rows = [
         {
             "id": uuid.uuid4(), "user_id": user_id, "source": source, "reference": entry.reference,

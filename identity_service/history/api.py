@@ -1,18 +1,18 @@
 """History for services: append, read, and the summary at a glance."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from identity_service import doors, problems, tokens, user_ids
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
 from identity_service.clients.access import Caller
-from identity_service.doors import Door, Keys, Line, Now, Session, Shape, View
+from identity_service.doors import Door, Keys, Line, Moment, Now, Session, Shape, View
 from identity_service.errors import Problem
 from identity_service.history import actions, rules
 from identity_service.history.tables import HistoryEntry
@@ -22,22 +22,9 @@ router = APIRouter(prefix="/v1", route_class=Door, tags=["history"])
 
 DETAILS_LIMIT = 2000
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-
-
-def _aware(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("needs a time zone")
-    return moment.astimezone(UTC)
-
-
-def _https(link: str) -> str:
-    if not link.startswith("https://"):
-        raise ValueError("must be an https URL")
-    return link
-
-
-Moment = Annotated[datetime, Field(strict=False), AfterValidator(_aware)]
-Link = Annotated[str, StringConstraints(max_length=500), AfterValidator(_https)]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""What PostgreSQL can keep in JSON."""
+Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^https://[^\x00-\x20\x7f]+$")]
 
 
 class NewHistoryEntry(Shape):
@@ -49,7 +36,7 @@ class NewHistoryEntry(Shape):
     amount: str | None = Field(None, examples=["12.50"])
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
     link: Link | None = None
-    details: dict[Annotated[str, StringConstraints(max_length=40)], str | int | bool | None] = Field(
+    details: dict[Annotated[Line, StringConstraints(max_length=40)], Text | int | bool | None] = Field(
         default_factory=dict, max_length=20
     )
 
@@ -117,7 +104,10 @@ class SummaryView(View):
 @router.post(
     "/accounts/{user_id}/history",
     dependencies=[access.requires("history:write")],
-    responses=problems.documented(account_rules.UnknownUserId, MalformedUserId, *access.REFUSALS),
+    responses={
+        **problems.documented(account_rules.UnknownUserId, MalformedUserId, *access.REFUSALS),
+        201: {"model": HistoryResults, "description": "At least one entry is new"},
+    },
     openapi_extra={"x-body-limit": doors.BATCH_LIMIT},
 )
 async def append_history(

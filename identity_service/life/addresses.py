@@ -28,7 +28,7 @@ async def ask_or_add(
     Raises:
         accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
     """
-    account = await accounts.current(session, user_id)
+    account = await accounts.current(session, user_id, lock=True)
     if account.email is None:
         return await registering.add_email(session, UserId(account.user_id), address, actor=actor, now=now)
     return await ask(session, user_id, address, actor=actor, now=now)

@@ -4,6 +4,7 @@ A service's client acts for a customer it has signed in. A desk tool only starts
 mailbox confirms (decision 12).
 """
 
+import dataclasses
 import uuid
 from decimal import Decimal
 from typing import Annotated, Any
@@ -183,7 +184,7 @@ async def become_consumer(
 )
 async def read_desk(user_id: str, session: Session, settings: Settings) -> DeskView:
     """Read which desk should serve a customer, with the reasons, and whether to offer becoming a business."""
-    return DeskView(**(await place(session, user_ids.parse(user_id), settings)).__dict__)
+    return DeskView(**dataclasses.asdict(await place(session, user_ids.parse(user_id), settings)))
 
 
 @router.post(

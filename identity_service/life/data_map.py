@@ -80,7 +80,7 @@ MAP: Final[Mapping[str, Table]] = {
              "accepted_relay relay_queue_id maybe_sent delayed_since last_class last_code last_enhanced prefer_relay",
     ), {"facts": {}, "to_hash": None, "to_domain": ""}),
     "attempt": Table(None, "empty", _columns(
-        id="id message_id", personal="reply transcript peer_ip",
+        id="message_id", personal="reply transcript peer_ip",
         fact="attempt_no lease_token worker relay started_at finished_at phase outcome reply_class code enhanced "
              "tls_version reused duration_ms",
     )),

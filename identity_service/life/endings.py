@@ -30,7 +30,7 @@ async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: date
     Raises:
         accounts.rules.UnknownUserId, AccountMoved
     """
-    before = (await accounts.find(session, user_id)).state
+    before = (await accounts.find(session, user_id, lock=True)).state
     account = await accounts.close(session, user_id, actor=actor, now=now)
     if before != "closed" and account.email is not None:
         await mail.put(

@@ -76,20 +76,23 @@ async def put_or_join(
 ) -> Put:
     """Write a letter into the outbox, unless one under the same `pending_key` is still on its way: then join that.
 
-    Two that come at the same time make one letter: the second waits at the unique index and joins (RST-08).
+    Two that come at the same time make one letter: the second waits for the first and joins (RST-08).
     """
+    # One at a time under the same key: an event cannot be taken back, so who joins must know it before he tells of it.
+    await session.execute(_ONE_AT_A_TIME, {"key": pending_key})
+    waiting = text("state IN ('queued', 'deferred', 'sending')")
+    on_its_way = await session.scalar(select(Message.id).where(Message.pending_key == pending_key, waiting))
+    if on_its_way is not None:
+        return Put(on_its_way, is_new=False)
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
     row["pending_key"] = pending_key
     row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
-    waiting = text("state IN ('queued', 'deferred', 'sending')")
-    new = insert(Message).on_conflict_do_nothing(index_elements=["pending_key"], index_where=waiting)
-    while await session.scalar(new.returning(Message.id), row, execution_options=WHOLE) is None:
-        mine = select(Message.id).where(Message.pending_key == pending_key, waiting)
-        on_its_way = await session.scalar(mine)
-        if on_its_way is not None:
-            return Put(on_its_way, is_new=False)
+    await session.execute(insert(Message), row, execution_options=WHOLE)
     await _send_or_stop(session, row, anyway=False, actor=actor, now=now)
     return Put(row["id"], is_new=True)
+
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
 def _new_row(

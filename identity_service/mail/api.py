@@ -7,7 +7,7 @@ is masked, in replies that quote it too.
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -15,10 +15,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from identity_service import doors, email_addresses, idempotency, keyring, problems, throttle, tokens, user_ids
+from identity_service.accounts import actions as accounts
 from identity_service.clients import access
 from identity_service.clients.access import Caller
 from identity_service.database import AsyncSession
-from identity_service.doors import Door, Now, Session, Shape, View
+from identity_service.doors import Door, Moment, Now, Session, Shape, View
 from identity_service.email_addresses import MalformedEmailAddress
 from identity_service.errors import Problem
 from identity_service.mail import actions, rules, suppressions, words
@@ -242,14 +243,13 @@ async def list_messages(
     user_id: Annotated[str | None, Query(max_length=40)] = None,
     state: State | None = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
-    since: datetime | None = None,
+    since: Moment | None = None,
     after: Annotated[str | None, Query(max_length=300)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> MessagesView:
     """List messages, newest first: of one customer, in one state, since a moment."""
-    ids = None if user_id is None else [user_ids.parse(user_id)]
-    moment = since if since is None or since.tzinfo else since.replace(tzinfo=UTC)
-    return await _page(session, caller, after, limit, user_ids=ids, state=state, kind=kind, since=moment)
+    ids = None if user_id is None else await accounts.every_id(session, user_ids.parse(user_id))
+    return await _page(session, caller, after, limit, user_ids=ids, state=state, kind=kind, since=since)
 
 
 @router.post(

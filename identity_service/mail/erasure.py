@@ -30,7 +30,7 @@ _CANCEL = text(
 )
 _INBOUND = text(f"DELETE FROM inbound WHERE message_id IN ({_MINE}) RETURNING id")  # noqa: S608
 _ATTEMPT = text(
-    f"UPDATE attempt SET reply = NULL, transcript = NULL, peer_ip = NULL WHERE message_id IN ({_MINE}) RETURNING id"  # noqa: S608
+    f"UPDATE attempt SET reply = NULL, transcript = NULL, peer_ip = NULL WHERE message_id IN ({_MINE}) RETURNING 1"  # noqa: S608
 )
 _MESSAGE = text(
     """

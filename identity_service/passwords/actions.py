@@ -111,7 +111,9 @@ async def check(
 
 
 async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
-    account = await accounts.find_for_sign_in(session, who)
+    account = await (
+        accounts.active_behind(session, who) if isinstance(who, str) else accounts.find_for_sign_in(session, who)
+    )
     subject = _subject(session, account.user_id if account else who if isinstance(who, str) else who.key)
     stored = await session.scalar(select(Password).where(Password.user_id == (account.user_id if account else "")))
     await session.execute(insert(PasswordTry).on_conflict_do_nothing(), {"subject": subject, "updated_at": now})

@@ -17,13 +17,17 @@ from identity_service.user_ids import show
 
 
 async def reset(session: AsyncSession, message: Claimed) -> Letter | None:
-    """Return the letter with link and code, or None where everything asked at that time has died since."""
+    """Return the letter with link and code; where everything asked at that time has died since, one that says so.
+
+    It is never left out: a letter that is withdrawn would show on its page, and tell a stranger of an account.
+    """
     found = await proofs.find(session, uuid.UUID(message.facts["proof"]))
     account = await accounts.find_for_sign_in(session, message.user_id or "")
-    if found is None or account is None:
+    if found is None:
         return None
-    if proof_rules.is_older(proof_rules.LIVES["reset"], found.proof.asked_at, account.proofs_valid_after):
-        return None
+    life = proof_rules.LIVES["reset"]
+    if account is None or proof_rules.is_older(life, found.proof.asked_at, account.proofs_valid_after):
+        return _over(session, message)
     settings = settings_of(session)
     now = await clock(session)
     return letters.render(
@@ -34,6 +38,14 @@ async def reset(session: AsyncSession, message: Claimed) -> Letter | None:
         code_minutes=settings.reset_code_minutes, user_id=show(account.user_id),
         asked_at=letters.moment(found.proof.asked_at),
         where_from=message.facts["from"], signed=settings.mail_from_name,
+    )  # fmt: skip
+
+
+def _over(session: AsyncSession, message: Claimed) -> Letter:
+    settings = settings_of(session)
+    return letters.render(
+        "reset_over", message.locale, subject=subject(message.locale), link=f"{settings.public_url}/reset",
+        asked_at=letters.moment(message.created_at), where_from=message.facts["from"], signed=settings.mail_from_name,
     )  # fmt: skip
 
 

@@ -17,6 +17,6 @@
     }
   }
   take();
-  // A link pasted over this very page changes nothing but the fragment.
+  // A link opened over this very page changes nothing but the fragment.
   addEventListener("hashchange", take);
 }

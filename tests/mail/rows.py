@@ -60,9 +60,17 @@ def a_feedback(**columns) -> dict:
     }  # fmt: skip
 
 
+async def an_event(connection) -> int:
+    """Write down what a message needs to be caused by; return its id."""
+    told = "INSERT INTO event (name, actor, at, data) VALUES ('mail.queued', 'operator', now(), '{}') RETURNING id"
+    return (await connection.execute(text(told))).scalar_one()
+
+
 async def insert(connection, table: str, row: dict) -> None:
-    """Write a row down."""
-    values = {**row, **({"facts": "{}"} if table == "message" else {})}
+    """Write a row down; a message that names no event gets one of its own."""
+    values = dict(row)
+    if table == "message":
+        values |= {"facts": "{}", "event_id": row["event_id"] if "event_id" in row else await an_event(connection)}
     names = ", ".join(values)
     places = ", ".join(f":{name}" if name != "facts" else "CAST(:facts AS jsonb)" for name in values)
     await connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), values)

@@ -17,6 +17,7 @@ from tests.mail.rows import (
     a_message,
     a_suppression,
     an_attempt,
+    an_event,
     change,
     insert,
     shape,
@@ -82,7 +83,8 @@ IN_STATE = [
     ("expired", {"maybe_sent": True}, "expired_is_certain"),
     ("unconfirmed", {"maybe_sent": False}, "unconfirmed_is_not"),
     ("queued", {"kind": "newsletter"}, "kind"),
-    ("queued", {"purpose": "marketing"}, "purpose"),
+    ("queued", {"purpose": "marketing"}, "kind"),
+    ("queued", {"purpose": "security"}, "kind"),
     ("queued", {"lane": 1}, "lane"),
     ("queued", {"deadline_at": NOW}, "deadline"),
     ("queued", {"deadline_at": NOW - timedelta(seconds=1)}, "deadline"),
@@ -104,6 +106,22 @@ async def test_a_state_that_is_none_is_refused(role):
         await insert(connection, "message", message)
         words = await refused(connection, change(connection, message, state="sent", next_attempt_at=None))
     assert "does not go from queued to sent" in words
+
+
+@pytest.mark.parametrize(("event_id", "words"), [(None, "null value"), (0, '"fk_message_event_id')])
+async def test_a_message_without_the_event_that_caused_it_is_refused(role, event_id, words):
+    """NOM-03: nothing is written to anybody for no reason."""
+    async with role.begin() as connection:
+        assert words in await refused(connection, insert(connection, "message", a_message(event_id=event_id)))
+
+
+async def test_an_event_causes_one_message(role):
+    """NOM-03: nobody hangs a second letter on a reason that was used."""
+    async with role.begin() as connection:
+        event_id = await an_event(connection)
+        await insert(connection, "message", a_message(event_id=event_id))
+        words = await refused(connection, insert(connection, "message", a_message(event_id=event_id)))
+    assert '"uq_message_event_id"' in words
 
 
 TWICE = [

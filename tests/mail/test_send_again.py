@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from identity_service.mail import rules
+from identity_service.mail import actions, rules
 from tests.accounts.given import an_account, sql
 from tests.faults.relay import FaultRelay, always
 from tests.mail.given import a_letter, claim, end, put, relays
@@ -103,12 +103,17 @@ async def test_a_letter_that_has_ended_gets_a_successor_and_stays_as_it_is(servi
     assert await read(caller, message_id) == before
 
 
-async def test_a_successor_of_a_successor_names_the_letter_before_it(service, caller, two):
+async def test_every_successor_names_the_first_letter(service, caller, two):
+    """So that who follows the first one finds the newest, however often it was sent again."""
     first = await a_letter(service, "expired")
     second = (await again(caller, first)).json()["id"]
     await service.deliver()
+    service.clock.advance(seconds=1)
     third = (await again(caller, second)).json()
-    assert third["resend_of"] == second
+    assert third["id"] not in (first, second)
+    assert third["resend_of"] == first
+    newest = await service.database.short(lambda s: actions.newest(s, uuid.UUID(first)))
+    assert str(newest.id) == third["id"]
 
 
 async def test_it_is_written_down_who_asked(service, caller, two):

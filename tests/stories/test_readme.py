@@ -75,7 +75,8 @@ async def test_the_lines_of_the_readme_walk_every_road(folder, port):
     script = "".join(re.findall(r"```sh\n(.*?)```", roads, re.DOTALL)).replace("localhost:8080", f"localhost:{port}")
     async with running(folder, port):
         said = await bash(script, folder)
-    made, verified, listed, message, _, refused, feed, more = answers(said)
+    made, verified, listed, message, _, refused, *life, feed, more = answers(said)
+    asked, reset, proposed, permission, history, business, summary = life
     user_id = made["user_id"]
     assert f"Your User ID is {user_id}" in said
     right, wrong = verified["results"]
@@ -84,8 +85,15 @@ async def test_the_lines_of_the_readme_walk_every_road(folder, port):
     assert listed["items"][0]["id"] == message["id"]
     assert [step["what"] for step in message["timeline"]] == ["queued", "accepted"]
     assert [item["state"] for item in refused["items"]] == ["rejected"]
+    assert asked["reset_id"] == reset["reset_id"]
+    assert reset["message"]["kind"] == "reset"
+    assert (proposed["permission"], permission["allowed"]) == ("never", [])
+    assert [result["status"] for result in history["results"]] == ["added"]
+    assert (business["account"]["kind"], summary["orders"]) == ("business", 1)
     assert {"account.registered", "mail.accepted", "mail.rejected"} <= {event["type"] for event in feed["items"]}
-    assert more["items"] == []
+    assert more["items"] == [] or {event["sequence"] for event in more["items"]}.isdisjoint(
+        event["sequence"] for event in feed["items"]
+    )
 
 
 async def test_the_printed_lines_work_and_a_second_start_finds_the_data_again(folder, port):
@@ -96,8 +104,12 @@ async def test_the_printed_lines_work_and_a_second_start_finds_the_data_again(fo
         secret = json.loads((folder / ".data" / "client.json").read_text())["client_secret"]
         assert secret not in told
         lines = told.partition("Paste these lines into another terminal:\n")[2]
-        made, verified, feed = answers(await bash(lines.replace("/tmp/anna.json", "anna.json"), folder))
+        made, verified, _, permission, _, _, summary, feed = answers(
+            await bash(lines.replace("/tmp/anna.json", "anna.json"), folder)
+        )
     assert made["user_id"] == before
+    assert permission["allowed"] == []
+    assert (summary["kind"], summary["orders"]) == ("business", 1)
     assert [result["status"] for result in verified["results"]] == ["valid", "malformed"]
     assert before in {event["subject"] for event in feed["items"]}
 

@@ -53,6 +53,7 @@ async def seals(process: asyncio.subprocess.Process) -> int:
     async with asyncio.timeout(60):
         while (line := await process.stdout.readline()).strip() == b"0":
             pass
+        assert line, "the sealer ended"
     return int(line)
 
 
@@ -87,16 +88,30 @@ async def test_a_sealer_that_is_held_up_keeps_the_others_out_not_the_writers(ser
     assert await service.rows(SEALED) == [(0,)]
 
 
+async def write(service, writer: int, enough: asyncio.Event) -> int:
+    """Write events until it is enough, 100 at the least; return how many."""
+    number = 0
+    while number < 100 or not enough.is_set():
+        await events(service, 1, writer=writer, number=number)
+        number += 1
+    return number
+
+
 async def test_sealers_are_killed_and_started_while_events_come(service, sealers):
-    """AUD-02: two sealers, kill -9 each in turn, 600 events: each has its place, once, and the chain holds."""
-    writing = asyncio.gather(*(events(service, 100, writer=number) for number in range(6)))
+    """AUD-02: two sealers, kill -9 each in turn, while six write: each event has its place, once, and the chain holds.
+
+    Events come until the last was killed: a sealer that starts late finds work, however slow the machine.
+    """
+    enough = asyncio.Event()
+    writing = asyncio.gather(*(write(service, writer, enough) for writer in range(6)))
     pair = [await sealers.start(7), await sealers.start(7)]
     for turn in range(4):
         assert 0 < await seals(pair[turn % 2]) <= 7
         await sealers.kill(pair[turn % 2])
         pair[turn % 2] = await sealers.start(7)
-    await writing
-    await until(service, 600)
+    enough.set()
+    written = {(writer, number) for writer, count in enumerate(await writing) for number in range(count)}
+    await until(service, len(written))
     rows = await chain.sealed(service)
-    assert {(row.data["writer"], row.data["number"]) for row in rows} == {(w, n) for w in range(6) for n in range(100)}
-    assert len(rows) == 600
+    assert {(row.data["writer"], row.data["number"]) for row in rows} == written
+    assert len(rows) == len(written) >= 600
