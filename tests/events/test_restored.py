@@ -130,6 +130,25 @@ async def test_an_older_transaction_is_still_waited_for_afterwards(service, urls
         assert await copy.seal() == 2
 
 
+async def test_when_transaction_ids_have_caught_up_with_the_old_ones_nothing_is_sealed_twice(
+    service, urls, owner, other, tmp_path
+):
+    """AUD-02: years later the new cluster's ids pass those of the backup, whose events have their place."""
+    await sealed_events(service, 1)
+    async with copied(service, urls, owner, other, tmp_path) as copy:
+        await take_up(copy)
+        await events(copy, 1)
+        assert await copy.seal() == 1
+        admin = await postgres.connect(make_url(other.owner))
+        while not await admin.fetchval(f"SELECT pg_current_xact_id()::text::bigint > ({NEWEST_ID})"):
+            await admin.execute(BURN)
+        await admin.close()
+        assert await copy.seal() == 0
+        await events(copy, 2)
+        assert await copy.seal() == 2
+        assert (await copy.database.short(audit.walk)).finding is None
+
+
 async def test_a_restored_copy_can_be_restored_again(service, urls, owner, other, tmp_path):
     """AUD-07: each restore has its own epoch, and its own place in the feed."""
     await sealed_events(service, 1)
