@@ -72,7 +72,7 @@ class Metrics:
         self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def text(self, shared: Shared | None) -> bytes:
+    def exposition(self, shared: Shared | None) -> bytes:
         """Return everything in Prometheus' text format."""
         self._shared.latest = shared
         return generate_latest(self.registry)
@@ -97,7 +97,7 @@ async def show(request: Request) -> Response:
     except Exception:  # noqa: BLE001, S110
         # Whatever it was: the database is not up, and that is a number too.
         pass
-    return Response(metrics.text(shared), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.exposition(shared), media_type=CONTENT_TYPE_LATEST)
 
 
 class _SharedNumbers(Collector):

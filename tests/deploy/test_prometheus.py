@@ -44,7 +44,7 @@ def of_security_txt() -> str:
     """Told only where the operator has set the day."""
     settings = Settings(security_expires="2027-01-01", environment="development", cheap_passwords=True)
     hasher = Hasher(settings)
-    text = metrics.Metrics(Database(settings, "postgresql://nobody@localhost/none"), hasher).text(None).decode()
+    text = metrics.Metrics(Database(settings, "postgresql://nobody@localhost/none"), hasher).exposition(None).decode()
     hasher.close()
     return re.findall(r"(?m)^(identity_security\S+) 1", text)[0]
 
