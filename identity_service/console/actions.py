@@ -166,6 +166,12 @@ async def sign_out(session: AsyncSession, who: SignedIn, *, now: datetime) -> No
     await events.record(session, "staff.signed_out", actor=who.actor, data={"staff": who.staff.name}, now=now)
 
 
+async def end_all(session: AsyncSession, *, now: datetime) -> int:
+    """End every session at the console; return how many. After a restore one that was ended would live again."""
+    living = update(StaffSession).where(StaffSession.ended_at.is_(None), StaffSession.created_at > now - rules.SESSION)
+    return len((await session.scalars(living.values(ended_at=now).returning(StaffSession.id))).all())
+
+
 async def looked(
     session: AsyncSession, who: SignedIn, user_id: str, *, desk: str, reason: str, contact: str | None, now: datetime
 ) -> None:

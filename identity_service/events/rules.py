@@ -58,6 +58,7 @@ NAMES: Final[Mapping[str, str]] = {
     "client.rotated": "a client got a second secret",
     "client.closed": "a client may no longer call us",
     "keys.rotated": "a new signing key was published",
+    "feed.restored": "the service went on from a backup; what was sealed behind `position` is lost with the rest",
     "keys.rewrapped": "the key ring is sealed with a new master key",
     "mail.queued": "a letter stands in the outbox; `cause` names the event that it is about",
     "mail.test_asked": "an operator asked for a letter to himself",
