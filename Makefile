@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults bench-mail bench-timing lint format openapi tables letters pictures lock clean
+.PHONY: run test faults bench-mail bench-timing lint format openapi contract tables letters pictures lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -45,6 +45,14 @@ openapi: $(VENV)/.installed
 	$(BIN)/identity-service openapi > openapi/openapi.json
 	$(BIN)/python -m tests.export_schema
 
+# The generator of a typed client, beside ours: its packages do not agree with the lock.
+contract: .contract/.installed
+
+.contract/.installed: requirements/contract.txt
+	$(PYTHON) -m venv .contract
+	.contract/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/contract.txt
+	touch $@
+
 tables: $(VENV)/.installed
 	$(BIN)/python -m tests.tables
 
@@ -62,6 +70,10 @@ lock:
 	  pyproject.toml --extra redis -o requirements/production.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  pyproject.toml --extra development --extra embedded --extra redis -c requirements/production.txt -o requirements/development.txt
+	printf 'cffi\ncmake\nninja\nscikit-build-core>=1.0\nsetuptools-scm>=8\n' | uv pip compile --quiet --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/production.txt -o requirements/argon2.txt -
+	printf 'openapi-python-client>=0.29,<1\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header -o requirements/contract.txt -
 
 clean:
-	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .contract .data .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -15,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import State
 from starlette.types import ASGIApp
 
-from identity_service import __version__, doors, idempotency, pages, problems
+from identity_service import __version__, doors, idempotency, metrics, pages, problems, security_txt
 from identity_service.accounts import api as accounts
 from identity_service.clients import access
 from identity_service.clients import api as clients_api
@@ -29,7 +29,7 @@ from identity_service.envelope import Envelope
 from identity_service.events import api as events
 from identity_service.history import api as history
 from identity_service.life import api as life
-from identity_service.life import changes_door, me, me_door
+from identity_service.life import approvals_door, changes_door, me, me_door
 from identity_service.life import pages as life_pages
 from identity_service.mail import api as mail
 from identity_service.mail import hook_door
@@ -49,6 +49,7 @@ ROUTERS = (
     accounts.hot,
     life.router,
     changes_door.router,
+    approvals_door.router,
     history.router,
     contacts.router,
     console.router,
@@ -97,6 +98,7 @@ def build(*, development: bool) -> FastAPI:
         install(app)
     app.add_api_route("/livez", livez, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
+    app.add_api_route(security_txt.PATH, security_txt.show, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
     if development:
@@ -111,17 +113,19 @@ def furnish(app: FastAPI, database: Database, master_key: bytes, *, clock: Calla
     app.state.database, app.state.clock = database, clock
     app.state.throttle, app.state.body_seconds = Throttle(database), doors.BODY_SECONDS
     app.state.hasher = Hasher(database.settings)
+    app.state.metrics = metrics.Metrics(database, app.state.hasher)
     app.state.gate = access.Gate(database, clock, master_key)
 
 
 def add_inner_doors(app: FastAPI) -> None:
-    """Add what is shown to developers, and in production on the inner port alone."""
+    """Add what is shown to developers and to Prometheus, and in production on the inner port alone."""
+    app.add_api_route("/metrics", metrics.show, include_in_schema=False)
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.add_api_route("/docs", documentation, include_in_schema=False)
 
 
 def inner(app: FastAPI) -> ASGIApp:
-    """Return the application of the inner port: documentation and health."""
+    """Return the application of the inner port: documentation, metrics and health."""
     inside = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     inside.state = app.state
     inside.openapi = app.openapi  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ from identity_service import development, doors, email_addresses, keyring, logs,
 from identity_service import settings as configuration
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
-from identity_service.commands import audit, importing, passwords, running, staff
+from identity_service.commands import audit, importing, passwords, restoring, running, staff
 from identity_service.commands.running import AsJson
 from identity_service.database import AsyncSession, is_away, url_of
 from identity_service.errors import Problem
@@ -41,6 +41,7 @@ app.add_typer(passwords.password_app, name="password")
 app.add_typer(audit.receipt_app, name="receipt")
 app.add_typer(staff.staff_app, name="staff")
 app.command("audit")(audit.audit)
+app.command("restored")(restoring.restored)
 app.command("import")(importing.import_accounts)
 
 

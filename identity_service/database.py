@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
 from sqlalchemy.ext.asyncio import AsyncSession as AsyncSession  # noqa: PLC0414 (every concept takes it from here)
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import Select
 
 from identity_service.errors import Unavailable
@@ -107,6 +108,12 @@ class Database:
         """Do `work` in a transaction of its own and commit it, whatever happens to the caller's."""
         async with self.transaction() as session:
             return await work(session)
+
+    def in_use(self) -> int:
+        """Return how many connections for writing are held right now."""
+        pool = self.engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101
+        return pool.checkedout()
 
     @property
     def has_replica(self) -> bool:

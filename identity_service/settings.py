@@ -9,6 +9,7 @@ import binascii
 import os
 import re
 import sys
+from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -92,7 +93,7 @@ class Settings(BaseSettings):
         None,
         ge=1,
         le=65535,
-        description="the port of /docs and /openapi.json; unset: not served in production",
+        description="the port of /docs, /openapi.json and /metrics; unset: not served in production",
     )
     trusted_proxies: int = Field(
         0, ge=0, le=8, description="how many proxies stand before us; X-Forwarded-For is counted from the right"
@@ -135,6 +136,14 @@ class Settings(BaseSettings):
     )
     desks: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...] = Field(
         ("consumer", "business", "technical"), description="the desks between which contacts are handed over"
+    )
+    security_contact: str = Field(
+        "",
+        pattern=r"^((mailto:|https://)[!-~]+)?$",
+        description="who is told of a weakness, as mailto: or https: URL; with the next one, security.txt is served",
+    )
+    security_expires: date | None = Field(
+        None, description="the day until which security_contact surely holds, less than a year ahead (RFC 9116)"
     )
     throttle_store: str = Field(
         "database", description="database, or a URL that the limits library knows (async+redis://…)"

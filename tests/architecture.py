@@ -18,8 +18,8 @@ _TOP = {
     PURE: "__init__ errors user_ids email_addresses tokens languages",
     TABLES: "settings logs database keyring",
     ACTIONS: "throttle",
-    DOORS: "doors forms problems idempotency envelope pages",
-    WAYS_IN: "app server schema worker processes development cli",
+    DOORS: "doors forms problems idempotency envelope pages security_txt",
+    WAYS_IN: "app metrics server schema worker processes development cli start",
 }
 _TOP_RANK = {name: rank for rank, names in _TOP.items() for name in names.split()}
 _IN_CONCEPT = {"rules": PURE, "tables": TABLES, "api": DOORS, "pages": DOORS, "access": DOORS}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from identity_service import start
 from identity_service.database import Database
 from identity_service.server import Server
 from identity_service.settings import Settings
@@ -57,15 +58,87 @@ def test_it_is_built_in_stages_from_one_slim_python():
 
 def test_everything_is_installed_from_the_lock_with_hashes():
     """ASVS 15.2.4: an index cannot slip in another file, and no index is named."""
-    installs = [run for stage in STAGES for run in stage.all("RUN") if "pip install" in run]
-    assert len(installs) == 3
-    for run in installs:
-        assert "--require-hashes -r" in run or "--no-index --no-deps" in run
-        assert "index-url" not in run
+    installs = [
+        command for stage in STAGES for run in stage.all("RUN")
+        for command in run.split(" && ") if "pip install" in command or "pip wheel" in command
+    ]  # fmt: skip
+    assert len(installs) == 6
+    for command in installs:
+        ours = command.endswith("pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .")
+        assert ours or "--require-hashes" in command or "--no-index --no-deps" in command, command
+        assert "index-url" not in command
     (copied,) = [rest for rest in STAGES[1].all("COPY") if "requirements" in rest]
     assert copied == "requirements/production.txt /tmp/production.txt"
     assert not any("embedded" in rest for stage in STAGES for _, rest in stage.steps)
     assert "pixeltable" not in (ROOT / "requirements/production.txt").read_text("utf-8")
+
+
+def test_argon2_is_built_for_one_kind_of_cpu_from_the_locked_source_on_demand_alone():
+    """ASVS 15.2.4: what builds it is locked as well, stays in the first stage, and its hash is checked."""
+    (built,) = [run for run in STAGES[0].all("RUN") if "ARGON2_MARCH" in run]
+    assert '"") exit 0' in built
+    assert set(re.findall(r"x86-64-v\d(?=[|)])", built)) == set(start.LEVELS)
+    assert "--require-hashes --no-deps --no-build-isolation --no-binary argon2-cffi-bindings" in " ".join(built.split())
+    assert all(stage.all("ARG") == ['ARGON2_MARCH=""'] for stage in (STAGES[0], LAST))
+    assert "ARGON2_MARCH=$ARGON2_MARCH" in LAST.all("ENV")[0]
+    assert LAST.all("LABEL") == ["argon2-march=$ARGON2_MARCH"]
+    lock = (ROOT / "requirements/argon2.txt").read_text("utf-8")
+    for line in re.findall(r"(?m)^\S+==\S+.*$", lock):
+        assert line.endswith("\\"), "a version without hashes"
+    locked = (ROOT / "requirements/production.txt").read_text("utf-8")
+    (bindings,) = re.findall(r"(?ms)^argon2-cffi-bindings==.*?^ *#", locked)
+    assert bindings.count("==") == 1
+    assert bindings.count("--hash=sha256:") > 10
+
+
+def test_the_hash_that_the_build_asks_for_is_argon2s():
+    """What the image's build checks, checked on the wheel that runs here."""
+    (run,) = [run for run in STAGES[1].all("RUN") if "somesalt" in run]
+    (program,) = re.findall(r'-c "(from argon2[^"]+)"', run)
+    subprocess.run([sys.executable, "-c", program], check=True)
+    wrong = subprocess.run(
+        [sys.executable, "-c", program.replace("somesalt", "otherone")], check=False, capture_output=True
+    )
+    assert wrong.returncode == 1
+
+
+def cpuinfo(tmp_path, *flags: str) -> Path:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {' '.join(flags)}\n", "utf-8")
+    return tmp_path / "cpuinfo"
+
+
+@pytest.mark.parametrize("march", start.LEVELS)
+def test_a_cpu_that_lacks_an_instruction_is_told_in_a_sentence(tmp_path, march):
+    needed = start.LEVELS[march]
+    assert start.cpu_problem(march, cpuinfo(tmp_path, *needed)) is None
+    for lacking in needed:
+        said = start.cpu_problem(march, cpuinfo(tmp_path, *(needed - {lacking})))
+        assert said is not None
+        assert f"lacks {lacking}:" in said
+
+
+def test_each_level_holds_the_one_before():
+    two, three, four = start.LEVELS.values()
+    assert two < three < four
+
+
+def test_a_published_wheel_asks_for_nothing_and_a_level_that_nobody_knows_is_refused(tmp_path):
+    assert start.cpu_problem("", tmp_path / "none") is None
+    assert "must be one of" in start.cpu_problem("native", cpuinfo(tmp_path))
+    assert "lacks" in start.cpu_problem("x86-64-v2", tmp_path / "none")
+
+
+def test_the_start_looks_at_the_cpu_before_argon2_is_loaded(tmp_path):
+    """It ends with 1 and the sentence, and nothing of the service was imported."""
+    program = (
+        "import sys, atexit; atexit.register(lambda: print('argon2' in sys.modules)); "
+        "from identity_service.start import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env={"ARGON2_MARCH": "pentium"}, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (1, "False")
+    assert ended.stderr.startswith("ARGON2_MARCH is 'pentium'")
 
 
 def test_it_runs_without_rights_and_writes_nothing():

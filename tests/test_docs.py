@@ -13,7 +13,8 @@ from tests.source import FOLDER, ROOT
 from tests.test_command_line import commands
 
 DOCUMENTS = {
-    name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+    name: (ROOT / name).read_text("utf-8")
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/runbook.md", "docs/scale.md")
 }
 README = DOCUMENTS["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")

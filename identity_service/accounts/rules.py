@@ -3,7 +3,7 @@
 from typing import Final
 
 from identity_service import user_ids
-from identity_service.errors import Conflict, NotFound, Problem
+from identity_service.errors import Conflict, NotFound, Problem, Unprocessable
 
 KINDS: Final = ("consumer", "business")
 STATES: Final = ("active", "closed", "merged", "erased")
@@ -51,10 +51,24 @@ class AccountNotActive(Conflict):
     """This account is closed."""
 
 
+class MalformedCompanyName(Unprocessable):
+    """A company's name is one printable line of at most 200 characters."""
+
+
 class StaleVersion(Problem):
     """The account has changed since you read it; read it again."""
 
     status = 412
+
+
+def check_company_name(name: str) -> None:
+    """Refuse a company's name that no letter could carry in its subject.
+
+    Raises:
+        MalformedCompanyName
+    """
+    if not name.strip() or len(name) > 200 or not name.isprintable() or "=?" in name:
+        raise MalformedCompanyName
 
 
 def check_convertible(state: str, merged_into: str | None, version: int, wanted: int | None) -> None:

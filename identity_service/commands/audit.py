@@ -40,12 +40,20 @@ def audit(
     if as_json:
         found = None if finding is None else finding._asdict()
         running.print_json(
-            {"events": walked.events, "checkpoints": walked.checkpoints, "consents": entries, "finding": found}
+            {
+                "events": walked.events,
+                "checkpoints": walked.checkpoints,
+                "consents": entries,
+                "finding": found,
+                "explained": walked.explained,
+            }
         )
     elif finding is None:
         print(f"{walked.events} events, {walked.checkpoints} checkpoints, {entries} consent entries: nothing altered.")
     else:
         print(finding.sentence)
+    if not as_json:
+        print(*walked.explained, sep="\n", end="\n" if walked.explained else "")
     raise typer.Exit(0 if finding is None else 1)
 
 

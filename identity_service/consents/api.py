@@ -37,7 +37,7 @@ class ConsentView(View):
     proposed_at: datetime | None
 
 
-class EntryView(View):
+class ConsentEntryView(View):
     """One entry of the ledger."""
 
     id: int
@@ -55,7 +55,7 @@ class ConsentsView(View):
 
     user_id: str
     items: list[ConsentView]
-    history: list[EntryView]
+    history: list[ConsentEntryView]
     asked: int
     allowed: int
     next: str | None
@@ -232,7 +232,7 @@ async def view(session: AsyncSession, user_id: str, *, now: datetime) -> Consent
         user_id=user_ids.show(user_id),
         items=[_consent(state) for state in await actions.state(session, user_id)],
         history=[
-            EntryView(
+            ConsentEntryView(
                 id=e.id, purpose=e.purpose, decision=e.decision, wording=e.wording_id, language=e.language,
                 channel=e.channel, actor=e.actor, at=e.at,
             )

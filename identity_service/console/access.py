@@ -1,20 +1,26 @@
 """Who of the staff is behind a request, and what the role allows."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from identity_service import forms
+from identity_service import doors, forms
 from identity_service.console import actions, rules
 from identity_service.console.actions import SignedIn
-from identity_service.doors import Now, Session
+from identity_service.doors import Now
 
 
-async def _staff(request: Request, session: Session, now: Now) -> SignedIn:
+async def _staff(request: Request, now: Now) -> SignedIn:
+    # In a transaction of its own that is over before the work begins: doors here count limits and tries in short ones,
+    # and whoever holds a connection while he waits for another one holds up everybody.
+    database = doors.database_of(request)
     cookie = request.cookies.get(forms.STAFF_COOKIE)
-    found = None if not cookie else await actions.find(session, cookie, now=now)
+    by_script = request.headers.get("sec-fetch-mode", "navigate") != "navigate"
+    find = partial(actions.find, cookie=cookie or "", by_script=by_script, now=now)
+    found = await database.short(find) if cookie else None
     if found is None:
         raise rules.StaffNotSignedIn
     request.scope["log_fields"] = {"staff": found.staff.name}

@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse, Response
 from identity_service import doors, email_addresses, user_ids
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import business
+from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.consents import receipts
@@ -30,6 +31,7 @@ from identity_service.doors import Now, Session, Settings
 from identity_service.forms import Form, PageDoor
 from identity_service.history import actions as history
 from identity_service.life import conversions, guarded
+from identity_service.life import rules as life_rules
 from identity_service.life.changes_door import place
 from identity_service.mail import actions as mail
 from identity_service.mail import words
@@ -69,7 +71,7 @@ async def show_account(
     contact: Annotated[str, Query(max_length=20)],
 ) -> Response:  # fmt: skip
     """Show the account within a contact that was opened for it."""
-    account, this = await _opened(session, user_id, contact)
+    account, this = await _opened(session, staff, user_id, contact)
     facts = await _facts(session, account, this, settings, now=now)
     return console_page(request, "console/account.html", staff, **facts)
 
@@ -81,7 +83,7 @@ async def start_check(
     """Mail a code to the address on file, and show the two words to read."""
     (number,) = form.take("contact")
     await request.app.state.throttle.hit("caller-check", contact_rules.CHECKS_PER_CLERK, staff.actor)
-    account, contact = await _opened(session, user_id, number)
+    account, contact = await _opened(session, staff, user_id, number)
     await checks.start(session, UserId(account.user_id), contact.number, "identify", clerk=staff.actor, now=now)
     return _back(account, contact)
 
@@ -92,15 +94,20 @@ async def answer_check(
 ) -> Response:
     """Type what the caller reads out: match or no match; nobody here sees the code."""
     number, code = form.take("contact", "code")
-    wanted = user_ids.parse(user_id)
-    await checks.answer(doors.database_of(request), wanted, check_id, code, clerk=staff.actor, now=now)
-    return RedirectResponse(f"/console/accounts/{user_ids.show(wanted)}?contact={_plain(number)}", 303)
+    database = doors.database_of(request)
+    account, contact = await database.short(lambda session: _opened(session, staff, user_id, number))
+    await checks.answer(
+        database, UserId(account.user_id), check_id, code, contact=contact.number,
+        clerk=staff.actor, now=now,
+    )  # fmt: skip
+    return _back(account, contact)
 
 
 @router.post("/{user_id}/reset")
 async def send_reset(user_id: str, session: Session, form: Form, staff: Server, now: Now) -> Response:
     """Have a reset mailed to the address on file, for a verified caller."""
-    account, contact = await _verified(session, user_id, form, now=now)
+    (number,) = form.take("contact")
+    account, contact = await _verified(session, staff, user_id, number, now=now)
     await resets.ask_for(session, UserId(account.user_id), where_from="…", actor=staff.actor, now=now)
     await contacts.write(session, contact, "did", "reset", by=staff.actor, now=now)
     return _back(account, contact)
@@ -112,7 +119,7 @@ async def send_again(
 ) -> Response:
     """Send a letter again, by the relay that is named."""
     number, relay = form.take("contact", "relay")
-    account, contact = await _opened(session, user_id, number)
+    account, contact = await _opened(session, staff, user_id, number)
     message = await mail.find(session, message_id)
     if message.user_id not in await accounts.chain(session, UserId(account.user_id)):
         raise rules.RoleMissing("This letter is another customer's.")
@@ -125,11 +132,10 @@ async def send_again(
 async def become_business(user_id: str, session: Session, form: Form, staff: Server, now: Now) -> Response:
     """Make a verified caller's account a business, at once; a notice with the link to undo goes out."""
     number, name, country, vat = form.take("contact", "company_name", "country", "vat_number")
-    account, contact = await _opened(session, user_id, number)
-    if await checks.verified(session, contact, account.user_id, now=now) is None:
-        raise contact_rules.NotVerified
+    account, contact = await _verified(session, staff, user_id, number, now=now)
+    account_rules.check_company_name(name.strip())
     company = conversions.company(
-        {"company_name": name.strip()[:200], "country": country.strip().upper(), "vat_number": vat.strip() or None}
+        {"company_name": name.strip(), "country": country.strip().upper(), "vat_number": vat.strip() or None}
     )
     await conversions.become_business(session, UserId(account.user_id), company, actor=staff.actor, now=now)
     await contacts.write(session, contact, "did", "business", by=staff.actor, now=now)
@@ -142,12 +148,13 @@ async def ask_customer(
 ) -> Response:
     """Start a guarded change: the customer's mailbox confirms it, or, where that is lost, a second person and time."""
     number, verb, reason, value = form.take("contact", "verb", "reason", "value")
-    account, contact = await _opened(session, user_id, number)
+    account, contact = await _opened(session, staff, user_id, number)
     details = _details(verb, value, settings)
     user = UserId(account.user_id)
     if reason.strip():
         await guarded.wait(session, user, verb, details, reason=reason.strip()[:200], actor=staff.actor, now=now)
     else:
+        await _check_mailboxes(session, user, verb, details)
         await guarded.ask(session, user, verb, details, actor=staff.actor, now=now)
     await contacts.write(session, contact, "did", f"asked: {verb}", by=staff.actor, now=now)
     return _back(account, contact)
@@ -158,28 +165,36 @@ async def hand_out_receipt(
     user_id: str,
     session: Session,
     form: Form,
-    staff: Server,  # noqa: ARG001 (who it is decides whether this is reached at all)
+    staff: Server,
     now: Now,
 ) -> Response:
     """Hand out the signed consent receipt for a verified caller."""
-    account, _ = await _verified(session, user_id, form, now=now)
+    (number,) = form.take("contact")
+    account, _ = await _verified(session, staff, user_id, number, now=now)
     receipt = await receipts.issue(session, account, now=now)
     name = f'attachment; filename="receipt-{user_ids.show(account.user_id)}.jwt"'
     return Response(receipt, media_type=receipts.MEDIA_TYPE, headers={"Content-Disposition": name})
 
 
-async def _opened(session: AsyncSession, user_id: str, number: str) -> tuple[Account, Contact]:
-    """Return an account and the open contact in which it was opened; without one there is nothing to see here."""
+async def _opened(session: AsyncSession, staff: actions.SignedIn, user_id: str, number: str) -> tuple[Account, Contact]:
+    """Return an account and the open contact in which this person opened it, so that the customer knows of everyone
+    who looked, and why (PHN-13, PHN-14); without one there is nothing to see here.
+
+    Raises:
+        contacts.rules.UnknownContact; accounts.rules.UnknownUserId
+    """
     account = await accounts.current(session, user_ids.parse(user_id))
     contact = await contacts.find(session, number)
-    if contact.user_id != account.user_id or contact.closed_at is not None:
+    mine = contact.user_id == account.user_id and contact.closed_at is None
+    if not mine or not await actions.has_looked(session, staff, account.user_id, contact.number):
         raise contact_rules.UnknownContact("Open the account in a contact first, with the reason.")
     return account, contact
 
 
-async def _verified(session: AsyncSession, user_id: str, form: Form, *, now: datetime) -> tuple[Account, Contact]:
-    (number,) = form.take("contact")
-    account, contact = await _opened(session, user_id, number)
+async def _verified(
+    session: AsyncSession, staff: actions.SignedIn, user_id: str, number: str, *, now: datetime
+) -> tuple[Account, Contact]:
+    account, contact = await _opened(session, staff, user_id, number)
     if await checks.verified(session, contact, account.user_id, now=now) is None:
         raise contact_rules.NotVerified
     return account, contact
@@ -203,7 +218,7 @@ async def _facts(
         "promise": consent_rules.sentence([s.purpose for s in states if s.decision == "granted"]),
         "summary": await history.summary(session, ids, since=account.customer_since),
         "placed": await place(session, UserId(account.user_id), settings),
-        "letters": [(letter, await _letter(session, letter.id)) for letter in letters],
+        "letters": [(letter, await _letter(session, letter.id, whole=match is not None)) for letter in letters],
         "reset": reset,
         "contacts": await contacts.listing(session, user_ids=ids, limit=CONTACTS),
         "changes": await guarded.open_changes(session, account.user_id),
@@ -212,12 +227,29 @@ async def _facts(
         "check_letter": None if running is None else await checks.letter(session, running),
         "relays": [relay.name for relay in settings.relays],
         "words": words,
+        "talking_s": int((now - contact.opened_at).total_seconds()),
+        "waited_s": contact_rules.waited(contact.waited_s, contact.waiting_since, now),
     }
 
 
-async def _letter(session: AsyncSession, message_id: uuid.UUID) -> list[dict[str, Any]]:
+async def _letter(session: AsyncSession, message_id: uuid.UUID, *, whole: bool) -> list[dict[str, Any]]:
+    """Return a letter's way; mail servers like to repeat the address, so it is masked in their replies as well."""
     fate = await mail.fate(session, message_id)
-    return words.timeline(fate.message, fate.attempts, fate.feedback)
+    lines = words.timeline(fate.message, fate.attempts, fate.feedback)
+    if not whole:
+        for line in lines:
+            line["reply"] = email_addresses.mask_all(line.get("reply"))
+    return lines
+
+
+async def _check_mailboxes(session: AsyncSession, user_id: UserId, verb: str, details: dict[str, Any]) -> None:
+    """Refuse what a mailbox would have to confirm that is not there; a merge has two of them."""
+    other = [user_ids.parse(details["duplicate"])] if verb == "merge" else []
+    for one in (user_id, *other):
+        if (await accounts.current(session, one)).email is None:
+            raise life_rules.ProofRefused(
+                "There is no mailbox that could confirm this; say why, and a second person approves it."
+            )
 
 
 def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:
@@ -233,7 +265,3 @@ def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:
 
 def _back(account: Account, contact: Contact) -> Response:
     return RedirectResponse(f"/console/accounts/{user_ids.show(account.user_id)}?contact={contact.number}", 303)
-
-
-def _plain(number: str) -> str:
-    return "".join(symbol for symbol in user_ids.read_symbols(number[:20]) if symbol in user_ids.ALPHABET)

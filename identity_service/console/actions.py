@@ -143,8 +143,8 @@ async def sign_in(database: Database, hasher: Hasher, name: str, password: str, 
     return await database.short(lambda session: _begin(session, staff.id, code, now=now))
 
 
-async def find(session: AsyncSession, cookie: str, *, now: datetime) -> SignedIn | None:
-    """Return who is behind a cookie of the console."""
+async def find(session: AsyncSession, cookie: str, *, by_script: bool = False, now: datetime) -> SignedIn | None:
+    """Return who is behind a cookie of the console. What a page fetches by itself keeps nobody's session alive."""
     mine = select(StaffSession, Staff).join(Staff, Staff.id == StaffSession.staff_id)
     row = (await session.execute(mine.where(StaffSession.cookie_hash == _hashed(cookie)))).one_or_none()
     if row is None:
@@ -155,7 +155,7 @@ async def find(session: AsyncSession, cookie: str, *, now: datetime) -> SignedIn
     )
     if over:
         return None
-    if now - own.seen_at > timedelta(minutes=1):
+    if not by_script and now - own.seen_at > timedelta(minutes=1):
         await session.execute(update(StaffSession).where(StaffSession.id == own.id).values(seen_at=now))
     return SignedIn(staff, own)
 
@@ -164,6 +164,12 @@ async def sign_out(session: AsyncSession, who: SignedIn, *, now: datetime) -> No
     """End this session."""
     await session.execute(update(StaffSession).where(StaffSession.id == who.session.id).values(ended_at=now))
     await events.record(session, "staff.signed_out", actor=who.actor, data={"staff": who.staff.name}, now=now)
+
+
+async def end_all(session: AsyncSession, *, now: datetime) -> int:
+    """End every session at the console; return how many. After a restore one that was ended would live again."""
+    living = update(StaffSession).where(StaffSession.ended_at.is_(None), StaffSession.created_at > now - rules.SESSION)
+    return len((await session.scalars(living.values(ended_at=now).returning(StaffSession.id))).all())
 
 
 async def looked(
@@ -178,6 +184,12 @@ async def looked(
         raise rules.ReasonMissing
     data = {"desk": desk, "reason": reason.strip()[:200], "contact": contact}
     await events.record(session, "desk.looked", user_id=user_id, actor=who.actor, data=data, now=now)
+
+
+async def has_looked(session: AsyncSession, who: SignedIn, user_id: str, contact: str) -> bool:
+    """Tell whether this person has opened this account in this contact, and so has given a reason."""
+    mine = select(Event.id).where(Event.user_id == user_id, Event.name == "desk.looked", Event.actor == who.actor)
+    return await session.scalar(mine.where(Event.data["contact"].astext == contact).limit(1)) is not None
 
 
 async def deeds(
@@ -228,7 +240,8 @@ def _step(seed: str, code: str, *, after: int, now: datetime) -> int | None:
     totp = pyotp.TOTP(seed)
     this = int(now.timestamp()) // totp.interval
     for step in range(this - rules.TOTP_WINDOW, this + rules.TOTP_WINDOW + 1):
-        if step > after and secrets.compare_digest(totp.at(step * totp.interval), code):
+        # Bytes: people type digits of other scripts as well, and the comparison of texts knows ASCII alone.
+        if step > after and secrets.compare_digest(totp.at(step * totp.interval).encode(), code.encode()):
             return step
     return None
 

@@ -112,7 +112,9 @@ async def show_contact(
         match = await checks.verified(session, contact, contact.user_id, now=now)
     return console_page(
         request, "console/contact.html", staff, contact=contact, entries=entries, match=match, desks=settings.desks,
-        warn=contact.hand_overs >= contact_rules.WARN_AT, now=now,
+        warn=contact.hand_overs >= contact_rules.WARN_AT,
+        waited_s=contact_rules.waited(contact.waited_s, contact.waiting_since, now),
+        until=None if match is None or match.answered_at is None else match.answered_at + contact_rules.HOLDS,
     )  # fmt: skip
 
 

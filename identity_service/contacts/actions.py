@@ -4,9 +4,10 @@ import secrets
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import user_ids
 from identity_service.accounts import actions as accounts
@@ -34,11 +35,9 @@ async def begin(
     """
     _check_desk(session, desk)
     known = None if user_id is None else (await accounts.current(session, user_id)).user_id
-    number = "".join(secrets.choice(user_ids.ALPHABET) for _ in range(rules.NUMBER_LENGTH))
-    row = {"id": uuid.uuid4(), "number": number, "user_id": known, "desk": desk, "opened_by": by, "opened_at": now}
-    contact = (await session.execute(insert(Contact).returning(Contact), row)).scalar_one()
+    contact = await _numbered(session, {"user_id": known, "desk": desk, "opened_by": by, "opened_at": now})
     await write(session, contact, "opened", words, by=by, now=now)
-    data = {"contact": number, "desk": desk}
+    data = {"contact": contact.number, "desk": desk}
     await events.record(session, "contact.opened", user_id=known, actor=by, data=data, now=now)
     return contact
 
@@ -115,7 +114,8 @@ async def hand_over(
     _check_desk(session, desk)
     contact = await _open(session, number)
     await write(session, contact, "handed_over", words, by=by, now=now)
-    values = {"desk": desk, "waiting_since": now, "hand_overs": Contact.hand_overs + 1}
+    waited_s = rules.waited(contact.waited_s, contact.waiting_since, now)
+    values = {"desk": desk, "waiting_since": now, "waited_s": waited_s, "hand_overs": Contact.hand_overs + 1}
     await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
     data = {"contact": contact.number, "from": contact.desk, "to": desk, "hand_overs": contact.hand_overs + 1}
     await events.record(session, "contact.handed_over", user_id=contact.user_id, actor=by, data=data, now=now)
@@ -131,8 +131,7 @@ async def pick_up(session: AsyncSession, number: str, *, by: str, now: datetime)
     """
     contact = await _open(session, number)
     if contact.waiting_since is not None:
-        waited = int((now - contact.waiting_since).total_seconds())
-        values = {"waiting_since": None, "waited_s": Contact.waited_s + waited}
+        values = {"waiting_since": None, "waited_s": rules.waited(contact.waited_s, contact.waiting_since, now)}
         await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
         await write(session, contact, "picked_up", None, by=by, now=now)
         await session.refresh(contact)
@@ -147,7 +146,9 @@ async def close(session: AsyncSession, number: str, words: str | None, *, by: st
     """
     contact = await _open(session, number)
     await write(session, contact, "closed", words, by=by, now=now)
-    await session.execute(update(Contact).where(Contact.id == contact.id).values(closed_at=now))
+    waited_s = rules.waited(contact.waited_s, contact.waiting_since, now)
+    values = {"closed_at": now, "waiting_since": None, "waited_s": waited_s}
+    await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
     data = {"contact": contact.number}
     await events.record(session, "contact.closed", user_id=contact.user_id, actor=by, data=data, now=now)
     await session.refresh(contact)
@@ -160,6 +161,18 @@ async def write(
     """Add an entry to a contact."""
     row = {"contact_id": contact.id, "at": now, "by": by, "desk": contact.desk, "what": what, "words": words}
     await session.execute(insert(ContactEntry), row)
+
+
+async def _numbered(session: AsyncSession, row: dict[str, Any]) -> Contact:
+    """Add a contact under a number that nobody has: with a million of them, one draw in 150 is taken already."""
+    while True:
+        number = "".join(secrets.choice(user_ids.ALPHABET) for _ in range(rules.NUMBER_LENGTH))
+        new = insert(Contact).values(id=uuid.uuid4(), number=number, **row)
+        contact: Contact | None = await session.scalar(
+            new.on_conflict_do_nothing(index_elements=["number"]).returning(Contact)
+        )
+        if contact is not None:
+            return contact
 
 
 async def _open(session: AsyncSession, number: str) -> Contact:

@@ -78,7 +78,8 @@ class CheckAnswer(Shape):
 
 
 class ContactView(View):
-    """A contact. `warning`: the caller has been handed on before; do not send him on again."""
+    """A contact. `warning`: the caller has been handed on before; do not send him on again. `waited_s` is what he has
+    waited in all, but for the wait that began at `waiting_since` and is still going on."""
 
     number: str
     user_id: str | None
@@ -87,6 +88,7 @@ class ContactView(View):
     opened_at: datetime
     closed_at: datetime | None
     hand_overs: int
+    waiting_since: datetime | None
     waited_s: int
     warning: bool
 
@@ -137,7 +139,7 @@ def view(contact: Contact) -> ContactView:
 
 
 def _fields(contact: Contact) -> dict[str, object]:
-    names = ("desk", "opened_by", "opened_at", "closed_at", "hand_overs", "waited_s")
+    names = ("desk", "opened_by", "opened_at", "closed_at", "hand_overs", "waiting_since", "waited_s")
     return {
         **{name: getattr(contact, name) for name in names},
         "number": f"{contact.number[:3]}-{contact.number[3:]}",
@@ -210,6 +212,16 @@ async def add_note(number: str, body: Note, session: Session, clerk: Clerk, now:
 async def hand_over_contact(number: str, body: HandOver, session: Session, clerk: Clerk, now: Now) -> ContactView:
     """Hand a contact to another desk, with everything that is known; `warning` says when it is too often."""
     return view(await actions.hand_over(session, number, body.desk, body.note, by=clerk, now=now))
+
+
+@router.post(
+    "/contacts/{number}/pick-up",
+    dependencies=[access.requires("contacts:write")],
+    responses=problems.documented(*_OPEN, *access.REFUSALS),
+)
+async def pick_up_contact(number: str, session: Session, clerk: Clerk, now: Now) -> ContactView:
+    """Take up a contact that was handed over; the caller waits no longer."""
+    return view(await actions.pick_up(session, number, by=clerk, now=now))
 
 
 @router.post(

@@ -2,9 +2,10 @@
 
 import uuid
 from datetime import datetime
+from math import ceil
 from typing import NamedTuple
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from identity_service import keyring
 from identity_service.accounts import actions as accounts
@@ -18,6 +19,7 @@ from identity_service.proofs import actions as proofs
 from identity_service.proofs import rules as proof_rules
 from identity_service.proofs.rules import LinkDead
 from identity_service.proofs.tables import Proof
+from identity_service.throttle import TooManyRequests
 from identity_service.user_ids import UserId
 
 
@@ -43,12 +45,13 @@ async def start(
     """Mail a code to the address on file, which nobody picks, and return the phrase for the clerk to read.
 
     Raises:
-        rules.UnknownContact, ContactClosed; accounts.rules.UnknownUserId, NoEmail, AccountNotActive
+        rules.UnknownContact, ContactClosed; accounts.rules.UnknownUserId, NoEmail, AccountNotActive; TooManyRequests
     """
     contact = await actions.attach(session, number, user_id, by=clerk, now=now)
-    account = await accounts.current(session, user_id)
+    account = await accounts.current(session, user_id, lock=True)
     if account.state != "active":
         raise account_rules.AccountNotActive
+    await _check_not_too_many(session, account.user_id, now=now)
     proof = await proofs.send(
         session, "caller_check", kind="caller_check", to=accounts.address_of(account), user_id=account.user_id,
         locale=account.locale, cause="caller.check_asked", actor=clerk, now=now,
@@ -67,14 +70,22 @@ async def start(
 
 
 async def answer(
-    database: Database, user_id: UserId, check_id: uuid.UUID, code: str, *, clerk: str, now: datetime
+    database: Database,
+    user_id: UserId,
+    check_id: uuid.UUID,
+    code: str,
+    *,
+    contact: str | None = None,
+    clerk: str,
+    now: datetime,
 ) -> Answer:
-    """Compare what the caller read out; only the clerk who asked may, and only while the check is his newest.
+    """Compare what the caller read out; only the clerk who asked may, only while the check is the account's newest, and
+    only while its contact is open and this customer's. `contact`: the number of the one it is answered in.
 
     Raises:
         rules.UnknownCheck, CheckOver
     """
-    left = await database.short(lambda session: _count(session, user_id, check_id, clerk))
+    left = await database.short(lambda session: _count(session, user_id, check_id, contact, clerk))
     async with database.transaction() as session:
         check = await session.get_one(CallerCheck, check_id, with_for_update=True)
         found = await proofs.find(session, check.proof_id)
@@ -119,19 +130,28 @@ async def letter(session: AsyncSession, check: CallerCheck) -> Message:
     return found.message
 
 
-async def require(session: AsyncSession, check_id: uuid.UUID, user_id: str, *, now: datetime) -> CallerCheck:
-    """Return a match that is good as a proof for this account now.
+async def require(
+    session: AsyncSession, check_id: uuid.UUID, user_id: str, *, purpose: str, now: datetime
+) -> CallerCheck:
+    """Return a match that is good as a proof for this account and purpose now.
 
     Raises:
-        rules.NotVerified: another account's, not matched, older than 15 minutes, or its contact is closed.
+        rules.NotVerified: another account's, for another purpose, not matched, older than 15 minutes, or its contact
+            is closed or no longer this customer's.
     """
     check = await session.get(CallerCheck, check_id)
     if check is None or check.user_id != user_id or not check.matched or not rules.holds(check.answered_at, now):
         raise rules.NotVerified
     contact = await session.get_one(Contact, check.contact_id)
-    if contact.closed_at is not None:
+    if check.purpose not in ("identify", purpose) or contact.closed_at is not None or contact.user_id != user_id:
         raise rules.NotVerified
     return check
+
+
+async def number_of(session: AsyncSession, proof: Proof) -> str:
+    """Return the number of the contact that a check's letter belongs to (PHN-07)."""
+    mine = select(Contact.number).join(CallerCheck, CallerCheck.contact_id == Contact.id)
+    return (await session.scalars(mine.where(CallerCheck.proof_id == proof.id))).one()
 
 
 def phrase_of(session: AsyncSession, proof: Proof) -> str:
@@ -144,17 +164,37 @@ def digits_of(session: AsyncSession, proof: Proof) -> str:
     return rules.digits(keyring.of(session).link_key(proof.key_id)[1], proof.nonce)
 
 
-async def _count(session: AsyncSession, user_id: UserId, check_id: uuid.UUID, clerk: str) -> int:
+async def _check_not_too_many(session: AsyncSession, user_id: str, *, now: datetime) -> None:
+    """Refuse another check of an account that had enough of them in the last hour.
+
+    The names that a desk tool gives its clerks prove nothing, so a limit for each clerk alone would let a tool guess
+    for ever, three tries a name (PHN-12).
+    """
+    recent = select(func.count(), func.min(CallerCheck.asked_at)).where(
+        CallerCheck.user_id == user_id, CallerCheck.asked_at > now - rules.COUNTED_FOR
+    )
+    started, first = (await session.execute(recent)).one()
+    if started >= rules.CHECKS_PER_ACCOUNT:
+        raise TooManyRequests(retry_after=max(1, ceil((first + rules.COUNTED_FOR - now).total_seconds())))
+
+
+async def _count(session: AsyncSession, user_id: UserId, check_id: uuid.UUID, number: str | None, clerk: str) -> int:
     """Count a try before the code is compared, in a transaction of its own; return how many are left."""
     account = await accounts.current(session, user_id)
     check = await session.scalar(select(CallerCheck).where(CallerCheck.id == check_id).with_for_update())
     if check is None or check.user_id != account.user_id or check.clerk != clerk:
         raise rules.UnknownCheck
+    contact = await session.get_one(Contact, check.contact_id)
+    if number is not None and (await actions.find(session, number)).id != contact.id:
+        raise rules.UnknownCheck
+    if contact.closed_at is not None or contact.user_id != check.user_id:
+        raise rules.CheckOver
     newest = select(CallerCheck.id).where(CallerCheck.user_id == check.user_id).order_by(CallerCheck.asked_at.desc())
     if check.answered_at is not None or check.tries >= rules.TRIES or await session.scalar(newest.limit(1)) != check_id:
         raise rules.CheckOver
-    await session.execute(update(CallerCheck).where(CallerCheck.id == check_id).values(tries=CallerCheck.tries + 1))
-    return rules.TRIES - check.tries - 1
+    tried = check.tries + 1
+    await session.execute(update(CallerCheck).where(CallerCheck.id == check_id).values(tries=tried))
+    return rules.TRIES - tried
 
 
 async def _conclude(

@@ -1,4 +1,6 @@
-"""The letter of a caller check: the code our staff will ask for, and the words that show that they are ours."""
+"""The letter of a caller check: the code that our staff will ask for, two words that show that they are ours, and the
+number of the call.
+"""
 
 import uuid
 
@@ -15,8 +17,9 @@ async def caller_check(session: AsyncSession, message: Claimed) -> Letter | None
     found = await proofs.find(session, uuid.UUID(message.facts["proof"]))
     if found is None or found.proof.used_at is not None:
         return None
+    number = await checks.number_of(session, found.proof)
     code = checks.digits_of(session, found.proof)
     return letters.render(
         "caller_check", message.locale, code=f"{code[:3]} {code[3:]}", phrase=checks.phrase_of(session, found.proof),
-        signed=settings_of(session).mail_from_name,
+        contact=f"{number[:3]}-{number[3:]}", signed=settings_of(session).mail_from_name,
     )  # fmt: skip

@@ -17,10 +17,13 @@ WARN_AT: Final = 2
 NUMBER_LENGTH: Final = 6
 WHATS: Final = ("opened", "note", "handed_over", "picked_up", "verified", "not_verified", "did", "closed")
 PURPOSES: Final = ("identify", "reset", "business", "receipt")
-"""What a check may be asked for; it is good for no other."""
+"""What a check may be asked for; it is good for no other. `identify` is the call as a whole."""
 NAMES: Final = 2048
 
 CHECKS_PER_CLERK: Final = "30/hour"
+CHECKS_PER_ACCOUNT: Final = 6
+COUNTED_FOR: Final = timedelta(hours=1)
+"""However many clerks ask: 18 guesses an hour at six digits."""
 SEARCHES_PER_CLERK: Final = "60/minute; 600/hour"
 
 
@@ -66,6 +69,11 @@ def phrase(key: bytes, nonce: bytes) -> str:
     number = int.from_bytes(tokens.keyed_hash(key, "phrase", b"caller_check", nonce), "big")
     names = _names()
     return f"{names[number % NAMES].capitalize()} {names[number // NAMES % NAMES].capitalize()}"
+
+
+def waited(seconds: int, since: datetime | None, now: datetime) -> int:
+    """Return how long a caller has waited in all: what is added up, and the wait that is still going on."""
+    return seconds if since is None else seconds + max(0, int((now - since).total_seconds()))
 
 
 def holds(answered_at: datetime | None, now: datetime) -> bool:

@@ -27,7 +27,6 @@ _FACTS: Final = {
     "known_id": show(_ID),
     "asked_at": "2026-11-25 14:02 UTC",
     "changed_at": "2026-11-25 14:09 UTC",
-    "where_from": "198.51.…",
     "link": f"https://id.example.com/reset/choose#{_FRAGMENT}",
     "link_until": "2026-11-25 14:32 UTC",
     "code": "K7QXM-1C43W",
@@ -46,7 +45,9 @@ def _sample(kind: str, locale: str) -> Letter:
         with_link = {"link": str(_FACTS["link"]), "code": str(_FACTS["code"])} if notices.WORDS[kind].link else {}
         return notices.write(kind, locale, _ID, facts, _SIGNED, **with_link)
     subject = languages.catalogue(locale).gettext(_SUBJECTS.get(kind, ""))
-    shown: dict[str, Any] = {**_FACTS, "wording": wordings.newest("email", locale).text}
+    network = languages.catalogue(locale).gettext("from a network that begins with %(network)s")
+    where_from = network.replace("%(network)s", "198.51.…")
+    shown: dict[str, Any] = {**_FACTS, "where_from": where_from, "wording": wordings.newest("email", locale).text}
     if kind == "caller_check":
         shown["code"] = "417 305"
     return letters.render(kind, locale, **shown, subject=subject, promise=PROMISE[locale])

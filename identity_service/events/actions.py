@@ -94,7 +94,7 @@ async def seal(session: AsyncSession, limit: int = BATCH) -> int:
 _COMMITTED = text(
     """
     SELECT id, transaction_id, name, user_id, actor, at, data FROM event
-    WHERE (transaction_id, id) > (:transaction_id, :id)
+    WHERE (transaction_id, id) > (:transaction_id, :id) AND id > (SELECT restored_event_id FROM feed)
       AND transaction_id < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
     ORDER BY transaction_id, id LIMIT :limit
     """

@@ -72,7 +72,7 @@ class HeadsView(View):
     next: str | None
 
 
-class EntryView(View):
+class SealedEventView(View):
     """A sealed event: recompute SHA-256(previous seal + canonical event) and compare."""
 
     position: int
@@ -83,7 +83,7 @@ class EntryView(View):
 class EntriesView(View):
     """Sealed events by position."""
 
-    items: list[EntryView]
+    items: list[SealedEventView]
     next: str | None
 
 
@@ -117,7 +117,7 @@ async def list_audit_entries(
     position = 0 if after is None else tokens.read_cursor(keys.internal(), "entries", after)[0]
     rows = await audit.entries(session, position, limit=limit + 1)
     more = tokens.make_cursor(keys.internal(), "entries", rows[limit - 1].position) if len(rows) > limit else None
-    items = [EntryView(position=r.position, seal=r.seal.hex(), event=view(r, settings)) for r in rows[:limit]]
+    items = [SealedEventView(position=r.position, seal=r.seal.hex(), event=view(r, settings)) for r in rows[:limit]]
     return EntriesView(items=items, next=more)
 
 

@@ -6,8 +6,10 @@ published at `/v1/audit/heads`, so that they can be kept elsewhere: then a rewri
 found as well (AUD-03, AUD-04).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import starmap
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import func, insert, select, text
@@ -43,11 +45,19 @@ class Finding(NamedTuple):
 
 
 class Walked(NamedTuple):
-    """The result of an audit: what was walked, and the first finding, if there is one."""
+    """The result of an audit: what was walked, the first finding, if there is one, and what a restore explains."""
 
     events: int
     checkpoints: int
     finding: Finding | None
+    explained: tuple[str, ...] = ()
+
+
+class Restore(NamedTuple):
+    """A restore that the feed tells of: when, and behind which position everything was lost."""
+
+    at: datetime
+    position: int
 
 
 async def publish(session: AsyncSession, *, now: datetime) -> Head | None:
@@ -86,20 +96,27 @@ async def heads(session: AsyncSession, before: int | None, *, limit: int) -> Seq
     return [Head(row.position, row.seal.hex(), row.at, row.statement) for row in await session.scalars(wanted)]
 
 
-def read_head(session: AsyncSession, statement: str) -> tuple[int, str]:
-    """Return position and seal of a checkpoint that was kept elsewhere.
+def read_head(session: AsyncSession, statement: str) -> Head:
+    """Return a checkpoint that was kept elsewhere.
 
     Raises:
         InvalidToken: it is not one of ours.
     """
     claims = tokens.verify(statement.strip(), keyring.of(session).published(), typ=TYPE)
-    return int(claims["position"]), str(claims["seal"])
+    at = datetime.fromtimestamp(int(claims["iat"]), UTC)
+    return Head(int(claims["position"]), str(claims["seal"]), at, statement)
+
+
+async def restores(session: AsyncSession) -> Sequence[Restore]:
+    """Return every restore that the feed tells of."""
+    told = select(Event.at, Event.data).where(Event.name == "feed.restored").order_by(Event.id)
+    return [Restore(row.at, row.data["position"]) for row in await session.execute(told)]
 
 
 async def walk(session: AsyncSession, *, kept: Iterable[str] = (), progress: Progress | None = None) -> Walked:
     """Recompute the whole chain and hold it against every checkpoint, those `kept` elsewhere included."""
     total = await session.scalar(select(func.max(SealedEvent.position))) or 0
-    expected, unreadable = await _expected(session, kept)
+    expected, lost, unreadable = await _expected(session, kept)
     position, previous, finding = 0, rules.GENESIS, unreadable
     while finding is None:
         rows = (await session.execute(_PAGE, {"after": position, "limit": PAGE})).mappings().all()
@@ -114,7 +131,7 @@ async def walk(session: AsyncSession, *, kept: Iterable[str] = (), progress: Pro
             progress(position, total)
     if finding is None:
         finding = _cut_tail(position, expected) or await _unsealed(session)
-    return Walked(position, len(expected), finding)
+    return Walked(position, len(expected), finding, lost)
 
 
 def _check(row: Mapping[str, Any], position: int, previous: bytes, expected: Mapping[int, str]) -> Finding | None:
@@ -140,31 +157,49 @@ def _cut_tail(position: int, expected: Mapping[int, str]) -> Finding | None:
     )
 
 
-async def _expected(session: AsyncSession, kept: Iterable[str]) -> tuple[dict[int, str], Finding | None]:
+async def _expected(
+    session: AsyncSession, kept: Iterable[str]
+) -> tuple[dict[int, str], tuple[str, ...], Finding | None]:
+    """Return the seals that checkpoints name, and what was published before a restore and lost with it (AUD-07)."""
     expected: dict[int, str] = {}
+    lost: Counter[Restore] = Counter()
+    told = await restores(session)
     published = await heads(session, None, limit=1_000_000)
     shown = {head.statement: (head.position, head.seal) for head in published}
-    for statement in [*shown, *kept]:
-        if not statement.strip():
-            continue
+    for statement in filter(str.strip, [*shown, *kept]):
         try:
-            position, seal = read_head(session, statement)
+            position, seal, at, _ = read_head(session, statement)
         except InvalidToken:
             place = shown.get(statement, (0, ""))[0]
             named = f"The checkpoint of position {place}" if place else "A checkpoint that was kept elsewhere"
-            return {}, Finding(place, f"{named} does not carry our signature.")
+            return {}, (), Finding(place, f"{named} does not carry our signature.")
         if shown.get(statement, (position, seal)) != (position, seal):
-            return {}, Finding(position, f"The checkpoint of position {position} shows other values than it signed.")
-        if expected.setdefault(position, seal) != seal:
-            return {}, Finding(position, f"Two checkpoints for position {position} name different seals.")
-    return expected, None
+            wrong = f"The checkpoint of position {position} shows other values than it signed."
+            return {}, (), Finding(position, wrong)
+        gap = next((restore for restore in told if at < restore.at and position > restore.position), None)
+        if gap is not None:
+            lost[gap] += 1
+        elif expected.setdefault(position, seal) != seal:
+            return {}, (), Finding(position, f"Two checkpoints for position {position} name different seals.")
+    return expected, tuple(starmap(_explain, lost.items())), None
+
+
+def _explain(gap: Restore, checkpoints: int) -> str:
+    return (
+        f"The service was restored on {gap.at:%Y-%m-%d %H:%M:%S} UTC to position {gap.position}; "
+        f"{checkpoints} checkpoints behind it are of events that were lost with that."
+    )
 
 
 async def _unsealed(session: AsyncSession) -> Finding | None:
     """Find an event that the sealer passed by: it was inserted with a transaction id of long ago."""
     stray = (await session.execute(_STRAY)).one_or_none()
-    return (
-        None if stray is None else Finding(0, f"Event {stray.id} stands before sealed ones without a place: inserted.")
+    if stray is None:
+        return None
+    return Finding(
+        0,
+        f"Event {stray.id} stands before sealed ones without a place: it was inserted, or this database was restored "
+        "and `identity-service restored` not run.",
     )
 
 

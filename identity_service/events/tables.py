@@ -54,9 +54,13 @@ class Checkpoint(Base):
 
 
 class Feed(Base):
-    """One row. Its lock is the sealer's lease; `epoch` goes up when a backup is restored, and old cursors notice."""
+    """One row. Its lock is the sealer's lease; `epoch` goes up when a backup is restored, and old cursors notice.
+
+    Events up to `restored_event_id` have their place; their transaction ids may be those of another cluster.
+    """
 
     __tablename__ = "feed"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     epoch: Mapped[int]
+    restored_event_id: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))

@@ -55,7 +55,7 @@ class Proof(Shape):
     """What a desk shows for a guarded verb: the id of a caller check that matched in an open contact, at most 15
     minutes ago. An approval is given by a second person in the console and by no header."""
 
-    caller_check: uuid.UUID
+    caller_check: Annotated[uuid.UUID, Field(strict=False)]
 
 
 class CompanyWithProof(Company):
@@ -146,7 +146,7 @@ async def become_business(
         return ConversionPreview(**conversions.preview(await accounts.find(session, wanted), company))
     if body.proof is not None:
         answering = await accounts.current(session, wanted)
-        await checks.require(session, body.proof.caller_check, answering.user_id, now=now)
+        await checks.require(session, body.proof.caller_check, answering.user_id, purpose="business", now=now)
     elif caller.desk:
         change = await guarded.ask(
             session, wanted, "business", details, version=wanted_version(if_match), actor=caller.actor, now=now

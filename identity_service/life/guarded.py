@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, insert, select, tuple_, update
 
 from identity_service import user_ids
 from identity_service.accounts import actions as accounts
@@ -113,6 +113,8 @@ async def approve(session: AsyncSession, change_id: uuid.UUID, *, actor: str, no
             cause="account.change_asked", actor=actor, now=now,
         )  # fmt: skip
         await session.execute(update(PendingChange).where(PendingChange.id == change_id).values(proof_id=proof.id))
+    data = {"change_id": str(change.id), "verb": change.verb, "asked_by": change.asked_by}
+    await events.record(session, "account.change_approved", user_id=change.user_id, actor=actor, data=data, now=now)
     await session.refresh(change)
     return change
 
@@ -150,12 +152,20 @@ async def carry_out_due(database: Database, *, now: datetime) -> int:
     return len(ids)
 
 
-async def open_changes(session: AsyncSession, user_id: str | None = None) -> Sequence[PendingChange]:
-    """Return what waits for an approval or for time, oldest first."""
+async def open_changes(
+    session: AsyncSession,
+    user_id: str | None = None,
+    *,
+    after: tuple[datetime, uuid.UUID] | None = None,
+    limit: int = 100,
+) -> Sequence[PendingChange]:
+    """Return what waits for a mailbox, an approval or for time, oldest first, behind the one asked then."""
     waiting = select(PendingChange).where(PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None))
     if user_id is not None:
         waiting = waiting.where(PendingChange.user_id == user_id)
-    return (await session.scalars(waiting.order_by(PendingChange.asked_at))).all()
+    if after is not None:
+        waiting = waiting.where(tuple_(PendingChange.asked_at, PendingChange.id) > after)
+    return (await session.scalars(waiting.order_by(PendingChange.asked_at, PendingChange.id).limit(limit))).all()
 
 
 async def _add(

@@ -59,8 +59,8 @@ async def _confirming(session: AsyncSession, message: Claimed, name: str, **fact
         user_id=user_ids.show(message.user_id),
         link=proofs.link_of(session, found.proof, f"/confirm/{found.proof.handle}"),
         code=proof_rules.show_code(proofs.code_of(session, found.proof)), promise=rules.PROMISE[message.locale],
-        where_from=message.facts["from"], asked_at=letters.moment(message.created_at), signed=settings.mail_from_name,
-        **facts,
+        where_from=letters.came_from(message), asked_at=letters.moment(message.created_at),
+        signed=settings.mail_from_name, **facts,
     )  # fmt: skip
 
 

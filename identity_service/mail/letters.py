@@ -92,6 +92,15 @@ def render(name: str, locale: str, **facts: Any) -> Letter:  # noqa: ANN401
     return Letter(subject.strip(), text.strip() + "\n", html)
 
 
+def came_from(message: Claimed) -> str:
+    """Return in words where a letter was asked for: a network's beginning, or, without one, a service of ours."""
+    words = languages.catalogue(message.locale)
+    network = message.facts.get("from")
+    if not network:
+        return words.gettext("through our desk or another of our services")
+    return words.gettext("from a network that begins with %(network)s").replace("%(network)s", network)
+
+
 def moment(at: datetime) -> str:
     """Return a moment as letters print it: with its zone."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -5,7 +5,7 @@ import secrets
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -18,6 +18,9 @@ from identity_service.proofs import rules
 from identity_service.proofs.rules import Life, LinkDead, MailboxProof
 from identity_service.proofs.tables import Proof, Tracking
 from identity_service.throttle import Throttle
+
+_LONGEST: Final = timedelta(days=30)
+"""No secret that `end_all` ends is alive for so long, its way to the mailbox included."""
 
 
 class Found(NamedTuple):
@@ -232,6 +235,16 @@ async def use_up(session: AsyncSession, found: Found, *, now: datetime) -> Mailb
     if user_id is None:
         raise LinkDead
     return MailboxProof(user_id, found.proof.purpose)
+
+
+async def end_all(session: AsyncSession, *, now: datetime) -> int:
+    """End every secret that is out; return how many. After a restore one that was used would be good again (ATT-07).
+
+    Links that undo, stop or withdraw go on: what they did was lost with the rest, and may be done again.
+    """
+    mortal = [purpose for purpose, life in rules.LIVES.items() if not life.outlives]
+    living = update(Proof).where(Proof.used_at.is_(None), Proof.purpose.in_(mortal), Proof.asked_at > now - _LONGEST)
+    return len((await session.scalars(living.values(used_at=now).returning(Proof.id))).all())
 
 
 def secret_of(session: AsyncSession, proof: Proof) -> str:

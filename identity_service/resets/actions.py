@@ -40,7 +40,7 @@ async def ask_within_limit(
     address: EmailAddress,
     *,
     locale: str,
-    where_from: str,
+    where_from: str | None,
     actor: str,
     now: datetime,
 ) -> Asked:
@@ -55,7 +55,7 @@ async def ask_within_limit(
 
 
 async def ask(
-    session: AsyncSession, address: EmailAddress, *, locale: str, where_from: str, actor: str, now: datetime
+    session: AsyncSession, address: EmailAddress, *, locale: str, where_from: str | None, actor: str, now: datetime
 ) -> Asked:
     """Ask for a new password by address. The same statements and rows whether or not there is an account (ATT-21).
 
@@ -73,7 +73,9 @@ async def ask(
     return await _asked(session, proof, actor=actor, now=now)
 
 
-async def ask_for(session: AsyncSession, user_id: UserId, *, where_from: str, actor: str, now: datetime) -> Asked:
+async def ask_for(
+    session: AsyncSession, user_id: UserId, *, where_from: str | None, actor: str, now: datetime
+) -> Asked:
     """Ask for a new password for an account, for a service or desk: the letter goes to its address on file.
 
     Raises:
@@ -187,7 +189,7 @@ async def _spend(session: AsyncSession, proof_id: uuid.UUID, phc: str, *, by: st
     account = await accounts.mailbox_proven(session, proof.user_id, ends_sessions=True, actor="customer", now=now)
     await mail.put(
         session, "password_changed", to=_mailbox(account, found), user_id=account.user_id, locale=account.locale,
-        facts={"at": now.isoformat(), "from": found.message.facts.get("from", "…")}, cause="password.set",
+        facts={"at": now.isoformat(), "from": found.message.facts.get("from")}, cause="password.set",
         actor="customer", now=now,
     )  # fmt: skip
     data = {"reset_id": str(proof_id), "by": by}

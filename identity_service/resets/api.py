@@ -76,12 +76,12 @@ async def ask_for_reset(
     await limits.hit("reset-client", rules.PER_CLIENT, caller.client_id)
     if body.user_id is not None:
         asked = await actions.ask_for(
-            session, user_ids.parse(body.user_id), where_from="…", actor=caller.actor, now=now
+            session, user_ids.parse(body.user_id), where_from=None, actor=caller.actor, now=now
         )
     else:
         address = email_addresses.parse(body.email or "", special_use=settings.development)
         asked = await actions.ask_within_limit(
-            session, limits, address, locale=body.locale, where_from="…", actor=caller.actor, now=now
+            session, limits, address, locale=body.locale, where_from=None, actor=caller.actor, now=now
         )
     return AskedView(reset_id=asked.proof.id, tracking_url=f"{settings.public_url}/reset/{asked.handle}")
 

@@ -37,7 +37,7 @@ async def reset(session: AsyncSession, message: Claimed) -> Letter | None:
         link_until=letters.moment(min(now + timedelta(minutes=settings.reset_link_minutes), _last_end(found))),
         code_minutes=settings.reset_code_minutes, user_id=show(account.user_id),
         asked_at=letters.moment(found.proof.asked_at),
-        where_from=message.facts["from"], signed=settings.mail_from_name,
+        where_from=letters.came_from(message), signed=settings.mail_from_name,
     )  # fmt: skip
 
 
@@ -45,7 +45,8 @@ def _over(session: AsyncSession, message: Claimed) -> Letter:
     settings = settings_of(session)
     return letters.render(
         "reset_over", message.locale, subject=subject(message.locale), link=f"{settings.public_url}/reset",
-        asked_at=letters.moment(message.created_at), where_from=message.facts["from"], signed=settings.mail_from_name,
+        asked_at=letters.moment(message.created_at), where_from=letters.came_from(message),
+        signed=settings.mail_from_name,
     )  # fmt: skip
 
 
@@ -54,7 +55,8 @@ async def no_account(session: AsyncSession, message: Claimed) -> Letter | None:
     settings = settings_of(session)
     return letters.render(
         "no_account", message.locale, subject=subject(message.locale), link=f"{settings.public_url}/reset",
-        asked_at=letters.moment(message.created_at), where_from=message.facts["from"], signed=settings.mail_from_name,
+        asked_at=letters.moment(message.created_at), where_from=letters.came_from(message),
+        signed=settings.mail_from_name,
     )  # fmt: skip
 
 
@@ -64,7 +66,7 @@ async def password_changed(session: AsyncSession, message: Claimed) -> Letter:
     return letters.render(
         "password_changed", message.locale, changed_at=letters.moment(message.created_at),
         user_id=show(message.user_id or ""),
-        where_from=message.facts["from"], link=f"{settings.public_url}/reset", signed=settings.mail_from_name,
+        where_from=letters.came_from(message), link=f"{settings.public_url}/reset", signed=settings.mail_from_name,
     )  # fmt: skip
 
 

@@ -187,6 +187,12 @@ def check_fresh(customer: Customer, *, now: datetime) -> None:
         raise rules.ReauthenticationRequired
 
 
+async def end_all(session: AsyncSession, *, now: datetime) -> int:
+    """End every session there is; return how many. After a restore one that was ended would live again."""
+    living = update(SignInSession).where(SignInSession.ended_at.is_(None), SignInSession.until > now)
+    return len((await session.scalars(living.values(ended_at=now).returning(SignInSession.id))).all())
+
+
 async def purge(session: AsyncSession) -> None:
     """Forget sessions that have been over for a week."""
     await session.execute(delete(SignInSession).where(SignInSession.until < func.now() - timedelta(days=7)))

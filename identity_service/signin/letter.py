@@ -33,6 +33,7 @@ def _render(session: AsyncSession, name: str, message: Claimed, **facts: object)
     settings = settings_of(session)
     return letters.render(
         name, message.locale, subject=languages.catalogue(message.locale).gettext(SUBJECTS["signin"]),
-        asked_at=letters.moment(message.created_at), where_from=message.facts["from"], link=f"{settings.public_url}/",
+        asked_at=letters.moment(message.created_at), where_from=letters.came_from(message),
+        link=f"{settings.public_url}/",
         signed=settings.mail_from_name, **facts,
     )  # fmt: skip

@@ -231,3 +231,14 @@ async def test_asks_while_a_letter_is_on_its_way_join_it(service, caller):
     await forget_limits(service)
     again = await a_reset(service)
     assert again.link.split(".")[1] not in first[0]["text"]
+
+
+async def test_a_letter_that_a_service_asked_for_names_no_network(service, caller):
+    """Only a page knows from where somebody asked; the letter says nothing it does not know."""
+    await an_account(caller, email=ANNA)
+    answer = await caller.post("/v1/resets", {"email": ANNA})
+    assert answer.status_code == 202, answer.text
+    await service.deliver()
+    words = " ".join(service.letter(ANNA, "password")["text"].split())
+    assert "through our desk or another of our services." in words
+    assert "a network that" not in words

@@ -2,30 +2,7 @@
 
 import re
 
-import pyotp
-
-from identity_service.console import actions as staff
-from tests.browser import Browser
-from tests.conftest import BASE
-
-PASSWORD = "copper lantern forgets the tide"
-
-
-async def a_clerk(service, name: str = "ada", role: str = "clerk") -> Browser:
-    """Add, enrol and sign in somebody of the staff."""
-    secret = await service.database.short(lambda s: staff.add(s, name, role, now=service.clock()))
-    browser = Browser(service.app, BASE, source="198.51.100.20")
-    await browser.open("/console/enrol")
-    await browser.send("/console/enrol", link=secret)
-    seed = re.search(r"\b[A-Z2-7]{32}\b", browser.text)[0]
-    code = pyotp.TOTP(seed).at(service.clock())
-    done = await browser.send("/console/enrolled", link=secret, password=PASSWORD, code=code)
-    assert done.status_code == 200, browser.text
-    service.clock.advance(seconds=40)
-    await browser.open("/console/signin")
-    await browser.send("/console/signin", name=name, password=PASSWORD, code=pyotp.TOTP(seed).at(service.clock()))
-    assert browser.page.url.path == "/console", browser.text
-    return browser
+from tests.console.given import a_clerk
 
 
 async def test_a_caller_is_verified_and_becomes_a_business_in_one_contact(service, caller):

@@ -1,0 +1,49 @@
+"""Where the command begins: the CPU is looked at before anything loads argon2.
+
+An image may carry argon2 built for newer CPUs (Dockerfile, ARGON2_MARCH). On another one the first hash would end the
+process by an illegal instruction, which no `except` catches; so it ends here, with a sentence.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+_V2: Final = frozenset({"cx16", "lahf_lm", "popcnt", "sse4_1", "sse4_2", "ssse3"})
+_V3: Final = _V2 | {"abm", "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "xsave"}
+_V4: Final = _V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+LEVELS: Final = {"x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
+"""The flags of each level (x86-64 psABI), as Linux spells them."""
+
+
+def main() -> None:
+    """Look at the CPU, then run the command line."""
+    wrong = cpu_problem(os.environ.get("ARGON2_MARCH", ""), Path("/proc/cpuinfo"))
+    if wrong is not None:
+        print(wrong, file=sys.stderr)  # noqa: T201 (there is no log yet)
+        raise SystemExit(1)
+    from identity_service import cli  # noqa: PLC0415 (it loads argon2, which must wait for the look at the CPU)
+
+    cli.main()
+
+
+def cpu_problem(march: str, cpuinfo: Path) -> str | None:
+    """Return why argon2 built for `march` cannot run here; None where it can, and where nothing was built."""
+    if not march:
+        return None
+    if march not in LEVELS:
+        return f"ARGON2_MARCH is {march!r}; it must be one of {', '.join(LEVELS)}, or empty."
+    missing = LEVELS[march] - _flags(cpuinfo)
+    if not missing:
+        return None
+    return (
+        f"This image has argon2 for {march} CPUs, and this one lacks {', '.join(sorted(missing))}: take another image."
+    )
+
+
+def _flags(cpuinfo: Path) -> set[str]:
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), set())

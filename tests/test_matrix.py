@@ -1,0 +1,272 @@
+"""Who reaches which door: one line for each route, held against every scope, role, customer and stranger.
+
+The routes come from the application itself: a new one without a line here is red, and so is a line without a route.
+`anybody` is a page or document that tells nothing of anybody; `customer` is whoever is signed in at /me, and his own
+alone; `staff: …` names the roles; everything else is the scope that a client's token needs.
+"""
+
+import re
+import uuid
+
+import httpx
+
+from identity_service import app as web
+from identity_service.clients import actions as clients
+from identity_service.clients import rules as client_rules
+from tests.console.given import an_account
+
+MATRIX = """
+GET /                                                      | anybody
+POST /                                                     | anybody
+GET /.well-known/mail-transparency                         | anybody
+GET /.well-known/oauth-authorization-server                | anybody
+GET /confirm/{handle}                                      | anybody
+POST /confirm/{handle}                                     | anybody
+GET /confirmed/{purpose}                                   | anybody
+GET /console                                               | staff: clerk lead auditor
+POST /console/accounts/open                                | staff: clerk lead
+GET /console/accounts/{user_id}                            | staff: clerk lead
+POST /console/accounts/{user_id}/ask                       | staff: clerk lead
+POST /console/accounts/{user_id}/business                  | staff: clerk lead
+POST /console/accounts/{user_id}/check                     | staff: clerk lead
+POST /console/accounts/{user_id}/check/{check_id}          | staff: clerk lead
+POST /console/accounts/{user_id}/letters/{message_id}/again | staff: clerk lead
+POST /console/accounts/{user_id}/receipt                   | staff: clerk lead
+POST /console/accounts/{user_id}/reset                     | staff: clerk lead
+GET /console/approvals                                     | staff: clerk lead
+POST /console/approvals/{change_id}                        | staff: clerk lead
+GET /console/audit                                         | staff: auditor
+GET /console/audit/export                                  | staff: auditor
+POST /console/contacts                                     | staff: clerk lead
+GET /console/contacts/{number}                             | staff: clerk lead
+POST /console/contacts/{number}/close                      | staff: clerk lead
+POST /console/contacts/{number}/hand-over                  | staff: clerk lead
+POST /console/contacts/{number}/issue                      | staff: clerk lead
+POST /console/contacts/{number}/notes                      | staff: clerk lead
+POST /console/contacts/{number}/pick-up                    | staff: clerk lead
+GET /console/enrol                                         | anybody
+POST /console/enrol                                        | anybody
+POST /console/enrolled                                     | anybody
+POST /console/find                                         | staff: clerk lead
+GET /console/signin                                        | anybody
+POST /console/signin                                       | anybody
+POST /console/signout                                      | staff: clerk lead auditor
+GET /console/watch                                         | staff: clerk lead auditor
+POST /console/watch/lift                                   | staff: lead
+GET /ended                                                 | anybody
+POST /hooks/{provider}                                     | signature
+POST /letters/{handle}/again                               | anybody
+GET /letters/{handle}/stream                               | anybody
+GET /me                                                    | customer
+GET /me/business                                           | customer
+POST /me/business                                          | customer
+POST /me/close                                             | customer
+POST /me/consents/{purpose}                                | customer
+POST /me/consumer                                          | customer
+GET /me/email                                              | customer
+POST /me/email                                             | customer
+GET /me/end                                                | customer
+POST /me/erase                                             | customer
+GET /me/everything                                         | customer
+POST /me/export                                            | customer
+GET /me/history                                            | customer
+GET /me/receipt                                            | customer
+POST /me/sessions/end                                      | customer
+POST /me/sessions/{session_id}/end                         | customer
+POST /oauth/introspect                                     | client secret
+GET /oauth/jwks.json                                       | anybody
+POST /oauth/revoke                                         | client secret
+POST /oauth/token                                          | client secret
+GET /receipt                                               | anybody
+POST /receipt                                              | anybody
+GET /reset                                                 | anybody
+POST /reset                                                | anybody
+GET /reset/choose                                          | anybody
+POST /reset/choose                                         | anybody
+GET /reset/done                                            | anybody
+POST /reset/opened                                         | anybody
+POST /reset/strength                                       | anybody
+GET /reset/{handle}                                        | anybody
+GET /reset/{handle}/code                                   | anybody
+POST /reset/{handle}/code                                  | anybody
+GET /signin                                                | anybody
+POST /signin                                               | anybody
+POST /signin/code                                          | anybody
+GET /signin/{handle}                                       | anybody
+POST /signin/{handle}                                      | anybody
+POST /signout                                              | customer
+POST /v1/accounts                                          | accounts:write
+POST /v1/accounts/search                                   | accounts:read
+POST /v1/accounts/verifications                            | accounts:verify
+GET /v1/accounts/{user_id}                                 | accounts:read
+PATCH /v1/accounts/{user_id}                               | accounts:write
+DELETE /v1/accounts/{user_id}/business                     | accounts:convert
+PUT /v1/accounts/{user_id}/business                        | accounts:convert
+POST /v1/accounts/{user_id}/caller-checks                  | callers:check
+POST /v1/accounts/{user_id}/caller-checks/{check_id}/answer | callers:check
+POST /v1/accounts/{user_id}/close                          | accounts:erase
+GET /v1/accounts/{user_id}/consents                        | consents:read
+GET /v1/accounts/{user_id}/consents/receipt                | consents:read
+PUT /v1/accounts/{user_id}/consents/{purpose}              | consents:write
+GET /v1/accounts/{user_id}/desk                            | accounts:read
+POST /v1/accounts/{user_id}/email-changes                  | accounts:write
+POST /v1/accounts/{user_id}/erase                          | accounts:erase
+GET /v1/accounts/{user_id}/events                          | events:read
+GET /v1/accounts/{user_id}/export                          | accounts:read_personal
+GET /v1/accounts/{user_id}/history                         | history:read
+POST /v1/accounts/{user_id}/history                        | history:write
+POST /v1/accounts/{user_id}/merge                          | accounts:merge
+POST /v1/accounts/{user_id}/merge/undo                     | accounts:merge
+GET /v1/accounts/{user_id}/summary                         | history:read
+GET /v1/approvals                                          | audit:read
+GET /v1/audit/entries                                      | audit:read
+GET /v1/audit/heads                                        | anybody
+GET /v1/contacts                                           | contacts:read
+POST /v1/contacts                                          | contacts:write
+GET /v1/contacts/{number}                                  | contacts:read
+POST /v1/contacts/{number}/close                           | contacts:write
+POST /v1/contacts/{number}/hand-over                       | contacts:write
+POST /v1/contacts/{number}/notes                           | contacts:write
+POST /v1/contacts/{number}/pick-up                         | contacts:write
+GET /v1/events                                             | events:read
+GET /v1/mail/health                                        | mail:operate
+POST /v1/marketing/permissions                             | marketing:check
+GET /v1/messages                                           | messages:read
+POST /v1/messages/search                                   | messages:read
+GET /v1/messages/{message_id}                              | messages:read
+POST /v1/messages/{message_id}/send-again                  | messages:send
+GET /v1/messages/{message_id}/stream                       | messages:read
+POST /v1/password-checks                                   | passwords:check
+GET /v1/relays                                             | mail:operate
+POST /v1/resets                                            | resets:create
+GET /v1/resets/{reset_id}                                  | messages:read
+GET /v1/suppressions                                       | mail:operate
+POST /v1/suppressions/{suppression_id}/lift                | mail:operate
+GET /welcome/{handle}                                      | anybody
+"""
+LINES = dict(tuple(part.strip() for part in line.split("|")) for line in MATRIX.strip().splitlines())
+ROUTES = {
+    f"{method} {route.path}": route
+    for router in web.ROUTERS
+    for route in router.routes
+    for method in sorted(route.methods - {"HEAD"})
+}
+BY_SCOPE = {name: who for name, who in LINES.items() if re.fullmatch(r"[a-z]+:[a-z_]+", who)}
+BY_ROLE = {name: who.partition(": ")[2].split() for name, who in LINES.items() if who.startswith("staff: ")}
+BY_CUSTOMER = [name for name, who in LINES.items() if who == "customer"]
+GUARDED = {
+    "PUT /v1/accounts/{user_id}/business", "DELETE /v1/accounts/{user_id}/business",
+    "POST /v1/accounts/{user_id}/merge", "POST /v1/accounts/{user_id}/merge/undo",
+    "POST /v1/accounts/{user_id}/email-changes", "POST /v1/accounts/{user_id}/close",
+    "POST /v1/accounts/{user_id}/erase", "GET /v1/accounts/{user_id}/export",
+}  # fmt: skip
+NAMED = {name for name, scope in BY_SCOPE.items() if scope == "callers:check"} | {
+    name for name, scope in BY_SCOPE.items() if scope == "contacts:write"
+}
+BODIES = {
+    "PUT /v1/accounts/{user_id}/business": {"company_name": "Berg GmbH", "country": "DE"},
+    "POST /v1/accounts/{user_id}/email-changes": {"email": "thief@example.com"},
+}
+
+
+def filled(name: str, user_id: str) -> tuple[str, str]:
+    method, _, path = name.partition(" ")
+    values = {"user_id": user_id, "number": "AAA-AAA", "purpose": "marketing", "provider": "ses", "handle": "x" * 22}
+    return method, re.sub(r"\{(\w+)\}", lambda place: values.get(place[1], str(uuid.UUID(int=7))), path)
+
+
+async def ask(http, name: str, user_id: str, token: str | None = None, **headers: str) -> httpx.Response:
+    method, path = filled(name, user_id)
+    given = headers if token is None else {"Authorization": f"Bearer {token}", **headers}
+    has_body = ROUTES[name].body_field is not None
+    return await http.request(method, path, headers=given, json=BODIES.get(name, {}) if has_body else None)
+
+
+async def token_of(service, *scopes: str, desk: bool = False) -> str:
+    made = await service.database.short(
+        lambda s: clients.add(s, "one of many", list(scopes), desk=desk, jwks=None, now=service.clock())
+    )
+    answer = await service.http.post(
+        "/oauth/token", data={"grant_type": "client_credentials"}, auth=(made.client_id, made.client_secret)
+    )
+    return answer.json()["access_token"]
+
+
+def test_every_route_has_its_line_and_every_line_its_route():
+    assert sorted(LINES) == sorted(ROUTES)
+
+
+def test_a_route_that_nobody_wrote_down_is_found():
+    assert sorted({**ROUTES, "GET /v1/planted": None}) != sorted(LINES)
+
+
+def test_every_scope_opens_a_door_or_changes_what_one_tells():
+    """ASVS 8.2.1: those two widen the answer of doors that need another scope."""
+    assert set(client_rules.SCOPES) - set(BY_SCOPE.values()) == {"marketing:addresses"}
+
+
+async def test_no_door_for_services_opens_without_a_token(service, caller):
+    """ASVS 8.2.1, ATT-52: 401, whatever is in path and body."""
+    anna = await an_account(caller)
+    found = {name: (await ask(service.http, name, anna)).status_code for name in BY_SCOPE}
+    assert {name for name, status in found.items() if status != 401} == set()
+
+
+async def test_every_scope_but_the_one_is_not_enough(service, caller):
+    """ASVS 8.2.1, ATT-51: for each route a client with all scopes but its own → 403 that names it."""
+    anna = await an_account(caller)
+    wrong = []
+    for scope in sorted(set(BY_SCOPE.values())):
+        token = await token_of(service, *(set(client_rules.SCOPES) - {scope}))
+        for name in (name for name, wanted in BY_SCOPE.items() if wanted == scope):
+            answer = await ask(service.http, name, anna, token)
+            if (answer.status_code, answer.json().get("scope")) != (403, scope):
+                wrong.append((name, answer.status_code))
+    assert wrong == []
+    assert await service.rows("SELECT kind, state, email FROM account") == [("consumer", "active", "anna@example.org")]
+
+
+async def test_each_scope_opens_its_own_doors_and_no_other(service, caller):
+    """ASVS 8.2.1: every route × every scope."""
+    anna = await an_account(caller)
+    wrong = []
+    for scope in sorted(client_rules.SCOPES):
+        token = await token_of(service, scope)
+        for name, wanted in BY_SCOPE.items():
+            if wanted == scope:
+                continue
+            answer = await ask(service.http, name, anna, token)
+            if answer.status_code != 403 or answer.json()["code"] != "missing_scope":
+                wrong.append((scope, name, answer.status_code))
+    assert wrong == []
+
+
+async def test_the_scope_alone_is_enough(service, caller):
+    """ASVS 8.2.1: whatever else is refused, it is not for want of rights."""
+    wrong = []
+    for scope in sorted(set(BY_SCOPE.values())):
+        for name in (name for name, wanted in BY_SCOPE.items() if wanted == scope):
+            # Each on an account of its own: some of these doors end it.
+            user_id = await an_account(caller, None)
+            answer = await ask(service.http, name, user_id, await token_of(service, scope))
+            if answer.status_code in (401, 403) or answer.status_code >= 500:
+                wrong.append((name, answer.status_code, answer.text))
+    assert wrong == []
+
+
+async def test_a_desk_tool_that_names_nobody_is_refused_where_a_name_is_needed(service, caller):
+    """PHN-01"""
+    anna, token = await an_account(caller), await token_of(service, *client_rules.SCOPES, desk=True)
+    for name in sorted(NAMED):
+        answer = await ask(service.http, name, anna, token)
+        assert answer.status_code == 422, name
+
+
+async def test_a_desk_with_every_scope_and_no_proof_changes_nothing(service, caller):
+    """PHN-10, decision 12: around the console, at every guarded door."""
+    anna = await an_account(caller)
+    token = await token_of(service, *client_rules.SCOPES, desk=True)
+    for name in sorted(GUARDED):
+        answer = await ask(service.http, name, anna, token, **{"X-Clerk-ID": "ada"})
+        assert answer.status_code in (202, 403, 404, 422), (name, answer.text)
+    assert await service.rows("SELECT kind, state, email FROM account") == [("consumer", "active", "anna@example.org")]
