@@ -138,7 +138,7 @@ MAP: Final[Mapping[str, Table]] = {
     "event": Table("user_id", "keep", _columns(id="id transaction_id user_id", fact="name actor at data")),
     "sealed_event": Table(None, "keep", _columns(id="position event_id", fact="seal sealed_at")),
     "checkpoint": Table(None, "keep", _columns(id="position", fact="seal at statement")),
-    "feed": Table(None, "keep", _columns(id="id", fact="epoch")),
+    "feed": Table(None, "keep", _columns(id="id restored_event_id", fact="epoch")),
     "client": Table(None, "keep", _columns(
         id="id", fact="name desk scopes jwks created_at closed_at last_used_at",
     )),
