@@ -91,7 +91,7 @@ class Speed:
 
     def tell(self, name: str, connections: int, found: Reading) -> None:
         p99, cpu = ("–" if value is None else f"{value:.2f}" for value in (found.p99, found.cpu))
-        failed = f"**{found.failed}**" if found.failed else "0"
+        failed = f"**{found.failed}**" if found.failed else f"{found.busy} busy" if found.busy else "0"
         cells = (name, f"{self.stage.accounts:,}", len(self.stage.served), connections, f"{found.rate:,.0f}")
         print(f"| {' | '.join(map(str, cells))} | {found.p50:.2f} | {p99} | {cpu} | {failed} |", flush=True)
 

@@ -32,7 +32,7 @@ function init()
   local folder, seed = "%(folder)s", "%(seed)d-" .. number
   ids, tokens, secrets = lines(folder .. "/ids"), lines(folder .. "/tokens"), lines(folder .. "/secrets")
   math.randomseed(%(seed)d * 8 + number)
-  turn, wrong = 0, 0
+  turn, wrong, busy = 0, 0, 0
   road(seed)
 end
 
@@ -55,30 +55,50 @@ end
 %(check)s
 
 function done(summary, latency)
-  local failed, unlike = summary.errors, 0
-  for _, thread in ipairs(all) do unlike = unlike + thread:get("wrong") end
+  local failed, unlike, full = summary.errors, 0, 0
+  for _, thread in ipairs(all) do unlike, full = unlike + thread:get("wrong"), full + thread:get("busy") end
   print(string.format(
-    'RESULT {"requests": %%d, "seconds": %%f, "p50": %%f, "p99": %%f, "refused": %%d, "broken": %%d, "unlike": %%d}',
+    'RESULT {"requests": %%d, "seconds": %%f, "p50": %%f, "p99": %%f, '
+      .. '"refused": %%d, "broken": %%d, "unlike": %%d, "busy": %%d}',
     summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    failed.status, failed.connect + failed.read + failed.write + failed.timeout, unlike))
+    failed.status, failed.connect + failed.read + failed.write + failed.timeout, unlike, full))
 end
 """
 _CHECK = """
+local may_be_busy, wait = %(may_be_busy)s, 0
+
 function response(status, headers, body)
-  if status >= 300 or not body:find('%s', 1, true) then wrong = wrong + 1 end
+  if may_be_busy and status == 503 then
+    busy, wait = busy + 1, tonumber(headers["Retry-After"] or headers["retry-after"]) * 1000
+  elseif status >= 300 or not body:find('%(expects)s', 1, true) then
+    wrong = wrong + 1
+  end
+end
+
+-- Whoever is told to come back later does so.
+if may_be_busy then
+  function delay()
+    local told = wait
+    wait = 0
+    return told
+  end
 end
 """
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one run showed; times in ms, CPU of the API processes in ms a request, None where nobody could see it."""
+    """What one run showed; times in ms, CPU of the API processes in ms a request, None where nobody could see it.
+
+    `rate` is of good answers. `busy` is how many were told that the queue is full: a limit, and no failure.
+    """
 
     rate: float
     p50: float
     p99: float | None = None
     cpu: float | None = None
     failed: int = 0
+    busy: int = 0
 
 
 def find() -> str:
@@ -95,8 +115,10 @@ async def run(
 ) -> Reading:  # fmt: skip
     """Drive a road for some seconds; with `check`, look into every answer, which costs the generator time."""
     script = folder / f"{seed}.lua"
-    facts = {"ports": ", ".join(map(str, ports)), "folder": folder, "seed": seed, "road": road.lua}
-    script.write_text(_FRAME % {**facts, "check": _CHECK % road.expects if check else ""}, encoding="utf-8")
+    check = check or road.may_be_busy
+    look = _CHECK % {"may_be_busy": str(road.may_be_busy).lower(), "expects": road.expects} if check else ""
+    facts = {"ports": ", ".join(map(str, ports)), "folder": folder, "seed": seed, "road": road.lua, "check": look}
+    script.write_text(_FRAME % facts, encoding="utf-8")
     words = (f"-t{len(ports)}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "20s", "-s", str(script))
     before = cpu_seconds(pids)
     process = await asyncio.create_subprocess_exec(
@@ -107,10 +129,14 @@ async def run(
     told = [line for line in out.decode().splitlines() if line.startswith("RESULT ")]
     if process.returncode or not told:
         raise SystemExit(f"wrk could not drive {road.name}:\n{out.decode()}")
-    seen = json.loads(told[0].removeprefix("RESULT "))
-    count = max(1, seen["requests"])
-    failed = seen["unlike"] + seen["broken"] if check else seen["refused"] + seen["broken"]
-    return Reading(seen["requests"] / seen["seconds"], seen["p50"], seen["p99"], spent * 1000 / count, failed)
+    return _reading(json.loads(told[0].removeprefix("RESULT ")), spent, check=check)
+
+
+def _reading(seen: dict, spent: float, *, check: bool) -> Reading:
+    failed = seen["broken"] + (seen["unlike"] if check else seen["refused"])
+    good = max(0, seen["requests"] - failed - seen["busy"])
+    cpu = spent * 1000 / max(1, seen["requests"])
+    return Reading(good / seen["seconds"], seen["p50"], seen["p99"], cpu, failed, seen["busy"])
 
 
 def cpu_seconds(pids: list[int]) -> float:
