@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults bench-mail bench-timing lint format openapi contract tables letters pictures lock clean
+.PHONY: run test faults bench bench-mail bench-timing lint format openapi contract tables letters pictures lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -23,6 +23,10 @@ test: $(VENV)/.installed
 # Long, or needs root and Postfix: every fault case, and the chaos run over 5,000 messages instead of 300.
 faults: $(VENV)/.installed
 	CHAOS_MESSAGES=5000 $(BIN)/python -m pytest tests/faults $(ARGS)
+
+# How fast every road is, beside its limits in the same run; needs wrk. BENCH_GROWTH=1: again with up to 1,000,000 accounts.
+bench: $(VENV)/.installed
+	$(BIN)/python -W ignore -m tests.bench.speed
 
 # Letters a second, how soon, and a claim behind a million rows; beside a bare aiosmtplib loop in the same run.
 bench-mail: $(VENV)/.installed

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import mul
 from typing import NewType
 
 from identity_service.errors import Unprocessable
@@ -27,8 +28,10 @@ WEIGHTS = tuple(pow(5, place, PRIME) for place in range(LENGTH))
 UNHEARD = "?"
 
 _VALUES = {symbol: value for value, symbol in enumerate(ALPHABET)}
+_SYMBOLS = frozenset(ALPHABET)
 _KIND_READING = str.maketrans("OILZSGBN", "0112568M")
 _SEPARATORS = dict.fromkeys(map(ord, " \t\u00a0\u202f-.\u2010\u2011\u2012\u2013\u2014\u2212"))
+_READING = {**_KIND_READING, **_SEPARATORS}
 _WORDS = {
     "C": "Charlie", "F": "Foxtrot", "H": "Hotel", "J": "Juliett", "K": "Kilo", "M": "Mike", "P": "Papa", "Q": "Quebec",
     "R": "Romeo", "T": "Tango", "W": "Whiskey", "X": "X-ray", "Y": "Yankee",
@@ -79,22 +82,22 @@ def parse(text: str) -> UserId:
             check_failed, and with the `suggestions` that a single mistake explains. Nothing is looked up.
     """
     symbols = read_symbols(text)
-    problem = _problem(symbols)
-    if problem is None:
+    # Asked first, and in few steps: a permission check reads 10,000 of them.
+    if is_canonical(symbols):
         return UserId(symbols)
-    sentence, members = problem
+    sentence, members = _problem(symbols)
     found = [{"user_id": show(s.user_id), "reason": s.reason, "position": s.position} for s in suggest(text)]
     raise MalformedUserId(sentence, suggestions=found, **members)
 
 
 def is_canonical(text: str) -> bool:
     """Tell whether `text` is already in the stored form."""
-    return len(text) == LENGTH and all(symbol in _VALUES for symbol in text) and _sums(_values(text)) == (0, 0)
+    return len(text) == LENGTH and _SYMBOLS.issuperset(text) and _sums(_values(text)) == (0, 0)
 
 
 def show(user_id: str) -> str:
     """Return the form for people: `XXXX-XXXX-XXXX`."""
-    return "-".join(user_id[start : start + GROUP] for start in range(0, LENGTH, GROUP))
+    return f"{user_id[:GROUP]}-{user_id[GROUP:-GROUP]}-{user_id[-GROUP:]}"
 
 
 def spell(user_id: UserId, as_in: str = "as in") -> list[str]:
@@ -124,10 +127,12 @@ def suggest(text: str) -> list[Suggestion]:
 def read_symbols(text: str) -> str:
     """Return the symbols that `text` spells, read as kindly as a User ID; nothing is checked (IDN-03)."""
     # Only ASCII is raised: "ı".upper() is "I" and "ſ".upper() is "S", which nobody wrote.
-    return "".join(s.upper() if s.isascii() else s for s in text.translate(_SEPARATORS)).translate(_KIND_READING)
+    raised = text.upper() if text.isascii() else "".join(s.upper() if s.isascii() else s for s in text)
+    return raised.translate(_READING)
 
 
-def _problem(symbols: str) -> tuple[str, dict[str, str | int]] | None:
+def _problem(symbols: str) -> tuple[str, dict[str, str | int]]:
+    """Return what is wrong with symbols that are no User ID."""
     if len(symbols) < LENGTH:
         return f"This is too short: a User ID has {LENGTH} symbols, this has {len(symbols)}.", {"problem": "too_short"}
     if len(symbols) > LENGTH:
@@ -139,9 +144,7 @@ def _problem(symbols: str) -> tuple[str, dict[str, str | int]] | None:
             if symbol == UNHEARD:
                 sentence = f"Symbol {position} was not understood."
             return sentence, {"problem": "impossible_symbol", "symbol": named, "position": position}
-    if _sums(_values(symbols)) != (0, 0):
-        return "The check symbols do not fit: at least one symbol is wrong.", {"problem": "check_failed"}
-    return None
+    return "The check symbols do not fit: at least one symbol is wrong.", {"problem": "check_failed"}
 
 
 def _values(symbols: str) -> list[int]:
@@ -149,7 +152,7 @@ def _values(symbols: str) -> list[int]:
 
 
 def _sums(values: list[int]) -> tuple[int, int]:
-    return sum(values) % PRIME, sum(map(int.__mul__, WEIGHTS, values)) % PRIME
+    return sum(values) % PRIME, sum(map(mul, WEIGHTS, values)) % PRIME
 
 
 def _complete(symbols: list[int]) -> list[int]:

@@ -1,0 +1,51 @@
+"""The targets, as ratios of what took turns in one run; and how a row says whether it keeps its floor."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KEYCLOAK_GRANTS, KEYCLOAK_SIGN_INS = 120, 15
+"""A second and vCPU, as Keycloak publishes them for sizing; theirs is a service whose database is counted apart."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """`most`: the ratio is to be at most this; otherwise at least."""
+
+    number: int
+    what: str
+    against: str
+    floor: float
+    aim: float
+    most: bool = False
+
+    def row(self, ratios: Sequence[float]) -> str:
+        """Return a row of the table: median, range, and whether the floor is kept."""
+        middle = statistics.median(ratios)
+        kept = middle <= self.floor if self.most else middle >= self.floor
+        sign = "≤" if self.most else "≥"
+        seen = f"{_short(middle)} ({_short(min(ratios))}–{_short(max(ratios))})"
+        told = "kept" if kept else "**missed**"
+        bounds = f"{sign} {self.floor:g} | {sign} {self.aim:g}"
+        return f"| {self.number} | {self.what} | {self.against} | {seen} | {bounds} | {told} |"
+
+
+HEAD = "| # | what | against | ratio | floor | aim | |\n|--:|---|---|---|---|---|---|"
+
+LOOKUP = Target(3, "verify one: rate", "pgbench, the same statement", 0.10, 0.15)
+CONSTANT = Target(4, "verify one: rate", "same server, constant answer", 0.30, 0.45)
+BATCH_100 = Target(5, "verify 100: IDs/s", "verify one", 12, 17)
+BATCH_1000 = Target(6, "verify 1,000: IDs/s", "verify one", 16, 22)
+REGISTER = Target(7, "register: rate", "pgbench, three rows in one CTE", 0.04, 0.06)
+SIGN_IN = Target(9, "password check: rate", "raw argon2id, same parameters and threads", 0.85, 0.92)
+BESIDE_SIGN_INS = Target(12, "verify p99 beside 64 password checks", "alone", 3, 1.5, most=True)
+BESIDE_PERMISSIONS = Target(13, "verify p99 beside a permission check", "alone", 4, 2, most=True)
+PERMISSIONS = Target(14, "permission check of 10,000: time", "verify 1,000", 5, 4, most=True)
+GRANTS = Target(15, "token grants a CPU second", f"Keycloak's {KEYCLOAK_GRANTS}", 2, 4)
+SIGN_INS = Target(16, "password checks a CPU second", f"Keycloak's {KEYCLOAK_SIGN_INS}", 2, 3.5)
+GROWTH = Target(18, "verify one: p50 at the most accounts", "at the fewest", 1.2, 1.05, most=True)
+MEMORY = Target(19, "memory after all mixed requests", "after a tenth of them", 1.05, 1.0, most=True)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}" if value < 0.2 else f"{value:.2f}"
