@@ -20,7 +20,7 @@ from identity_service import app, languages, problems
 from identity_service.accounts.rules import LANGUAGES, PROMISE
 from identity_service.consents.rules import PURPOSES
 from identity_service.history.rules import KINDS
-from identity_service.life import data_map, notices
+from identity_service.life import data_map, importing, notices  # noqa: F401 (what an import refuses is said in words, too)
 from identity_service.life.confirmations import CONFIRMATIONS
 from identity_service.life.data_map import TITLES
 from identity_service.mail import words

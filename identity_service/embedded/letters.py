@@ -32,6 +32,7 @@ _FACTS: Final = {
     "code": "K7QXM-1C43W",
     "code_minutes": 10,
     "phrase": "Martha Victoria",
+    "contact": "204-118",
     "purpose": "marketing by e-mail",
     "signed": _SIGNED,
 }
