@@ -51,11 +51,11 @@ async def test_a_clean_feed_holds(service):
     await a_feed(service)
     await events(service, 2)
     found = await walked(service)
-    assert found == (EVENTS, len(CHECKPOINTS), None)
+    assert found == (EVENTS, len(CHECKPOINTS), None, ())
 
 
 async def test_an_empty_feed_holds(service):
-    assert await walked(service) == (0, 0, None)
+    assert await walked(service) == (0, 0, None, ())
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -80,7 +80,9 @@ async def test_an_event_that_was_slipped_in_without_a_place_is_found(service, ow
     await a_feed(service)
     await forge(owner, INSERT.format(like=SEVENTH))
     assert await service.seal() == 0
-    assert "Event 1000000 stands before sealed ones without a place: inserted." in (await finding(service)).sentence
+    assert (
+        "Event 1000000 stands before sealed ones without a place: it was inserted" in (await finding(service)).sentence
+    )
 
 
 async def test_a_place_that_was_taken_from_an_event_is_found_at_the_end_too(service, owner):

@@ -46,7 +46,7 @@ async def test_a_tail_cut_with_its_checkpoints_is_found_by_those_kept_elsewhere(
     """AUD-04: without them it is not, and that is why they are published."""
     kept = await a_feed(service)
     await forge(owner, *cut(15, forget=True))
-    assert await walked(service) == (15, 1, None)
+    assert await walked(service) == (15, 1, None, ())
     found = await finding(service, kept)
     assert (found.position, "a checkpoint names 20" in found.sentence) == (16, True)
 

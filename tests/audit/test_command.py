@@ -22,7 +22,13 @@ async def test_json_is_json_and_nothing_else_is_said(service, caller, command):
         pass
     ended = await command("audit", "--json", FORCE_COLOR="1")
     assert (ended.status, ended.err) == (0, "")
-    assert ended.json == {"events": ended.json["events"], "checkpoints": 0, "consents": 1, "finding": None}
+    assert ended.json == {
+        "events": ended.json["events"],
+        "checkpoints": 0,
+        "consents": 1,
+        "finding": None,
+        "explained": [],
+    }
     assert ended.json["events"] > 5
 
 

@@ -151,7 +151,7 @@ async def test_a_path_names_the_methods_it_knows_and_refuses_the_others(caller, 
     "path",
     ["/nothing", "/v1", "/v1/", "/v2/accounts", "/v1/accounts/", "//v1/accounts", "/v1//accounts", "/V1/accounts",
      "/v1/accounts/x/y", "/v1/accounts/a%2Fb", "/oauth", "/static/", "/static/x.css", "/static/..%2fapp.py",
-     "/.env", "/.git/config", "/problems/nothing", "/me/x.css", "/metrics"],
+     "/.env", "/.git/config", "/problems/nothing", "/me/x.css"],
 )  # fmt: skip
 async def test_where_there_is_nothing_there_is_a_404(caller, path):
     """ATT-35, API-09; nothing is redirected."""
