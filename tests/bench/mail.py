@@ -80,8 +80,8 @@ class Bench:
 
     async def put_one(self, session, prefix: str, number: int) -> None:
         await mail.put(
-            session, "test", to=_address(prefix, number), user_id=None, locale="en", actor="operator",
-            now=datetime.now(UTC),
+            session, "test", to=_address(prefix, number), user_id=None, locale="en", cause="mail.test_asked",
+            actor="operator", now=datetime.now(UTC),
         )  # fmt: skip
 
     async def all_taken(self) -> None:
