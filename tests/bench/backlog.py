@@ -10,11 +10,13 @@ DEFERRED = int(os.environ.get("BENCH_DEFERRED", "100000"))
 
 _MESSAGES = """
 INSERT INTO message (id, kind, purpose, to_addr, to_ascii, to_hash, to_domain, locale, facts, message_id_header, lane,
-    state, state_changed_at, created_at, next_attempt_at, deadline_at, attempts, turns, accepted_at, accepted_relay)
+    state, state_changed_at, created_at, next_attempt_at, deadline_at, attempts, turns, accepted_at, accepted_relay,
+    event_id)
 SELECT gen_random_uuid(), 'test', 'account', 'a@example.com', 'a@example.com', sha256(n::text::bytea), 'example.com',
     'en', '{}', :state || n, 0, :state, now(), now() - interval '2 h',
     CASE WHEN :state = 'deferred' THEN now() + interval '1 h' + n * interval '1 ms' END, now() + interval '20 h', 1, 1,
-    CASE WHEN :state = 'accepted' THEN now() END, 'first'
+    CASE WHEN :state = 'accepted' THEN now() END, 'first',
+    n + CASE WHEN :state = 'accepted' THEN 1000000000 ELSE 2000000000 END
 FROM generate_series(1, :count) n
 """
 _ATTEMPTS = """
@@ -25,7 +27,7 @@ FROM message WHERE NOT EXISTS (SELECT 1 FROM attempt WHERE message_id = id)
 
 
 async def fill(owner: AsyncEngine) -> None:
-    """Add them as the owner, with triggers off: they are born where the table of steps would not let them be."""
+    """Add them as the owner, with triggers off: they are born where no step leads, of events that are not there."""
     async with owner.begin() as connection:
         await connection.execute(text("SET LOCAL session_replication_role = replica"))
         await connection.execute(text("SET LOCAL statement_timeout = 0"))
