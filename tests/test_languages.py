@@ -29,8 +29,8 @@ from identity_service.proofs import watch
 
 PACKAGE = Path(app.__file__).parent
 TRANSLATED = sorted(path.stem for path in languages.LOCALES.glob("*.po"))
-FOR_PROGRAMS = ("clients", "events", "idempotency", "mail", "schema", "tokens")
-"""Concepts whose refusals no page can show: their doors speak to services and operators, in English."""
+FOR_PROGRAMS = ("clients", "events.actions", "idempotency", "mail", "schema", "tokens")
+"""Modules whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (
     words.CODES, words._ATTEMPT, words._STATE, words._FEEDBACK, watch.SUBJECTS, watch._NOW_DO,
     password_rules._WEAK, PURPOSES, notices.CHANGES, KINDS, TITLES,
@@ -76,7 +76,7 @@ def in_tables() -> Iterator[str]:
 
 def in_refusals() -> Iterator[str]:
     for problem in problems.every():
-        if problem.__module__.split(".")[1] not in FOR_PROGRAMS:
+        if not f"{problem.__module__}.".startswith(tuple(f"identity_service.{name}." for name in FOR_PROGRAMS)):
             yield problem.title()
             yield from _particulars(problem)
 

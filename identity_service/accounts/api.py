@@ -11,13 +11,15 @@ from identity_service import doors, email_addresses, problems, throttle, tokens,
 from identity_service.accounts import actions, business, rules
 from identity_service.accounts.tables import Account
 from identity_service.clients import access
-from identity_service.clients.access import Caller
+from identity_service.clients.access import Caller, MissingClerk, Person
 from identity_service.consents import actions as consents
 from identity_service.consents import rules as consent_rules
 from identity_service.database import AsyncSession
 from identity_service.doors import Door, Line, Now, Session, Shape, View
 from identity_service.email_addresses import MalformedEmailAddress
+from identity_service.events import access as events_access
 from identity_service.events import actions as events
+from identity_service.events import rules as event_rules
 from identity_service.events.api import EventsView
 from identity_service.events.api import view as event_view
 from identity_service.life import verification
@@ -211,16 +213,19 @@ async def change_account(
 @router.post(
     "/accounts/search",
     dependencies=[access.requires("accounts:read")],
-    responses=problems.documented(MalformedEmailAddress, *throttle.REFUSALS, *access.REFUSALS),
+    responses=problems.documented(MalformedEmailAddress, MissingClerk, *throttle.REFUSALS, *access.REFUSALS),
 )
 async def search_accounts(
-    request: Request, body: Search, session: Session, caller: Caller, settings: doors.Settings
+    request: Request, body: Search, session: Session, caller: Caller, person: Person, settings: doors.Settings, now: Now
 ) -> AccountsView:
     """Find who answers for an address, or for your own reference. Exact only; addresses stand in no path and no query.
 
     Where the account was merged, that is the account that it leads to.
     """
     await request.app.state.throttle.hit("account-search", SEARCHES, caller.client_id)
+    if caller.desk:
+        await request.app.state.throttle.hit("staff-search", event_rules.SEARCHES, person)
+        await events_access.searched(request, person, now=now)
     if body.email is not None:
         address = email_addresses.parse(body.email, special_use=settings.development)
         found = await actions.find_by_email(session, address)
@@ -233,9 +238,14 @@ async def search_accounts(
 
 @router.get(
     "/accounts/{user_id}/events",
-    dependencies=[access.requires("events:read")],
+    dependencies=[access.requires("events:read"), events_access.Opened],
     responses=problems.documented(
-        rules.UnknownUserId, MalformedUserId, tokens.InvalidCursor, events.RestoredFeed, *access.REFUSALS
+        rules.UnknownUserId,
+        MalformedUserId,
+        tokens.InvalidCursor,
+        events.RestoredFeed,
+        *events_access.REFUSALS,
+        *access.REFUSALS,
     ),
 )
 async def list_account_events(

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from identity_service import languages
-from identity_service.events import actions as events
+from identity_service.events import looks
 from tests.browser.conftest import GOOD, Letters
 from tests.browser.visitor import Visitor
 from tests.conftest import Service
@@ -139,11 +139,9 @@ async def _history(one, service) -> None:
     ]  # fmt: skip
     added = await shop.post(f"/v1/accounts/{user_id}/history", {"entries": entries})
     assert added.is_success, added.text
-    looked = {"desk": "business", "reason": "Invoice 4711 is missing", "contact": None}
+    why = {"desk": "business", "contact": "K7QX3W", "reason": "Invoice 4711 is missing"}
     await service.database.short(
-        lambda session: events.record(
-            session, "desk.looked", user_id=user_id.replace("-", ""), actor="staff:1", data=looked, now=service.clock()
-        )
+        lambda session: looks.look(session, user_id.replace("-", ""), actor="staff:1", now=service.clock(), **why)
     )
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from identity_service.events import actions as events
+from identity_service.events import looks
 from identity_service.life.data_map import TITLES
 from tests.consents.given import Customer, a_customer
 
@@ -49,9 +49,9 @@ async def a_business(caller, service, locale: str) -> Customer:
 
 
 async def looked(session, anna: Customer, service) -> None:
-    said = {"desk": "business", "reason": "A call", "contact": None}
     user_id = anna.user_id.replace("-", "")
-    await events.record(session, "desk.looked", user_id=user_id, actor="staff:1", data=said, now=service.clock())
+    said = {"desk": "business", "contact": "K7QX3W", "reason": "A call"}
+    await looks.look(session, user_id, actor="staff:1", now=service.clock(), **said)
 
 
 @pytest.mark.parametrize("locale", SENTENCES)
