@@ -1,7 +1,8 @@
 """Accounts for services: read, look up, change, verify. Registering is a verb of `life/`."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 
 from identity_service import doors, email_addresses, problems, throttle, tokens, user_ids
 from identity_service.accounts import actions, business, rules
-from identity_service.accounts.tables import Account
+from identity_service.accounts.tables import Account, BusinessTime
 from identity_service.clients import access
 from identity_service.clients.access import Caller, MissingClerk, Person
 from identity_service.consents import actions as consents
@@ -132,11 +133,37 @@ async def view(session: AsyncSession, account: Account, caller: access.Access) -
     return AccountView(**await fields(session, account, caller))
 
 
+class Around(NamedTuple):
+    """What other tables hold of an account, as far as its view shows it."""
+
+    company: BusinessTime | None
+    decisions: Mapping[str, str | None]
+    has_password: bool
+    references: Sequence[str]
+
+
 async def fields(session: AsyncSession, account: Account, caller: access.Access) -> dict[str, Any]:
     """Return the members of an account's view; other views add theirs."""
-    whole = "accounts:read_personal" in caller.scopes
-    company = await business.current(session, account.user_id) if account.kind == "business" else None
     ids = [account.user_id, *(member for member, _ in await actions.merged_into(session, account.user_id))]
+    around = Around(
+        await business.current(session, account.user_id) if account.kind == "business" else None,
+        {state.purpose: state.decision for state in await consents.state(session, account.user_id)},
+        await passwords.exists(session, account.user_id),
+        await actions.references(session, ids, caller.client_id),
+    )
+    return _fields(account, around, caller)
+
+
+def new_fields(
+    session: AsyncSession, account: Account, caller: access.Access, external_ref: str | None
+) -> dict[str, Any]:
+    """Return the same of an account that this transaction added: around it is nothing yet, so nothing is read."""
+    silence = dict.fromkeys(consents.purposes(session))
+    return _fields(account, Around(None, silence, False, [external_ref] if external_ref else []), caller)
+
+
+def _fields(account: Account, around: Around, caller: access.Access) -> dict[str, Any]:
+    whole = "accounts:read_personal" in caller.scopes
     return {
         "user_id": user_ids.show(account.user_id),
         "kind": account.kind,
@@ -145,14 +172,12 @@ async def fields(session: AsyncSession, account: Account, caller: access.Access)
         "email_state": account.email_state,
         "display_name": account.display_name,
         "locale": account.locale,
-        "marketing": {
-            s.purpose: consent_rules.permission(s.decision) for s in await consents.state(session, account.user_id)
-        },
-        "has_password": await passwords.exists(session, account.user_id),
+        "marketing": {purpose: consent_rules.permission(said) for purpose, said in around.decisions.items()},
+        "has_password": around.has_password,
         "customer_since": account.customer_since,
         "sessions_valid_after": account.sessions_valid_after,
-        "business": None if company is None else business.as_shown(company),
-        "external_refs": list(await actions.references(session, ids, caller.client_id)),
+        "business": None if around.company is None else business.as_shown(around.company),
+        "external_refs": list(around.references),
         "moved_to": None if account.merged_into is None else user_ids.show(account.merged_into),
         "version": account.version,
     }
