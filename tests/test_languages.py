@@ -71,7 +71,7 @@ def in_tables() -> Iterator[str]:
         yield from (confirmation.asks, confirmation.done)
     for told in notices.WORDS.values():
         yield from filter(None, told)
-    yield from ("Confirm what the letter is about.", "Done.", "a browser")
+    yield from ("Confirm what the e-mail is about.", "Done.", "a browser")
 
 
 def in_refusals() -> Iterator[str]:
@@ -113,7 +113,7 @@ def test_the_search_finds_sentences_of_every_kind():
     found = needed()
     for sentence in (
         "Get a User ID", "this is your User ID. It is yours for good; our desks find you by it.", "as in", "Last:",
-        "{relay} could not take the letter.", "Address and password do not fit together.", "This is a good password.",
+        "{relay} could not take the e-mail.", "Address and password do not fit together.", "This is a good password.",
         "Your code to sign in", "Open this link to agree:", "it is closed", "refund",
         "An e-mail address has at most 254 characters.", "the mailbox is full",
         ("The answer was yes once.", "The answer was yes %(num)s times."),

@@ -175,10 +175,10 @@ TITLES: Final[Mapping[str, str]] = {
     "password": "When the password was set",
     "sign_in_session": "Sign-ins",
     "proof": "Links and codes",
-    "message": "Letters",
-    "attempt": "Tries to send a letter",
-    "feedback": "What became of letters",
-    "inbound": "Letters that came back",
+    "message": "E-mails",
+    "attempt": "Tries to send an e-mail",
+    "feedback": "What became of e-mails",
+    "inbound": "E-mails that came back",
     "pending_change": "Changes that our desk prepared",
     "email_change": "Changes of address",
     "contact": "Conversations with us",
@@ -190,7 +190,7 @@ TITLES: Final[Mapping[str, str]] = {
     "idempotency_key": "Requests that may be repeated",
     "permission_check": "Who asked whether you may be sent marketing",
     "suppression": "Addresses that we leave alone",
-    "tracking": "Pages that follow a letter",
+    "tracking": "Pages that follow an e-mail",
 }
 """What each table that a customer may read of himself is called where he reads it."""
 

@@ -41,7 +41,7 @@ async def _registering(one, service, letters, say) -> AsyncIterator[str]:
     yield "welcome"
     await one.follow(say("I have the code"))
     yield "confirm by code"
-    await one.type(say("Code from the letter"), "00000-00000")
+    await one.type(say("Code from the e-mail"), "00000-00000")
     await one.press(say("Confirm"))
     yield "confirm refused"
     await service.deliver()
@@ -58,10 +58,10 @@ async def _resetting(one, service, letters, say) -> AsyncIterator[str]:
     yield "ask"
     await one.type(say("E-mail address"), "ben@@example.org")
     await one.page.evaluate("document.querySelector('form').noValidate = true")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     yield "ask refused"
     await one.type(say("E-mail address"), "ben@example.org")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     watch = one.path
     yield "watch waiting"
     await service.deliver()
@@ -91,11 +91,11 @@ async def _signing_in(one, service, letters, say) -> AsyncIterator[str]:
     await one.page.locator("#email-code").fill("ben@example.org")
     await one.press(say("Mail me a code"))
     yield "signin code"
-    await one.type(say("Code from the letter"), "00000-00000")
+    await one.type(say("Code from the e-mail"), "00000-00000")
     await one.press(say("Sign in"))
     yield "signin code refused"
     await service.deliver()
-    await one.type(say("Code from the letter"), letters.code("ben@example.org", say("Your code to sign in")))
+    await one.type(say("Code from the e-mail"), letters.code("ben@example.org", say("Your code to sign in")))
     await one.press(say("Sign in"))
 
 
@@ -149,10 +149,10 @@ async def _another_address(one, service, letters, say) -> AsyncIterator[str]:
     await one.open("/me/email")
     yield "another address"
     await one.type(say("E-mail address"), "ben@localhost")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     yield "another address refused"
     await one.type(say("E-mail address"), "benjamin@example.org")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     yield "another address asked"
     await service.deliver()
     await one.open(letters.link("benjamin@example.org", say("Please confirm your new address")))

@@ -14,7 +14,7 @@ SENTENCES = {
         "/me": ("2 orders", "€1,200.00", "Business account: Ärger & Söhne", "desk “business”: A call"),
         "/me/history": ("€1,299.90", "¥1,500", "order", "ticket closed", "delivery"),
         "/me/business": ("<h1>Change the company</h1>", 'value="Ärger & Söhne"'),
-        "/me/everything": ("Tries to send a letter", "Times as a business"),
+        "/me/everything": ("Tries to send an e-mail", "Times as a business"),
     },
     "de": {
         "/me": ("2 Bestellungen", "1.200,00 €", "Geschäftskonto: Ärger & Söhne", "Kundendienst „business“: A call"),
@@ -69,7 +69,7 @@ async def test_what_is_held_opens_table_by_table_and_names_no_table(caller, serv
     headings = re.findall(r"<summary><h2>([^<]+)</h2>", page)
     assert headings[0] == "Account"
     assert set(headings) <= set(TITLES.values())
-    assert {"History", "Letters", "Tries to send a letter", "Links and codes"} <= set(headings)
+    assert {"History", "E-mails", "Tries to send an e-mail", "Links and codes"} <= set(headings)
     assert page.count("<details open>") == 1
 
 
