@@ -29,7 +29,7 @@ from identity_service.proofs import watch
 
 PACKAGE = Path(app.__file__).parent
 TRANSLATED = sorted(path.stem for path in languages.LOCALES.glob("*.po"))
-FOR_PROGRAMS = ("clients", "events.actions", "idempotency", "mail", "schema", "tokens")
+FOR_PROGRAMS = ("clients", "events.actions", "events.restored", "idempotency", "mail", "schema", "tokens")
 """Modules whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (
     words.CODES, words._ATTEMPT, words._STATE, words._FEEDBACK, watch.SUBJECTS, watch._NOW_DO,
