@@ -1,15 +1,12 @@
 """What the metadata says is what the service does, and somebody else's client library can live by it."""
 
-import time
-
 import httpx
 import pytest
-from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from joserfc.jwk import KeySet
 
 from identity_service import tokens
 from identity_service.clients import rules
-from tests.clients.given import GRANT, a_client, a_key, assertion, key_set, proven_by, status_with
+from tests.clients.given import GRANT, Signing, a_client, a_key, assertion, key_set, proven_by, status_with
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 ISSUER = "https://id.example.com"
@@ -127,11 +124,3 @@ async def test_authlibs_client_gets_a_token_uses_it_and_takes_it_back(service, m
         assert back.status_code == 200
     await service.app.state.gate.reload()
     assert await status_with(service, token["access_token"]) == 401
-
-
-class Signing(PrivateKeyJWT):
-    """Authlib's own signer; its assertions live an hour unless told otherwise, ours five minutes at most."""
-
-    def sign(self, auth, token_endpoint):
-        self.claims = {"exp": int(time.time()) + 60}
-        return super().sign(auth, token_endpoint)
