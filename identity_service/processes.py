@@ -78,6 +78,7 @@ async def take_bounces(settings: Settings, *, lmtp: bool) -> None:
     await stopped.wait()
     door.close()
     await database.close()
+    logs.log.info("bounces.stopped")
 
 
 async def open_database(settings: Settings) -> Database:

@@ -4,8 +4,11 @@ With TEST_DATABASE_URL (a superuser's) that server is used, else the embedded on
 finds empty tables: they are emptied behind it, with triggers off, which only the owner can do.
 """
 
+import io
+import json
+import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +55,25 @@ class Clock:
 class Urls(NamedTuple):
     owner: str
     application: str
+
+
+class Log:
+    """What was written, and a clock for the sampler that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.stream, self.seconds = io.StringIO(), 0.0
+
+    def configure(self, log_format: str = "json", level: int = logging.INFO) -> None:
+        logs.configure(log_format, stream=self.stream, clock=lambda: self.seconds, level=level)
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+    @property
+    def lines(self) -> list[dict]:
+        assert self.text.endswith("\n")
+        return [json.loads(line) for line in self.text[:-1].split("\n")]
 
 
 class Service:
@@ -215,6 +237,15 @@ async def service(database: Database, box: mailbox.Mailbox, clock: Clock, house:
 async def caller(service: Service) -> Caller:
     """A client with every scope."""
     return await service.caller()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    """Every line that is logged from here on."""
+    found = Log()
+    found.configure()
+    yield found
+    logs.configure("json")
 
 
 _EMPTIED = "; ".join(

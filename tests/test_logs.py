@@ -1,7 +1,5 @@
 """A log line is one line of JSON in UTC that says what happened; it holds no secret and no address."""
 
-import io
-import json
 import logging
 import re
 from datetime import UTC, datetime, timedelta
@@ -38,33 +36,6 @@ NASTY = {
     "quotes": '"}\\',
     "a megabyte": "x" * 1_000_000,
 }
-
-
-class Log:
-    """What was written, and a clock for the sampler that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.stream, self.seconds = io.StringIO(), 0.0
-
-    def configure(self, log_format: str = "json", level: int = logging.INFO) -> None:
-        logs.configure(log_format, stream=self.stream, clock=lambda: self.seconds, level=level)
-
-    @property
-    def text(self) -> str:
-        return self.stream.getvalue()
-
-    @property
-    def lines(self) -> list[dict]:
-        assert self.text.endswith("\n")
-        return [json.loads(line) for line in self.text[:-1].split("\n")]
-
-
-@pytest.fixture
-def log():
-    found = Log()
-    found.configure()
-    yield found
-    logs.configure("json")
 
 
 async def everything(service, caller) -> str:

@@ -131,10 +131,10 @@ async def metadata(settings: doors.Settings) -> JSONResponse:
     )
 
 
-async def answer_refused(request: Request, refused: Exception) -> Response:  # noqa: ARG001
+async def answer_refused(request: Request, refused: Exception) -> Response:
     """Answer in OAuth's own form."""
     assert isinstance(refused, _Refused)  # noqa: S101
-    return _response(refused.answer)
+    return _response(request, refused.answer)
 
 
 def install(app: Any) -> None:  # noqa: ANN401
@@ -196,6 +196,9 @@ async def _answer(
         answer = await database.short(
             lambda session: session.run_sync(lambda db: ask(Server(db, database.settings, keys, now), headers, form))
         )
+    if claimed is not None:
+        # Who got a token or took one back; whoever was refused has only said who he is (LOG-02).
+        request.scope["log_fields"] = {"client" if answer.status == 200 else "claimed": claimed}
     limits: throttle.Throttle = request.app.state.throttle
     if answer.status == 401:
         network = doors.network_of(request)
@@ -203,8 +206,9 @@ async def _answer(
         await limits.hit("wrong-client-secret", WRONG_PER_NETWORK, network)
     elif answer.body == {"active": False}:
         await limits.hit("unknown-token", UNKNOWN_PER_CLIENT, str(claimed))
-    return _response(answer)
+    return _response(request, answer)
 
 
-def _response(answer: Answer) -> Response:
+def _response(request: Request, answer: Answer) -> Response:
+    request.scope["problem"] = answer.body.get("error")
     return JSONResponse(answer.body, answer.status, {**answer.headers, "Cache-Control": "no-store"})

@@ -24,7 +24,7 @@ from sqlalchemy import exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as SyncSession
 
-from identity_service import tokens
+from identity_service import logs, tokens
 from identity_service.clients import actions, rules
 from identity_service.clients.tables import Client, ClientSecret, RevokedToken, UsedAssertion
 from identity_service.keyring import TOKEN_LIFE, Keyring
@@ -183,6 +183,8 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
             raise InvalidClientError from wrong
         # In the transaction of this request, so it is used up with whatever answer, and holds up nothing else.
         if not server.use_up(claims["sub"], claims["jti"], expires=claims["exp"]):
+            # Signed by the client and sent before: by a client that is broken, or by whoever overheard it.
+            logs.log.warning("client.assertion_replayed", client=claims["sub"])
             raise InvalidClientError
 
 

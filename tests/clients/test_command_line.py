@@ -121,7 +121,7 @@ async def test_a_database_that_is_away_is_said(service, command):
 
 
 async def test_a_key_is_rotated_beside_the_running_service(service, command, ring, clock):
-    """OAU-14: listed at once, signing ten minutes later; what is listed is no key."""
+    """OAU-14, LOG-02, LOG-05: listed at once, signing ten minutes later; what is listed is no key."""
     rotated = await command("keys", "rotate", "--algorithm", "EdDSA", "--json")
     ((kid, signs_from),) = [row.values() for row in rotated.json]
     listed = (await command("keys", "list", "--json")).json

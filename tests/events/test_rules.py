@@ -79,6 +79,7 @@ def composed() -> set[str]:
 
 @pytest.mark.parametrize("name", ["account.invented", "", "account", "Account.registered", "account.registered "])
 def test_an_event_that_nobody_listed_is_refused(name):
+    """LOG-02: names come from one registry."""
     with pytest.raises(rules.UnknownEvent):
         rules.check_name(name)
 
@@ -92,11 +93,12 @@ def test_a_name_says_concept_and_what_happened(name):
 
 @pytest.mark.parametrize("name", rules.NAMES)
 def test_each_listed_event_is_told_by_some_part_of_the_service(name):
-    """A name in the registry is a promise to those who wait for it."""
+    """LOG-02: a name in the registry is a promise to those who wait for it."""
     assert name in literals() | composed()
 
 
 def test_what_is_recorded_by_name_is_listed():
+    """LOG-02."""
     given = {
         node.args[1].value
         for tree in trees().values()

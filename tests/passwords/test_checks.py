@@ -96,7 +96,7 @@ async def test_ten_tries_are_free_and_then_even_the_right_one_waits(service, cal
 
 
 async def test_after_a_hundred_failures_a_password_is_dead_until_a_reset(service, caller, owner):
-    """PWD-06, ASVS 6.3.1 (63B 3.2.2): the right one does not help any more, a reset does."""
+    """PWD-06, LOG-02, ASVS 6.3.1 (63B 3.2.2): the right one does not help any more, a reset does."""
     await a_password(service, caller)
     await check(caller, OTHER)
     await sql(owner, "UPDATE password_try SET failures = 98, blocked_until = NULL")
