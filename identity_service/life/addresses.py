@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
@@ -20,9 +20,16 @@ from identity_service.proofs.rules import LinkDead
 from identity_service.user_ids import UserId
 
 
+class Asked(NamedTuple):
+    """The account, and the change that waits for the new mailbox; None where there is nothing to wait for."""
+
+    account: Account
+    change_id: uuid.UUID | None
+
+
 async def ask_or_add(
     session: AsyncSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
-) -> Account:
+) -> Asked:
     """Name another address for an account, or give it its first one, which stays unconfirmed until its mailbox answers.
 
     Raises:
@@ -30,11 +37,12 @@ async def ask_or_add(
     """
     account = await accounts.current(session, user_id, lock=True)
     if account.email is None:
-        return await registering.add_email(session, UserId(account.user_id), address, actor=actor, now=now)
+        added = await registering.add_email(session, UserId(account.user_id), address, actor=actor, now=now)
+        return Asked(added, None)
     return await ask(session, user_id, address, actor=actor, now=now)
 
 
-async def ask(session: AsyncSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime) -> Account:
+async def ask(session: AsyncSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime) -> Asked:
     """Name another address for an account; it changes nothing until the new mailbox has confirmed.
 
     Raises:
@@ -44,17 +52,18 @@ async def ask(session: AsyncSession, user_id: UserId, address: EmailAddress, *, 
     if account.state != "active":
         raise account_rules.AccountNotActive
     if account.email_key == address.key:
-        return account
+        return Asked(account, None)
     if await accounts.find_by_email(session, address) is not None:
         raise account_rules.EmailTaken
     proof = await proofs.send(
         session, "email_change", kind="email_change", to=address, user_id=account.user_id, locale=account.locale,
         cause="account.email_change_asked", actor=actor, now=now,
     )  # fmt: skip
-    row = {"id": uuid.uuid4(), "user_id": account.user_id, "proof_id": proof.id, "asked_by": actor, "asked_at": now}
+    change_id = uuid.uuid4()
+    row = {"id": change_id, "user_id": account.user_id, "proof_id": proof.id, "asked_by": actor, "asked_at": now}
     await session.execute(insert(EmailChange), {**row, **_columns("new", address)})
     await events.record(session, "account.email_change_asked", user_id=account.user_id, actor=actor, now=now)
-    return account
+    return Asked(account, change_id)
 
 
 async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None:

@@ -274,8 +274,9 @@ async def change_email(
         details = {"email": address.shown, "ascii": address.ascii, "key": address.key}
         change = await guarded.ask(session, wanted, "email", details, actor=caller.actor, now=now)
         return await _waiting(session, change, caller, response)
-    account = await addresses.ask_or_add(session, wanted, address, actor=caller.actor, now=now)
-    return ChangedView(account=await view(session, account, caller), pending=None)
+    account, change_id = await addresses.ask_or_add(session, wanted, address, actor=caller.actor, now=now)
+    waits = None if change_id is None else PendingView(id=change_id, verb="email", waits_for="the new mailbox")
+    return ChangedView(account=await view(session, account, caller), pending=waits)
 
 
 @router.post(

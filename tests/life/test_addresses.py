@@ -47,6 +47,18 @@ async def test_nothing_changes_before_the_new_mailbox_confirms(service, caller, 
     assert await email(caller, anna) == ANNA
 
 
+async def test_the_answer_says_whose_word_is_waited_for(service, caller, anna):
+    """Nothing has changed yet; the address on file needs nobody's word, and a first one is there at once."""
+    asked = await ask(caller, anna, NEW)
+    ((change_id,),) = await service.rows("SELECT id FROM email_change")
+    assert asked.status_code == 202
+    assert asked.json()["pending"] == {"id": str(change_id), "verb": "email", "waits_for": "the new mailbox"}
+    assert (await ask(caller, anna, ANNA)).json()["pending"] is None
+    plain = (await caller.post("/v1/accounts", {})).json()["user_id"]
+    first = (await ask(caller, plain, "plain@example.com")).json()
+    assert (first["account"]["email_state"], first["pending"]) == ("unconfirmed", None)
+
+
 async def test_confirmed_it_counts_and_the_old_mailbox_is_told(service, caller, anna):
     """IDN-07: the User ID stays; ATT-31: the old address is free, and its next owner is somebody else."""
     await ask(caller, anna, NEW)
