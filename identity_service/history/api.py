@@ -46,7 +46,8 @@ class NewHistoryEntry(Shape):
 
 
 class NewHistory(Shape):
-    """One entry, or up to 1,000; answered one by one, in order. `source` is the client's own name if left out."""
+    """One entry, or up to 1,000; answered one by one, in order. `source` is the client's own id if left out; it may be
+    any word that is not another client's id."""
 
     entries: Annotated[list[NewHistoryEntry], Field(min_length=1, max_length=rules.BATCH)]
     source: Word | None = None
@@ -109,7 +110,7 @@ class SummaryView(View):
     "/accounts/{user_id}/history",
     dependencies=[access.requires("history:write")],
     responses={
-        **problems.documented(account_rules.UnknownUserId, MalformedUserId, *access.REFUSALS),
+        **problems.documented(account_rules.UnknownUserId, MalformedUserId, rules.AnothersSource, *access.REFUSALS),
         201: {"model": HistoryResults, "description": "At least one entry is new"},
     },
     openapi_extra={"x-body-limit": doors.BATCH_LIMIT},
@@ -118,9 +119,9 @@ async def append_history(
     user_id: str, body: NewHistory, session: Session, caller: Caller, now: Now, response: Response
 ) -> HistoryResults:
     """Append what happened; an entry that cannot be is refused alone, the others go in."""
+    source = rules.source(body.source, caller.client_id)
     account = await erasure.hold(session, user_ids.parse(user_id))
     ids = await accounts.chain(session, user_ids.UserId(account.user_id))
-    source = body.source or caller.client_id
     good, refused = _sorted_out(body.entries)
     appended = await actions.append(
         session, account.user_id, source, [e for _, e in good], customer=ids, actor=caller.actor, now=now

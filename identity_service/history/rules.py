@@ -9,7 +9,7 @@ from typing import Final
 
 from babel.numbers import get_currency_precision, list_currencies
 
-from identity_service.errors import Conflict, Unprocessable
+from identity_service.errors import Conflict, Forbidden, Unprocessable
 
 LARGEST: Final = Decimal(2**53)
 """Amounts beyond are no longer exact in everybody's JSON."""
@@ -17,6 +17,7 @@ BATCH: Final = 1000
 ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
 KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
 """What the kinds that we know are called where a customer reads them; others stand there as the service wrote them."""
+_CLIENT: Final = "cli_"
 _AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,4})?")
 
 
@@ -26,6 +27,10 @@ class MalformedAmount(Unprocessable):
 
 class ReferenceTaken(Conflict):
     """This source has the reference for something that happened to another customer."""
+
+
+class AnothersSource(Forbidden):
+    """A source that is named like a client is that client's alone; leave it out, or use a word of your own."""
 
 
 class DetailsTooLarge(Unprocessable):
@@ -42,6 +47,20 @@ class Summary:
     last_order_at: datetime | None
     open_tickets: int
     amounts: dict[str, Decimal] = field(default_factory=dict)
+
+
+def source(named: str | None, client_id: str) -> str:
+    """Return the name that entries stand under: the client's own, or a word that services agreed upon (`shop`).
+
+    References are taken per source. Whoever could write under another client's id would take those of its next entries
+    before they come, and speak in its name.
+
+    Raises:
+        AnothersSource: the name looks like a client's id and is not the caller's.
+    """
+    if named is not None and named.startswith(_CLIENT) and named != client_id:
+        raise AnothersSource
+    return named or client_id
 
 
 def amount(text: str | None, currency: str | None) -> Decimal | None:

@@ -44,6 +44,18 @@ async def test_each_source_has_references_of_its_own(caller, anna):
     assert await results(caller, anna, entry("a1"), source="billing") == [("added", None)]
 
 
+async def test_nobody_writes_in_another_clients_name(service, caller, anna):
+    """ATT-50: not what happened, and no reference that its next entry would need; its own name may be said aloud."""
+    other = await service.caller("history:write", name="other")
+    for name in (caller.client_id, "cli_nobody"):
+        refused = await append(other, anna, entry("a1"), source=name)
+        assert (refused.status_code, refused.json()["code"]) == (403, "anothers_source")
+    assert await results(caller, anna, entry("a1"), source=caller.client_id) == [("added", None)]
+    assert await results(caller, anna, entry("a1")) == [("there", None)]
+    assert await results(other, anna, entry("a1"), source=other.client_id) == [("added", None)]
+    assert await results(other, anna, entry("a1"), source="client_of_ours") == [("added", None)]
+
+
 async def test_another_customers_reference_is_refused_and_not_shown(caller, anna):
     """ATT-50: answering "there" would hand out what happened to somebody else, and lose what happened to this one."""
     await append(caller, anna, entry("a1", details={"note": "Anna's own"}))
