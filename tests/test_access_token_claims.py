@@ -25,7 +25,7 @@ TEXTS = ("iss", "aud", "sub", "client_id", "jti", "scope")
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_a_missing_claim_is_refused(name):
-    """OAU-26: each of the eight."""
+    """FACT-10, OAU-26: each of the eight."""
     refuse(forge(claims=without(name, CLAIMS)))
 
 
@@ -97,7 +97,7 @@ def test_a_moment_that_is_null_or_no_number_is_refused(name):
 
 @pytest.mark.parametrize("exp", [AT, AT - 1, 0, -1, -(10**30)])
 def test_a_token_that_has_ended_is_refused(exp):
-    """OAU-26: a negative end is long ago."""
+    """FACT-10, OAU-26: a negative end is long ago."""
     refuse(forge(claims={**CLAIMS, "exp": exp}))
 
 

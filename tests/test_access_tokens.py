@@ -3,6 +3,7 @@
 Each forgery carries a signature that is right wherever it can be, so that only the rule under test can refuse it.
 """
 
+import ast
 import json
 
 import pytest
@@ -37,6 +38,36 @@ from tests.forging import (
     refuse,
     without,
 )
+from tests.source import modules, with_planted
+
+
+def uses_of_the_library(modules) -> set[tuple[str, str]]:
+    """Where the package signs, or reads what is signed, and by which function."""
+    named = (
+        (module.name, alias.name)
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("joserfc", "authlib.jose"))
+        for alias in node.names
+        if alias.name in ("jws", "jwt", "jwe") or alias.name.endswith(("compact", "decode"))
+    )
+    called = (
+        (module.name, ast.unparse(call.func))
+        for module in modules
+        for call in module.calls()
+        if ast.unparse(call.func).startswith(("jws.", "jwt.", "jwe."))
+    )
+    return {*named, *called}
+
+
+ALLOWED = {("tokens", "jws"), ("tokens", "jwt"), ("tokens", "jws.deserialize_compact"), ("tokens", "jwt.encode")}
+
+
+def test_signatures_are_checked_in_one_place_and_never_decoded_by_the_library_alone():
+    """FACT-10: its `jwt.decode` takes expired tokens and looks at no type."""
+    assert uses_of_the_library(modules()) == ALLOWED
+    planted = with_planted("life/new.py", "from joserfc import jwt\nclaims = jwt.decode(token, key).claims\n")
+    assert uses_of_the_library(planted) - ALLOWED == {("life.new", "jwt"), ("life.new", "jwt.decode")}
 
 
 def test_what_is_forged_here_is_right_before_it_is_bent():
@@ -203,7 +234,7 @@ def test_a_type_is_bound_both_ways():
 @settings(deadline=None, max_examples=300)
 @given(st.sampled_from([*HEADER, "other"]), JSON)
 def test_no_header_but_the_right_one_is_accepted(name, value):
-    """OAU-20, OAU-22, OAU-23, OAU-24, OAU-27."""
+    """FACT-10, OAU-20, OAU-22, OAU-23, OAU-24, OAU-27."""
     header = {**HEADER, name: value}
     if header != HEADER:
         refuse(forge(header))

@@ -8,8 +8,10 @@ import pytest
 
 from identity_service.console import actions as staff
 from identity_service.console import rules
+from identity_service.life.data_map import MAP
 from tests.browser import PAGE
 from tests.conftest import BASE
+from tests.consents.given import CODE, a_customer
 from tests.console.given import PASSWORD, Clerk, a_clerk, enrol, now_code, sign_in
 
 
@@ -103,6 +105,22 @@ async def test_a_recovery_code_is_good_once_and_is_kept_as_a_hash(service):
     assert (await sign_in(service, other, ada.codes[4].replace("-", " "))).url.path == "/console"
     kept = str(await service.rows("SELECT * FROM recovery_code"))
     assert not any(code.replace("-", "") in kept for code in ada.codes)
+
+
+async def test_a_mailbox_and_the_authenticator_are_no_way_in(service, caller):
+    """REC-04, REC-08: no letter stands for the password of somebody of the staff, nor has he an address for one."""
+    ada = await enrol(service, "ada")
+    private = await a_customer(caller, service)
+    await private.sign_in()
+    mailed = CODE.search(service.mailbox.letters(private.email)[0]["text"])[1]
+    assert (await private.browser.open("/console")).url.path == "/console/signin"
+    assert (await sign_in(service, ada, password=mailed)).status_code == 422
+    await private.browser.open("/reset")
+    assert (await private.browser.send("/reset", email="ada")).status_code == 422
+    await service.deliver()
+    assert {to for letter in service.mailbox.letters() for to in letter["to"]} == {private.email}
+    assert not [name for name in MAP["staff"].columns if "mail" in name or "addr" in name]
+    assert await sessions(service) == 0
 
 
 async def test_an_enrolment_link_is_good_once(service):

@@ -48,7 +48,7 @@ def test_a_secret_is_the_same_again_and_needs_both_key_and_nonce():
 
 
 def test_ten_thousand_secrets_are_distinct_and_without_structure():
-    """ATT-12, SES-05, ASVS 6.5.4, 7.2.3: 256 bits a link, 45 a code; chi-square over symbols and places."""
+    """ATT-12, REC-01, SES-05, ASVS 6.5.4, 7.2.3: 256 bits a link, 45 a code; chi-square over symbols and places."""
     nonces = [secrets.token_bytes(16) for _ in range(10_000)]
     links = [rules.secret(KEY, "reset", nonce) for nonce in nonces]
     codes = [rules.code(KEY, "reset", nonce) for nonce in nonces]

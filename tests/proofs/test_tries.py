@@ -9,7 +9,7 @@ WRONG = "00000-00000"
 
 
 async def test_five_wrong_codes_are_the_most_from_wherever_they_come(service, caller):
-    """RST-06, ATT-11: from six networks; then the right one is refused as well, and the link goes on working."""
+    """RST-06, REC-01, ATT-11: from six networks; then the right one is refused too, and the link goes on working."""
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
     for number in range(5):

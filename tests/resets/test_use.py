@@ -120,7 +120,7 @@ EDGES = [
 
 @pytest.mark.parametrize(("handed", "used", "link_works", "code_works"), EDGES)
 async def test_link_and_code_end_at_their_second(service, caller, handed, used, link_works, code_works):
-    """RST-07, ASVS 6.5.5: thirty and ten minutes from hand-over."""
+    """RST-07, REC-01, ASVS 6.5.5: thirty and ten minutes from hand-over."""
     await an_account(caller, email=ANNA)
     browser = a_browser(service)
     watch = await ask(browser)
