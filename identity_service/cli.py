@@ -17,7 +17,7 @@ from identity_service import development, doors, email_addresses, keyring, logs,
 from identity_service import settings as configuration
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
-from identity_service.commands import audit, importing, passwords, restoring, running, staff
+from identity_service.commands import audit, importing, passwords, privacy, restoring, running, staff
 from identity_service.commands.running import AsJson
 from identity_service.database import AsyncSession, is_away, url_of
 from identity_service.errors import Problem
@@ -38,6 +38,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(id_app, name="user-id")
 app.add_typer(mail_app, name="mail")
 app.add_typer(passwords.password_app, name="password")
+app.add_typer(privacy.privacy_app, name="privacy")
 app.add_typer(audit.receipt_app, name="receipt")
 app.add_typer(staff.staff_app, name="staff")
 app.command("audit")(audit.audit)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, func, insert, select, text
+from sqlalchemy import Row, Select, func, insert, or_, select, text
 
 from identity_service import keyring, tokens
 from identity_service.database import WHOLE, AsyncSession
@@ -34,6 +34,16 @@ class Page(NamedTuple):
     cursor: str | None
 
 
+class Touched(NamedTuple):
+    """A customer whom events of a time name: what they are called, who did it, and the first and last moment."""
+
+    user_id: str
+    events: list[str]
+    actors: list[str]
+    first_at: datetime
+    last_at: datetime
+
+
 async def record(
     session: AsyncSession,
     name: str,
@@ -50,6 +60,24 @@ async def record(
     rules.check_name(name)
     row = {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data or {})}
     return (await session.execute(insert(Event).returning(Event.id), row, execution_options=WHOLE)).scalar_one()
+
+
+async def affected(session: AsyncSession, *, since: datetime, until: datetime, actor: str | None) -> list[Touched]:
+    """Return each customer that an event from `since` to before `until` names.
+
+    A desk tool's `actor` stands for every person behind it. Reading alone is no event but of a desk.
+    """
+    named = select(
+        Event.user_id,
+        func.array_agg(Event.name.distinct()).label("events"),
+        func.array_agg(Event.actor.distinct()).label("actors"),
+        func.min(Event.at).label("first_at"),
+        func.max(Event.at).label("last_at"),
+    ).where(Event.user_id.is_not(None), Event.at >= since, Event.at < until)
+    if actor is not None:
+        named = named.where(or_(Event.actor == actor, Event.actor.startswith(f"{actor}/", autoescape=True)))
+    rows = await session.execute(named.group_by(Event.user_id).order_by(Event.user_id))
+    return [Touched._make(row) for row in rows]
 
 
 async def record_all(
