@@ -79,7 +79,7 @@ class Cluster:
     @staticmethod
     async def ready(http: httpx.AsyncClient) -> None:
         """Wait until an API process serves."""
-        for _ in range(300):
+        for _ in range(900):
             with contextlib.suppress(httpx.HTTPError):
                 if (await http.get("/readyz")).status_code == 200:
                     return

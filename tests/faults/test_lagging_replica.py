@@ -127,7 +127,7 @@ async def test_a_restore_that_the_replica_has_not_heard_of_confuses_no_reader(pa
 
 
 async def test_an_id_that_the_replica_does_not_know_yet_is_valid(pair, far, caller):
-    """NOM-06: issued a second ago, it must hold on the phone; and a closed one is told as soon as the replica knows."""
+    """NOM-06: issued a second ago, it must hold on the phone."""
     await pair.pause()
     user_id = await an_account(caller)
     assert await status(caller, user_id) == "valid"
