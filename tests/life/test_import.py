@@ -22,7 +22,7 @@ async def test_a_broken_row_in_the_middle_is_told_and_the_rest_goes_on(service, 
     job = await importing.stage(service.database, "old.csv", rows())
     report = await importing.take(service.database, job, source="old", now=service.clock())
     assert (report.lines, report.added, report.duplicates, report.refused) == (5, 2, 1, 2)
-    assert [(told["line"], told["what"]) for told in report.told] == [
+    assert [(told.line, told.what) for told in report.told] == [
         (3, "refused"), (4, "refused"), (6, "duplicates"),
     ]  # fmt: skip
     found = (await caller.post("/v1/accounts/search", {"email": "anna@example.com"})).json()
@@ -31,6 +31,6 @@ async def test_a_broken_row_in_the_middle_is_told_and_the_rest_goes_on(service, 
 
 
 async def test_a_dry_run_writes_nothing(service, caller):
-    report = await importing.dry_run(service.database, rows(), now=service.clock())
+    report = await importing.dry_run(service.database, rows(), source="old", now=service.clock())
     assert (report.lines, report.refused) == (5, 2)
     assert (await service.rows("SELECT count(*) FROM account"))[0][0] == 0
