@@ -75,7 +75,8 @@ def _csv(text: TextIO, named: Mapping[str, str]) -> Iterator[tuple[int, dict[str
 
 def _heading(cells: list[str], named: Mapping[str, str]) -> list[str]:
     found = [cell.strip() for cell in cells]
-    if not _is_text(*found) or len(set(found)) < len(found) or not any(found):
+    # Where it was left out, the first customer stands in its place: he is not repeated to the terminal.
+    if not _is_text(*found) or len(set(found)) < len(found) or not any(found) or "@" in "".join(found):
         raise CannotImport(_NO_HEADING)
     missing = sorted(set(named.values()) - set(found))
     if missing:

@@ -6,10 +6,11 @@ import json
 import pytest
 from sqlalchemy import text
 
+from identity_service import user_ids
 from identity_service.commands import importing as command_line
 from identity_service.commands import reading
 from identity_service.life import importing
-from tests.life.imported import SOURCE, a_file, each, left, numbered
+from tests.life.imported import SOURCE, a_file, each, imported, left, numbered
 
 CUSTOMERS = 2 * importing.BATCH + 500
 FIRST, LAST = 3, 2 * importing.BATCH + 10
@@ -163,3 +164,17 @@ async def test_two_files_with_the_same_customers_in_another_order_make_each_once
     assert sum(report.added for report in reports) == sum(report.duplicates for report in reports) == len(customers)
     expected = {"accounts": len(customers), "references": len(customers), "events": len(customers)}
     assert await left(service) == {**expected, "letters": 0, "staged": 0}
+
+
+@pytest.mark.parametrize("at", HOLDS)
+async def test_an_account_that_is_registered_meanwhile_is_a_duplicate(service, owner, at):
+    """Address or number were free when the batch looked; the other account comes while the batch waits for it."""
+    row = {"email": f"c{IN_THE_SECOND}@example.com", "reference": str(IN_THE_SECOND)}
+    async with owner.connect() as holding, owner.connect() as looking:
+        await raw(holding, HOLDS[at].replace("000000000000", user_ids.issue()))
+        importing_it = asyncio.create_task(imported(service, row, {"email": "anna@example.com", "reference": "17"}))
+        await waiting(looking, 1)
+        await raw(holding, "COMMIT")
+        report = await importing_it
+    assert (report.lines, report.added, [told.line for told in report.told]) == (2, 1, [2])
+    assert (await left(service))["events"] == 1
