@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from identity_service import doors
 from identity_service.commands import reading, running
 from identity_service.commands.running import AsJson
-from identity_service.life import importing
+from identity_service.life import importing, incoming
+
+_OURS = f"Ours are {', '.join(incoming.FIELDS)}."
 
 
 def import_accounts(
@@ -22,7 +24,8 @@ def import_accounts(
         Path, typer.Argument(help="A .csv file with a heading, or a .jsonl file.", exists=True, dir_okay=False)
     ],
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="OURS=THEIRS: a field of ours and the file's name for it; repeat.")
+        list[str] | None,
+        typer.Option("--map", help=f"OURS=THEIRS: a field of ours and the file's name for it; repeat. {_OURS}"),
     ] = None,
     source: Annotated[
         str, typer.Option(help="Who knows the customers by their old numbers: a client's id.")

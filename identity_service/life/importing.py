@@ -17,6 +17,7 @@ import orjson
 from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from identity_service import user_ids
 from identity_service.consents import taking_over
 from identity_service.database import AsyncSession, Database
 from identity_service.errors import Problem
@@ -31,7 +32,7 @@ _SAME_ADDRESS: Final = "An account has this address already."
 _SAME_REFERENCE: Final = "An account has this reference already."
 _TRIES: Final = 5
 _RACES: Final = ("23505", "40P01")
-"""Somebody registered the same address a moment ago, or two imports wait for each other: another try finds it there."""
+"""Somebody has just registered the same address, a fresh User ID is taken, or two imports wait for each other."""
 
 
 class Told(NamedTuple):
@@ -205,7 +206,8 @@ async def _write_once(session: AsyncSession, job_id: uuid.UUID, batch: _Batch, s
         return False
     duplicates = await _Taken().sort_out(session, batch.good, source)
     without = {told.line for told in duplicates}
-    fresh = [row for row in batch.good if row["line"] not in without]
+    # Issued in this try: one of a million may be taken already, and then the next try issues others.
+    fresh = [{**row, "user_id": user_ids.issue()} for row in batch.good if row["line"] not in without]
     if fresh:
         await _add(session, fresh, source, now=now)
     told = [{"job_id": job_id, **one._asdict()} for one in (*batch.told, *duplicates)]

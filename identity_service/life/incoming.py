@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from identity_service import email_addresses, lines, user_ids
+from identity_service import email_addresses, lines
 from identity_service.accounts import numbers
 from identity_service.accounts import rules as account_rules
 from identity_service.consents import rules as consent_rules
@@ -42,7 +42,7 @@ class Judge:
         self._read_domain = functools.lru_cache(_DOMAINS)(read)
 
     def columns(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """Return the columns of an account that a row asks for.
+        """Return the columns of an account that a row asks for; its User ID is issued when it is written.
 
         Raises:
             Problem: what is wrong with the row, in a sentence.
@@ -57,7 +57,7 @@ class Judge:
             raise CannotImport("The locale, or the kind, is none that there is here.")
         password, said = row.get("password_hash"), self._said(row, locale, since)
         return {
-            "user_id": user_ids.issue(), "email": address and address.shown, "email_ascii": address and address.ascii,
+            "email": address and address.shown, "email_ascii": address and address.ascii,
             "email_key": address and address.key, "email_state": "none" if address is None else "unconfirmed",
             "display_name": row.get("display_name"), "locale": locale, "kind": kind, "customer_since": since,
             "reference": row.get("reference"), "company": _company(row, kind), "consent": said,

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import secrets
 
 import pytest
 
@@ -159,3 +160,19 @@ def test_every_field_is_said_or_refused_somewhere_here():
     """A new field needs its row in one of these tests."""
     said = set(itertools.chain.from_iterable([*(row for row, _ in REFUSED.values()), *MIXED]))
     assert set(FIELDS) - said == {name for name in FIELDS if name.startswith("consent_")}
+
+
+async def test_a_fresh_id_that_is_taken_is_issued_anew(service, monkeypatch):
+    """IDN-01: of a million fresh ones and a million that are there, one is taken in every twentieth import."""
+    drawn = itertools.chain([17, 17], itertools.repeat(None))
+    real = secrets._sysrand
+
+    class Dice:
+        def _randbelow(self, below: int) -> int:
+            given = next(drawn)
+            return real._randbelow(below) if given is None else given
+
+    monkeypatch.setattr(secrets, "_sysrand", Dice())
+    report = await imported(service, {"email": ANNA}, {"email": "ben@example.com"})
+    assert (report.added, report.told) == (2, [])
+    assert (await left(service))["events"] == 2
