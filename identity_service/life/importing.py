@@ -206,8 +206,10 @@ async def _write_once(session: AsyncSession, job_id: uuid.UUID, batch: _Batch, s
         return False
     duplicates = await _Taken().sort_out(session, batch.good, source)
     without = {told.line for told in duplicates}
+    fresh = [row for row in batch.good if row["line"] not in without]
     # Issued in this try: one of a million may be taken already, and then the next try issues others.
-    fresh = [{**row, "user_id": user_ids.issue()} for row in batch.good if row["line"] not in without]
+    for row in fresh:
+        row["user_id"] = user_ids.issue()
     if fresh:
         await _add(session, fresh, source, now=now)
     told = [{"job_id": job_id, **one._asdict()} for one in (*batch.told, *duplicates)]
@@ -219,15 +221,15 @@ async def _write_once(session: AsyncSession, job_id: uuid.UUID, batch: _Batch, s
 
 
 async def _add(session: AsyncSession, fresh: Sequence[dict[str, Any]], source: str, *, now: datetime) -> None:
-    await session.execute(_ACCOUNTS, {"rows": _json(fresh, _COLUMNS)})
-    for statement, name, about in (
-        (_REFERENCES, "reference", {"source": source, "now": now}),
-        (_PASSWORDS, "password", {"now": now}),
-        (_COMPANIES, "company", {"now": now}),
+    await session.execute(_ACCOUNTS, _by_column(fresh, _COLUMNS))
+    for statement, names, more in (
+        (_REFERENCES, ("reference",), {"source": source, "now": now}),
+        (_PASSWORDS, ("password",), {"now": now}),
+        (_COMPANIES, ("company_name", "country", "vat_number"), {"now": now}),
     ):
-        some = [row for row in fresh if row[name] is not None]
+        some = [row for row in fresh if row[names[0]] is not None]
         if some:
-            await session.execute(statement, {"rows": _json(some, ("user_id", name)), **about})
+            await session.execute(statement, _by_column(some, ("user_id", *names)) | more)
     told = [("account.imported", row["user_id"], {"source": source}) for row in fresh]
     await events.record_all(session, told, actor="operator", now=now)
     said = [taking_over.Said(row["user_id"], **row["consent"]) for row in fresh if row["consent"] is not None]
@@ -242,8 +244,9 @@ async def _report(session: AsyncSession, job_id: uuid.UUID) -> Report:
     return Report(job.lines, job.added, [Told(*row) for row in told])
 
 
-def _json(rows: Iterable[Mapping[str, Any]], names: Iterable[str]) -> str:
-    return orjson.dumps([{name: row[name] for name in names} for row in rows]).decode()
+def _by_column(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, Any]:
+    """Return each column as one list: the cheapest way for many rows into one statement, on both sides."""
+    return {name: [row[name] for row in rows] for name in names}
 
 
 _COLUMNS: Final = (
@@ -259,29 +262,33 @@ _ACCOUNTS = text(
     """
     INSERT INTO account
         (user_id, email, email_ascii, email_key, email_state, display_name, locale, kind, customer_since)
-    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, email text, email_ascii text,
-        email_key text, email_state text, display_name text, locale text, kind text, customer_since timestamptz)
+    SELECT * FROM unnest(
+        CAST(:user_id AS text[]), CAST(:email AS text[]), CAST(:email_ascii AS text[]), CAST(:email_key AS text[]),
+        CAST(:email_state AS text[]), CAST(:display_name AS text[]), CAST(:locale AS text[]), CAST(:kind AS text[]),
+        CAST(:customer_since AS timestamptz[])
+    )
     """
 )
 _REFERENCES = text(
     """
     INSERT INTO external_reference (client_id, reference, user_id, created_at)
     SELECT :source, reference, user_id, :now
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, reference text)
+    FROM unnest(CAST(:user_id AS text[]), CAST(:reference AS text[])) AS r(user_id, reference)
     """
 )
 _PASSWORDS = text(
     """
     INSERT INTO password (user_id, phc, set_at)
-    SELECT user_id, password, CAST(:now AS timestamptz)
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, password text)
+    SELECT user_id, phc, CAST(:now AS timestamptz)
+    FROM unnest(CAST(:user_id AS text[]), CAST(:password AS text[])) AS r(user_id, phc)
     """
 )
 _COMPANIES = text(
     """
     INSERT INTO business_time (user_id, company_name, country, vat_number, began_at)
-    SELECT user_id, company->>'company_name', company->>'country', company->>'vat_number', CAST(:now AS timestamptz)
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, company jsonb)
+    SELECT r.*, CAST(:now AS timestamptz) FROM unnest(
+        CAST(:user_id AS text[]), CAST(:company_name AS text[]), CAST(:country AS text[]), CAST(:vat_number AS text[])
+    ) AS r
     """
 )
 _COUNT = text(

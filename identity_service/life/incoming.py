@@ -24,6 +24,7 @@ UNREADABLE: Final = ""
 
 _LONGEST: Final = {"consent_evidence": 2000}
 _JUDGED_APART: Final = ("email", "password_hash", UNREADABLE)
+_NO_COMPANY: Final[dict[str, str | None]] = {"company_name": None, "country": None, "vat_number": None}
 _DOMAINS: Final = 10_000
 
 
@@ -60,7 +61,7 @@ class Judge:
             "email": address and address.shown, "email_ascii": address and address.ascii,
             "email_key": address and address.key, "email_state": "none" if address is None else "unconfirmed",
             "display_name": row.get("display_name"), "locale": locale, "kind": kind, "customer_since": since,
-            "reference": row.get("reference"), "company": _company(row, kind), "consent": said,
+            "reference": row.get("reference"), "consent": said, **_company(row, kind),
             "password": None if password is None else foreign.read(password),
         }  # fmt: skip
 
@@ -111,9 +112,9 @@ def _tidy(given: Mapping[str, str]) -> dict[str, str]:
     return row
 
 
-def _company(row: Mapping[str, str], kind: str) -> dict[str, str | None] | None:
+def _company(row: Mapping[str, str], kind: str) -> dict[str, str | None]:
     if kind == "consumer":
-        return None
+        return _NO_COMPANY
     name, country = row.get("company_name"), row.get("country", "").upper()
     if name is None or len(country) != 2:
         raise CannotImport("A business needs a company name and a country of two letters.")

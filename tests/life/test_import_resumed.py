@@ -17,7 +17,7 @@ FIRST, LAST = 3, 2 * importing.BATCH + 10
 """Lines that cannot be an account, in the first batch and in the last."""
 BEHIND_THE_FIRST, BEHIND_THE_SECOND = importing.BATCH + 1, 2 * importing.BATCH + 1
 ACCOUNTS = {"accounts": CUSTOMERS - 2, "references": CUSTOMERS - 2, "events": CUSTOMERS - 2, "letters": 0, "staged": 0}
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND state = 'active'"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 IN_THE_SECOND = importing.BATCH + 100
 SOMEBODY = "INSERT INTO account (user_id, email, email_ascii, email_key, email_state, locale, customer_since) "
 HOLDS = {
