@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Row, Select, func, insert, select, text
 
 from identity_service import keyring, tokens
@@ -58,12 +59,19 @@ async def record_all(
     """Write many events, each its name, User ID and data, in one round trip to the database."""
     for name, _, _ in told:
         rules.check_name(name)
-    rows = [
-        {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data)}
-        for name, user_id, data in told
-    ]
-    if rows:
-        await session.execute(insert(Event), rows)
+    if told:
+        rows = [{"name": name, "user_id": user_id, "data": dict(data)} for name, user_id, data in told]
+        await session.execute(_ALL, {"rows": orjson.dumps(rows).decode(), "actor": actor, "at": now})
+
+
+# In the order they are given, as one statement: a row at a time costs three times as much.
+_ALL = text(
+    """
+    INSERT INTO event (name, user_id, actor, at, data)
+    SELECT name, user_id, :actor, CAST(:at AS timestamptz), data
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(name text, user_id text, data jsonb)
+    """
+)
 
 
 async def seal(session: AsyncSession, limit: int = BATCH) -> int:
@@ -141,12 +149,6 @@ async def _behind(session: AsyncSession, place: str, after: str | None) -> tuple
 
 def _cursor(session: AsyncSession, place: str, epoch: int, position: int) -> str:
     return tokens.make_cursor(keyring.of(session).internal(), place, epoch, position)
-
-
-async def looked(session: AsyncSession, user_ids: Sequence[str], *, limit: int = 20) -> Sequence[Row[Any]]:
-    """Return who at a desk looked at a customer's account, newest first: what he is shown of it (PHN-14)."""
-    mine = select(Event.at, Event.data).where(Event.user_id.in_(user_ids), Event.name == "desk.looked")
-    return (await session.execute(mine.order_by(Event.id.desc()).limit(limit))).all()
 
 
 async def position(session: AsyncSession) -> tuple[int, int]:

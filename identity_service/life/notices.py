@@ -32,13 +32,13 @@ WORDS: Final[dict[str, Words]] = {
     ),
     "email_change": Words(
         "Please confirm your new address",
-        "Somebody wants letters about the account {user_id} to come to this address from now on.",
+        "Somebody wants e-mails about the account {user_id} to come to this address from now on.",
         "Open this link within 30 minutes to confirm it:",
         _NOT_YOU,
     ),
     "address_changed": Words(
         "Your address was changed",
-        "Letters about your account {user_id} go to another address from now on.",
+        "E-mails about your account {user_id} go to another address from now on.",
         "If it was not you, this link takes it back within seven days, and ends every session:",
         "If it was you, you need not do anything.",
     ),
@@ -77,7 +77,7 @@ CHANGES: Final = {
     "unmerge": "the joining with another account of yours is undone",
     "close": "it is closed",
     "erase": "everything personal in it is erased",
-    "email": "letters about it go to another address",
+    "email": "e-mails about it go to another address",
 }
 """What a guarded verb does, in words."""
 
@@ -110,11 +110,12 @@ def write(
 ) -> Letter:
     """Return the words of a letter about a change."""
     words, say = WORDS[kind], languages.catalogue(locale).gettext
-    what = say(CHANGES.get(facts.get("verb", ""), ""))
+    verb = facts.get("verb")
+    what = say(CHANGES[verb]) if verb in CHANGES else ""
     happens = say(words.happens).format(
         user_id=user_ids.show(user_id), other=facts.get("other", ""), survivor=facts.get("survivor", ""), what=what
     )
     return letters.render(
-        "change", locale, subject=say(words.subject), happens=happens, asks=say(words.link or ""),
+        "change", locale, subject=say(words.subject), happens=happens, asks=say(words.link) if words.link else "",
         otherwise=say(words.otherwise), link=link, code=code, signed=signed,
     )  # fmt: skip
