@@ -10,6 +10,7 @@ from identity_service.clients import rules as clients
 from identity_service.errors import Problem
 from identity_service.events import rules as events
 from identity_service.settings import Settings
+from tests import asvs
 from tests.source import PACKAGE, ROOT
 
 _FIELDS = Settings.model_fields.items()
@@ -25,6 +26,7 @@ def of_code() -> Mapping[str, list[str]]:
         "Scopes": [_row(f"`{name}`", allows) for name, allows in sorted(clients.SCOPES.items())],
         "Events": [_row(f"`{name}`", what) for name, what in events.NAMES.items()],
         "Errors": [_row(f"`{p.code()}`", str(p.status), p.title()) for p in errors()],
+        "Proofs": asvs.counts(asvs.rows()),
     }  # fmt: skip
 
 
@@ -60,3 +62,4 @@ def _default(name: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(renewed(README.read_text("utf-8")), "utf-8")
+    asvs.PAGE.write_text(asvs.page(), "utf-8")
