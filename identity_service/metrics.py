@@ -56,6 +56,10 @@ class Metrics:
         )
         in_use = self._gauge("identity_pool_in_use", "connections for writing that a request holds right now")
         in_use.set_function(database.in_use)
+        self._desk_alarms = Counter(
+            "identity_desk_alarms", "times that somebody at a desk searched often and opened hardly an account",
+            registry=self.registry,
+        )  # fmt: skip
         self._gauge("identity_hash_threads", "threads that hash passwords").set(hasher.threads)
         waiting = self._gauge("identity_hash_waiting", "password hashes that are being made or waited for")
         waiting.set_function(lambda: hasher.waiting)
@@ -71,6 +75,10 @@ class Metrics:
         """Count one answer; `route` is the template, or `-` where there is none."""
         self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+
+    def desk_alarm(self) -> None:
+        """Count one person who searches more than his calls explain (PHN-12)."""
+        self._desk_alarms.inc()
 
     def exposition(self, shared: Shared | None) -> bytes:
         """Return everything in Prometheus' text format."""

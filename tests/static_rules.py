@@ -31,6 +31,7 @@ CRYPTO = {
     "consents.audit": {"hashlib.sha256"},
     "consents.receipts": {"hashlib.sha256"},
     "consents.wordings": {"hashlib.sha256"},
+    "events.looks": {"hashlib.sha256"},
     "events.rules": {"hashlib.sha256"},
     "keyring": {"cryptography.AESGCM", "cryptography.HKDF", "cryptography.InvalidTag", "cryptography.SHA256",
                 "joserfc.ECKey", "joserfc.OKPKey"},

@@ -29,8 +29,8 @@ from identity_service.proofs import watch
 
 PACKAGE = Path(app.__file__).parent
 TRANSLATED = sorted(path.stem for path in languages.LOCALES.glob("*.po"))
-FOR_PROGRAMS = ("clients", "events", "idempotency", "mail", "schema", "tokens")
-"""Concepts whose refusals no page can show: their doors speak to services and operators, in English."""
+FOR_PROGRAMS = ("clients", "events.actions", "events.restored", "idempotency", "mail", "schema", "tokens")
+"""Modules whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (
     words.CODES, words._ATTEMPT, words._STATE, words._FEEDBACK, watch.SUBJECTS, watch._NOW_DO,
     password_rules._WEAK, PURPOSES, notices.CHANGES, KINDS, TITLES,
@@ -71,12 +71,12 @@ def in_tables() -> Iterator[str]:
         yield from (confirmation.asks, confirmation.done)
     for told in notices.WORDS.values():
         yield from filter(None, told)
-    yield from ("Confirm what the letter is about.", "Done.", "a browser")
+    yield from ("Confirm what the e-mail is about.", "Done.", "a browser")
 
 
 def in_refusals() -> Iterator[str]:
     for problem in problems.every():
-        if problem.__module__.split(".")[1] not in FOR_PROGRAMS:
+        if not f"{problem.__module__}.".startswith(tuple(f"identity_service.{name}." for name in FOR_PROGRAMS)):
             yield problem.title()
             yield from _particulars(problem)
 
@@ -113,7 +113,7 @@ def test_the_search_finds_sentences_of_every_kind():
     found = needed()
     for sentence in (
         "Get a User ID", "this is your User ID. It is yours for good; our desks find you by it.", "as in", "Last:",
-        "{relay} could not take the letter.", "Address and password do not fit together.", "This is a good password.",
+        "{relay} could not take the e-mail.", "Address and password do not fit together.", "This is a good password.",
         "Your code to sign in", "Open this link to agree:", "it is closed", "refund",
         "An e-mail address has at most 254 characters.", "the mailbox is full",
         ("The answer was yes once.", "The answer was yes %(num)s times."),

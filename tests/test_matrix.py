@@ -126,6 +126,7 @@ POST /v1/contacts                                          | contacts:write
 GET /v1/contacts/{number}                                  | contacts:read
 POST /v1/contacts/{number}/close                           | contacts:write
 POST /v1/contacts/{number}/hand-over                       | contacts:write
+POST /v1/contacts/{number}/looks                           | contacts:write
 POST /v1/contacts/{number}/notes                           | contacts:write
 POST /v1/contacts/{number}/pick-up                         | contacts:write
 GET /v1/events                                             | events:read

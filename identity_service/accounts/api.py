@@ -1,7 +1,8 @@
 """Accounts for services: read, look up, change, verify. Registering is a verb of `life/`."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -9,15 +10,17 @@ from pydantic import Field, model_validator
 
 from identity_service import doors, email_addresses, problems, throttle, tokens, user_ids
 from identity_service.accounts import actions, business, rules
-from identity_service.accounts.tables import Account
+from identity_service.accounts.tables import Account, BusinessTime
 from identity_service.clients import access
-from identity_service.clients.access import Caller
+from identity_service.clients.access import Caller, MissingClerk, Person
 from identity_service.consents import actions as consents
 from identity_service.consents import rules as consent_rules
 from identity_service.database import AsyncSession
 from identity_service.doors import Door, Line, Now, Session, Shape, View
 from identity_service.email_addresses import MalformedEmailAddress
+from identity_service.events import access as events_access
 from identity_service.events import actions as events
+from identity_service.events import rules as event_rules
 from identity_service.events.api import EventsView
 from identity_service.events.api import view as event_view
 from identity_service.life import verification
@@ -130,11 +133,37 @@ async def view(session: AsyncSession, account: Account, caller: access.Access) -
     return AccountView(**await fields(session, account, caller))
 
 
+class Around(NamedTuple):
+    """What other tables hold of an account, as far as its view shows it."""
+
+    company: BusinessTime | None
+    decisions: Mapping[str, str | None]
+    has_password: bool
+    references: Sequence[str]
+
+
 async def fields(session: AsyncSession, account: Account, caller: access.Access) -> dict[str, Any]:
     """Return the members of an account's view; other views add theirs."""
-    whole = "accounts:read_personal" in caller.scopes
-    company = await business.current(session, account.user_id) if account.kind == "business" else None
     ids = [account.user_id, *(member for member, _ in await actions.merged_into(session, account.user_id))]
+    around = Around(
+        await business.current(session, account.user_id) if account.kind == "business" else None,
+        {state.purpose: state.decision for state in await consents.state(session, account.user_id)},
+        await passwords.exists(session, account.user_id),
+        await actions.references(session, ids, caller.client_id),
+    )
+    return _fields(account, around, caller)
+
+
+def new_fields(
+    session: AsyncSession, account: Account, caller: access.Access, external_ref: str | None
+) -> dict[str, Any]:
+    """Return the same of an account that this transaction added: around it is nothing yet, so nothing is read."""
+    silence = dict.fromkeys(consents.purposes(session))
+    return _fields(account, Around(None, silence, False, [external_ref] if external_ref else []), caller)
+
+
+def _fields(account: Account, around: Around, caller: access.Access) -> dict[str, Any]:
+    whole = "accounts:read_personal" in caller.scopes
     return {
         "user_id": user_ids.show(account.user_id),
         "kind": account.kind,
@@ -143,14 +172,12 @@ async def fields(session: AsyncSession, account: Account, caller: access.Access)
         "email_state": account.email_state,
         "display_name": account.display_name,
         "locale": account.locale,
-        "marketing": {
-            s.purpose: consent_rules.permission(s.decision) for s in await consents.state(session, account.user_id)
-        },
-        "has_password": await passwords.exists(session, account.user_id),
+        "marketing": {purpose: consent_rules.permission(said) for purpose, said in around.decisions.items()},
+        "has_password": around.has_password,
         "customer_since": account.customer_since,
         "sessions_valid_after": account.sessions_valid_after,
-        "business": None if company is None else business.as_shown(company),
-        "external_refs": list(await actions.references(session, ids, caller.client_id)),
+        "business": None if around.company is None else business.as_shown(around.company),
+        "external_refs": list(around.references),
         "moved_to": None if account.merged_into is None else user_ids.show(account.merged_into),
         "version": account.version,
     }
@@ -211,16 +238,19 @@ async def change_account(
 @router.post(
     "/accounts/search",
     dependencies=[access.requires("accounts:read")],
-    responses=problems.documented(MalformedEmailAddress, *throttle.REFUSALS, *access.REFUSALS),
+    responses=problems.documented(MalformedEmailAddress, MissingClerk, *throttle.REFUSALS, *access.REFUSALS),
 )
 async def search_accounts(
-    request: Request, body: Search, session: Session, caller: Caller, settings: doors.Settings
+    request: Request, body: Search, session: Session, caller: Caller, person: Person, settings: doors.Settings, now: Now
 ) -> AccountsView:
     """Find who answers for an address, or for your own reference. Exact only; addresses stand in no path and no query.
 
     Where the account was merged, that is the account that it leads to.
     """
     await request.app.state.throttle.hit("account-search", SEARCHES, caller.client_id)
+    if caller.desk:
+        await request.app.state.throttle.hit("staff-search", event_rules.SEARCHES, person)
+        await events_access.searched(request, person, now=now)
     if body.email is not None:
         address = email_addresses.parse(body.email, special_use=settings.development)
         found = await actions.find_by_email(session, address)
@@ -233,9 +263,14 @@ async def search_accounts(
 
 @router.get(
     "/accounts/{user_id}/events",
-    dependencies=[access.requires("events:read")],
+    dependencies=[access.requires("events:read"), events_access.Opened],
     responses=problems.documented(
-        rules.UnknownUserId, MalformedUserId, tokens.InvalidCursor, events.RestoredFeed, *access.REFUSALS
+        rules.UnknownUserId,
+        MalformedUserId,
+        tokens.InvalidCursor,
+        events.RestoredFeed,
+        *events_access.REFUSALS,
+        *access.REFUSALS,
     ),
 )
 async def list_account_events(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, Request, Security
+from fastapi import Depends, Header, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.params import Depends as DependsParameter
 from fastapi.params import Security as SecurityParameter
@@ -23,7 +23,7 @@ from identity_service.clients import actions, rules
 from identity_service.clients.tables import Client
 from identity_service.database import AsyncSession, Database
 from identity_service.doors import Door
-from identity_service.errors import Problem
+from identity_service.errors import Problem, Unprocessable
 from identity_service.tokens import InvalidToken
 
 RELOAD_EVERY = 5.0
@@ -45,6 +45,10 @@ class MissingScope(Problem):
     """The access token lacks the scope this needs."""
 
     status = 403
+
+
+class MissingClerk(Unprocessable):
+    """A desk tool names the person who asks, in the header X-Clerk-ID."""
 
 
 REFUSALS: tuple[type[Problem], ...] = (MissingToken, InvalidToken, MissingScope)
@@ -159,6 +163,32 @@ async def _access(
 
 
 Caller = Annotated[Access, Depends(_access)]
+
+
+async def _clerk(
+    caller: Caller,
+    x_clerk_id: Annotated[str | None, Header(max_length=64, description="who asks; opaque, and proves nothing")] = None,
+) -> str:
+    if not x_clerk_id or not x_clerk_id.isascii() or not x_clerk_id.isprintable() or " " in x_clerk_id:
+        raise MissingClerk
+    return f"{caller.actor}/{x_clerk_id}"
+
+
+Clerk = Annotated[str, Depends(_clerk)]
+"""The person behind a desk tool, by the tool's word."""
+
+
+async def _person(
+    caller: Caller,
+    x_clerk_id: Annotated[
+        str | None, Header(max_length=64, description="a desk tool names the person who asks; it proves nothing")
+    ] = None,
+) -> str:
+    return await _clerk(caller, x_clerk_id) if caller.desk else caller.actor
+
+
+Person = Annotated[str, Depends(_person)]
+"""Who asks: the person behind a desk tool, by the tool's word, or the service itself."""
 
 
 class HotDoor(Door):

@@ -19,6 +19,7 @@ from identity_service.consents import audit as consent_audit
 from identity_service.consents import receipts
 from identity_service.consents.receipts import Checked
 from identity_service.events import audit as event_audit
+from identity_service.events import looks
 from identity_service.events.audit import Finding
 from identity_service.tokens import PublicKey
 
@@ -73,6 +74,9 @@ async def _audit(kept: list[str], *, quiet: bool) -> tuple[event_audit.Walked, i
                 walked = await event_audit.walk(session, kept=kept, progress=progress)
         async with database.transaction() as session:
             entries, finding = await consent_audit.check(session)
+            altered = await looks.first_altered(session)
+            if finding is None and altered is not None:
+                finding = Finding(0, f"The look at an account that event {altered} tells of was altered.")
     return walked, entries, walked.finding or finding
 
 

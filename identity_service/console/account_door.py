@@ -28,6 +28,8 @@ from identity_service.contacts import rules as contact_rules
 from identity_service.contacts.tables import Contact
 from identity_service.database import AsyncSession
 from identity_service.doors import Now, Session, Settings
+from identity_service.events import looks
+from identity_service.events import rules as event_rules
 from identity_service.forms import Form, PageDoor
 from identity_service.history import actions as history
 from identity_service.life import conversions, guarded
@@ -50,18 +52,14 @@ async def open_account(
 ) -> Response:
     """Open an account, within a contact, for a reason; the customer sees both at /me."""
     typed, number, reason, desk = form.take("user_id", "contact", "reason", "desk")
-    await request.app.state.throttle.hit("staff-open", rules.OPENED_PER_HOUR, staff.staff.name)
+    await request.app.state.throttle.hit("staff-open", event_rules.OPENED, staff.staff.name)
     account = await accounts.current(session, user_ids.parse(typed))
     at = desk if desk in settings.desks else settings.desks[0]
-    if number.strip():
-        contact = await contacts.attach(session, number, UserId(account.user_id), by=staff.actor, now=now)
-    else:
-        contact = await contacts.begin(
-            session, UserId(account.user_id), desk=at, words=reason[:200] or None, by=staff.actor, now=now
-        )
-    await actions.looked(
-        session, staff, account.user_id, desk=contact.desk, reason=reason, contact=contact.number, now=now
-    )
+    user = UserId(account.user_id)
+    if not number.strip():
+        words = reason[: event_rules.LONGEST_REASON] or None
+        number = (await contacts.begin(session, user, desk=at, words=words, by=staff.actor, now=now)).number
+    contact = await contacts.look(session, number, user, reason, by=staff.actor, now=now)
     return RedirectResponse(f"/console/accounts/{user_ids.show(account.user_id)}?contact={contact.number}", 303)
 
 
@@ -186,7 +184,7 @@ async def _opened(session: AsyncSession, staff: actions.SignedIn, user_id: str, 
     account = await accounts.current(session, user_ids.parse(user_id))
     contact = await contacts.find(session, number)
     mine = contact.user_id == account.user_id and contact.closed_at is None
-    if not mine or not await actions.has_looked(session, staff, account.user_id, contact.number):
+    if not mine or not await looks.has_looked(session, account.user_id, actor=staff.actor, contact=contact.number):
         raise contact_rules.UnknownContact("Open the account in a contact first, with the reason.")
     return account, contact
 

@@ -15,7 +15,7 @@ from identity_service.console import rules
 from identity_service.console.tables import RecoveryCode, Staff, StaffSession
 from identity_service.database import AsyncSession, Database, settings_of
 from identity_service.events import actions as events
-from identity_service.events.tables import Event
+from identity_service.events.tables import Event, Look
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import strength
 from identity_service.passwords.hashing import Hasher
@@ -138,9 +138,15 @@ async def sign_in(database: Database, hasher: Hasher, name: str, password: str, 
     """
     staff = await database.short(lambda session: _by_name(session, name))
     fits = await hasher.verify(None if staff is None else staff.phc, strength.normal(password))
-    if staff is None or not fits:
-        raise rules.WrongStaffSignIn
-    return await database.short(lambda session: _begin(session, staff.id, code, now=now))
+    try:
+        if staff is None or not fits:
+            raise rules.WrongStaffSignIn
+        return await database.short(lambda session: _begin(session, staff.id, code, now=now))
+    except rules.WrongStaffSignIn:
+        # A name that nobody has may be a password in the wrong field: it is told without the name.
+        data = {"staff": None if staff is None else staff.name}
+        await database.short(lambda s: events.record(s, "staff.sign_in_failed", actor="staff", data=data, now=now))
+        raise
 
 
 async def find(session: AsyncSession, cookie: str, *, by_script: bool = False, now: datetime) -> SignedIn | None:
@@ -172,32 +178,13 @@ async def end_all(session: AsyncSession, *, now: datetime) -> int:
     return len((await session.scalars(living.values(ended_at=now).returning(StaffSession.id))).all())
 
 
-async def looked(
-    session: AsyncSession, who: SignedIn, user_id: str, *, desk: str, reason: str, contact: str | None, now: datetime
-) -> None:
-    """Note that somebody opened an account and why; the customer reads it at /me (PHN-13, PHN-14).
-
-    Raises:
-        rules.ReasonMissing
-    """
-    if not reason.strip():
-        raise rules.ReasonMissing
-    data = {"desk": desk, "reason": reason.strip()[:200], "contact": contact}
-    await events.record(session, "desk.looked", user_id=user_id, actor=who.actor, data=data, now=now)
-
-
-async def has_looked(session: AsyncSession, who: SignedIn, user_id: str, contact: str) -> bool:
-    """Tell whether this person has opened this account in this contact, and so has given a reason."""
-    mine = select(Event.id).where(Event.user_id == user_id, Event.name == "desk.looked", Event.actor == who.actor)
-    return await session.scalar(mine.where(Event.data["contact"].astext == contact).limit(1)) is not None
-
-
 async def deeds(
     session: AsyncSession, *, staff: str | None, user_id: str | None, name: str | None, limit: int
 ) -> Sequence[Row[Any]]:
     """Return what staff did, newest first: by person, by customer, by what it was."""
     by_staff = or_(Event.actor.startswith("staff:"), Event.actor.contains("/"), Event.name.startswith("staff."))
-    wanted = select(Event.at, Event.name, Event.user_id, Event.actor, Event.data).where(by_staff)
+    told = select(Event.at, Event.name, Event.user_id, Event.actor, Event.data, Look.reason)
+    wanted = told.outerjoin(Look, Look.event_id == Event.id).where(by_staff)
     if staff:
         wanted = wanted.where(Event.actor == f"staff:{staff}")
     if user_id:

@@ -23,7 +23,6 @@ RECOVERY_CODES: Final = 10
 TOTP_WINDOW: Final = 1
 PER_NETWORK: Final = "20/minute; 200/hour"
 PER_NAME: Final = "10/10 minute; 50/day"
-OPENED_PER_HOUR: Final = "120/hour"
 
 
 class StaffNotSignedIn(Problem):
@@ -57,10 +56,6 @@ class StaffNameTaken(Conflict):
 
 class MalformedStaffName(Unprocessable):
     """A name is 2 to 60 letters, digits, dots and dashes."""
-
-
-class ReasonMissing(Unprocessable):
-    """Say why you open this account; the customer can read it."""
 
 
 def may(role: str, what: str) -> bool:

@@ -94,5 +94,6 @@ def _wanted(user_id: str) -> str | None:
 def _line(deed: Any) -> dict[str, Any]:  # noqa: ANN401
     return {
         "at": f"{deed.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "what": deed.name, "by": deed.actor,
-        "user_id": None if deed.user_id is None else user_ids.show(deed.user_id), "data": deed.data,
+        "user_id": None if deed.user_id is None else user_ids.show(deed.user_id), "reason": deed.reason,
+        "data": deed.data,
     }  # fmt: skip

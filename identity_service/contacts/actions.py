@@ -15,6 +15,7 @@ from identity_service.contacts import rules
 from identity_service.contacts.tables import Contact, ContactEntry
 from identity_service.database import AsyncSession, settings_of
 from identity_service.events import actions as events
+from identity_service.events import looks
 from identity_service.user_ids import UserId
 
 
@@ -90,17 +91,33 @@ async def note(session: AsyncSession, number: str, words: str, *, by: str, now: 
 
 
 async def attach(session: AsyncSession, number: str, user_id: UserId, *, by: str, now: datetime) -> Contact:
-    """Say whose contact this is: the caller has a User ID now.
+    """Say whose contact this is: the caller has a User ID now. What was said of one customer stays his.
 
     Raises:
-        rules.UnknownContact, ContactClosed; accounts.rules.UnknownUserId
+        rules.UnknownContact, ContactClosed, AnothersContact; accounts.rules.UnknownUserId
     """
     contact = await _open(session, number)
     account = await accounts.current(session, user_id)
+    if contact.user_id is not None and contact.user_id not in await accounts.chain(session, user_id):
+        raise rules.AnothersContact
     if contact.user_id != account.user_id:
         await session.execute(update(Contact).where(Contact.id == contact.id).values(user_id=account.user_id))
         await write(session, contact, "did", f"User ID {user_ids.show(account.user_id)}", by=by, now=now)
     return await find(session, number)
+
+
+async def look(session: AsyncSession, number: str, user_id: UserId, reason: str, *, by: str, now: datetime) -> Contact:
+    """Open a customer's account in a contact, for a reason that he can read (PHN-13).
+
+    Raises:
+        rules.UnknownContact, ContactClosed, AnothersContact; accounts.rules.UnknownUserId; events.rules.ReasonMissing
+    """
+    contact = await attach(session, number, user_id, by=by, now=now)
+    assert contact.user_id is not None  # noqa: S101
+    await looks.look(
+        session, contact.user_id, actor=by, desk=contact.desk, contact=contact.number, reason=reason, now=now
+    )
+    return contact
 
 
 async def hand_over(

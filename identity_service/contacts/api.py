@@ -4,37 +4,27 @@ import uuid
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field, StringConstraints
 
 from identity_service import doors, idempotency, problems, throttle, user_ids
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
-from identity_service.clients.access import Caller
+from identity_service.clients.access import Caller, Clerk, MissingClerk, Person
 from identity_service.contacts import actions, checks, rules
 from identity_service.contacts.tables import Contact
 from identity_service.doors import Door, Now, Session, Shape, View
+from identity_service.events import access as events_access
+from identity_service.events import rules as event_rules
+from identity_service.events.access import InContact
 from identity_service.user_ids import MalformedUserId
 
 router = APIRouter(prefix="/v1", route_class=Door, tags=["contacts"])
 
-_CONTACT = (rules.UnknownContact, rules.MissingClerk)
+_CONTACT = (rules.UnknownContact, MissingClerk)
 _OPEN = (*_CONTACT, rules.ContactClosed)
 _ACCOUNT = (account_rules.UnknownUserId, MalformedUserId)
-
-
-async def _clerk(
-    caller: Caller,
-    x_clerk_id: Annotated[str | None, Header(max_length=64, description="who asks; opaque, and proves nothing")] = None,
-) -> str:
-    if not x_clerk_id or not x_clerk_id.isascii() or not x_clerk_id.isprintable() or " " in x_clerk_id:
-        raise rules.MissingClerk
-    return f"{caller.actor}/{x_clerk_id}"
-
-
-Clerk = Annotated[str, Depends(_clerk)]
-"""The person behind a desk tool, by the tool's word."""
 
 
 class NewContact(Shape):
@@ -49,6 +39,13 @@ class Note(Shape):
     """What was said."""
 
     note: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+
+
+class NewLook(Shape):
+    """Whose account is opened, and why; the customer reads it."""
+
+    user_id: Annotated[str, Field(max_length=40)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=event_rules.LONGEST_REASON)]
 
 
 class HandOver(Shape):
@@ -163,15 +160,23 @@ async def open_contact(body: NewContact, session: Session, clerk: Clerk, now: No
 @router.get(
     "/contacts",
     dependencies=[access.requires("contacts:read")],
-    responses=problems.documented(MalformedUserId, *access.REFUSALS),
+    responses=problems.documented(MalformedUserId, *events_access.REFUSALS, *access.REFUSALS),
 )
 async def list_contacts(
     session: Session,
+    caller: Caller,
+    person: Person,
+    x_contact: InContact = None,
     user_id: Annotated[str | None, Query(max_length=40)] = None,
     desk: Annotated[str | None, Query(max_length=40)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ContactsView:
-    """List contacts, newest first: of one customer, or those open at a desk."""
+    """List contacts, newest first: of one customer, or those open at a desk.
+
+    A desk reads a customer's where it has opened the account: X-Clerk-ID, and X-Contact with the contact it did so in.
+    """
+    if user_id is not None:
+        await events_access.check(session, caller, person, user_id, x_contact)
     ids = None if user_id is None else await accounts.every_id(session, user_ids.parse(user_id))
     found = await actions.listing(session, user_ids=ids, desk=desk, limit=limit)
     return ContactsView(items=[view(contact) for contact in found], next=None)
@@ -191,6 +196,23 @@ async def read_contact(number: str, session: Session, now: Now) -> WholeContactV
     until = None if match is None or match.answered_at is None else match.answered_at + rules.HOLDS
     shown = [ContactEntryView(at=e.at, by=e.by, desk=e.desk, what=e.what, words=e.words) for e in entries]
     return WholeContactView(**_fields(contact), entries=shown, verified_until=until)
+
+
+@router.post(
+    "/contacts/{number}/looks",
+    status_code=201,
+    dependencies=[access.requires("contacts:write")],
+    responses=problems.documented(
+        *_OPEN, *_ACCOUNT, rules.AnothersContact, event_rules.ReasonMissing, *throttle.REFUSALS, *access.REFUSALS
+    ),
+)
+async def open_account(
+    request: Request, number: str, body: NewLook, session: Session, clerk: Clerk, now: Now
+) -> ContactView:
+    """Open a customer's account in a contact, for a reason; then its history, summary, events and contacts may be read
+    with this contact's number in X-Contact. The customer sees the reason."""
+    await request.app.state.throttle.hit("staff-open", event_rules.OPENED, clerk)
+    return view(await actions.look(session, number, user_ids.parse(body.user_id), body.reason, by=clerk, now=now))
 
 
 @router.post(
@@ -239,7 +261,13 @@ async def close_contact(number: str, body: Closing, session: Session, clerk: Cle
     status_code=201,
     dependencies=[access.requires("callers:check")],
     responses=problems.documented(
-        *_OPEN, *_ACCOUNT, account_rules.NoEmail, account_rules.AccountNotActive, *throttle.REFUSALS, *access.REFUSALS
+        *_OPEN,
+        *_ACCOUNT,
+        rules.AnothersContact,
+        account_rules.NoEmail,
+        account_rules.AccountNotActive,
+        *throttle.REFUSALS,
+        *access.REFUSALS,
     ),
 )
 async def start_caller_check(
@@ -256,7 +284,7 @@ async def start_caller_check(
 @router.post(
     "/accounts/{user_id}/caller-checks/{check_id}/answer",
     dependencies=[access.requires("callers:check")],
-    responses=problems.documented(*_ACCOUNT, rules.MissingClerk, rules.UnknownCheck, rules.CheckOver, *access.REFUSALS),
+    responses=problems.documented(*_ACCOUNT, MissingClerk, rules.UnknownCheck, rules.CheckOver, *access.REFUSALS),
 )
 async def answer_caller_check(
     request: Request, user_id: str, check_id: uuid.UUID, body: CheckAnswer, clerk: Clerk, now: Now

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import func, insert, select, update
 
-from identity_service import keyring
+from identity_service import keyring, user_ids
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
 from identity_service.contacts import actions, rules
@@ -131,9 +131,9 @@ async def letter(session: AsyncSession, check: CallerCheck) -> Message:
 
 
 async def require(
-    session: AsyncSession, check_id: uuid.UUID, user_id: str, *, purpose: str, now: datetime
+    session: AsyncSession, check_id: uuid.UUID, user_id: str, *, purpose: str, contact: str | None, now: datetime
 ) -> CallerCheck:
-    """Return a match that is good as a proof for this account and purpose now.
+    """Return a match that is good as a proof for this account and purpose now, and in this contact if one is named.
 
     Raises:
         rules.NotVerified: another account's, for another purpose, not matched, older than 15 minutes, or its contact
@@ -142,8 +142,10 @@ async def require(
     check = await session.get(CallerCheck, check_id)
     if check is None or check.user_id != user_id or not check.matched or not rules.holds(check.answered_at, now):
         raise rules.NotVerified
-    contact = await session.get_one(Contact, check.contact_id)
-    if check.purpose not in ("identify", purpose) or contact.closed_at is not None or contact.user_id != user_id:
+    asked_in = await session.get_one(Contact, check.contact_id)
+    if check.purpose not in ("identify", purpose) or asked_in.closed_at is not None or asked_in.user_id != user_id:
+        raise rules.NotVerified
+    if contact is not None and asked_in.number != user_ids.read_symbols(contact):
         raise rules.NotVerified
     return check
 

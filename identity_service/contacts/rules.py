@@ -24,7 +24,6 @@ CHECKS_PER_CLERK: Final = "30/hour"
 CHECKS_PER_ACCOUNT: Final = 6
 COUNTED_FOR: Final = timedelta(hours=1)
 """However many clerks ask: 18 guesses an hour at six digits."""
-SEARCHES_PER_CLERK: Final = "60/minute; 600/hour"
 
 
 class UnknownContact(NotFound):
@@ -33,6 +32,10 @@ class UnknownContact(NotFound):
 
 class ContactClosed(Conflict):
     """This contact is closed; open a new one."""
+
+
+class AnothersContact(Conflict):
+    """This contact is about another customer, and so are its notes; open a new one."""
 
 
 class UnknownDesk(Unprocessable):
@@ -51,10 +54,6 @@ class NotVerified(Problem):
     """The caller is not verified in this contact, or it was more than 15 minutes ago."""
 
     status = 403
-
-
-class MissingClerk(Unprocessable):
-    """A desk tool names the person who asks, in the header X-Clerk-ID."""
 
 
 def digits(key: bytes, nonce: bytes) -> str:

@@ -143,12 +143,6 @@ def _cursor(session: AsyncSession, place: str, epoch: int, position: int) -> str
     return tokens.make_cursor(keyring.of(session).internal(), place, epoch, position)
 
 
-async def looked(session: AsyncSession, user_ids: Sequence[str], *, limit: int = 20) -> Sequence[Row[Any]]:
-    """Return who at a desk looked at a customer's account, newest first: what he is shown of it (PHN-14)."""
-    mine = select(Event.at, Event.data).where(Event.user_id.in_(user_ids), Event.name == "desk.looked")
-    return (await session.execute(mine.order_by(Event.id.desc()).limit(limit))).all()
-
-
 async def position(session: AsyncSession) -> tuple[int, int]:
     """Return how far the feed is sealed, and how many events wait for their place."""
     sealed = await session.scalar(select(func.max(SealedEvent.position))) or 0

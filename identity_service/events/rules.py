@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import orjson
 
+from identity_service.errors import Unprocessable
+
 NAMES: Final[Mapping[str, str]] = {
     "account.registered": "a User ID was issued",
     "account.updated": "display name or locale changed",
@@ -47,9 +49,11 @@ NAMES: Final[Mapping[str, str]] = {
     "staff.enrolled": "a person set password and authenticator",
     "staff.removed": "a person may no longer get in",
     "staff.signed_in": "a person of the staff signed in",
+    "staff.sign_in_failed": "name, password and one-time code of the staff did not fit together",
     "staff.signed_out": "a person of the staff signed out",
     "throttle.lifted": "a lead lifted a limit",
     "desk.looked": "a member of staff opened this account, for a reason the customer can read",
+    "desk.searched_much": "somebody at a desk searched often within an hour and opened hardly an account",
     "history.appended": "another service added to a customer's history",
     "consent.proposed": "a service or clerk says the customer would agree; his mailbox is asked",
     "consent.granted": "the customer said yes",
@@ -77,7 +81,24 @@ NAMES: Final[Mapping[str, str]] = {
 }
 """The registry: nothing else can be recorded. `concept.what_happened`."""
 
+OPENED: Final = "120/hour; 400/day"
+"""How many accounts one person at a desk opens (PHN-12)."""
+LONGEST_REASON: Final = 200
+SEARCHES: Final = "60/minute; 600/hour"
+"""How often one person at a desk searches."""
+SEARCHES_UNSUSPICIOUS: Final = "30/hour"
+OPENED_UNSUSPICIOUS: Final = 10
+"""More searches in an hour than that are told, where fewer accounts than this were opened in it (PHN-12)."""
+
 GENESIS: Final = hashlib.sha256(b"identity-service event chain v1").digest()
+
+
+class ReasonMissing(Unprocessable):
+    """Say why you open this account; the customer can read it."""
+
+
+class NotOpened(Unprocessable):
+    """Open the account in a contact first, with the reason, and name the contact in the header X-Contact."""
 
 
 class UnknownEvent(KeyError):

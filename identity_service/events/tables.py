@@ -29,6 +29,25 @@ class Event(Base):
     data: Mapped[dict[str, Any]] = mapped_column(JSONB)
 
 
+class Look(Base):
+    """Why somebody at a desk opened an account in a contact: beside its event, and gone when the customer is erased."""
+
+    __tablename__ = "look"
+    __table_args__ = (
+        Index("ix_look_contact_actor", "contact", "actor"),
+        Index("ix_look_actor_at", "actor", "at"),
+        Index("ix_look_user_id", "user_id"),
+    )
+
+    event_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("event.id"), primary_key=True, autoincrement=False)
+    user_id: Mapped[str]
+    actor: Mapped[str]
+    contact: Mapped[str]
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    reason: Mapped[str]
+    salt: Mapped[bytes]
+
+
 class SealedEvent(Base):
     """The place of an event in the feed, and the seal over everything up to it."""
 

@@ -15,6 +15,7 @@ from identity_service.clients import access
 from identity_service.clients.access import Caller
 from identity_service.doors import Door, Keys, Line, Moment, Now, Session, Shape, View
 from identity_service.errors import Problem
+from identity_service.events import access as events_access
 from identity_service.history import actions, rules
 from identity_service.history.tables import HistoryEntry
 from identity_service.user_ids import MalformedUserId
@@ -133,8 +134,10 @@ async def append_history(
 
 @router.get(
     "/accounts/{user_id}/history",
-    dependencies=[access.requires("history:read")],
-    responses=problems.documented(account_rules.UnknownUserId, MalformedUserId, tokens.InvalidCursor, *access.REFUSALS),
+    dependencies=[access.requires("history:read"), events_access.Opened],
+    responses=problems.documented(
+        account_rules.UnknownUserId, MalformedUserId, tokens.InvalidCursor, *events_access.REFUSALS, *access.REFUSALS
+    ),
 )
 async def list_history(
     user_id: str,
@@ -162,8 +165,10 @@ async def list_history(
 
 @router.get(
     "/accounts/{user_id}/summary",
-    dependencies=[access.requires("history:read")],
-    responses=problems.documented(account_rules.UnknownUserId, MalformedUserId, *access.REFUSALS),
+    dependencies=[access.requires("history:read"), events_access.Opened],
+    responses=problems.documented(
+        account_rules.UnknownUserId, MalformedUserId, *events_access.REFUSALS, *access.REFUSALS
+    ),
 )
 async def read_summary(user_id: str, session: Session) -> SummaryView:
     """Read a customer at a glance: since when, how many orders, for how much."""

@@ -74,9 +74,12 @@ async def register_account(
     response.status_code = 201 if registered.is_new else 200
     response.headers["Location"] = f"/v1/accounts/{user_ids.show(account.user_id)}"
     response.headers["ETag"] = accounts.etag(account)
-    return RegisteredView(
-        **await accounts.fields(session, account, caller), promise=rules.PROMISE[account.locale], hints=_hints(address)
+    fields = (
+        accounts.new_fields(session, account, caller, body.external_ref)
+        if registered.is_new
+        else await accounts.fields(session, account, caller)
     )
+    return RegisteredView(**fields, promise=rules.PROMISE[account.locale], hints=_hints(address))
 
 
 def _parse(request: Request, email: str | None) -> EmailAddress | None:

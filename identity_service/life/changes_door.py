@@ -24,6 +24,7 @@ from identity_service.contacts import rules as contact_rules
 from identity_service.database import AsyncSession
 from identity_service.doors import Door, Line, Now, Session, Settings, Shape, View
 from identity_service.email_addresses import MalformedEmailAddress
+from identity_service.events.access import InContact
 from identity_service.history import actions as history
 from identity_service.life import addresses, conversions, endings, guarded, merging, rules
 from identity_service.life.api import NewEmail
@@ -136,7 +137,7 @@ class ErasedView(View):
 )
 async def become_business(
     user_id: str, body: CompanyWithProof, session: Session, caller: Caller, now: Now, response: Response,
-    preview: Preview = False, if_match: IfMatch = None,
+    preview: Preview = False, if_match: IfMatch = None, x_contact: InContact = None,
 ) -> ChangedView | ConversionPreview:  # fmt: skip
     """Make a consumer a business, at once and under the same User ID; everything that ever happened stays."""
     wanted = user_ids.parse(user_id)
@@ -146,7 +147,9 @@ async def become_business(
         return ConversionPreview(**conversions.preview(await accounts.find(session, wanted), company))
     if body.proof is not None:
         answering = await accounts.current(session, wanted)
-        await checks.require(session, body.proof.caller_check, answering.user_id, purpose="business", now=now)
+        await checks.require(
+            session, body.proof.caller_check, answering.user_id, purpose="business", contact=x_contact, now=now
+        )
     elif caller.desk:
         change = await guarded.ask(
             session, wanted, "business", details, version=wanted_version(if_match), actor=caller.actor, now=now

@@ -36,8 +36,8 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         actions.confirm_address,
     ),
     "consent": Confirmation(
-        "Say yes to what the letter asks. You can withdraw it at any time, with one click and at once.",
-        "You have said yes. A letter confirms it, with a link that withdraws it at once.",
+        "Say yes to what the e-mail asks. You can withdraw it at any time, with one click and at once.",
+        "You have said yes. An e-mail confirms it, with a link that withdraws it at once.",
         consents.confirm,
     ),
     "withdraw": Confirmation(
@@ -52,7 +52,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
     ),
     "email_change": Confirmation(
         "Confirm that this mailbox is yours. Your account is then written to here.",
-        "Your address is changed. A letter to the old one says so, and can undo it for seven days.",
+        "Your address is changed. An e-mail to the old one says so, and can undo it for seven days.",
         addresses.confirm,
     ),
     "email_undo": Confirmation(
@@ -66,7 +66,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         merging.confirm,
     ),
     "change": Confirmation(
-        "Agree to what our desk has prepared for you, as the letter says.",
+        "Agree to what our desk has prepared for you, as the e-mail says.",
         "It is done.",
         guarded.confirm,
     ),
@@ -78,7 +78,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
 }
 """Every purpose whose link is confirmed by a button. Reset and sign-in have pages of their own."""
 
-_UNKNOWN: Final = "Confirm what the letter is about."
+_UNKNOWN: Final = "Confirm what the e-mail is about."
 
 
 async def described(session: AsyncSession, handle: str) -> str:

@@ -136,6 +136,9 @@ MAP: Final[Mapping[str, Table]] = {
         fact="survivor_said_at duplicate_said_at asked_by asked_at merged_at undone_at",
     )),
     "event": Table("user_id", "keep", _columns(id="id transaction_id user_id", fact="name actor at data")),
+    "look": Table("user_id", "delete", _columns(
+        id="event_id user_id contact", personal="reason", fact="actor at", proving="salt",
+    )),
     "sealed_event": Table(None, "keep", _columns(id="position event_id", fact="seal sealed_at")),
     "checkpoint": Table(None, "keep", _columns(id="position", fact="seal at statement")),
     "feed": Table(None, "keep", _columns(id="id restored_event_id", fact="epoch")),
@@ -172,10 +175,10 @@ TITLES: Final[Mapping[str, str]] = {
     "password": "When the password was set",
     "sign_in_session": "Sign-ins",
     "proof": "Links and codes",
-    "message": "Letters",
-    "attempt": "Tries to send a letter",
-    "feedback": "What became of letters",
-    "inbound": "Letters that came back",
+    "message": "E-mails",
+    "attempt": "Tries to send an e-mail",
+    "feedback": "What became of e-mails",
+    "inbound": "E-mails that came back",
     "pending_change": "Changes that our desk prepared",
     "email_change": "Changes of address",
     "contact": "Conversations with us",
@@ -183,10 +186,11 @@ TITLES: Final[Mapping[str, str]] = {
     "caller_check": "Checks on the phone",
     "merge_request": "Accounts that were joined",
     "event": "What happened",
+    "look": "Who at our desks opened your account, and why",
     "idempotency_key": "Requests that may be repeated",
     "permission_check": "Who asked whether you may be sent marketing",
     "suppression": "Addresses that we leave alone",
-    "tracking": "Pages that follow a letter",
+    "tracking": "Pages that follow an e-mail",
 }
 """What each table that a customer may read of himself is called where he reads it."""
 

@@ -14,7 +14,7 @@ from identity_service.consents import receipts, wordings
 from identity_service.consents import rules as consent_rules
 from identity_service.database import AsyncSession
 from identity_service.doors import Now, Session
-from identity_service.events import actions as events
+from identity_service.events import looks
 from identity_service.forms import Form, PageDoor
 from identity_service.history import actions as history
 from identity_service.life.pages import card
@@ -40,7 +40,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         has_password=await passwords.exists(session, account.user_id),
         consents=[(state, wordings.newest(state.purpose, account.locale)) for state in states if _is_worded(state)],
         company=await business.current(session, account.user_id),
-        looked=await events.looked(session, ids),
+        looked=await looks.of_customer(session, ids),
         summary=await history.summary(session, ids, since=account.customer_since),
         descriptions=consent_rules.PURPOSES, asked=asked,
     )  # fmt: skip

@@ -32,13 +32,13 @@ WORDS: Final[dict[str, Words]] = {
     ),
     "email_change": Words(
         "Please confirm your new address",
-        "Somebody wants letters about the account {user_id} to come to this address from now on.",
+        "Somebody wants e-mails about the account {user_id} to come to this address from now on.",
         "Open this link within 30 minutes to confirm it:",
         _NOT_YOU,
     ),
     "address_changed": Words(
         "Your address was changed",
-        "Letters about your account {user_id} go to another address from now on.",
+        "E-mails about your account {user_id} go to another address from now on.",
         "If it was not you, this link takes it back within seven days, and ends every session:",
         "If it was you, you need not do anything.",
     ),
@@ -77,7 +77,7 @@ CHANGES: Final = {
     "unmerge": "the joining with another account of yours is undone",
     "close": "it is closed",
     "erase": "everything personal in it is erased",
-    "email": "letters about it go to another address",
+    "email": "e-mails about it go to another address",
 }
 """What a guarded verb does, in words."""
 

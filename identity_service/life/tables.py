@@ -19,6 +19,7 @@ class PendingChange(Base):
     __tablename__ = "pending_change"
     __table_args__ = (
         CheckConstraint(one_of("verb", rules.GUARDED), name="verb"),
+        CheckConstraint("approved_by <> asked_by", name="second_person"),
         CheckConstraint("NOT (done_at IS NOT NULL AND stopped_at IS NOT NULL)", name="one_end"),
         Index("ix_pending_change_due", "due_at", postgresql_where=text("done_at IS NULL AND stopped_at IS NULL")),
     )

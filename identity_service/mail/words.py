@@ -27,21 +27,21 @@ CODES: Final[Mapping[str, str]] = {
     "5.1.10": "this domain takes no mail at all",
     "5.2.1": "this mailbox is switched off",
     "5.2.2": "the mailbox is full",
-    "5.3.4": "the letter is too big",
+    "5.3.4": "the e-mail is too big",
     "5.6.7": "the mail server cannot handle this kind of address",
     "5.7.1": "refused by policy",
 }
 """Enhanced status codes (RFC 3463 and its registry) that people meet, in their words."""
 
 _ATTEMPT: Final[Mapping[str, str]] = {
-    "accepted": "{relay} took the letter.",
+    "accepted": "{relay} took the e-mail.",
     "transient.greylist": "The recipient's mail server asks us to wait and come back.",
     "transient.mailbox_full": "The mailbox is full; we go on trying.",
-    "transient.silence": "{relay} stopped answering before it had the letter.",
+    "transient.silence": "{relay} stopped answering before it had the e-mail.",
     "transient": "{relay} cannot take it right now and asks us to try again.",
     "permanent.address": "This address does not exist, says the mail server.",
-    "permanent.content": "The letter itself was refused.",
-    "permanent.too_big": "The letter is too big for {relay}. This is our fault.",
+    "permanent.content": "The e-mail itself was refused.",
+    "permanent.too_big": "The e-mail is too big for {relay}. This is our fault.",
     "permanent.utf8": "{relay} cannot handle this kind of address.",
     "policy": "{relay} refuses by policy.",
     "login": "{relay} refuses our login. This is our fault, not yours.",
@@ -49,40 +49,40 @@ _ATTEMPT: Final[Mapping[str, str]] = {
     "throttled": "{relay} asks us to slow down.",
     "garbage": "{relay} answered with something that is not SMTP.",
     "unavailable": "{relay} could not be used.",
-    "unknown": "{relay} may have the letter, but never answered. It may arrive twice, with the same content.",
+    "unknown": "{relay} may have the e-mail, but never answered. It may arrive twice, with the same content.",
     "lost": "Our worker stopped in the middle of this try; another one takes over. It may arrive twice.",
     "handed_back": "Our worker was stopped before this try began; another one takes over.",
-    "not_wanted": "This letter was no longer wanted, and nothing was sent.",
+    "not_wanted": "This e-mail was no longer wanted, and nothing was sent.",
     "no_relay_available": "None of our relays could be used at this moment.",
-    "letter": "The letter could not be made. This is our fault.",
+    "letter": "The e-mail could not be made. This is our fault.",
     "unsafe_recipient": "The stored address is not safe to send to; nothing was sent.",
 }
 
 _STATE: Final[Mapping[str, str]] = {
-    "queued": "The letter is waiting for its first try.",
-    "sending": "The letter is being handed over right now.",
+    "queued": "The e-mail is waiting for its first try.",
+    "sending": "The e-mail is being handed over right now.",
     "deferred": "It was not taken yet; the next try is planned.",
-    "accepted": "A relay took the letter. That is not delivered yet: the recipient's server has the next word.",
-    "delivered": "The recipient's mail server took the letter. If it is not in the inbox, it is in the spam folder.",
-    "unconfirmed": "A relay may have the letter, but never answered. It may still arrive; asking again is fine.",
-    "rejected": "The letter was refused for good.",
-    "bounced": "A relay took the letter, and it came back.",
-    "expired": "No relay took the letter in time. It will certainly not arrive; asking again is fine.",
-    "suppressed": "Not tried: letters to this address came back before. It can be allowed again.",
-    "cancelled": "The letter was withdrawn before anything was sent.",
-    "failed": "We could not send this letter. This is our fault, and somebody has been told.",
+    "accepted": "A relay took the e-mail. That is not delivered yet: the recipient's server has the next word.",
+    "delivered": "The recipient's mail server took the e-mail. If it is not in the inbox, it is in the spam folder.",
+    "unconfirmed": "A relay may have the e-mail, but never answered. It may still arrive; asking again is fine.",
+    "rejected": "The e-mail was refused for good.",
+    "bounced": "A relay took the e-mail, and it came back.",
+    "expired": "No relay took the e-mail in time. It will certainly not arrive; asking again is fine.",
+    "suppressed": "Not tried: e-mails to this address came back before. It can be allowed again.",
+    "cancelled": "The e-mail was withdrawn before anything was sent.",
+    "failed": "We could not send this e-mail. This is our fault, and somebody has been told.",
 }
 
 _FEEDBACK: Final[Mapping[str, str]] = {
-    "provider_accepted": "The relay confirms that it has the letter.",
-    "relayed": "The letter was passed on to the next mail server.",
-    "delayed": "The letter is still on its way: the recipient's server makes it wait.",
-    "delivered": "The recipient's mail server took the letter.",
-    "bounced": "The letter came back.",
+    "provider_accepted": "The relay confirms that it has the e-mail.",
+    "relayed": "The e-mail was passed on to the next mail server.",
+    "delayed": "The e-mail is still on its way: the recipient's server makes it wait.",
+    "delivered": "The recipient's mail server took the e-mail.",
+    "bounced": "The e-mail came back.",
     "soft_bounced": "The recipient's server could not take it for now.",
-    "dropped": "The relay threw the letter away without sending it.",
-    "complained": "The recipient says that this letter was not wanted.",
-    "autoreply": "An automatic answer came back; the letter arrived somewhere.",
+    "dropped": "The relay threw the e-mail away without sending it.",
+    "complained": "The recipient says that this e-mail was not wanted.",
+    "autoreply": "An automatic answer came back; the e-mail arrived somewhere.",
 }
 
 
@@ -94,8 +94,8 @@ def of_attempt(
     if outcome is None:
         return say("{relay} is being talked to.").format(relay=name)
     if outcome == "late_accepted":
-        return say("{relay} had taken the letter after all; its answer came late.").format(relay=name)
-    sentence = say(_ATTEMPT.get(reply_class or outcome, "{relay} could not take the letter.")).format(relay=name)
+        return say("{relay} had taken the e-mail after all; its answer came late.").format(relay=name)
+    sentence = say(_ATTEMPT.get(reply_class or outcome, "{relay} could not take the e-mail.")).format(relay=name)
     meaning = CODES.get(enhanced or "")
     return sentence if meaning is None else f"{sentence} ({say(meaning)})"
 
@@ -121,7 +121,7 @@ def of_message(state: str, last_class: str | None, next_attempt_at: datetime | N
 def timeline(message: Any, attempts: list[Any], feedback: list[Any], say: Say = str) -> list[dict[str, Any]]:  # noqa: ANN401
     """Return everything that happened to a message, in order; each entry from one row, its reply verbatim."""
     entries: list[dict[str, Any]] = [
-        {"at": message.created_at, "what": "queued", "sentence": say("The letter was written into the outbox.")}
+        {"at": message.created_at, "what": "queued", "sentence": say("The e-mail was written into the outbox.")}
     ]
     entries += [
         {

@@ -53,15 +53,15 @@ class LinkDead(Problem):
 
 
 class CodeWrong(Unprocessable):
-    """This code does not fit this letter. It has ten symbols, in two groups of five."""
+    """This code does not fit this e-mail. It has ten symbols, in two groups of five."""
 
 
 class CodeIsUserId(Unprocessable):
-    """That is a User ID. The code stands further down in the letter; it has ten symbols, in two groups of five."""
+    """That is a User ID. The code stands further down in the e-mail; it has ten symbols, in two groups of five."""
 
 
 class UnknownTracking(NotFound):
-    """There is no letter to follow here, or it is too long ago."""
+    """There is no e-mail to follow here, or it is too long ago."""
 
 
 @dataclass(frozen=True, slots=True)

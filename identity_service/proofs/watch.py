@@ -35,12 +35,12 @@ _NOW_DO: Final = {
     "deferred": "You need not do anything: we go on trying. You can also have it sent by another route.",
     "accepted": "Look into your mailbox. If it is not there after five minutes, look into the spam folder.",
     "delivered": "Look into your mailbox, and into the spam folder.",
-    "unconfirmed": "Look into your mailbox. If nothing is there, ask for a new letter.",
+    "unconfirmed": "Look into your mailbox. If nothing is there, ask for a new e-mail.",
     "rejected": "Check the address, or use another one; the sentence above says why it was refused.",
     "bounced": "Check the address, or ask your mail provider; the sentence above says why it came back.",
-    "expired": "Ask for a new letter.",
-    "suppressed": "Letters to this address came back before. Check the address, or call us.",
-    "cancelled": "Ask for a new letter.",
+    "expired": "Ask for a new e-mail.",
+    "suppressed": "E-mails to this address came back before. Check the address, or call us.",
+    "cancelled": "Ask for a new e-mail.",
     "failed": "Please call us and read out the reference below.",
 }
 
@@ -112,11 +112,11 @@ async def by_another_route(session: AsyncSession, found: Found, *, now: datetime
 def _ends(session: AsyncSession, found: Found, say: words.Say) -> str:
     """Say how long the letter's secrets work: they count from hand-over, for known and unknown addresses alike."""
     if found.message.accepted_at is None:
-        return say("Link and code begin to count when a relay takes the letter.")
+        return say("Link and code begin to count when a relay takes the e-mail.")
     link, code = actions.ends_at(session, found), actions.ends_at(session, found, by="code")
     if link == code:
-        return say("The letter's code works until {code} UTC.").format(code=f"{code:%H:%M}")
-    sentence = say("The letter's link works until {link} UTC, its code until {code} UTC.")
+        return say("The e-mail's code works until {code} UTC.").format(code=f"{code:%H:%M}")
+    sentence = say("The e-mail's link works until {link} UTC, its code until {code} UTC.")
     return sentence.format(link=f"{link:%H:%M}", code=f"{code:%H:%M}")
 
 

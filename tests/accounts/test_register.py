@@ -200,3 +200,13 @@ async def test_a_closed_account_keeps_its_mailbox(service, caller, owner):
     await close(owner, user_id)
     again = await caller.post("/v1/accounts", {"email": ANNA})
     assert (again.status_code, again.json()["user_id"], again.json()["state"]) == (200, user_id, "closed")
+
+
+@pytest.mark.parametrize(
+    "given", [{"email": "anna@example.org"}, {}, {"email": "b@example.org", "external_ref": "c-7"}]
+)
+async def test_the_answer_is_what_reading_says_afterwards(caller, given):
+    """What is around a new account is not read; it must be what reading would have found."""
+    made = (await caller.post("/v1/accounts", given)).json()
+    read = (await caller.get(f"/v1/accounts/{made['user_id']}")).json()
+    assert {name: made[name] for name in read} == read

@@ -5,6 +5,7 @@ import json
 from tests.audit.given import BY_POSITION, EVENTS, a_feed, forge
 from tests.audit.test_checkpoints import cut
 from tests.consents.given import a_customer
+from tests.console.given import a_clerk, an_account
 
 
 async def test_a_clean_database_passes(service, command):
@@ -83,3 +84,12 @@ async def test_a_file_that_is_not_there_is_wrong_usage(service, command, tmp_pat
 async def test_a_database_that_is_away_is_told_as_such(command):
     ended = await command("audit", DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     assert (ended.status, ended.err.strip()) == (1, "The database does not answer.")
+
+
+async def test_an_altered_look_at_an_account_is_named(service, caller, owner, command):
+    """AUD-03: why a clerk opened an account cannot be made nicer afterwards."""
+    await (await a_clerk(service)).open_account(await an_account(caller), reason="curious")
+    await forge(owner, "UPDATE look SET reason = 'order arrived broken'")
+    ended = await command("audit")
+    assert ended.status == 1
+    assert "The look at an account" in ended.out

@@ -35,7 +35,7 @@ async def test_take_the_watch_page(visit, roads):
     one = await visit(phone=True)
     await one.open("/reset")
     await one.type("E-mail address", "anna@example.org")
-    await one.press("Send the letter")
+    await one.press("Send the e-mail")
     road.service.clock.advance(seconds=2)
     await road.turn()
     await expect(one.page.locator("[data-state=accepted]")).to_be_visible()

@@ -63,7 +63,7 @@ async def test_the_whole_road(visit, service, letters, phone: bool):
 async def reset(ben, service, letters, password: str) -> None:
     await ben.open("/reset")
     await ben.type("E-mail address", "ben@example.org")
-    await ben.press("Send the letter")
+    await ben.press("Send the e-mail")
     await service.deliver()
     await expect(ben.page.locator("[data-state=accepted]")).to_be_visible()
     link = letters.link("ben@example.org", "Your new password")
@@ -86,12 +86,12 @@ async def test_the_same_without_scripts(visit, service, letters, anna: str):
     one = await visit(scripts=False)
     await one.open("/reset")
     await one.type("E-mail address", "anna@example.org")
-    await one.press("Send the letter")
+    await one.press("Send the e-mail")
     assert "waiting for its first try" in await one.text()
     await service.deliver()
     await expect(one.page.locator("[data-state=accepted]")).to_be_visible()
     await one.follow("I have the code")
-    await one.type("Code from the letter", letters.code("anna@example.org", "Your new password").lower())
+    await one.type("Code from the e-mail", letters.code("anna@example.org", "Your new password").lower())
     await one.type("New password", GOOD)
     await one.press("Set the password")
     assert one.path == "/reset/done"
@@ -118,7 +118,7 @@ async def test_a_weak_password_does_not_cost_the_link(visit, service, letters, a
     one.expected = {422}
     await one.open("/reset")
     await one.type("E-mail address", "anna@example.org")
-    await one.press("Send the letter")
+    await one.press("Send the e-mail")
     await service.deliver()
     await one.open(letters.link("anna@example.org", "Your new password"))
     await one.type("New password", "qwertyuiopqwertyuiop")
@@ -136,7 +136,7 @@ async def test_a_link_pasted_over_the_open_page_is_taken(visit, service, letters
     one = await visit()
     await one.open("/reset")
     await one.type("E-mail address", "anna@example.org")
-    await one.press("Send the letter")
+    await one.press("Send the e-mail")
     await service.deliver()
     await one.open("/reset/choose")
     await one.page.evaluate(f"location = '{letters.link('anna@example.org', 'Your new password')}'")
@@ -166,7 +166,7 @@ async def test_a_mailed_code_signs_in(visit, service, letters, anna: str):
     await one.press("Mail me a code")
     await service.deliver()
     await expect(one.page.locator("[data-state=accepted]")).to_be_visible()
-    await one.type("Code from the letter", letters.code("anna@example.org", "Your code to sign in"))
+    await one.type("Code from the e-mail", letters.code("anna@example.org", "Your code to sign in"))
     await one.press("Sign in")
     assert one.path == "/me"
     assert "mailed code" in await one.text()
@@ -208,6 +208,6 @@ async def sign_in_by_code(one, service, letters) -> None:
     await one.page.locator("#email-code").fill("anna@example.org")
     await one.press("Mail me a code")
     await service.deliver()
-    await one.type("Code from the letter", letters.code("anna@example.org", "Your code to sign in"))
+    await one.type("Code from the e-mail", letters.code("anna@example.org", "Your code to sign in"))
     await one.press("Sign in")
     assert one.path == "/me"

@@ -90,7 +90,7 @@ async def test_a_reset_that_is_stuck_is_sent_by_the_other_relay_in_the_same_call
     await road.turn()
     # Nobody presses anything: the page tells it by itself.
     await expect(letters.locator("summary").first).to_contain_text("accepted")
-    await expect(letters).to_contain_text("b took the letter")
+    await expect(letters).to_contain_text("b took the e-mail")
     await ada.press("Send a code")
     await road.turn()
     code = spoken(road)

@@ -34,7 +34,7 @@ async def play(one: Visitor, road: Road, case, to: str, certificate) -> str:
     async def ask() -> None:
         await one.open("/reset")
         await one.type("E-mail address", to)
-        await one.press("Send the letter")
+        await one.press("Send the e-mail")
         kind = "reset" if to == KNOWN else "no_account"
         ((road.id,),) = await road.service.rows("SELECT id FROM message WHERE kind = :kind", kind=kind)
         for acts in road.a.script.values():

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 from identity_service import languages
-from identity_service.events import actions as events
+from identity_service.events import looks
 from tests.browser.conftest import GOOD, Letters
 from tests.browser.visitor import Visitor
 from tests.conftest import Service
@@ -41,7 +41,7 @@ async def _registering(one, service, letters, say) -> AsyncIterator[str]:
     yield "welcome"
     await one.follow(say("I have the code"))
     yield "confirm by code"
-    await one.type(say("Code from the letter"), "00000-00000")
+    await one.type(say("Code from the e-mail"), "00000-00000")
     await one.press(say("Confirm"))
     yield "confirm refused"
     await service.deliver()
@@ -58,10 +58,10 @@ async def _resetting(one, service, letters, say) -> AsyncIterator[str]:
     yield "ask"
     await one.type(say("E-mail address"), "ben@@example.org")
     await one.page.evaluate("document.querySelector('form').noValidate = true")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     yield "ask refused"
     await one.type(say("E-mail address"), "ben@example.org")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     watch = one.path
     yield "watch waiting"
     await service.deliver()
@@ -91,11 +91,11 @@ async def _signing_in(one, service, letters, say) -> AsyncIterator[str]:
     await one.page.locator("#email-code").fill("ben@example.org")
     await one.press(say("Mail me a code"))
     yield "signin code"
-    await one.type(say("Code from the letter"), "00000-00000")
+    await one.type(say("Code from the e-mail"), "00000-00000")
     await one.press(say("Sign in"))
     yield "signin code refused"
     await service.deliver()
-    await one.type(say("Code from the letter"), letters.code("ben@example.org", say("Your code to sign in")))
+    await one.type(say("Code from the e-mail"), letters.code("ben@example.org", say("Your code to sign in")))
     await one.press(say("Sign in"))
 
 
@@ -139,11 +139,9 @@ async def _history(one, service) -> None:
     ]  # fmt: skip
     added = await shop.post(f"/v1/accounts/{user_id}/history", {"entries": entries})
     assert added.is_success, added.text
-    looked = {"desk": "business", "reason": "Invoice 4711 is missing", "contact": None}
+    why = {"desk": "business", "contact": "K7QX3W", "reason": "Invoice 4711 is missing"}
     await service.database.short(
-        lambda session: events.record(
-            session, "desk.looked", user_id=user_id.replace("-", ""), actor="staff:1", data=looked, now=service.clock()
-        )
+        lambda session: looks.look(session, user_id.replace("-", ""), actor="staff:1", now=service.clock(), **why)
     )
 
 
@@ -151,10 +149,10 @@ async def _another_address(one, service, letters, say) -> AsyncIterator[str]:
     await one.open("/me/email")
     yield "another address"
     await one.type(say("E-mail address"), "ben@localhost")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     yield "another address refused"
     await one.type(say("E-mail address"), "benjamin@example.org")
-    await one.press(say("Send the letter"))
+    await one.press(say("Send the e-mail"))
     yield "another address asked"
     await service.deliver()
     await one.open(letters.link("benjamin@example.org", say("Please confirm your new address")))

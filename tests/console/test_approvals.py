@@ -5,6 +5,7 @@ import re
 from collections import Counter
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
 from identity_service.life import guarded
 from tests.browser import Browser
@@ -54,6 +55,13 @@ async def test_nobody_approves_what_he_asked_for(service, ada, anna):
     change = await ask(service, ada, anna, reason="lost the mailbox")
     assert (await ada.do(f"/console/approvals/{change}")).status_code == 403
     assert await service.rows("SELECT approved_by, due_at FROM pending_change") == [(None, None)]
+
+
+async def test_the_database_knows_no_approval_of_ones_own(service, ada, anna):
+    """PHN-10, ATT-50: SQL as the application's role, around the console."""
+    await ask(service, ada, anna, reason="lost the mailbox")
+    with pytest.raises(IntegrityError, match="second_person"):
+        await service.rows("UPDATE pending_change SET approved_by = asked_by, due_at = now()")
 
 
 async def test_a_second_person_approves_and_seventy_two_hours_pass(service, ada, anna):

@@ -65,6 +65,22 @@ def at_another_browser(service, clerk) -> Clerk:
     return other
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({"password": "not it, not at all"}, "ada"), ({"code": "000000"}, "ada"), ({"name": PASSWORD}, None)],
+    ids=["password", "code", "a password in the field of the name"],
+)
+async def test_a_failed_sign_in_is_an_event(service, given, told):
+    """PHN-11, LOG-04: the auditor sees who was tried; what was typed stands nowhere."""
+    ada = await enrol(service, "ada")
+    await ada.open("/console/signin")
+    typed = {"name": "ada", "password": PASSWORD, "code": now_code(service, ada.seed), **given}
+    assert (await ada.send("/console/signin", **typed)).status_code == 422
+    events = await service.rows("SELECT data FROM event WHERE name = 'staff.sign_in_failed'")
+    assert events == [({"staff": told},)]
+    assert await sessions(service) == 0
+
+
 @pytest.mark.parametrize("factor", ["one-time code", "recovery code"])
 async def test_fifty_sign_ins_with_one_code_make_one_session(service, factor, monkeypatch):
     """PHN-11, REC-05: the limits aside, the row decides."""

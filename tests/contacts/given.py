@@ -21,11 +21,17 @@ class Tool:
     async def post(self, path: str, json=None):
         return await self.caller.post(path, json, headers=self.headers)
 
-    async def get(self, path: str):
-        return await self.caller.get(path, headers=self.headers)
+    async def get(self, path: str, *, contact: str | None = None):
+        return await self.caller.get(path, headers=self.named(contact))
 
-    async def put(self, path: str, json):
-        return await self.caller.http.put(path, json=json, headers={**self.caller.headers, **self.headers})
+    async def open_account(self, user_id: str, number: str, reason: str = "order arrived broken"):
+        return await self.post(f"/v1/contacts/{number}/looks", {"user_id": user_id, "reason": reason})
+
+    async def put(self, path: str, json, *, contact: str | None = None):
+        return await self.caller.http.put(path, json=json, headers={**self.caller.headers, **self.named(contact)})
+
+    def named(self, contact: str | None) -> dict[str, str]:
+        return {**self.headers, **({} if contact is None else {"X-Contact": contact})}
 
     async def contact(self, user_id: str | None = None, **given) -> str:
         made = await self.post("/v1/contacts", {"desk": "consumer", "user_id": user_id, **given})

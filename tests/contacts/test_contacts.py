@@ -103,7 +103,8 @@ async def test_a_customers_contacts_are_listed_by_his_id_alone(tool, caller):
     anna, ben = await an_account(caller), await an_account(caller, "ben@example.org")
     mine = await tool.contact(anna)
     await tool.contact(ben)
-    listed = (await tool.get(f"/v1/contacts?user_id={anna}")).json()["items"]
+    await tool.open_account(anna, mine)
+    listed = (await tool.get(f"/v1/contacts?user_id={anna}", contact=mine)).json()["items"]
     assert [contact["number"] for contact in listed] == [mine]
 
 

@@ -33,9 +33,9 @@ async def kind(tool, user_id: str) -> str:
     return (await tool.get(f"/v1/accounts/{user_id}")).json()["kind"]
 
 
-async def convert(tool, user_id: str, check: str | None):
+async def convert(tool, user_id: str, check: str | None, *, contact: str | None = None):
     proof = {} if check is None else {"proof": {"caller_check": check}}
-    return await tool.put(f"/v1/accounts/{user_id}/business", {**COMPANY, **proof})
+    return await tool.put(f"/v1/accounts/{user_id}/business", {**COMPANY, **proof}, contact=contact)
 
 
 async def test_a_verified_caller_becomes_a_business_at_once_and_can_undo_it(service, tool, anna):
@@ -94,13 +94,17 @@ async def test_another_contact_is_not_verified_by_it(service, tool, anna):
     assert (await tool.get(f"/v1/contacts/{other}")).json()["verified_until"] is None
 
 
-@pytest.mark.parametrize("of", ["another account", "a closed contact", "a wrong code", "no answer", "nothing"])
+@pytest.mark.parametrize(
+    "of", ["another account", "a closed contact", "another contact", "a wrong code", "no answer", "nothing"]
+)
 async def test_a_proof_that_proves_nothing_here_is_refused(service, tool, anna, ben, of):
     """PHN-10: proof of another account or contact → 403, nothing changed."""
     number = await tool.contact(anna)
     check = "00000000-0000-4000-8000-000000000000"
     if of == "another account":
         check = await tool.verify(service, ben, await tool.contact(ben), BEN)
+    elif of == "another contact":
+        check = await tool.verify(service, anna, await tool.contact(anna))
     elif of == "a closed contact":
         check = await tool.verify(service, anna, number)
         await tool.post(f"/v1/contacts/{number}/close", {})
@@ -109,7 +113,7 @@ async def test_a_proof_that_proves_nothing_here_is_refused(service, tool, anna, 
         wrong = "999999" if plain(await code_of(service, ANNA)) != "999999" else "888888"
         for _ in range(3 if of == "a wrong code" else 0):
             await tool.answer(anna, check, wrong)
-    refused = await convert(tool, anna, check)
+    refused = await convert(tool, anna, check, contact=number)
     assert (refused.status_code, refused.json()["code"]) == (403, "not_verified")
     assert await kind(tool, anna) == "consumer"
 

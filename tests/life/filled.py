@@ -122,7 +122,7 @@ async def wait(service: Service, user_id: str, company: dict) -> None:
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:
-    """A conversation, with a note in the clerk's words and a code read back."""
+    """A conversation, with a note and a reason in the clerk's words and a code read back."""
     clerk = {"X-Clerk-ID": "clerk-7"}
     contact = {"desk": "business", "user_id": user_id, "note": f"{CANARY} called"}
     opened = await call(caller, "POST", "/v1/contacts", contact, **clerk)
@@ -130,6 +130,9 @@ async def call_the_desk(caller: Caller, user_id: str) -> None:
     number = {"contact": opened.json()["number"]}
     started = await call(caller, "POST", f"/v1/accounts/{user_id}/caller-checks", number, **clerk)
     assert started.status_code == 201, started.text
+    why = {"user_id": user_id, "reason": f"says {CANARY}"}
+    looked = await call(caller, "POST", f"/v1/contacts/{opened.json()['number']}/looks", why, **clerk)
+    assert looked.status_code == 201, looked.text
 
 
 async def comes_back(service: Service) -> None:

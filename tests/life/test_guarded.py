@@ -79,7 +79,7 @@ async def test_the_old_mailbox_stops_it(service, caller, anna):
     await approve(service, await wait(service, anna))
     await service.deliver()
     letter = service.letter(ANNA, COMING)["text"]
-    assert "letters about it go to another address" in letter
+    assert "e-mails about it go to another address" in letter
     await confirm(service, ANNA, COMING)
     assert await ends(service) == [(False, True)]
     service.clock.advance(hours=73)

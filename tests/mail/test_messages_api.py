@@ -196,7 +196,7 @@ async def test_bodies_links_and_codes_stand_in_no_answer(service, caller):
     answers.append(await caller.post("/v1/messages/search", {"email": "anna@example.com"}))
     told = " ".join(answer.text for answer in answers)
     assert "[link]" in told
-    assert not re.search(r"SECRET|NONCE|v1\.abc|This letter tests|facts|transcript", told)
+    assert not re.search(r"SECRET|NONCE|v1\.abc|This e-mail tests|facts|transcript", told)
     stored = await service.rows(
         "SELECT last_reply, (SELECT string_agg(transcript::text || reply, '') FROM attempt) FROM message"
     )

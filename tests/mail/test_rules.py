@@ -80,7 +80,7 @@ def test_only_a_2xx_to_the_final_dot_is_an_acceptance(phase, code, enhanced):
     outcome, meaning = rules.classify(phase, code, enhanced, "words")
     assert (outcome == "accepted") == (phase == "eod" and 200 <= code <= 299)
     assert outcome in rules.OUTCOMES
-    assert "could not take the letter" not in words.of_attempt(meaning, outcome, "first", enhanced)
+    assert "could not take the e-mail" not in words.of_attempt(meaning, outcome, "first", enhanced)
 
 
 def after(outcome: str, meaning: str, facts: Facts = FACTS, **options) -> rules.Step:
@@ -262,7 +262,7 @@ def test_ids_are_of_version_7_and_follow_the_clock():
 def test_every_state_has_a_sentence_and_never_calls_a_handover_delivered(state):
     sentence = words.of_message(state, "transient", None)
     assert sentence.endswith(".")
-    assert ("took the letter. If" in sentence) == (state == "delivered")
+    assert ("took the e-mail. If" in sentence) == (state == "delivered")
 
 
 @pytest.mark.parametrize("kind", rules.FEEDBACK)

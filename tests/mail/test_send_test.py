@@ -36,8 +36,8 @@ async def test_the_conversation_is_told_verb_by_verb(service, relay):
     for said in relay.said:
         if not said.startswith(("250-", "250 ENHANCED", "221")):
             assert any(said.partition(" ")[2] in line for line in lines), said
-    assert lines[-2] == "a took the letter."
-    assert lines[-1].startswith("accepted: A relay took the letter.")
+    assert lines[-2] == "a took the e-mail."
+    assert lines[-1].startswith("accepted: A relay took the e-mail.")
     assert trial.went_well(lines[-1])
     assert [recipient for _, recipient, _ in relay.mails] == ["anna@example.com"]
 
@@ -68,7 +68,7 @@ async def test_it_goes_past_a_suppression_because_somebody_asked_for_it(service,
 
 async def test_neither_words_nor_addresses_of_the_letter_are_printed(service, relay):
     lines = " ".join(await send(service))
-    assert "This letter tests" not in lines
+    assert "This e-mail tests" not in lines
     assert "anna@" not in lines
 
 

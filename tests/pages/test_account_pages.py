@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from identity_service.events import actions as events
+from identity_service.events import looks
 from identity_service.life.data_map import TITLES
 from tests.consents.given import Customer, a_customer
 
@@ -14,7 +14,7 @@ SENTENCES = {
         "/me": ("2 orders", "€1,200.00", "Business account: Ärger & Söhne", "desk “business”: A call"),
         "/me/history": ("€1,299.90", "¥1,500", "order", "ticket closed", "delivery"),
         "/me/business": ("<h1>Change the company</h1>", 'value="Ärger & Söhne"'),
-        "/me/everything": ("Tries to send a letter", "Times as a business"),
+        "/me/everything": ("Tries to send an e-mail", "Times as a business"),
     },
     "de": {
         "/me": ("2 Bestellungen", "1.200,00 €", "Geschäftskonto: Ärger & Söhne", "Kundendienst „business“: A call"),
@@ -49,9 +49,9 @@ async def a_business(caller, service, locale: str) -> Customer:
 
 
 async def looked(session, anna: Customer, service) -> None:
-    said = {"desk": "business", "reason": "A call", "contact": None}
     user_id = anna.user_id.replace("-", "")
-    await events.record(session, "desk.looked", user_id=user_id, actor="staff:1", data=said, now=service.clock())
+    said = {"desk": "business", "contact": "K7QX3W", "reason": "A call"}
+    await looks.look(session, user_id, actor="staff:1", now=service.clock(), **said)
 
 
 @pytest.mark.parametrize("locale", SENTENCES)
@@ -69,7 +69,7 @@ async def test_what_is_held_opens_table_by_table_and_names_no_table(caller, serv
     headings = re.findall(r"<summary><h2>([^<]+)</h2>", page)
     assert headings[0] == "Account"
     assert set(headings) <= set(TITLES.values())
-    assert {"History", "Letters", "Tries to send a letter", "Links and codes"} <= set(headings)
+    assert {"History", "E-mails", "Tries to send an e-mail", "Links and codes"} <= set(headings)
     assert page.count("<details open>") == 1
 
 

@@ -65,7 +65,7 @@ async def test_a_second_ask_and_one_beyond_the_limit_look_the_same_for_all(servi
     """ATT-23: the fourth ask of an hour leads to the newest letter, with the same page, whoever is behind it."""
     found = await asked_for_all(service, await of_every_state(service, caller, owner), times=5)
     same(found, "status", "hops", "headers", "bytes", "statements", "added")
-    assert "several letters to this address already" in found["unknown"]["browser"].text
+    assert "several e-mails to this address already" in found["unknown"]["browser"].text
 
 
 async def test_too_many_asks_of_a_network_are_refused_alike(service, caller, owner):
@@ -227,7 +227,7 @@ async def test_asks_while_a_letter_is_on_its_way_join_it(service, caller):
     assert len(first) == 1
     pages = {alike((await one.open(path)).text) for one, path in zip(watchers, paths, strict=True)}
     assert len(pages) == 1
-    assert "A relay took the letter" in watchers[0].text
+    assert "A relay took the e-mail" in watchers[0].text
     await forget_limits(service)
     again = await a_reset(service)
     assert again.link.split(".")[1] not in first[0]["text"]

@@ -208,7 +208,7 @@ async def test_the_customers_own_name_is_refused_on_both_roads(service, caller):
         assert answer.status_code == 422
         assert "your own name or address" in answer.text
     wrong = await type_code(reset.browser, reset.watch, "00000-00000", named)
-    assert "This code does not fit this letter" in reset.browser.text, wrong.text
+    assert "This code does not fit this e-mail" in reset.browser.text, wrong.text
 
 
 async def test_the_account_comes_from_the_reset_alone(service, caller):
