@@ -78,7 +78,7 @@ async def test_the_service_learns_five_digits_and_no_more(service, caller):
     assert not any(word in head for word in (digest(GOOD)[5:].lower(), "anna", "violet", "cookie", "authorization"))
 
 
-REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"
+REDIRECT = b"HTTP/1.1 302 Found\r\nLocation: /range/elsewhere\r\nContent-Length: 0\r\n\r\n"
 AWAY = {
     "silent": lambda _: None,
     "ill": lambda _: b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n",
