@@ -22,6 +22,8 @@ WHOSE = {
     "account-search": "a client looks accounts up by address",
     "caller-check": "a clerk starts checks of callers",
     "code": "wrong codes for one address",
+    "desk-alarm": "alarms about one person's searches",
+    "desk-searches": "searches by one person that nobody is told of",
     "message-search": "a client looks letters up by address",
     "password-check": "a client asks whether passwords fit",
     "register-address": "one address on the public page",
@@ -61,7 +63,7 @@ def rates() -> dict[str, list[str]]:
 def of_code() -> Mapping[str, list[str]]:
     """Return the rows that belong under each heading."""
     return {
-        "Limits": [f"| {WHOSE[name]} | {'; '.join(rate)} |" for name, rate in sorted(rates().items())],
+        "Limits": [f"| {WHOSE.get(name, name)} | {'; '.join(rate)} |" for name, rate in sorted(rates().items())],
         "Times": [f"| {what} | {_said(length)} |" for what, length in _times()],
     }
 
