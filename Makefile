@@ -64,9 +64,10 @@ tables: $(VENV)/.installed
 pictures: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/browser/pictures.py -q
 
-# Every letter's text is pinned: after a change this shows it as one.
+# Every letter's text is pinned, and written down as it is read: after a change this shows it as one.
 letters: $(VENV)/.installed
 	$(BIN)/identity-service mail letters > identity_service/templates/mail/pinned.sha256
+	$(BIN)/python -m tests.letters
 
 # Renewing the lock needs uv; the files hold versions and hashes only.
 lock:

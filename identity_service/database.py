@@ -173,6 +173,7 @@ def engine(url: str, *, size: int = 5, **options: Any) -> AsyncEngine:  # noqa: 
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,
+        hide_parameters=True,  # what a statement was about is somebody's, and no part of a log line or a traceback
         connect_args=arguments,
         **options,
     )

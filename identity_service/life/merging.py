@@ -95,7 +95,9 @@ async def has_mailbox(session: AsyncSession, *ids: UserId) -> bool:
 
 
 async def undo(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
-    """Undo the merge that moved this User ID; both accounts are again what they were.
+    """Undo the merge that moved this User ID; both accounts are again what they were, but for a no.
+
+    Whoever withdrew a consent while the two were one withdrew it for both: an older yes does not come back.
 
     Raises:
         accounts.rules.UnknownUserId; rules.NothingToUndo
@@ -106,9 +108,14 @@ async def undo(session: AsyncSession, user_id: UserId, *, actor: str, now: datet
     if duplicate.merged_into is None:
         raise rules.NothingToUndo
     survivor_id = duplicate.merged_into
+    refused = await _refused_since(session, duplicate)
     restored = await accounts.unmove(session, user_id, actor=actor, now=now)
     for one in (survivor_id, restored.user_id):
         await consents.renew_upwards(session, one)
+    for state in await consents.state(session, restored.user_id):
+        if state.purpose in refused and state.decision == "granted":
+            user = UserId(restored.user_id)
+            await consents.withdraw(session, user, state.purpose, channel="merge", actor=actor, now=now)
     mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
     await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))
     return restored
@@ -149,6 +156,19 @@ async def _merge_if_agreed(session: AsyncSession, request: MergeRequest, *, acto
     await consents.renew(session, survivor.user_id)
     await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values(merged_at=now))
     await session.refresh(request)
+
+
+async def _refused_since(session: AsyncSession, merged: Account) -> set[str]:
+    """Return the purposes for which the last word of those who answered for a merged account, since then, was no."""
+    above = []
+    account = merged
+    while account.merged_into is not None:
+        account = await accounts.find(session, UserId(account.merged_into))
+        above.append(account.user_id)
+    entries = reversed(await consents.ledger(session, above))
+    said = {entry.purpose: entry for entry in entries if entry.decision != "proposed"}
+    since = merged.merged_at
+    return {one.purpose for one in said.values() if one.decision == "withdrawn" and since and one.at >= since}
 
 
 async def _lock_both(session: AsyncSession, first: UserId, second: UserId) -> tuple[Account, Account]:

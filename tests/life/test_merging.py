@@ -151,6 +151,34 @@ async def test_the_stricter_consent_wins_and_comes_back(service, caller, two):
     await audited(service)
 
 
+@pytest.mark.parametrize("said_to", ["the one that answers", "the one that was merged"])
+async def test_a_no_to_both_stays_a_no_of_both(service, caller, two, said_to):
+    """NOM-06, PRV-04: withdrawn while they were one, an older yes of either does not count afterwards."""
+    anna, firm = two
+    await consent(service, caller, anna, BOTH[0])
+    await consent(service, caller, firm, BOTH[1])
+    await merge(service, caller, anna, firm, *BOTH)
+    assert (await account(caller, anna))["marketing"]["email"] == "allowed"
+    whom = anna if said_to == "the one that answers" else firm
+    refused = await call(caller, "PUT", f"/v1/accounts/{whom}/consents/email", {"granted": False})
+    assert refused.status_code == 200, refused.text
+    await undo(caller, firm)
+    assert [(await account(caller, one))["marketing"]["email"] for one in two] == ["never", "never"]
+    told = await service.rows("SELECT channel, decision FROM consent_entry ORDER BY id DESC LIMIT 1")
+    assert told == [("merge", "withdrawn")]
+    await audited(service)
+
+
+async def test_a_no_that_was_taken_back_is_not_carried_over(service, caller, two):
+    anna, firm = two
+    await consent(service, caller, firm, BOTH[1])
+    await merge(service, caller, anna, firm, *BOTH)
+    await call(caller, "PUT", f"/v1/accounts/{anna}/consents/email", {"granted": False})
+    await consent(service, caller, anna, BOTH[0])
+    await undo(caller, firm)
+    assert (await account(caller, firm))["marketing"]["email"] == "allowed"
+
+
 async def test_an_undo_in_the_middle_of_a_chain_reaches_its_head(service, caller, two):
     """Silent into a yes into a yes: only the silent one made it no, so without it the head is allowed again."""
     anna, firm = two
