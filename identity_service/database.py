@@ -107,10 +107,11 @@ class Database:
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=self.info)
         self._url, self._read_url = url, read_url or url
         # Nothing is connected before the first look, and without a replica there is none.
-        self._replica = engine(self._read_url, size=settings.read_connections, execution_options=_LOOKS)
-        self._looks = async_sessionmaker(self._replica, info=self.info)
+        self.replica = engine(self._read_url, size=settings.read_connections, execution_options=_LOOKS)
+        self._looks = async_sessionmaker(self.replica, info=self.info)
         self._replica_rests_until = 0.0
         self._pools: dict[str, asyncpg.Pool] = {}
+        self._told: Callable[[Any], None] | None = None
         self._opening = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -172,8 +173,12 @@ class Database:
         if url not in self._pools:
             async with self._opening:
                 if url not in self._pools:
-                    self._pools[url] = await _read_pool(url, self.settings.read_connections)
+                    self._pools[url] = await _read_pool(url, self.settings.read_connections, self._told)
         return self._pools[url]
+
+    def watch_reads(self, told: Callable[[Any], None]) -> None:
+        """Tell of every statement of the read pools (asyncpg's `LoggedQuery`); the engine has events of its own."""
+        self._told = told
 
     async def connect(self) -> asyncpg.Connection:
         """Open a connection of its own, for LISTEN."""
@@ -183,7 +188,7 @@ class Database:
         """Close every connection."""
         for pool in self._pools.values():
             await pool.close()
-        await self._replica.dispose()
+        await self.replica.dispose()
         await self.engine.dispose()
 
 
@@ -280,13 +285,19 @@ def _for_asyncpg(url: str) -> dict[str, Any]:
     return {**found, **arguments}
 
 
-async def _read_pool(url: str, size: int) -> asyncpg.Pool:
+async def _read_pool(url: str, size: int, told: Callable[[Any], None] | None) -> asyncpg.Pool:
     arguments = _for_asyncpg(url)
+
+    async def watched(connection: asyncpg.Connection) -> None:
+        connection.add_query_logger(told)
+
     arguments["server_settings"] |= {"default_transaction_read_only": "on", "statement_timeout": "2000"}
     # Among several hosts this pool wants the primary, too, though its own sessions may only read.
     if arguments.get("target_session_attrs") == "read-write":
         arguments["target_session_attrs"] = "primary"
-    return await asyncpg.create_pool(**arguments, min_size=0, max_size=size, command_timeout=3, reset=_keep)
+    return await asyncpg.create_pool(
+        **arguments, min_size=0, max_size=size, command_timeout=3, reset=_keep, init=watched if told else None
+    )
 
 
 async def _keep(connection: asyncpg.Connection) -> None:

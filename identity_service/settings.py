@@ -150,6 +150,12 @@ class Settings(BaseSettings):
     throttle_store: str = Field(
         "database", description="database, or a URL that the limits library knows (async+redis://…)"
     )
+    otlp_endpoint: str = Field(
+        "",
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        pattern=r"^(https?://[!-~]+)?$",
+        description="the collector that traces go to, by OTLP over HTTP (http://127.0.0.1:4318); unset: no traces",
+    )
 
     @classmethod
     def settings_customise_sources(

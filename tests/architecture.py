@@ -19,7 +19,7 @@ _TOP = {
     TABLES: "settings logs database keyring",
     ACTIONS: "throttle",
     DOORS: "doors forms problems idempotency envelope pages security_txt",
-    WAYS_IN: "app metrics server schema worker processes development cli start",
+    WAYS_IN: "app metrics telemetry server schema worker processes development cli start",
 }
 _TOP_RANK = {name: rank for rank, names in _TOP.items() for name in names.split()}
 _IN_CONCEPT = {"rules": PURE, "tables": TABLES, "api": DOORS, "pages": DOORS, "access": DOORS}

@@ -30,7 +30,8 @@ from identity_service.mail.courier import Courier
 from identity_service.mail.smtp import Timeouts
 from identity_service.settings import Relay, Settings
 from identity_service.worker import COMPOSERS
-from tests.no_skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 (hooks of every run)
+
+pytest_plugins = ("tests.no_skips", "tests.ran")
 
 MASTER_KEY = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
 BASE = "https://id.example.com"

@@ -14,7 +14,15 @@ from tests.test_command_line import commands
 
 DOCUMENTS = {
     name: (ROOT / name).read_text("utf-8")
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/runbook.md", "docs/scale.md")
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/runbook.md",
+        "docs/scale.md",
+        "docs/protection.md",
+    )
 }
 README = DOCUMENTS["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")

@@ -28,6 +28,17 @@ RECORD_AT_MOST: Final = 50
 BULK_SHARE: Final = 0.5
 
 
+class Watch:
+    """Who looks on while letters are brought: nobody, unless another takes this place."""
+
+    def turn(self, message: Claimed) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+        """Be there from the beginning of a letter's turn to its end."""
+        return contextlib.nullcontext()
+
+    def attempt(self, message: Claimed, report: Report) -> None:
+        """Be told how a conversation with a relay went."""
+
+
 class Courier:
     """One worker's way of bringing letters to relays."""
 
@@ -43,6 +54,7 @@ class Courier:
         settings = database.settings
         self.name = f"w-{uuid.uuid4().hex[:8]}"
         self.database, self.composers, self._clock = database, composers, clock
+        self.watch = Watch()
         self._offset = timedelta()
         hostname = settings.sender_domain or "localhost"
         self.relays = Relays(settings.relays, local_hostname=hostname, clock=self.now, timeouts=timeouts)
@@ -142,7 +154,7 @@ class Courier:
     def _start(self, message: Claimed) -> None:
         bulk = message.lane != 0
         self._bulk += bulk
-        task = asyncio.create_task(self._turn(message))
+        task = asyncio.create_task(self._watched(message))
         self._turns.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -156,6 +168,10 @@ class Courier:
                 logs.log.error("mail.turn_failed", message_id=str(message.id), exc_info=task.exception())
 
         task.add_done_callback(ended)
+
+    async def _watched(self, message: Claimed) -> None:
+        with self.watch.turn(message):
+            await self._turn(message)
 
     async def _turn(self, message: Claimed) -> None:
         if self._stopping.is_set():
@@ -237,6 +253,7 @@ class Courier:
         breaker = self.relays.breakers[name]
         breaker.begin()
         report = await self.relays.pools[name].deliver(envelope, lane=message.lane)
+        self.watch.attempt(message, report)
         breaker.observe(report, envelope.recipient.rpartition("@")[2])
         if report.reply_class == "login" or (report.reply or "").startswith("the relay's certificate"):
             logs.log.error("mail.relay_refuses_us", relay=name, reply=report.reply)
