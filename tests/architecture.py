@@ -15,7 +15,7 @@ CONCEPTS = (
 PURE, TABLES, ACTIONS, DOORS, WAYS_IN = range(5)
 _ROLES = ("rules", "tables", "actions", "doors", "ways in")
 _TOP = {
-    PURE: "__init__ errors user_ids email_addresses tokens languages",
+    PURE: "__init__ errors user_ids email_addresses tokens languages lines",
     TABLES: "settings logs database keyring",
     ACTIONS: "throttle",
     DOORS: "doors forms problems idempotency envelope pages security_txt",

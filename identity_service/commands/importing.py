@@ -4,7 +4,7 @@ import asyncio
 import csv
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,26 +78,39 @@ def _name(file: Path, source: str, names: dict[str, str]) -> str:
 
 async def _rows(file: Path, names: dict[str, str]) -> AsyncIterator[Row]:
     theirs = {theirs: ours for ours, theirs in names.items()}
-    for line, row in _lines(file):
-        yield line, {theirs.get(name, name): value for name, value in row.items() if not names or name in theirs}
-
-
-def _lines(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with file.open(encoding="utf-8-sig", newline="") as text:
-        if file.suffix == ".csv":
-            reader = csv.DictReader(text, restkey="too_many", restval="")
-            for row in reader:
-                yield reader.line_num, {str(name): _text(value) for name, value in row.items()}
-            return
-        for number, line in enumerate(text, start=1):
-            if line.strip():
-                yield number, _object(line)
+        for line, row in lines(text, as_csv=file.suffix == ".csv"):
+            yield line, {theirs.get(name, name): value for name, value in row.items() if not names or name in theirs}
+
+
+def lines(text: Iterable[str], *, as_csv: bool) -> Iterator[Row]:
+    """Yield the rows of a file with the number of their line.
+
+    Raises:
+        importing.CannotImport: this is no text, or no CSV; nothing of it is taken.
+    """
+    try:
+        yield from _of_csv(text) if as_csv else _of_json(text)
+    except (UnicodeDecodeError, csv.Error) as refused:
+        raise importing.CannotImport("This file is no CSV and no JSON lines in UTF-8; nothing was taken.") from refused
+
+
+def _of_csv(text: Iterable[str]) -> Iterator[Row]:
+    reader = csv.DictReader(text, restkey="too_many", restval="")
+    for row in reader:
+        yield reader.line_num, {str(name): _text(value) for name, value in row.items()}
+
+
+def _of_json(text: Iterable[str]) -> Iterator[Row]:
+    for number, line in enumerate(text, start=1):
+        if line.strip():
+            yield number, _object(line)
 
 
 def _object(line: str) -> dict[str, str]:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     # A line that is no object has a field that cannot be, so it is refused by its number like any other.
     return {name: _text(v) for name, v in value.items()} if isinstance(value, dict) else {"this line is no JSON": ""}

@@ -5,6 +5,7 @@ a second run goes on at the mark; each row and event once. No letter is sent. A 
 number and its reason, and the others go in.
 """
 
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,16 +15,18 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import delete, select, text, update
 
-from identity_service import email_addresses, user_ids
-from identity_service.accounts import numbers
+from identity_service import email_addresses, lines, user_ids
 from identity_service.accounts import rules as account_rules
 from identity_service.consents import actions as consents
+from identity_service.consents import rules as consent_rules
 from identity_service.consents import wordings
 from identity_service.database import AsyncSession, Database
 from identity_service.errors import Problem, Unprocessable
 from identity_service.events import actions as events
+from identity_service.life import conversions
 from identity_service.life.tables import ImportJob, ImportRow
 from identity_service.passwords import foreign
+from identity_service.settings import Settings
 
 BATCH: Final = 2000
 FIELDS: Final = (
@@ -31,6 +34,10 @@ FIELDS: Final = (
     "country", "vat_number", "consent_purpose", "consent_decision", "consent_wording", "consent_evidence", "consent_at",
 )  # fmt: skip
 """What a row may say of an account; a mapping gives the file's own names for these."""
+
+
+_LINES: Final = ("display_name", "reference", "company_name", "consent_evidence")
+_UNKEPT: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 class CannotImport(Unprocessable):
@@ -65,7 +72,7 @@ async def stage(database: Database, name: str, rows: AsyncIterator[tuple[int, Ma
 
     async def records() -> AsyncIterator[tuple[uuid.UUID, int, str]]:
         async for line, row in rows:
-            yield job_id, line, orjson.dumps(dict(row)).decode()
+            yield job_id, line, staged(row)
 
     connection = await database.connect()
     try:
@@ -77,6 +84,14 @@ async def stage(database: Database, name: str, rows: AsyncIterator[tuple[int, Ma
     finally:
         await connection.close()
     return job_id
+
+
+def staged(row: Mapping[str, str]) -> str:
+    """Return a row as the database keeps it until it is judged."""
+    # PostgreSQL keeps neither NUL nor halves of characters, and one such row must not stop the file: another control
+    # character stands in, which is refused with the row's number.
+    kept = {_UNKEPT.sub("\x01", name): _UNKEPT.sub("\x01", value) for name, value in row.items()}
+    return orjson.dumps(kept).decode()
 
 
 async def take(
@@ -113,7 +128,7 @@ async def dry_run(database: Database, rows: AsyncIterator[tuple[int, Mapping[str
     async for line, given in rows:
         report.lines += 1
         try:
-            waiting.append((line, judge(given, special_use=database.settings.development, now=now)))
+            waiting.append((line, judge(given, database.settings, now=now)))
         except Problem as refused:
             report.tell(line, "refused", refused.sentence())
         if len(waiting) == BATCH:
@@ -122,7 +137,7 @@ async def dry_run(database: Database, rows: AsyncIterator[tuple[int, Mapping[str
     return report
 
 
-def judge(given: Mapping[str, str], *, special_use: bool, now: datetime) -> dict[str, Any]:
+def judge(given: Mapping[str, str], settings: Settings, *, now: datetime) -> dict[str, Any]:
     """Return the columns of an account that a row asks for.
 
     Raises:
@@ -130,9 +145,13 @@ def judge(given: Mapping[str, str], *, special_use: bool, now: datetime) -> dict
     """
     unknown = set(given) - set(FIELDS)
     if unknown:
-        raise CannotImport(f"There is no field {min(unknown)[:40]!r}; map it, or leave it out.")
+        raise CannotImport(f"There is no field {min(unknown)[:40]!a}; map it, or leave it out.")
     row = {name: (value or "").strip() or None for name, value in given.items()}
-    address = None if row.get("email") is None else email_addresses.parse(row["email"] or "", special_use=special_use)
+    for name in _LINES:
+        _check_line(name, row.get(name))
+    address = None
+    if row.get("email") is not None:
+        address = email_addresses.parse(row["email"] or "", special_use=settings.development)
     since = _moment(row.get("customer_since")) or now
     if since > now:
         raise CannotImport("A customer cannot be one since a moment that is yet to come.")
@@ -143,7 +162,8 @@ def judge(given: Mapping[str, str], *, special_use: bool, now: datetime) -> dict
         "user_id": user_ids.issue(), "email": address and address.shown, "email_ascii": address and address.ascii,
         "email_key": address and address.key, "email_state": "none" if address is None else "unconfirmed",
         "display_name": row.get("display_name"), "locale": locale, "kind": kind, "customer_since": since,
-        "reference": row.get("reference"), "company": _company(row, kind), "consent": _consent(row, locale, since),
+        "reference": row.get("reference"), "company": _company(row, kind),
+        "consent": _consent(row, settings, locale, since),
         "password": None if row.get("password_hash") is None else foreign.read(row["password_hash"] or ""),
     }  # fmt: skip
 
@@ -153,11 +173,10 @@ async def _batch(session: AsyncSession, job_id: uuid.UUID, source: str, report: 
     staged = select(ImportRow).where(ImportRow.job_id == job_id, ImportRow.line > job.done_line)
     rows = (await session.scalars(staged.order_by(ImportRow.line).limit(BATCH))).all()
     good: list[dict[str, Any]] = []
-    special_use = session.info["settings"].development
     for row in rows:
         report.lines += 1
         try:
-            good.append({**judge(row.fields, special_use=special_use, now=now), "line": row.line})
+            good.append({**judge(row.fields, session.info["settings"], now=now), "line": row.line})
         except Problem as refused:
             report.tell(row.line, "refused", refused.sentence())
     if good:
@@ -191,6 +210,11 @@ async def _write(
             await consents.take_over(session, row["user_id"], **row["consent"], actor="operator", now=now)
 
 
+def _check_line(name: str, given: str | None) -> None:
+    if given is not None and (len(given) > lines.LONGEST or not lines.is_printable(given)):
+        raise CannotImport(f"The {name} is no printable line of at most {lines.LONGEST} characters.")
+
+
 def _moment(given: str | None) -> datetime | None:
     if given is None:
         return None
@@ -198,6 +222,9 @@ def _moment(given: str | None) -> datetime | None:
         moment = datetime.fromisoformat(given)
     except ValueError:
         raise CannotImport("A moment is written like 2009-05-17T12:00:00Z.") from None
+    if not 1000 <= moment.year <= 9998:
+        # At both ends of its range, Python cannot go from one zone to another.
+        raise CannotImport("A moment is between the years 1000 and 9998.")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
@@ -205,18 +232,20 @@ def _company(row: Mapping[str, str | None], kind: str) -> dict[str, str | None] 
     if kind == "consumer":
         return None
     name, country = row.get("company_name"), (row.get("country") or "").upper()
-    if name is None or len(country) != 2 or not country.isalpha():
+    if name is None or not country:
         raise CannotImport("A business needs a company name and a country of two letters.")
-    vat = row.get("vat_number")
-    return {"company_name": name, "country": country, "vat_number": None if vat is None else numbers.vat(vat, country)}
+    found = conversions.company({"company_name": name, "country": country, "vat_number": row.get("vat_number")})
+    return {"company_name": name, "country": country, "vat_number": found.vat_number}
 
 
-def _consent(row: Mapping[str, str | None], locale: str, since: datetime) -> dict[str, Any] | None:
+def _consent(row: Mapping[str, str | None], settings: Settings, locale: str, since: datetime) -> dict[str, Any] | None:
     purpose, decision = row.get("consent_purpose"), row.get("consent_decision")
     if purpose is None and decision is None:
         return None
     if purpose is None or decision not in ("granted", "withdrawn"):
         raise CannotImport("A consent needs a purpose and a decision: granted or withdrawn.")
+    if purpose not in (*consent_rules.PURPOSES, *settings.consent_purposes):
+        raise consent_rules.UnknownPurpose
     if decision == "granted" and (row.get("consent_evidence") is None or row.get("consent_wording") is None):
         raise CannotImport("A grant needs its wording and its evidence.")
     wording = wordings.find(purpose, row.get("consent_wording") or "", locale) if decision == "granted" else None
