@@ -26,7 +26,7 @@ faults: $(VENV)/.installed
 
 # Generated requests, stories, bytes and secrets against the service: what `make test` does in short, each part for ABUSE_SECONDS.
 abuse: $(VENV)/.installed fuzzing
-	ABUSE_SECONDS=$${ABUSE_SECONDS:-60} $(BIN)/python -m pytest tests/abuse tests/test_matrix.py $(ARGS)
+	ABUSE_SECONDS=$${ABUSE_SECONDS:-60} $(BIN)/python -m pytest --timeout=3600 tests/abuse tests/test_matrix.py tests/console/test_reach.py $(ARGS)
 
 # How fast every road is, beside its limits in the same run; needs wrk. BENCH_GROWTH=1: again with up to 1,000,000 accounts.
 bench: $(VENV)/.installed
