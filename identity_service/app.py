@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import State
 from starlette.types import ASGIApp
 
@@ -72,6 +73,8 @@ ROUTERS = (
     life_pages.router,
 )
 """Every door; a fixed path stands before one with a place in it."""
+_SAYS_NOTHING: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""What FastAPI would tell of itself has paths, queries and refused input in it (LOG-03, LOG-07); see `telemetry.py`."""
 DESCRIPTION = (
     "Customer identities: a User ID in one second, no marketing by promise, and mail that is never lost. "
     "Errors are application/problem+json (RFC 9457); input is never echoed."
@@ -89,7 +92,7 @@ def build(*, development: bool) -> FastAPI:
     """Return the application with every door, and nothing behind them yet."""
     app = FastAPI(
         title="identity-service", version=__version__, description=DESCRIPTION, lifespan=_lifespan,
-        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry=_SAYS_NOTHING,
         generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
     for router in ROUTERS:
@@ -126,7 +129,7 @@ def add_inner_doors(app: FastAPI) -> None:
 
 def inner(app: FastAPI) -> ASGIApp:
     """Return the application of the inner port: documentation, metrics and health."""
-    inside = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    inside = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=_SAYS_NOTHING)
     inside.state = app.state
     inside.openapi = app.openapi  # type: ignore[method-assign]
     add_inner_doors(inside)

@@ -38,18 +38,23 @@ async def run() -> None:
     (settings.data_dir / "mailbox.port").write_text(str(box.port), encoding="utf-8")
     settings = complete(read_settings())
     database = Database(settings, server.application if server else await processes.application_url(settings))
-    await processes.load_keys(database, settings.key())
-    app = web.create(database, settings.key())
-    app.state.mailbox = box
-    app.include_router(mailbox.router)
-    app.include_router(letters.router)
-    await _serve(settings, database, Server(app, host=settings.host, port=settings.port))
+    with processes.traced(settings) as traces:
+        if traces is not None:
+            traces.look_at(database)
+        await processes.load_keys(database, settings.key())
+        app = web.create(database, settings.key())
+        app.state.mailbox = box
+        app.include_router(mailbox.router)
+        app.include_router(letters.router)
+        served = app if traces is None else traces.requests(app)
+        worker = Worker(database, settings.key())
+        worker.courier.watch = traces or worker.courier.watch
+        await _serve(settings, database, Server(served, host=settings.host, port=settings.port), worker)
     smtp.close()
     await database.close()
 
 
-async def _serve(settings: Settings, database: Database, http: Server) -> None:
-    worker = Worker(database, settings.key())
+async def _serve(settings: Settings, database: Database, http: Server, worker: Worker) -> None:
 
     def stop() -> None:
         http.should_exit = True
@@ -64,12 +69,12 @@ async def _serve(settings: Settings, database: Database, http: Server) -> None:
     print("Stopped. The data is kept in", settings.data_dir)  # noqa: T201
 
 
-async def migrate(settings: Settings) -> None:
+async def migrate(settings: Settings) -> str:
     """Migrate the embedded database."""
     from identity_service.embedded import postgres  # noqa: PLC0415 (an extra; production does not have it)
 
     server = await postgres.start(settings.data_dir)
-    await schema.migrate(server.owner, postgres.ROLE)
+    return await schema.migrate(server.owner, postgres.ROLE)
 
 
 def complete(settings: Settings) -> Settings:

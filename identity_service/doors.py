@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import ClientDisconnect
 
-from identity_service import logs
+from identity_service import lines, logs
 from identity_service.database import Database
 from identity_service.errors import Problem, Unprocessable
 from identity_service.keyring import Keyring
@@ -92,19 +92,14 @@ class View(BaseModel):
 
 
 def _printable(value: str) -> str:
-    # C0 and C1 controls, line and paragraph separators, bidirectional overrides and `=?` (an encoded word becomes a
-    # header on old Pythons, FACT-1) have no place in a name; ATT-38, ATT-40.
-    hidden = any(
-        ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029\ufeff" or "\u202a" <= c <= "\u202e" for c in value
-    )
-    if hidden or "=?" in value or any("\u2066" <= c <= "\u2069" or "\ud800" <= c <= "\udfff" for c in value):
+    if not lines.is_printable(value):
         raise ValueError("contains characters that cannot be printed")
     if value != value.strip() or not value:
         raise ValueError("begins or ends with a blank")
     return value
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=lines.LONGEST), AfterValidator(_printable)]
 """One printable line of at most 200 characters."""
 
 

@@ -1,10 +1,11 @@
 """The processes of production: `serve` and `worker`, how they start, what they refuse, and how they end."""
 
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -16,6 +17,14 @@ from identity_service.mail import bounce_door
 from identity_service.server import Server
 from identity_service.settings import Settings
 from identity_service.worker import Worker
+
+if TYPE_CHECKING:
+    from identity_service.telemetry import Traces
+
+
+NO_OPENTELEMETRY = (
+    "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed (identity-service[telemetry])."
+)
 
 
 class Refused(Exception):
@@ -40,9 +49,14 @@ def run(process: Coroutine[Any, Any, None]) -> None:
 
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM, then end what is in flight."""
-    database = await open_database(settings)
+    with traced(settings) as traces:
+        await _serve(settings, await open_database(settings, traces), traces)
+
+
+async def _serve(settings: Settings, database: Database, traces: "Traces | None") -> None:
     app = web.create(database, settings.key())
-    servers = [Server(app, host=settings.host, port=settings.port)]
+    served = app if traces is None else traces.requests(app)
+    servers = [Server(served, host=settings.host, port=settings.port)]
     if settings.inner_port is not None:
         servers.append(Server(web.inner(app), host=settings.host, port=settings.inner_port, lifespan="off"))
 
@@ -59,12 +73,14 @@ async def serve(settings: Settings) -> None:
 
 async def work(settings: Settings) -> None:
     """Work until SIGTERM, then end what is in flight and hand back the rest."""
-    database = await open_database(settings)
-    worker = Worker(database, settings.key())
-    on_signal(worker.stop)
-    logs.log.info("worker.started", worker=worker.courier.name)
-    await worker.run()
-    await database.close()
+    with traced(settings) as traces:
+        database = await open_database(settings, traces)
+        worker = Worker(database, settings.key())
+        worker.courier.watch = traces or worker.courier.watch
+        on_signal(worker.stop)
+        logs.log.info("worker.started", worker=worker.courier.name)
+        await worker.run()
+        await database.close()
     logs.log.info("worker.stopped", worker=worker.courier.name)
 
 
@@ -81,7 +97,28 @@ async def take_bounces(settings: Settings, *, lmtp: bool) -> None:
     logs.log.info("bounces.stopped")
 
 
-async def open_database(settings: Settings) -> Database:
+@contextlib.contextmanager
+def traced(settings: Settings) -> Iterator["Traces | None"]:
+    """Send traces until the process ends; None, and nothing loaded, where no collector is named.
+
+    Raises:
+        Refused: the extra is not installed.
+    """
+    if not settings.otlp_endpoint:
+        yield None
+        return
+    try:
+        from identity_service import telemetry  # noqa: PLC0415 (an extra; who wants no traces pays nothing for them)
+    except ModuleNotFoundError as missing:
+        raise Refused([NO_OPENTELEMETRY]) from missing
+    traces = telemetry.Traces(settings.otlp_endpoint)
+    try:
+        yield traces
+    finally:
+        traces.end()
+
+
+async def open_database(settings: Settings, traces: "Traces | None" = None) -> Database:
     """Return the database, at head and with its keys; wait for one that is not up yet (REL-33).
 
     Raises:
@@ -95,6 +132,8 @@ async def open_database(settings: Settings) -> Database:
     database = Database(
         settings, await application_url(settings), read_url=url_of(settings, "database_read_url") or None
     )
+    if traces is not None:
+        traces.look_at(database)
     await when_up(lambda: _check_and_load(database, settings.key()))
     return database
 

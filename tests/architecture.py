@@ -15,11 +15,11 @@ CONCEPTS = (
 PURE, TABLES, ACTIONS, DOORS, WAYS_IN = range(5)
 _ROLES = ("rules", "tables", "actions", "doors", "ways in")
 _TOP = {
-    PURE: "__init__ errors user_ids email_addresses tokens languages",
+    PURE: "__init__ errors lines user_ids email_addresses tokens languages",
     TABLES: "settings logs database keyring",
     ACTIONS: "throttle",
     DOORS: "doors forms problems idempotency envelope pages security_txt",
-    WAYS_IN: "app metrics server schema worker processes development cli start",
+    WAYS_IN: "app metrics telemetry server schema worker processes development cli start",
 }
 _TOP_RANK = {name: rank for rank, names in _TOP.items() for name in names.split()}
 _IN_CONCEPT = {"rules": PURE, "tables": TABLES, "api": DOORS, "pages": DOORS, "access": DOORS}
@@ -31,7 +31,9 @@ STORES = {"sqlalchemy", "asyncpg", "alembic"}
 _MAY_START_EMBEDDED = {"development", "processes"}
 _BEGINS = {
     ("database", "transaction"): "the one place",
-    ("schema", "migrate"): "the owner migrates, in a transaction of its own",
+    ("schema", "migrate"): "the owner migrates, each step in a transaction of its own",
+    ("schema", "_alone"): "and so it waits for its turn, without holding anybody up",
+    ("schema", "_upgrade"): "and looks what is there",
 }
 _OF_DATABASE = re.compile(r"(session|sessions\(\)|engine|connection|database|db)\.begin$")
 _BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "service", "services"}

@@ -54,7 +54,7 @@ CRYPTO = {
 """The inventory of cryptography (ASVS 11.1.3): what each file uses of it."""
 
 CHECKSUMS = {
-    ("consents.actions", "_keep"): "what a customer was asked with is public",
+    ("consents.actions", "keep"): "what a customer was asked with is public",
     ("consents.audit", "_texts"): "the auditor reads both sides",
     ("consents.audit", "_entry"): "the auditor reads both sides",
     ("mail.pins", "check"): "the texts of letters are public",

@@ -10,6 +10,7 @@ from identity_service.clients import rules as clients
 from identity_service.errors import Problem
 from identity_service.events import rules as events
 from identity_service.settings import Settings
+from tests import asvs, protection
 from tests.source import PACKAGE, ROOT
 
 _FIELDS = Settings.model_fields.items()
@@ -25,6 +26,7 @@ def of_code() -> Mapping[str, list[str]]:
         "Scopes": [_row(f"`{name}`", allows) for name, allows in sorted(clients.SCOPES.items())],
         "Events": [_row(f"`{name}`", what) for name, what in events.NAMES.items()],
         "Errors": [_row(f"`{p.code()}`", str(p.status), p.title()) for p in errors()],
+        "Proofs": asvs.counts(asvs.rows()),
     }  # fmt: skip
 
 
@@ -39,9 +41,9 @@ def of_readme(heading: str, text: str) -> list[str]:
     return [line for line in part.splitlines() if line.startswith("|")][2:]
 
 
-def renewed(text: str) -> str:
-    """Return the README with the code's rows in place of its own."""
-    for heading, rows in of_code().items():
+def renewed(text: str, tables: Mapping[str, list[str]] | None = None) -> str:
+    """Return the README, or another page, with the code's rows in place of its own."""
+    for heading, rows in (of_code() if tables is None else tables).items():
         table = re.compile(rf"(\n## {heading}\n.*?\n\|-[-|]*\n)(?:\|[^\n]*\n)*", re.DOTALL)
         text = table.sub(lambda found, rows=rows: found[1] + "".join(f"{row}\n" for row in rows), text, count=1)
     return text
@@ -60,3 +62,5 @@ def _default(name: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(renewed(README.read_text("utf-8")), "utf-8")
+    protection.PAGE.write_text(renewed(protection.PAGE.read_text("utf-8"), protection.of_code()), "utf-8")
+    asvs.PAGE.write_text(asvs.page(), "utf-8")

@@ -14,7 +14,15 @@ from tests.test_command_line import commands
 
 DOCUMENTS = {
     name: (ROOT / name).read_text("utf-8")
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "docs/runbook.md", "docs/scale.md")
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/runbook.md",
+        "docs/scale.md",
+        "docs/protection.md",
+    )
 }
 README = DOCUMENTS["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -87,8 +95,9 @@ def test_every_relative_link_leads_somewhere(name):
         if re.match(r"[a-z]+:", target):
             assert target.startswith("https://"), target
             continue
-        assert not path or (ROOT / path).exists(), target
-        assert not anchor or anchor in _anchors((ROOT / (path or name)).read_text("utf-8")), target
+        led = (ROOT / name).parent / path if path else ROOT / name
+        assert led.exists(), target
+        assert not anchor or anchor in _anchors(led.read_text("utf-8")), target
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -214,7 +214,7 @@ async def test_no_door_for_services_opens_without_a_token(service, caller):
 
 
 async def test_every_scope_but_the_one_is_not_enough(service, caller):
-    """ASVS 8.2.1, ATT-51: for each route a client with all scopes but its own → 403 that names it."""
+    """ASVS 8.2.1, 8.3.1, 10.3.2, ATT-51: for each route a client with all scopes but its own → 403 that names it."""
     anna = await an_account(caller)
     wrong = []
     for scope in sorted(set(BY_SCOPE.values())):

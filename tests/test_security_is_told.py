@@ -1,4 +1,4 @@
-"""LOG-02, LOG-05: what somebody who looks for an attack asks for is told: in an event with its actor, or in a log line.
+"""What somebody who looks for an attack asks for is told: in an event with its actor, or in a log line (LOG-02).
 
 What changes something is an event; what was refused, and what only came and went, is a line.
 """
@@ -131,6 +131,7 @@ EVENTS = {
 
 @pytest.mark.parametrize("name", EVENTS)
 async def test_what_changes_something_is_an_event_with_its_actor(service, caller, name):
+    """LOG-02, LOG-05, ASVS 16.3.1, 16.3.3: sign-ins, rights, consent, what staff did."""
     road, actor = EVENTS[name]
     before = {id_ for (id_,) in await service.rows("SELECT id FROM event WHERE name = :name", name=name)}
     await road(service, caller)
@@ -225,7 +226,7 @@ LINES = {
 
 @pytest.mark.parametrize("what", LINES)
 async def test_what_was_refused_is_a_line_that_says_who_and_why(service, caller, log, what):
-    """ASVS 16.3.1 to 16.3.4: who was not let in has only said who he is, and stands there as `claimed`."""
+    """LOG-02, LOG-05, ASVS 16.3.1, 16.3.2, 16.3.3: who was not let in has only said who he is, so he is `claimed`."""
     road, expected = LINES[what]
     answer = await road(service, caller)
     line = [line for line in log.lines if line["request_id"] == answer.headers["X-Request-ID"]][-1]
@@ -237,7 +238,7 @@ async def test_what_was_refused_is_a_line_that_says_who_and_why(service, caller,
 
 
 async def test_an_assertion_that_comes_again_is_told_apart(service, log):
-    """OAU-19: it was signed by the client, so somebody overheard it, or the client is broken."""
+    """LOG-02, OAU-19: it was signed by the client, so somebody overheard it, or the client is broken."""
     key = a_key()
     made = await a_client(service, jwks=key_set(key))
     form = {"grant_type": "client_credentials", **proven_by(assertion(service, made.client_id, key))}
@@ -249,7 +250,7 @@ async def test_an_assertion_that_comes_again_is_told_apart(service, log):
 
 @pytest.mark.parametrize("name", ["serve", "worker", "bounces"])
 async def test_start_and_stop_are_told(service, urls, tmp_path, name):
-    """SIGTERM, as every supervisor sends it."""
+    """LOG-02: SIGTERM, as every supervisor sends it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])

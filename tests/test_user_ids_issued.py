@@ -117,7 +117,7 @@ def test_ids_show_no_order_and_no_favourite():
 
 
 def test_eight_processes_make_no_id_twice():
-    """IDN-01: 8 × 10^4; one pair may meet by chance (once in 13,000 runs), a shared state would repeat thousands."""
+    """IDN-01, ASVS 11.5.2: 8 × 10^4; one pair meets by chance once in 13,000 runs, a shared state repeats thousands."""
     code = "from identity_service.user_ids import issue\nfor _ in range(10_000): print(issue())"
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(8)]
     made = [line for process in running for line in process.communicate(timeout=120)[0].split()]

@@ -54,31 +54,35 @@ async def current(session: AsyncSession, user_id: UserId, *, lock: bool = False)
 
 
 class Answering(NamedTuple):
-    """The account that answers for an address now, merges followed, and the address as it is on file."""
+    """Who answers for an address now, merges followed: User ID and state; and the address as it is on file."""
 
-    account: Account
+    user_id: str
+    state: str
     address: EmailAddress
 
 
-async def answering(session: AsyncSession, address: EmailAddress) -> Answering | None:
-    """Return the account that answers for a mailbox, whatever its state; the same statements in every case."""
-    row = (await session.execute(_ANSWERING, {"key": address.key})).one_or_none()
-    account = await session.scalar(select(Account).where(Account.user_id == (row.user_id if row else "")))
-    return (
-        None if row is None or account is None else Answering(account, EmailAddress(row.email, row.ascii, address.key))
-    )
+async def answering(session: AsyncSession, address: EmailAddress, *, hold: bool = False) -> Answering | None:
+    """Return who answers for a mailbox, whatever the state; one statement in every case.
 
-
-_ANSWERING = text(
+    With `hold`, nobody erases the account before this transaction ends, or it is seen as erased already: what is
+    written to its address cannot come after its address was forgotten.
     """
+    row = (await session.execute(_ANSWERING_HELD if hold else _ANSWERING, {"key": address.key})).one_or_none()
+    if row is None:
+        return None
+    return Answering(row.user_id, row.state, EmailAddress(row.email, row.ascii, address.key))
+
+
+_ROAD = """
     WITH RECURSIVE road AS (
         SELECT user_id, merged_into, email, email_ascii FROM account WHERE email_key = :key
         UNION ALL
         SELECT a.user_id, a.merged_into, r.email, r.email_ascii FROM account a JOIN road r ON a.user_id = r.merged_into
     )
-    SELECT user_id, email, email_ascii AS ascii FROM road WHERE merged_into IS NULL
+    SELECT a.user_id, a.state, r.email, r.email_ascii AS ascii
+    FROM road r JOIN account a ON a.user_id = r.user_id WHERE r.merged_into IS NULL
     """
-)
+_ANSWERING, _ANSWERING_HELD = text(_ROAD), text(f"{_ROAD} FOR KEY SHARE OF a")
 
 
 async def active_behind(session: AsyncSession, user_id: str) -> Account | None:
@@ -103,13 +107,13 @@ _BEHIND = text(
 
 async def find_for_sign_in(session: AsyncSession, who: EmailAddress | str) -> Account | None:
     """Return the active account of an address (merges followed) or a User ID, if there is one."""
-    if isinstance(who, str):
-        mine: Account | None = await session.scalar(
-            select(Account).where(Account.user_id == who, Account.state == "active")
-        )
-        return mine
-    found = await answering(session, who)
-    return found.account if found is not None and found.account.state == "active" else None
+    if not isinstance(who, str):
+        found = await answering(session, who)
+        who = found.user_id if found is not None else ""
+    mine: Account | None = await session.scalar(
+        select(Account).where(Account.user_id == who, Account.state == "active")
+    )
+    return mine
 
 
 async def find_by_reference(

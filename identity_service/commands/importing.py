@@ -1,12 +1,10 @@
 """`import FILE`: take accounts over from another system, with a dry run, a progress bar and a report."""
 
 import asyncio
-import csv
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import orjson
 import typer
@@ -14,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from identity_service import doors
-from identity_service.commands import running
+from identity_service.commands import reading, running
 from identity_service.commands.running import AsJson
-from identity_service.life import importing
+from identity_service.life import importing, incoming
 
-Row = tuple[int, Mapping[str, str]]
+_OURS = f"Ours are {', '.join(incoming.FIELDS)}."
 
 
 def import_accounts(
@@ -26,7 +24,8 @@ def import_accounts(
         Path, typer.Argument(help="A .csv file with a heading, or a .jsonl file.", exists=True, dir_okay=False)
     ],
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="OURS=THEIRS: a field of ours and the file's name for it; repeat.")
+        list[str] | None,
+        typer.Option("--map", help=f"OURS=THEIRS: a field of ours and the file's name for it; repeat. {_OURS}"),
     ] = None,
     source: Annotated[
         str, typer.Option(help="Who knows the customers by their old numbers: a client's id.")
@@ -36,20 +35,22 @@ def import_accounts(
     as_json: AsJson = False,
 ) -> None:
     """Import accounts; killed, the same command goes on where it was. Sends no letter."""
-    names = dict(_pair(text) for text in mapping or [])
+    if file.suffix.lower() not in (".csv", ".jsonl"):
+        raise typer.BadParameter("The file's name ends in .csv or in .jsonl.")
+    names = reading.names(mapping or [])
     found = asyncio.run(_import(file, names, source, dry_run=dry_run, quiet=as_json))
     if report is not None:
-        report.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in found.told))
+        report.write_bytes(b"".join(orjson.dumps(line._asdict()) + b"\n" for line in found.told))
     counts = {name: getattr(found, name) for name in ("lines", "added", "duplicates", "refused")}
     if as_json:
-        running.print_json({**counts, "told": found.told[:1000]})
+        running.print_json({**counts, "told": [line._asdict() for line in found.told[:1000]]})
     else:
         print(
             ("Would add" if dry_run else "Added")
             + " {added} of {lines}; {duplicates} were there, {refused} refused.".format(**counts)
         )
         for line in found.told[:20]:
-            print(f"  line {line['line']}: {line['why']}")
+            print(f"  line {line.line}: {line.why}")
     raise typer.Exit(1 if found.refused else 0)
 
 
@@ -58,9 +59,9 @@ async def _import(file: Path, names: dict[str, str], source: str, *, dry_run: bo
     bar = Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
     async with running.with_keys(running.local()) as database:
         if dry_run:
-            return await importing.dry_run(database, _rows(file, names), now=doors.utc_now())
+            return await importing.dry_run(database, reading.rows(file, names), source=source, now=doors.utc_now())
         name = await asyncio.to_thread(_name, file, source, names)
-        job_id = await importing.stage(database, name, _rows(file, names))
+        job_id = await importing.stage(database, name, reading.rows(file, names))
         with bar:
             task = bar.add_task("accounts", total=None)
 
@@ -74,41 +75,3 @@ def _name(file: Path, source: str, names: dict[str, str]) -> str:
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     return f"{digest} {source} {json.dumps(names, sort_keys=True)}"
-
-
-async def _rows(file: Path, names: dict[str, str]) -> AsyncIterator[Row]:
-    theirs = {theirs: ours for ours, theirs in names.items()}
-    for line, row in _lines(file):
-        yield line, {theirs.get(name, name): value for name, value in row.items() if not names or name in theirs}
-
-
-def _lines(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        if file.suffix == ".csv":
-            reader = csv.DictReader(text, restkey="too_many", restval="")
-            for row in reader:
-                yield reader.line_num, {str(name): _text(value) for name, value in row.items()}
-            return
-        for number, line in enumerate(text, start=1):
-            if line.strip():
-                yield number, _object(line)
-
-
-def _object(line: str) -> dict[str, str]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        value = None
-    # A line that is no object has a field that cannot be, so it is refused by its number like any other.
-    return {name: _text(v) for name, v in value.items()} if isinstance(value, dict) else {"this line is no JSON": ""}
-
-
-def _text(value: Any) -> str:  # noqa: ANN401
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    ours, sign, theirs = text.partition("=")
-    if not sign or ours not in importing.FIELDS:
-        raise typer.BadParameter(f"--map wants OURS=THEIRS, ours one of: {', '.join(importing.FIELDS)}")
-    return ours, theirs

@@ -12,7 +12,7 @@ from identity_service.signin import actions as signin
 
 def restored(as_json: AsJson = False) -> None:
     """Take the database up after a restore, before anything else is started: feed, links, sessions."""
-    done = running.do(_restored)
+    done = running.do_with_keys(_restored)
     if as_json:
         running.print_json(done)
         return

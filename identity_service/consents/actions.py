@@ -139,26 +139,6 @@ async def withdraw(
     return account
 
 
-async def take_over(
-    session: AsyncSession,
-    user_id: str,
-    *,
-    purpose: str,
-    decision: rules.Decision,
-    wording: Wording | None,
-    evidence: str | None,
-    said_at: datetime,
-    actor: str,
-    now: datetime,
-) -> None:
-    """Note what a customer said to another system, with its evidence; a withdrawal here is never overruled (PRV-06)."""
-    known = await session.get(ConsentState, (user_id, _known(session, purpose)))
-    if decision == "granted" and known is not None and known.decision == "withdrawn":
-        return
-    noted = evidence if said_at >= now else f"{said_at.isoformat()} {evidence or ''}".strip()
-    await _add(session, user_id, purpose, decision, wording, channel="import", evidence=noted, actor=actor, now=now)
-
-
 async def confirm(session: AsyncSession, found: Found, *, now: datetime) -> None:
     """Turn a proposal into a grant: the link in its letter was used. A word spoken since then counts instead, and for
     an account that was closed, or that another one answers for by now, nobody says yes by an old letter.
@@ -313,7 +293,7 @@ async def _add(
     proof_id: uuid.UUID | None = None,
 ) -> None:
     if wording is not None:
-        await _keep(session, wording)
+        await keep(session, wording)
     row = {
         "user_id": user_id,
         "purpose": purpose,
@@ -325,7 +305,7 @@ async def _add(
         "at": now,
         "proof_id": proof_id,
         "previous_id": await _newest_id(session, user_id, purpose),
-        "evidence_hash": None if evidence is None else hashlib.sha256(evidence.encode()).digest(),
+        "evidence_hash": evidence_hash(evidence),
     }
     entry = (await session.scalars(insert(ConsentEntry).returning(ConsentEntry), row)).one()
     if evidence is not None:
@@ -336,18 +316,28 @@ async def _add(
 
 async def _tell(session: AsyncSession, entry: ConsentEntry, text_hash: bytes | None, *, now: datetime) -> None:
     """Record the event of an entry: its hash stands under the seal, and the permission that follows from it."""
-    user_id, purpose = entry.user_id, entry.purpose
-    counted = await session.get(ConsentState, (user_id, purpose), populate_existing=True)
-    data: dict[str, Any] = {
-        "purpose": purpose,
-        "permission": rules.permission(counted.decision if counted else None),
+    counted = await session.get(ConsentState, (entry.user_id, entry.purpose), populate_existing=True)
+    name, user_id, data = event_of(entry, counted.decision if counted else None, text_hash)
+    await events.record(session, name, user_id=user_id, actor=entry.actor, data=data, now=now)
+
+
+def event_of(entry: ConsentEntry, counts: str | None, text_hash: bytes | None) -> tuple[str, str, dict[str, Any]]:
+    """Return name, User ID and data of the event that tells of an entry; `counts` is the decision that counts now."""
+    data = {
+        "purpose": entry.purpose,
+        "permission": rules.permission(counts),
         "entry": entry.id,
         "entry_hash": fingerprint(entry, text_hash),
     }
-    await events.record(session, _EVENTS[entry.decision], user_id=user_id, actor=entry.actor, data=data, now=now)
+    return _EVENTS[entry.decision], entry.user_id, data
 
 
-async def _keep(session: AsyncSession, wording: Wording) -> None:
+def evidence_hash(evidence: str | None) -> bytes | None:
+    """Return what the ledger keeps of evidence: it may be erased, and is still what it was."""
+    return None if evidence is None else hashlib.sha256(evidence.encode()).digest()
+
+
+async def keep(session: AsyncSession, wording: Wording) -> None:
     """Keep a text word for word, or find it kept already; the file of one that was used must not change (PRV-02)."""
     row = {**wording._asdict(), "text_hash": wording.text_hash}
     await session.execute(upsert(ConsentWording).on_conflict_do_nothing(), row)

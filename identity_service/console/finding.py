@@ -65,7 +65,7 @@ async def _by_address(session: AsyncSession, words: str) -> Searched:
     except MalformedEmailAddress as malformed:
         return Searched([], malformed.detail)
     found = await accounts.answering(session, address)
-    return Searched([] if found is None else [Hit(found.account.user_id, "address")])
+    return Searched([] if found is None else [Hit(found.user_id, "address")])
 
 
 async def _by_others(session: AsyncSession, words: str, symbols: str) -> Searched:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import Row, Select, func, insert, or_, select, text
 
 from identity_service import keyring, tokens
@@ -86,12 +87,19 @@ async def record_all(
     """Write many events, each its name, User ID and data, in one round trip to the database."""
     for name, _, _ in told:
         rules.check_name(name)
-    rows = [
-        {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data)}
-        for name, user_id, data in told
-    ]
-    if rows:
-        await session.execute(insert(Event), rows)
+    if told:
+        rows = [{"name": name, "user_id": user_id, "data": dict(data)} for name, user_id, data in told]
+        await session.execute(_ALL, {"rows": orjson.dumps(rows).decode(), "actor": actor, "at": now})
+
+
+# In the order they are given, as one statement: a row at a time costs three times as much.
+_ALL = text(
+    """
+    INSERT INTO event (name, user_id, actor, at, data)
+    SELECT name, user_id, :actor, CAST(:at AS timestamptz), data
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(name text, user_id text, data jsonb)
+    """
+)
 
 
 async def seal(session: AsyncSession, limit: int = BATCH) -> int:

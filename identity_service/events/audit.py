@@ -108,9 +108,21 @@ def read_head(session: AsyncSession, statement: str) -> Head:
 
 
 async def restores(session: AsyncSession) -> Sequence[Restore]:
-    """Return every restore that the feed tells of."""
+    """Return every restore that the feed tells of.
+
+    Raises:
+        InvalidToken: one is told of without our signature.
+    """
     told = select(Event.at, Event.data).where(Event.name == "feed.restored").order_by(Event.id)
-    return [Restore(row.at, row.data["position"]) for row in await session.execute(told)]
+    return [_restore(session, row.at, row.data) for row in await session.execute(told)]
+
+
+def _restore(session: AsyncSession, at: datetime, told: Mapping[str, Any]) -> Restore:
+    claims = tokens.verify(str(told.get("statement")), keyring.of(session).published(), typ=rules.RESTORED_TYPE)
+    signed = (claims["position"], claims["epoch"], claims["iat"])
+    if signed != (told["position"], told["epoch"], int(at.timestamp())):
+        raise InvalidToken
+    return Restore(at, told["position"])
 
 
 async def walk(session: AsyncSession, *, kept: Iterable[str] = (), progress: Progress | None = None) -> Walked:
@@ -163,7 +175,10 @@ async def _expected(
     """Return the seals that checkpoints name, and what was published before a restore and lost with it (AUD-07)."""
     expected: dict[int, str] = {}
     lost: Counter[Restore] = Counter()
-    told = await restores(session)
+    try:
+        told = await restores(session)
+    except InvalidToken:
+        return {}, (), Finding(0, "The feed tells of a restore that does not carry our signature.")
     published = await heads(session, None, limit=1_000_000)
     shown = {head.statement: (head.position, head.seal) for head in published}
     for statement in filter(str.strip, [*shown, *kept]):

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from sqlalchemy import func, insert, select, text, update
 
-from identity_service.database import AsyncSession
+from identity_service import keyring, tokens
+from identity_service.database import AsyncSession, settings_of
 from identity_service.errors import Conflict
 from identity_service.events import actions, rules
 from identity_service.events.tables import Feed, SealedEvent
@@ -41,7 +42,10 @@ async def mark(session: AsyncSession, *, data: dict[str, int], now: datetime) ->
     """
     epoch = (await session.scalars(select(Feed.epoch).with_for_update())).one() + 1
     position = await session.scalar(select(func.max(SealedEvent.position))) or 0
-    told = {"position": position, "epoch": epoch, **data}
+    claims = {"iss": settings_of(session).issuer, "iat": int(now.timestamp()), "position": position, "epoch": epoch}
+    # Signed, because it explains lost events away: who can write rows alone cannot say that there was a restore.
+    statement = tokens.sign(claims, keyring.of(session).signing(now), typ=rules.RESTORED_TYPE)
+    told = {"position": position, "epoch": epoch, "statement": statement, **data}
     event_id = await actions.record(session, NAME, actor="operator", data=told, now=now)
     # After the event has its id: who connects from now on gets a higher one.
     if await session.scalar(_OTHERS):

@@ -90,6 +90,9 @@ SEARCHES_UNSUSPICIOUS: Final = "30/hour"
 OPENED_UNSUSPICIOUS: Final = 10
 """More searches in an hour than that are told, where fewer accounts than this were opened in it (PHN-12)."""
 
+RESTORED_TYPE: Final = "feed-restored+jwt"
+"""The kind of statement that a restore is told with."""
+
 GENESIS: Final = hashlib.sha256(b"identity-service event chain v1").digest()
 
 

@@ -112,8 +112,9 @@ MAP: Final[Mapping[str, Table]] = {
         personal="new_email new_ascii new_key old_email old_ascii old_key",
         fact="asked_by asked_at changed_at undone_at",
     )),
-    "import_job": Table(None, "keep", _columns(id="id name", fact="done_line created_at")),
+    "import_job": Table(None, "keep", _columns(id="id name", fact="done_line lines added created_at")),
     "import_row": Table(None, "keep", _columns(id="job_id line", personal="fields")),
+    "import_told": Table(None, "keep", _columns(id="job_id line", fact="what why")),
     "contact": Table("user_id", "keep", _columns(
         id="id number user_id",
         fact="desk opened_by opened_at waiting_since waited_s hand_overs closed_at",

@@ -1,40 +1,46 @@
 """Accounts from another system: staged by COPY, then taken in batches whose resume mark commits with them.
 
-A batch is one transaction: accounts, references, passwords, consents, events, and the line it ends at. Killed anywhere,
-a second run goes on at the mark; each row and event once. No letter is sent. A line that cannot be is reported with its
-number and its reason, and the others go in.
+A batch is one transaction: accounts, references, passwords, consents, events, what is told of lines that did not become
+accounts, and the line it ends at. Killed anywhere, a second run goes on at the mark; each row and event once, and the
+report is of the whole file. No letter is sent. While a batch is written the next one is read and judged, which needs no
+account to be there; whoever finds the mark moved meanwhile (a second import of the file) begins again behind it.
 """
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 
-from identity_service import email_addresses, user_ids
-from identity_service.accounts import numbers
-from identity_service.accounts import rules as account_rules
-from identity_service.consents import actions as consents
-from identity_service.consents import wordings
+from identity_service import user_ids
+from identity_service.consents import taking_over
 from identity_service.database import AsyncSession, Database
-from identity_service.errors import Problem, Unprocessable
+from identity_service.errors import Problem
 from identity_service.events import actions as events
-from identity_service.life.tables import ImportJob, ImportRow
-from identity_service.passwords import foreign
+from identity_service.life.incoming import Judge
+from identity_service.life.tables import ImportJob, ImportRow, ImportTold
 
 BATCH: Final = 2000
-FIELDS: Final = (
-    "email", "display_name", "locale", "customer_since", "reference", "password_hash", "kind", "company_name",
-    "country", "vat_number", "consent_purpose", "consent_decision", "consent_wording", "consent_evidence", "consent_at",
-)  # fmt: skip
-"""What a row may say of an account; a mapping gives the file's own names for these."""
+Row = tuple[int, Mapping[str, str]]
+Progress = Callable[[int, int], None]
+_SAME_ADDRESS: Final = "An account has this address already."
+_SAME_REFERENCE: Final = "An account has this reference already."
+_TRIES: Final = 5
+_RACES: Final = ("23505", "40P01")
+"""Somebody has just registered the same address, a fresh User ID is taken, or two imports wait for each other."""
 
 
-class CannotImport(Unprocessable):
-    """This row cannot become an account."""
+class Told(NamedTuple):
+    """A line that does not become an account; `what` is `refused` or `duplicates`."""
+
+    line: int
+    what: str
+    why: str
 
 
 @dataclass(slots=True)
@@ -43,24 +49,63 @@ class Report:
 
     lines: int = 0
     added: int = 0
-    duplicates: int = 0
-    refused: int = 0
-    told: list[dict[str, Any]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
 
-    def tell(self, line: int, what: str, why: str) -> None:
-        """Note a line that did not become an account."""
-        setattr(self, what, getattr(self, what) + 1)
-        self.told.append({"line": line, "what": what, "why": why})
+    @property
+    def duplicates(self) -> int:
+        """Return how many lines found their account there already."""
+        return self._count("duplicates")
+
+    @property
+    def refused(self) -> int:
+        """Return how many lines cannot become an account."""
+        return self._count("refused")
+
+    def _count(self, what: str) -> int:
+        return sum(told.what == what for told in self.told)
 
 
-Progress = Callable[[int, int], None]
+@dataclass(slots=True)
+class _Batch:
+    """Lines that follow one another: behind the mark `after`, up to `last`; the good ones as columns of an account."""
+
+    after: int
+    last: int
+    lines: int
+    good: list[dict[str, Any]]
+    told: list[Told]
 
 
-async def stage(database: Database, name: str, rows: AsyncIterator[tuple[int, Mapping[str, str]]]) -> uuid.UUID:
+@dataclass(slots=True)
+class _Taken:
+    """The addresses and references that have an account, or get one now, so far as these rows ask for them."""
+
+    keys: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+
+    async def sort_out(self, session: AsyncSession, rows: Sequence[dict[str, Any]], source: str) -> list[Told]:
+        """Return what is told of those of `rows` that are taken; the others take theirs."""
+        keys = [row["email_key"] for row in rows if row["email_key"] is not None]
+        references = [row["reference"] for row in rows if row["reference"] is not None]
+        self.keys.update((await session.scalars(_KEYS, {"keys": keys})).all())
+        self.references.update((await session.scalars(_THEIRS, {"source": source, "references": references})).all())
+        told = []
+        for row in rows:
+            if row["email_key"] in self.keys or row["reference"] in self.references:
+                why = _SAME_ADDRESS if row["email_key"] in self.keys else _SAME_REFERENCE
+                told.append(Told(row["line"], "duplicates", why))
+            else:
+                self.keys.update(filter(None, [row["email_key"]]))
+                self.references.update(filter(None, [row["reference"]]))
+        return told
+
+
+async def stage(database: Database, name: str, rows: AsyncIterator[Row]) -> uuid.UUID:
     """Copy a file's rows into the database, all or nothing; return the job. The same file again is the same job."""
-    known = await database.short(lambda session: session.scalar(select(ImportJob.id).where(ImportJob.name == name)))
-    if known is not None:
-        return known
+    known = select(ImportJob.id).where(ImportJob.name == name)
+    found = await database.short(lambda session: session.scalar(known))
+    if found is not None:
+        return found
     job_id = uuid.uuid4()
 
     async def records() -> AsyncIterator[tuple[uuid.UUID, int, str]]:
@@ -70,195 +115,182 @@ async def stage(database: Database, name: str, rows: AsyncIterator[tuple[int, Ma
     connection = await database.connect()
     try:
         async with connection.transaction():
-            await connection.execute("INSERT INTO import_job (id, name, done_line) VALUES ($1, $2, 0)", job_id, name)
-            await connection.copy_records_to_table(
-                "import_row", records=records(), columns=("job_id", "line", "fields")
-            )
+            # A large file takes longer than any request may; so does waiting for another import of it.
+            await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            if await connection.fetchval(_BEGIN, job_id, name) is not None:
+                columns = ("job_id", "line", "fields")
+                await connection.copy_records_to_table("import_row", records=records(), columns=columns)
+                return job_id
     finally:
         await connection.close()
-    return job_id
+    return (await database.short(lambda session: session.scalars(known))).one()
 
 
 async def take(
     database: Database, job_id: uuid.UUID, *, source: str, now: datetime, progress: Progress | None = None
 ) -> Report:
-    """Make accounts of what is staged, from the mark on; forget the staged rows at the end."""
-    report = Report()
+    """Make accounts of what is staged, from the mark on, and forget the staged rows; return what became of the file."""
+    judge, done = Judge(database.settings, now=now), 0
     total = await database.short(lambda session: session.scalar(_COUNT, {"job": job_id})) or 0
-    while True:
-        done = await database.short(lambda session: _batch(session, job_id, source, report, now=now))
+    batch = await _read(database, job_id, judge)
+    while batch.lines:
+        following, is_mine = await asyncio.gather(
+            _read(database, job_id, judge, after=batch.last), _write(database, job_id, batch, source, now=now)
+        )
+        done += batch.lines
         if progress is not None:
-            progress(report.lines, total)
-        if not done:
-            break
+            progress(min(done, total), total)
+        batch = following if is_mine else await _read(database, job_id, judge)
     await database.short(lambda session: session.execute(delete(ImportRow).where(ImportRow.job_id == job_id)))
-    return report
+    return await database.short(lambda session: _report(session, job_id))
 
 
-async def dry_run(database: Database, rows: AsyncIterator[tuple[int, Mapping[str, str]]], *, now: datetime) -> Report:
+async def dry_run(database: Database, rows: AsyncIterator[Row], *, source: str, now: datetime) -> Report:
     """Judge every row and write nothing."""
-    report, keys, waiting = Report(), set[str](), list[tuple[int, dict[str, Any]]]()
+    judge, taken, report, waiting = Judge(database.settings, now=now), _Taken(), Report(), list[Row]()
 
     async def compare() -> None:
-        asked = {"keys": [row["email_key"] for _, row in waiting if row["email_key"]]}
-        known = {key for (key,) in await database.short(lambda session: session.execute(_KNOWN, asked))}
-        for line, row in waiting:
-            if row["email_key"] in known or row["email_key"] in keys:
-                report.tell(line, "duplicates", "an account has this address already")
-            else:
-                report.added += 1
-                keys.update(filter(None, [row["email_key"]]))
+        batch = _judged(judge, waiting, after=0)
+        told = await database.short(lambda session: taken.sort_out(session, batch.good, source))
+        report.lines += batch.lines
+        report.added += len(batch.good) - len(told)
+        report.told += sorted([*batch.told, *told])
         waiting.clear()
 
-    async for line, given in rows:
-        report.lines += 1
-        try:
-            waiting.append((line, judge(given, special_use=database.settings.development, now=now)))
-        except Problem as refused:
-            report.tell(line, "refused", refused.sentence())
+    async for row in rows:
+        waiting.append(row)
         if len(waiting) == BATCH:
             await compare()
     await compare()
     return report
 
 
-def judge(given: Mapping[str, str], *, special_use: bool, now: datetime) -> dict[str, Any]:
-    """Return the columns of an account that a row asks for.
+async def _read(database: Database, job_id: uuid.UUID, judge: Judge, *, after: int | None = None) -> _Batch:
+    """Read the lines behind the mark, or behind another line, and judge them, away from the loop that writes."""
 
-    Raises:
-        Problem: what is wrong with the row, in a sentence.
-    """
-    unknown = set(given) - set(FIELDS)
-    if unknown:
-        raise CannotImport(f"There is no field {min(unknown)[:40]!r}; map it, or leave it out.")
-    row = {name: (value or "").strip() or None for name, value in given.items()}
-    address = None if row.get("email") is None else email_addresses.parse(row["email"] or "", special_use=special_use)
-    since = _moment(row.get("customer_since")) or now
-    if since > now:
-        raise CannotImport("A customer cannot be one since a moment that is yet to come.")
-    locale, kind = row.get("locale") or "en", row.get("kind") or "consumer"
-    if locale not in account_rules.LANGUAGES or kind not in account_rules.KINDS:
-        raise CannotImport("The locale, or the kind, is none that there is here.")
-    return {
-        "user_id": user_ids.issue(), "email": address and address.shown, "email_ascii": address and address.ascii,
-        "email_key": address and address.key, "email_state": "none" if address is None else "unconfirmed",
-        "display_name": row.get("display_name"), "locale": locale, "kind": kind, "customer_since": since,
-        "reference": row.get("reference"), "company": _company(row, kind), "consent": _consent(row, locale, since),
-        "password": None if row.get("password_hash") is None else foreign.read(row["password_hash"] or ""),
-    }  # fmt: skip
+    async def staged(session: AsyncSession) -> tuple[int, list[Row]]:
+        mark = after
+        if mark is None:
+            mark = (await session.scalars(select(ImportJob.done_line).where(ImportJob.id == job_id))).one()
+        found = await session.execute(_STAGED, {"job": job_id, "after": mark, "batch": BATCH})
+        return mark, [(line, orjson.loads(fields)) for line, fields in found]
+
+    mark, rows = await database.short(staged)
+    return await asyncio.to_thread(_judged, judge, rows, after=mark)
 
 
-async def _batch(session: AsyncSession, job_id: uuid.UUID, source: str, report: Report, *, now: datetime) -> int:
-    job = (await session.scalars(select(ImportJob).where(ImportJob.id == job_id).with_for_update())).one()
-    staged = select(ImportRow).where(ImportRow.job_id == job_id, ImportRow.line > job.done_line)
-    rows = (await session.scalars(staged.order_by(ImportRow.line).limit(BATCH))).all()
-    good: list[dict[str, Any]] = []
-    special_use = session.info["settings"].development
-    for row in rows:
-        report.lines += 1
+def _judged(judge: Judge, rows: Sequence[Row], *, after: int) -> _Batch:
+    batch = _Batch(after, rows[-1][0] if rows else after, len(rows), [], [])
+    for line, given in rows:
         try:
-            good.append({**judge(row.fields, special_use=special_use, now=now), "line": row.line})
+            batch.good.append({**judge.columns(given), "line": line})
         except Problem as refused:
-            report.tell(row.line, "refused", refused.sentence())
-    if good:
-        await _write(session, good, source, report, now=now)
-    if rows:
-        await session.execute(update(ImportJob).where(ImportJob.id == job_id).values(done_line=rows[-1].line))
-    session.expunge_all()
-    return len(rows)
+            batch.told.append(Told(line, "refused", refused.sentence()))
+    return batch
 
 
-async def _write(
-    session: AsyncSession, good: Sequence[dict[str, Any]], source: str, report: Report, *, now: datetime
-) -> None:
-    columns = "user_id email email_ascii email_key email_state display_name locale kind customer_since".split()
-    plain = orjson.dumps([{name: row[name] for name in columns} for row in good]).decode()
-    added = {user_id for (user_id,) in await session.execute(_ACCOUNTS, {"rows": plain})}
-    fresh = [row for row in good if row["user_id"] in added]
-    for row in good:
-        if row["user_id"] not in added:
-            report.tell(row["line"], "duplicates", "an account has this address already")
-    report.added += len(fresh)
-    about = {"source": source, "now": now}
-    for statement, name in ((_REFERENCES, "reference"), (_PASSWORDS, "password"), (_COMPANIES, "company")):
-        some = [{"user_id": row["user_id"], name: row[name]} for row in fresh if row[name] is not None]
+async def _write(database: Database, job_id: uuid.UUID, batch: _Batch, source: str, *, now: datetime) -> bool:
+    """Write a batch and move the mark; False where the mark is no longer where the batch begins."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            return await database.short(lambda session: _write_once(session, job_id, batch, source, now=now))
+        except DBAPIError as problem:
+            if not tries_left or getattr(problem.orig, "sqlstate", None) not in _RACES:
+                raise
+    raise AssertionError
+
+
+async def _write_once(session: AsyncSession, job_id: uuid.UUID, batch: _Batch, source: str, *, now: datetime) -> bool:
+    job = (await session.scalars(select(ImportJob).where(ImportJob.id == job_id).with_for_update())).one()
+    if job.done_line != batch.after:
+        return False
+    duplicates = await _Taken().sort_out(session, batch.good, source)
+    without = {told.line for told in duplicates}
+    fresh = [row for row in batch.good if row["line"] not in without]
+    # Issued in this try: one of a million may be taken already, and then the next try issues others.
+    for row in fresh:
+        row["user_id"] = user_ids.issue()
+    if fresh:
+        await _add(session, fresh, source, now=now)
+    told = [{"job_id": job_id, **one._asdict()} for one in (*batch.told, *duplicates)]
+    if told:
+        await session.execute(insert(ImportTold), told)
+    moved = {"done_line": batch.last, "lines": job.lines + batch.lines, "added": job.added + len(fresh)}
+    await session.execute(update(ImportJob).where(ImportJob.id == job_id).values(moved))
+    return True
+
+
+async def _add(session: AsyncSession, fresh: Sequence[dict[str, Any]], source: str, *, now: datetime) -> None:
+    await session.execute(_ACCOUNTS, _by_column(fresh, _COLUMNS))
+    for statement, names, more in (
+        (_REFERENCES, ("reference",), {"source": source, "now": now}),
+        (_PASSWORDS, ("password",), {"now": now}),
+        (_COMPANIES, ("company_name", "country", "vat_number"), {"now": now}),
+    ):
+        some = [row for row in fresh if row[names[0]] is not None]
         if some:
-            await session.execute(statement, {"rows": orjson.dumps(some).decode(), **about})
+            await session.execute(statement, _by_column(some, ("user_id", *names)) | more)
     told = [("account.imported", row["user_id"], {"source": source}) for row in fresh]
     await events.record_all(session, told, actor="operator", now=now)
-    for row in fresh:
-        if row["consent"] is not None:
-            await consents.take_over(session, row["user_id"], **row["consent"], actor="operator", now=now)
+    said = [taking_over.Said(row["user_id"], **row["consent"]) for row in fresh if row["consent"] is not None]
+    if said:
+        await taking_over.take_over(session, said, actor="operator", now=now)
 
 
-def _moment(given: str | None) -> datetime | None:
-    if given is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-    except ValueError:
-        raise CannotImport("A moment is written like 2009-05-17T12:00:00Z.") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+async def _report(session: AsyncSession, job_id: uuid.UUID) -> Report:
+    job = await session.get_one(ImportJob, job_id)
+    mine = select(ImportTold.line, ImportTold.what, ImportTold.why).where(ImportTold.job_id == job_id)
+    told = await session.execute(mine.order_by(ImportTold.line))
+    return Report(job.lines, job.added, [Told(*row) for row in told])
 
 
-def _company(row: Mapping[str, str | None], kind: str) -> dict[str, str | None] | None:
-    if kind == "consumer":
-        return None
-    name, country = row.get("company_name"), (row.get("country") or "").upper()
-    if name is None or len(country) != 2 or not country.isalpha():
-        raise CannotImport("A business needs a company name and a country of two letters.")
-    vat = row.get("vat_number")
-    return {"company_name": name, "country": country, "vat_number": None if vat is None else numbers.vat(vat, country)}
+def _by_column(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, Any]:
+    """Return each column as one list: the cheapest way for many rows into one statement, on both sides."""
+    return {name: [row[name] for row in rows] for name in names}
 
 
-def _consent(row: Mapping[str, str | None], locale: str, since: datetime) -> dict[str, Any] | None:
-    purpose, decision = row.get("consent_purpose"), row.get("consent_decision")
-    if purpose is None and decision is None:
-        return None
-    if purpose is None or decision not in ("granted", "withdrawn"):
-        raise CannotImport("A consent needs a purpose and a decision: granted or withdrawn.")
-    if decision == "granted" and (row.get("consent_evidence") is None or row.get("consent_wording") is None):
-        raise CannotImport("A grant needs its wording and its evidence.")
-    wording = wordings.find(purpose, row.get("consent_wording") or "", locale) if decision == "granted" else None
-    return {
-        "purpose": purpose, "decision": decision, "wording": wording, "evidence": row.get("consent_evidence"),
-        "said_at": _moment(row.get("consent_at")) or since,
-    }  # fmt: skip
-
-
+_COLUMNS: Final = (
+    "user_id", "email", "email_ascii", "email_key", "email_state", "display_name", "locale", "kind", "customer_since",
+)  # fmt: skip
+_BEGIN = "INSERT INTO import_job (id, name, done_line) VALUES ($1, $2, 0) ON CONFLICT (name) DO NOTHING RETURNING id"
+_STAGED = text(
+    "SELECT line, fields::text FROM import_row WHERE job_id = :job AND line > :after ORDER BY line LIMIT :batch"
+)
+_KEYS = text("SELECT email_key FROM account WHERE email_key = ANY(:keys)")
+_THEIRS = text("SELECT reference FROM external_reference WHERE client_id = :source AND reference = ANY(:references)")
 _ACCOUNTS = text(
     """
     INSERT INTO account
         (user_id, email, email_ascii, email_key, email_state, display_name, locale, kind, customer_since)
-    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, email text, email_ascii text,
-        email_key text, email_state text, display_name text, locale text, kind text, customer_since timestamptz)
-    ON CONFLICT DO NOTHING RETURNING user_id
+    SELECT * FROM unnest(
+        CAST(:user_id AS text[]), CAST(:email AS text[]), CAST(:email_ascii AS text[]), CAST(:email_key AS text[]),
+        CAST(:email_state AS text[]), CAST(:display_name AS text[]), CAST(:locale AS text[]), CAST(:kind AS text[]),
+        CAST(:customer_since AS timestamptz[])
+    )
     """
 )
 _REFERENCES = text(
     """
     INSERT INTO external_reference (client_id, reference, user_id, created_at)
     SELECT :source, reference, user_id, :now
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, reference text) ON CONFLICT DO NOTHING
+    FROM unnest(CAST(:user_id AS text[]), CAST(:reference AS text[])) AS r(user_id, reference)
     """
 )
 _PASSWORDS = text(
     """
     INSERT INTO password (user_id, phc, set_at)
-    SELECT user_id, password, CAST(:now AS timestamptz)
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, password text)
-    WHERE CAST(:source AS text) IS NOT NULL
+    SELECT user_id, phc, CAST(:now AS timestamptz)
+    FROM unnest(CAST(:user_id AS text[]), CAST(:password AS text[])) AS r(user_id, phc)
     """
 )
 _COMPANIES = text(
     """
     INSERT INTO business_time (user_id, company_name, country, vat_number, began_at)
-    SELECT user_id, company->>'company_name', company->>'country', company->>'vat_number', CAST(:now AS timestamptz)
-    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(user_id text, company jsonb)
-    WHERE CAST(:source AS text) IS NOT NULL
+    SELECT r.*, CAST(:now AS timestamptz) FROM unnest(
+        CAST(:user_id AS text[]), CAST(:company_name AS text[]), CAST(:country AS text[]), CAST(:vat_number AS text[])
+    ) AS r
     """
 )
-_KNOWN = text("SELECT email_key FROM account WHERE email_key = ANY(:keys)")
 _COUNT = text(
     "SELECT count(*) FROM import_row r JOIN import_job j ON j.id = r.job_id WHERE j.id = :job AND r.line > j.done_line"
 )

@@ -110,11 +110,12 @@ def write(
 ) -> Letter:
     """Return the words of a letter about a change."""
     words, say = WORDS[kind], languages.catalogue(locale).gettext
-    what = say(CHANGES.get(facts.get("verb", ""), ""))
+    verb = facts.get("verb")
+    what = say(CHANGES[verb]) if verb in CHANGES else ""
     happens = say(words.happens).format(
         user_id=user_ids.show(user_id), other=facts.get("other", ""), survivor=facts.get("survivor", ""), what=what
     )
     return letters.render(
-        "change", locale, subject=say(words.subject), happens=happens, asks=say(words.link or ""),
+        "change", locale, subject=say(words.subject), happens=happens, asks=say(words.link) if words.link else "",
         otherwise=say(words.otherwise), link=link, code=code, signed=signed,
     )  # fmt: skip

@@ -61,13 +61,15 @@ class EmailChange(Base):
 
 
 class ImportJob(Base):
-    """One file that is taken over; `done_line` commits with the accounts of its lines."""
+    """One file that is taken over; the mark `done_line` and the counts commit with the accounts of its lines."""
 
     __tablename__ = "import_job"
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     done_line: Mapped[int]
+    lines: Mapped[int] = mapped_column(server_default=text("0"))
+    added: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, server_default=text("now()"))
 
 
@@ -79,6 +81,19 @@ class ImportRow(Base):
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("import_job.id"), primary_key=True)
     line: Mapped[int] = mapped_column(primary_key=True)
     fields: Mapped[dict[str, str]] = mapped_column(JSONB)
+
+
+class ImportTold(Base):
+    """A line that did not become an account, and why; never what stood in it. It stays, so that a file that is
+    imported again gets the same report."""
+
+    __tablename__ = "import_told"
+    __table_args__ = (CheckConstraint(one_of("what", ("duplicates", "refused")), name="what"),)
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("import_job.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(primary_key=True)
+    what: Mapped[str]
+    why: Mapped[str]
 
 
 class MergeRequest(Base):

@@ -28,6 +28,17 @@ RECORD_AT_MOST: Final = 50
 BULK_SHARE: Final = 0.5
 
 
+class Watch:
+    """Who looks on while letters are brought: nobody, unless another takes this place."""
+
+    def turn(self, message: Claimed) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+        """Be there from the beginning of a letter's turn to its end."""
+        return contextlib.nullcontext()
+
+    def attempt(self, message: Claimed, report: Report) -> None:
+        """Be told how a conversation with a relay went."""
+
+
 class Courier:
     """One worker's way of bringing letters to relays."""
 
@@ -43,6 +54,7 @@ class Courier:
         settings = database.settings
         self.name = f"w-{uuid.uuid4().hex[:8]}"
         self.database, self.composers, self._clock = database, composers, clock
+        self.watch = Watch()
         self._offset = timedelta()
         hostname = settings.sender_domain or "localhost"
         self.relays = Relays(settings.relays, local_hostname=hostname, clock=self.now, timeouts=timeouts)
@@ -142,7 +154,7 @@ class Courier:
     def _start(self, message: Claimed) -> None:
         bulk = message.lane != 0
         self._bulk += bulk
-        task = asyncio.create_task(self._turn(message))
+        task = asyncio.create_task(self._watched(message))
         self._turns.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
@@ -157,10 +169,13 @@ class Courier:
 
         task.add_done_callback(ended)
 
+    async def _watched(self, message: Claimed) -> None:
+        with self.watch.turn(message):
+            await self._turn(message)
+
     async def _turn(self, message: Claimed) -> None:
         if self._stopping.is_set():
-            async with self.database.transaction() as session:
-                await outbox.hand_back(session, message, now=self._given_now())
+            await self._hand_back(message)
             return
         try:
             envelope = await self._compose(message)
@@ -186,7 +201,8 @@ class Courier:
 
     async def _failed_to_compose(self, message: Claimed, problem: Exception) -> None:
         if is_away(problem):
-            raise problem
+            await self._hand_back(message)
+            return
         logs.log.error("mail.letter_failed", message_id=str(message.id), kind=message.kind, exc_info=problem)
         unsafe = isinstance(problem, UnsafeHeader | UnsafeRecipient)
         what = "unsafe_recipient" if isinstance(problem, UnsafeRecipient) else "letter"
@@ -196,6 +212,18 @@ class Courier:
         facts = rules.Facts(message.kind, message.turns, message.deadline_at, aborted_before=before)
         step = rules.Step("failed") if unsafe else rules.after_abort(facts, self.now())
         await self._end(message, report, step)
+
+    async def _hand_back(self, message: Claimed) -> None:
+        """Give back what no relay was told of, as soon as the database is there: a lease would hold it for minutes."""
+        while True:
+            try:
+                async with self.database.transaction() as session:
+                    await outbox.hand_back(session, message, now=self._given_now())
+                return
+            except Exception as problem:
+                if not is_away(problem) or self._stopping.is_set():
+                    raise
+                await asyncio.sleep(1)
 
     async def _try_relays(self, message: Claimed, envelope: Envelope) -> None:
         until = asyncio.get_running_loop().time() + rules.TURN[message.lane].total_seconds()
@@ -225,6 +253,7 @@ class Courier:
         breaker = self.relays.breakers[name]
         breaker.begin()
         report = await self.relays.pools[name].deliver(envelope, lane=message.lane)
+        self.watch.attempt(message, report)
         breaker.observe(report, envelope.recipient.rpartition("@")[2])
         if report.reply_class == "login" or (report.reply or "").startswith("the relay's certificate"):
             logs.log.error("mail.relay_refuses_us", relay=name, reply=report.reply)

@@ -114,11 +114,7 @@ def _is_bounded(phc: str) -> bool:
     except InvalidHashError:
         logs.log.error("password.unreadable_row")
         return False
-    bounded = (
-        asked.memory_cost <= rules.MAXIMUM_MEMORY_KIB
-        and asked.time_cost <= rules.MAXIMUM_PASSES
-        and asked.parallelism <= rules.MAXIMUM_LANES
-    )
+    bounded = rules.is_bounded(asked.memory_cost, asked.time_cost, asked.parallelism)
     if not bounded:
         logs.log.error("password.row_asks_too_much", memory_kib=asked.memory_cost, passes=asked.time_cost)
     return bounded

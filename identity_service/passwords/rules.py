@@ -55,6 +55,11 @@ class HashingBusy(Unavailable):
     """Too many passwords are being checked at this moment; try again in a few seconds."""
 
 
+def is_bounded(memory_kib: int, passes: int, lanes: int) -> bool:
+    """Tell whether an argon2 hash asks for no more than we are ready to give (PWD-15)."""
+    return memory_kib <= MAXIMUM_MEMORY_KIB and passes <= MAXIMUM_PASSES and lanes <= MAXIMUM_LANES
+
+
 def delay_after(failures: int) -> timedelta | None:
     """Return how long no further try is evaluated after so many failures in a row: ten are free, then 30 s, doubling
     to an hour (PWD-06)."""

@@ -62,12 +62,12 @@ async def ask(
     A second ask while the letter is still on its way joins it; after hand-over a new letter goes out, and the link in
     the older one lives on (RST-08). The letter goes to the address on file, never to the typed one (ATT-02).
     """
-    found = await accounts.answering(session, address)
-    known = found if found is not None and found.account.state == "active" else None
+    found = await accounts.answering(session, address, hold=True)
+    known = found if found is not None and found.state == "active" else None
     proof = await proofs.send(
         session, "reset", kind="no_account" if known is None else "reset",
         to=address if known is None else known.address,
-        user_id=None if known is None else known.account.user_id, locale=locale,
+        user_id=None if known is None else known.user_id, locale=locale,
         facts={"from": where_from}, once=True, cause="reset.asked", actor=actor, now=now,
     )  # fmt: skip
     return await _asked(session, proof, actor=actor, now=now)
@@ -81,7 +81,7 @@ async def ask_for(
     Raises:
         accounts.rules.UnknownUserId, NoEmail; rules.AccountClosed
     """
-    account = await accounts.current(session, user_id)
+    account = await accounts.current(session, user_id, lock=True)
     if account.state != "active":
         raise rules.AccountClosed
     proof = await proofs.send(

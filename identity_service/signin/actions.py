@@ -82,12 +82,12 @@ async def ask_code(
         newest = await proofs.latest(session, "signin", address)
         if newest is not None:
             return await proofs.track(session, newest.id, now=now)
-    found = await accounts.answering(session, address)
-    known = found if found is not None and found.account.state == "active" else None
+    found = await accounts.answering(session, address, hold=True)
+    known = found if found is not None and found.state == "active" else None
     proof = await proofs.send(
         session, "signin", kind="no_account_signin" if known is None else "signin_code",
         to=address if known is None else known.address,
-        user_id=None if known is None else known.account.user_id, locale=locale,
+        user_id=None if known is None else known.user_id, locale=locale,
         facts={"from": where_from}, once=True, cause="signin.asked",
         actor="customer", now=now,
     )  # fmt: skip

@@ -3,7 +3,7 @@
 A real PostgreSQL, real `identity-service serve` processes, and wrk for the load; all share this machine's cores, so a
 figure counts beside its limit alone, and ratios are made of what took turns. Set BENCH_ACCOUNTS (10,000 or more),
 BENCH_SECONDS (of a reading), BENCH_ROUNDS (of the ratios), BENCH_REQUESTS (of the memory's row), BENCH_ROADS (parts of
-names, to look at some alone), BENCH_GROWTH=1 (again with 100,000 and 1,000,000 accounts).
+names, to look at some alone), BENCH_GROWTH=1 (again with 100,000 and 1,000,000 accounts, and as many imported).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from identity_service import logs
-from tests.bench import roads, targets, wrk
+from tests.bench import importing, roads, targets, wrk
 from tests.bench.limits import Limits
 from tests.bench.roads import Road
 from tests.bench.stage import Stage, a_seed
@@ -30,6 +30,7 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
 ROADS = os.environ.get("BENCH_ROADS", "")
 LARGER = (100_000, 1_000_000) if os.environ.get("BENCH_GROWTH") else ()
+CUSTOMERS = LARGER[-1] if LARGER else 50_000
 CONNECTIONS = (1, 16, 64)
 GROWING = 3
 
@@ -148,6 +149,18 @@ class Speed:
         print(targets.MEMORY.row([held[1] / held[0]]))
         print(f"\nThe process held {held[0]:.0f} MiB, then {held[1]:.0f} MiB after {asked:,.0f} requests.")
 
+    async def customers(self) -> None:
+        """Tell how fast customers come over from a file, and what the process holds meanwhile."""
+        found = await importing.measure(self.stage, CUSTOMERS)
+        print(f"\n{targets.HEAD}")
+        print(targets.IMPORT.row([found.rate / targets.IMPORT_ROWS]))
+        print(targets.IMPORT_MEMORY.row([found.end / found.tenth]))
+        print(
+            f"\nThe import took {found.rate:,.0f} of {CUSTOMERS:,} rows a second, a bare COPY {found.copied:,.0f}; its "
+            f"process held {found.tenth:.0f} MiB after a tenth of them, then {found.end:.0f} MiB.",
+            flush=True,
+        )
+
     async def growth(self, chosen: list[Road]) -> None:
         """Tell every road again as the accounts grow, with their history."""
         before = await self.middle()
@@ -214,6 +227,8 @@ async def main(folder: Path) -> int:
             await speed.memory()
         if LARGER:
             await speed.growth(chosen)
+        if not ROADS:
+            await speed.customers()
         print(
             f"\nLoad average after: {_load()}. Answers that were not as they must be: {dict(speed.broken) or 'none'}."
         )

@@ -33,7 +33,7 @@ async def test_a_user_id_is_there_after_a_few_keys_and_within_ten_seconds(visit)
 
 @pytest.mark.parametrize("phone", [False, True], ids=["desk", "phone"])
 async def test_the_whole_road(visit, service, letters, phone: bool):
-    """Register, set a first password, forget it, get another, sign in, sign out everywhere."""
+    """ASVS 6.2.2: register, set a first password, forget it, get another, sign in, sign out everywhere."""
     ben = await visit(phone=phone)
     await ben.open("/")
     await ben.type("E-mail address", "ben@example.org")

@@ -50,7 +50,7 @@ async def test_a_robot_that_presses_every_button_does_not_spend_the_link(visit, 
 
 
 async def test_a_robot_that_presses_without_a_password_is_told_so_by_the_server(visit, service, letters, anna: str):
-    """RST-02: also one that removes what the browser checks by itself."""
+    """RST-02, ASVS 2.2.2: also one that removes what the browser checks by itself."""
     robot = await visit()
     robot.expected = {422}
     await ask(robot, service)

@@ -55,20 +55,24 @@ async def ring(service, owner):
         await connection.execute(insert(columns), before)
 
 
-@pytest.fixture
-def command(service, urls, tmp_path):
-    """Run `identity-service …` as a process of its own, beside the service, on the same database."""
-    environment = {
+def surroundings(urls, folder: Path) -> dict[str, str]:
+    """The environment of a process beside the service, on the same database."""
+    return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("IDENTITY_", "DATABASE_"))},
         "DATABASE_URL": urls.application,
         "IDENTITY_MASTER_KEY": MASTER_KEY,
         "IDENTITY_PUBLIC_URL": BASE,
-        "IDENTITY_DATA_DIR": str(tmp_path),
+        "IDENTITY_DATA_DIR": str(folder),
     }
+
+
+@pytest.fixture
+def command(service, urls, tmp_path):
+    """Run `identity-service …` as a process of its own, beside the service, on the same database."""
 
     async def run(*words: str, **more: str) -> Ended:
         process = await asyncio.create_subprocess_exec(
-            COMMAND, *words, env={**environment, **more},
+            COMMAND, *words, env={**surroundings(urls, tmp_path), **more},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()

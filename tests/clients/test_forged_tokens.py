@@ -206,7 +206,7 @@ async def test_a_token_that_differs_in_nothing_passes(service, forge):
 
 @pytest.mark.parametrize("make", FORGED.values(), ids=FORGED.keys())
 async def test_a_forged_token_opens_nothing(service, forge, make):
-    """OAU-20 … OAU-27: 401 at every door, the same for each reason, also where the service is asked about it."""
+    """OAU-20 … OAU-27, ASVS 11.2.5: 401 at every door, the same for each reason, also where we are asked about it."""
     token = make(forge)
     async for answer in answers(service, token):
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")

@@ -231,6 +231,7 @@ def test_what_is_sealed_is_read_under_its_label_alone(a_ring):
 
 
 def test_every_flipped_bit_and_every_cut_is_noticed(a_ring):
+    """ASVS 11.3.3."""
     sealed = a_ring.seal("note", b"twelve words")
     altered = [
         sealed[:at] + bytes([sealed[at] ^ 1 << bit]) + sealed[at + 1 :] for at in range(len(sealed)) for bit in range(8)

@@ -1,4 +1,4 @@
-"""PRV-05: nothing depends on consent: who said nothing, no or yes walks the same roads and gets the same answers."""
+"""Nothing depends on consent: who said nothing, no or yes walks the same roads and gets the same answers."""
 
 import re
 
@@ -54,6 +54,7 @@ async def walk(service, caller, customer: Customer) -> list:
 
 @pytest.mark.parametrize("said", [name for name in SAID if name != "nothing"])
 async def test_every_road_is_the_same_whatever_was_said(service, caller, said):
+    """PRV-05: GDPR 7(4)."""
     seen = []
     for email, verbs in (("a@example.com", SAID["nothing"]), ("b@example.com", SAID[said])):
         customer = await a_customer(caller, service, email, source=f"10.1.0.{len(seen) + 1}")

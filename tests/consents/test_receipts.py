@@ -192,7 +192,7 @@ async def test_a_receipt_opens_no_door(service, caller):
 
 
 async def test_the_customer_gets_his_receipt_on_his_page(service, caller, jose):
-    """RCP-03: the same as over the API, as a file."""
+    """RCP-03, ASVS 5.4.1, 5.4.2: the same as over the API, as a file under a name of ours."""
     customer = await a_customer(caller, service)
     await customer.grants()
     answer = await customer.browser.open("/me/receipt")

@@ -47,7 +47,7 @@ ROUTES = ["/v1/accounts", "/v1/accounts/search", "/v1/accounts/verifications"]
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON.keys())
 async def test_what_can_be_read_in_two_ways_is_not_read(service, caller, body, path, key):
-    """FACT-5, ATT-55, ASVS 1.1.1 and 15.3.7."""
+    """FACT-5, ATT-55, ASVS 1.1.1, 1.5.3 and 15.3.7."""
     refused = await caller.http.post(
         path, content=body, headers={**caller.headers, "Content-Type": "application/json", **key}
     )
@@ -211,7 +211,7 @@ OTHER_MEDIA = {
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("headers", OTHER_MEDIA.values(), ids=OTHER_MEDIA.keys())
 async def test_another_media_type_is_refused(service, caller, path, headers):
-    """ATT-55, ATT-56, API-09: nothing is unpacked, and multipart is not taken at all."""
+    """ATT-55, ATT-56, API-09, ASVS 3.5.2: nothing is unpacked, and multipart is not taken at all."""
     body = gzip.compress(b" " * 1_000_000) if "Content-Encoding" in headers else b'{"email": "a@example.com"}'
     refused = await caller.http.post(path, content=body, headers={**caller.headers, **headers})
     assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")

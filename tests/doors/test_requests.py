@@ -96,7 +96,7 @@ QUERIES = {
 
 @pytest.mark.parametrize(("query", "code"), QUERIES.items(), ids=lambda text: text[:30])
 async def test_a_parameter_counts_once_or_not_at_all(caller, query, code):
-    """ASVS 1.3.3, 15.3.7, API-08; `?callback=` makes no script of an answer (3.5.6)."""
+    """API-08, ASVS 1.3.3, 3.5.6, 15.3.7: `?callback=` makes no script of an answer."""
     refused = await caller.get(f"/v1/events?{query}")
     assert refused.json()["code"] == code
     assert refused.status_code == (
@@ -154,7 +154,7 @@ async def test_a_path_names_the_methods_it_knows_and_refuses_the_others(caller, 
      "/.env", "/.git/config", "/problems/nothing", "/me/x.css"],
 )  # fmt: skip
 async def test_where_there_is_nothing_there_is_a_404(caller, path):
-    """ATT-35, API-09; nothing is redirected."""
+    """ATT-35, API-09, ASVS 4.1.2, 13.4.3, 14.2.5: nothing is redirected, and no folder is shown."""
     answer = await caller.get(path)
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_path")
 
@@ -187,7 +187,7 @@ ANSWERS = {
 
 @pytest.mark.parametrize("status", ANSWERS)
 async def test_every_answer_carries_what_browsers_must_know(caller, status):
-    """ASVS 3.4.1, 3.4.2, 3.4.4, 3.4.5, 3.4.6, 3.4.8, 3.2.1; API-01, API-07; no software is named (13.4)."""
+    """API-01, API-07, ASVS 3.2.1, 3.4.1, 3.4.2, 3.4.4, 3.4.5, 3.4.6, 3.4.8, 3.5.8, 13.4.6: no software is named."""
     method, path, options = ANSWERS[status]
     options = {**options, "headers": {"Origin": "https://evil.example", **caller.headers, **options.get("headers", {})}}
     answer = await caller.http.request(method, path, **options)

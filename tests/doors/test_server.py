@@ -125,6 +125,7 @@ async def test_another_host_in_the_request_line_changes_no_link(port):
 
 
 async def test_the_length_of_an_answer_is_right_and_no_software_is_named(port):
+    """ASVS 4.2.2, 13.4.6."""
     answer = await say(port, b"GET /livez HTTP/1.1\r\n" + HEAD + CLOSE + b"\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
     assert f"content-length: {len(body)}".encode() in head.lower()
@@ -182,6 +183,27 @@ SLOW = {
 async def test_a_head_that_does_not_end_is_closed(impatient, start):
     """FACT-6: uvicorn alone would wait for ever."""
     assert statuses(await say(impatient, start)) == [408]
+
+
+class Patient(LimitedProtocol):
+    head_seconds = 2.0
+
+
+async def test_slow_clients_by_the_hundred_hold_up_nobody(service):
+    """REL-27: 300 whose head or body does not come; meanwhile others are answered, and each of them is closed."""
+    service.app.state.body_seconds = 2.0
+    body = POST + CLOSE + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    async with serving(service.app, Patient) as port:
+        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(300)]
+        for number, (_, writer) in enumerate(slow):
+            writer.write((SLOW["half a head"], SLOW["half a line"], body)[number % 3])
+        for _ in range(30):
+            assert statuses(await say(port, b"GET /livez HTTP/1.1\r\n" + HEAD + CLOSE + b"\r\n")) == [200]
+        assert not any(reader.at_eof() for reader, _ in slow), "they are all still there"
+        for reader, writer in slow:
+            async with asyncio.timeout(30):
+                assert statuses(await reader.read()) == [408]
+            writer.close()
 
 
 @pytest.mark.parametrize("start", list(SLOW.values())[1:3], ids=list(SLOW)[1:3])

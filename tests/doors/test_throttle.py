@@ -143,7 +143,7 @@ async def test_a_store_that_is_named_is_used(service):
 
 @pytest.mark.parametrize("store", ["database", "async+redis://127.0.0.1:1/0"], ids=["database", "redis"])
 async def test_a_store_that_is_away_refuses_and_says_when_to_come_again(service, caller, store):
-    """Fail closed: 503 with Retry-After, and the search behind the limit is not made."""
+    """ASVS 16.5.3: it fails closed: 503 with Retry-After, and the search behind the limit is not made."""
     settings = service.database.settings.model_copy(update={"throttle_store": store})
     service.app.state.throttle = Throttle(Database(settings, NOWHERE))
     refused = await caller.post("/v1/accounts/search", {"email": "anna@example.com"})

@@ -163,7 +163,7 @@ async def test_a_cursor_of_another_deployment_is_refused(service, caller):
     ids=str,
 )
 async def test_pages_are_bounded(caller, query):
-    """API-08, ASVS 1.3.3: limit 10^9 is refused, not obeyed."""
+    """API-08, ASVS 1.3.3, 1.4.2: limit 10^9 is refused, not obeyed."""
     refused = await caller.get(FEED, params=query)
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_shape")
     assert refused.json()["errors"][0]["pointer"] == f"/{next(iter(query))}"

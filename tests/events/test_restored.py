@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -17,7 +18,7 @@ from identity_service import processes, schema
 from identity_service.commands.restoring import _restored
 from identity_service.database import Database
 from identity_service.embedded import postgres
-from identity_service.events import audit, restored
+from identity_service.events import actions, audit, restored
 from tests.accounts.given import an_account
 from tests.conftest import BASE, Service
 from tests.events import chain
@@ -77,6 +78,7 @@ async def take_up(copy) -> dict[str, int]:
     """What the command does, when everything else has been stopped."""
     await copy.database.close()
     alone = Database(copy.database.settings, copy.database._url)
+    await processes.load_keys(alone, alone.settings.key())
     try:
         return await alone.short(_restored)
     finally:
@@ -216,6 +218,21 @@ async def test_checkpoints_of_the_lost_hour_are_explained_and_others_are_not(
         walked = await copy.database.short(lambda s: audit.walk(s, kept=[later.statement]))
     assert walked.finding is not None
     assert walked.explained == ()
+
+
+@pytest.mark.parametrize("how", ["unsigned", "another position", "another moment"])
+async def test_a_restore_that_we_did_not_sign_explains_nothing(service, owner, urls, other, tmp_path, clock, how):
+    """AUD-03, AUD-07: who can write rows, even as superuser, cannot say that what he cut was lost in a restore."""
+    async with copied(service, urls, owner, other, tmp_path) as copy:
+        await take_up(copy)
+        ((data, at),) = await copy.rows("SELECT data, at FROM event WHERE name = 'feed.restored'")
+        forged = {"unsigned": {**data, "statement": None}, "another position": {**data, "position": 1}}.get(how, data)
+        await copy.database.short(
+            lambda s: actions.record(s, "feed.restored", actor="operator", data=forged, now=at + timedelta(hours=1))
+        )
+        walked = await copy.database.short(audit.walk)
+    assert walked.finding is not None
+    assert "does not carry our signature" in walked.finding.sentence
 
 
 def test_the_command_says_what_it_did(tmp_path, other):

@@ -59,6 +59,7 @@ async def test_03_421_at_connect(road: Road):
 
 
 async def test_04_hang_at_the_greeting(road: Road):
+    """REL-15."""
     road.a.will("connect", HANG)
     await road.put()
     await road.turn()
@@ -228,6 +229,7 @@ async def test_16_drop_after_the_dot_may_arrive_twice(road: Road, act: str):
 
 
 async def test_17_hang_after_the_dot_until_the_deadline_is_unconfirmed(road: Road):
+    """REL-15."""
     road.use(road.relay("a", road.a))
     road.a.will("eod", *always(HANG))
     await road.put()

@@ -183,6 +183,7 @@ BAD = {
 
 @pytest.mark.parametrize(("given", "code", "sentence"), BAD.values(), ids=BAD)
 async def test_a_number_that_cannot_be_right_is_refused_with_the_reason(caller, anna, given, code, sentence):
+    """ASVS 2.2.3: number and country are looked at together."""
     refused = await convert(caller, anna, {**COMPANY, **given})
     assert (refused.status_code, refused.json()["code"]) == (422, code)
     assert sentence in refused.json()["detail"]

@@ -153,7 +153,7 @@ async def test_a_subscription_is_confirmed_at_the_pinned_host_alone(service, sns
 
 
 async def test_the_fetch_itself_takes_no_redirect_and_nothing_big():
-    """ATT-54: over a real socket; its host was pinned before."""
+    """ATT-54, ASVS 15.3.2: over a real socket; its host was pinned before."""
     answers = {
         "/moved": b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
         "/gone": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from identity_service.accounts.rules import LANGUAGES
 from identity_service.mail import pins
 from identity_service.mail.courier import Courier
 from identity_service.worker import COMPOSERS
+from tests import letters
 from tests.accounts.given import an_account
 from tests.conftest import QUICK
 
@@ -19,6 +21,20 @@ HOW = f"a letter's text has changed: look at it, then run `{pins.RENEW}`"
 def test_every_letter_and_wording_is_the_pinned_one():
     """NOM-01: this is what a changed letter fails, with the command that pins it anew."""
     assert pins.FILE.read_text(encoding="utf-8") == pins.shown(pins.current()), HOW
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_every_letter_reads_as_it_was_written_down(locale):
+    """NOM-01: subjects and the changes of an account stand in code; a changed word of theirs shows here."""
+    assert letters.path(locale).read_text(encoding="utf-8") == letters.written(locale), HOW
+
+
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_no_letter_says_what_is_none_of_its_words(locale):
+    """A word that is missing is not looked up: the catalogue's header is what stands under no word."""
+    said = letters.written(locale)
+    assert "Project-Id-Version" not in said
+    assert "None" not in said
 
 
 def test_every_letter_is_pinned_in_both_forms():

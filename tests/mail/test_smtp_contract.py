@@ -191,6 +191,7 @@ def secured(relay, folder=None, tls="starttls", **options) -> Pool:
 
 
 async def test_with_starttls_the_letter_goes_encrypted(relay, certificate):  # noqa: F811
+    """ASVS 12.3.4: by the authority that is named for this relay."""
     relay.extensions, relay.tls = ("STARTTLS", "AUTH PLAIN"), certificate
     report = await secured(relay, certificate.folder, username="u", password="p").deliver(envelope(), lane=0)
     assert (report.outcome, report.tls_version) == ("accepted", "TLSv1.3")
@@ -210,7 +211,7 @@ async def test_a_relay_that_will_not_encrypt_hears_nothing_more(relay, reply):
 
 @pytest.mark.parametrize("offered", [(), ("STARTTLS",)], ids=["not offered", "offered to strangers"])
 async def test_without_a_certificate_we_trust_no_password_is_sent(relay, certificate, offered):  # noqa: F811
-    """ATT-47."""
+    """ATT-47, ASVS 12.3.2, 12.3.4: signed by nobody we know, it is none."""
     relay.extensions, relay.tls = (*offered, "AUTH PLAIN"), certificate
     report = await secured(relay, username="u", password="p").deliver(envelope(), lane=0)
     assert report.outcome == "relay_fault"

@@ -63,7 +63,7 @@ async def test_every_page_carries_what_browsers_must_know(service, caller, path,
 
 @pytest.mark.parametrize("path", ["/", "/reset", "/reset/choose", "/signin", "/reset/done", "/receipt", "/confirm/x"])
 async def test_no_page_needs_anything_of_others_or_inline(service, path):
-    """ATT-15, ASVS 3.4.3, 3.4.7, 3.6.1, 1.2.3: our own host alone, no script, style or handler in the page."""
+    """ATT-15, ASVS 3.4.3, 3.4.7, 3.6.1, 1.2.3, 14.2.3: our own host alone, no script, style or handler in the page."""
     text = (await a_browser(service).open(path)).text
     assert not re.search(r"<script(?! src=\"/static/[a-z]+\.js\" defer>)|<style|\son[a-z]+=|\sstyle=|javascript:", text)
     for address in re.findall(r'(?:src|href|action)="([^"]*)"', text):
@@ -73,7 +73,7 @@ async def test_no_page_needs_anything_of_others_or_inline(service, path):
 
 
 async def test_static_files_are_the_same_for_all_and_hold_no_danger(service):
-    """ASVS 3.2.2, 3.2.3, 3.5.7, 3.7.1: text only, no HTML made by scripts, nothing stored."""
+    """ASVS 3.2.2, 3.2.3, 3.5.7, 3.7.1, 5.3.2, 13.4.3: no HTML by scripts, nothing stored, no way out of the folder."""
     browser = a_browser(service)
     for name in ("link.js", "me.js", "password.js", "watch.js", "style.css", "icon.svg"):
         answer = await browser.http.get(f"/static/{name}")

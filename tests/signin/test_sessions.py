@@ -46,7 +46,7 @@ async def two(service, caller):
 
 
 async def test_the_cookie_is_for_this_host_alone_and_stands_in_no_table(service, caller, owner):
-    """SES-01, SES-02, ASVS 3.3.1, 3.3.2, 3.3.3, 3.3.4, 7.2.3: 256 random bits, found by their SHA-256."""
+    """SES-01, SES-02, ASVS 3.3.1, 3.3.2, 3.3.3, 3.3.4, 3.3.5, 7.2.3: 256 random bits, found by their SHA-256."""
     await a_password(service, caller)
     browser = a_browser(service)
     signed = await sign_in(browser)

@@ -66,7 +66,7 @@ async def test_registered_and_added_at_once_an_address_has_one_account(service, 
 
 @pytest.mark.parametrize("round_", range(3))
 async def test_two_accounts_crosswise_end(service, caller, round_):
-    """No deadlock: two accounts, two addresses, each wanted by both."""
+    """ASVS 15.4.3: no deadlock; two accounts, two addresses, each wanted by both."""
     one, two = await an_account(caller), await an_account(caller)
     wanted = [(one, "x"), (two, "y"), (one, "y"), (two, "x")]
     async with several(service, caller) as callers:

@@ -59,7 +59,7 @@ async def test_each_clients_references_are_its_own_also_at_once(service, caller)
 
 
 async def test_two_references_crosswise_end(service, caller):
-    """Each has what the other wants next: no deadlock, and every answer is one that a single call could get."""
+    """ASVS 15.4.3: each has what the other wants next: no deadlock, and every answer is one that a single call gets."""
     bodies = [
         {"email": f"{a}@example.com", "external_ref": b} for a, b in (("x", "1"), ("y", "2"), ("x", "2"), ("y", "1"))
     ]

@@ -1,0 +1,99 @@
+"""The tables of `docs/protection.md` that the code knows better: how often, and how long. `make tables` writes them."""
+
+import ast
+import importlib
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+from identity_service import keyring
+from identity_service.clients import rules as clients
+from identity_service.console import rules as console
+from identity_service.contacts import rules as contacts
+from identity_service.life import rules as life
+from identity_service.mail import upkeep
+from identity_service.passwords import rules as passwords
+from identity_service.proofs import rules as proofs
+from identity_service.settings import Settings
+from identity_service.signin import rules as signin
+from tests.source import PACKAGE, ROOT, called, modules
+
+PAGE = ROOT / "docs/protection.md"
+WHOSE = {
+    "account-search": "a client looks accounts up by address",
+    "caller-check": "a clerk starts checks of callers",
+    "code": "wrong codes for one address",
+    "desk-alarm": "alarms about one person's searches",
+    "desk-searches": "searches by one person that nobody is told of",
+    "message-search": "a client looks letters up by address",
+    "password-check": "a client asks whether passwords fit",
+    "register-address": "one address on the public page",
+    "register-network": "one network on the public page",
+    "reroute": "one letter is sent by another route",
+    "reset-client": "a client asks for resets",
+    "reset-network": "one network asks for resets",
+    "reset-address": "letters for resets to one address; whoever asks more is led to the newest",
+    "signin-address": "letters with codes to sign in, to one address",
+    "signin-network": "one network tries to sign in",
+    "staff-name": "one name tries to sign in at the console",
+    "staff-network": "one network tries to sign in at the console",
+    "staff-open": "a person opens accounts at the console",
+    "staff-search": "a person searches at the console",
+    "strength": "one network has passwords judged",
+    "unknown-token": "a client asks about tokens that are not its own",
+    "wrong-client-secret": "wrong secrets, for one client from one network; for one network",
+}
+"""What each limit is about, by the name under which it is counted."""
+
+
+def rates() -> dict[str, list[str]]:
+    """Return the rates of each limit, as they stand in the code."""
+    found: dict[str, list[str]] = {}
+    for module in modules():
+        for call in (call for call in module.calls() if called(call) in ("hit", "wait") and len(call.args) > 1):
+            name, rate = call.args[0], call.args[1]
+            if isinstance(name, ast.Constant):
+                scope = vars(importlib.import_module(f"{PACKAGE}.{module.name}"))
+                value = eval(ast.unparse(rate), scope)
+                found.setdefault(name.value, [])
+                if value not in found[name.value]:
+                    found[name.value].append(value)
+    return found
+
+
+def of_code() -> Mapping[str, list[str]]:
+    """Return the rows that belong under each heading."""
+    return {
+        "Limits": [f"| {WHOSE.get(name, name)} | {'; '.join(rate)} |" for name, rate in sorted(rates().items())],
+        "Times": [f"| {what} | {_said(length)} |" for what, length in _times()],
+    }
+
+
+def _times() -> Iterator[tuple[str, timedelta]]:
+    hours = Settings.model_fields["session_hours"].default
+    yield "a customer's session that nobody uses", signin.IDLE
+    yield "a customer's session in all (a setting)", timedelta(hours=hours)
+    yield "a sign-in that is fresh enough for what cannot be undone", signin.FRESH
+    yield "a staff member's session that nobody uses", console.IDLE
+    yield "a staff member's session in all", console.SESSION
+    yield "a link to enrol at the console", console.ENROLMENT
+    yield "a link to set a password, from hand-over (a setting)", _minutes("reset_link_minutes")
+    yield "a code in a letter, from hand-over (a setting)", _minutes("reset_code_minutes")
+    yield "a page that follows a letter", proofs.TRACKED_FOR
+    yield "a verified caller", contacts.HOLDS
+    yield "a merge that can be undone", life.MERGE_UNDO
+    yield "an access token of a service", keyring.TOKEN_LIFE
+    yield "a client's older secret, beside the new one", clients.SECRET_OVERLAP
+    yield "the count of wrong passwords, after the last", passwords.FORGET_AFTER
+    yield "raw notices of returned mail", upkeep.INBOUND_KEPT
+
+
+def _minutes(setting: str) -> timedelta:
+    return timedelta(minutes=Settings.model_fields[setting].default)
+
+
+def _said(length: timedelta) -> str:
+    for unit, seconds in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        whole, rest = divmod(int(length.total_seconds()), seconds)
+        if whole and not rest:
+            return f"{whole} {unit}{'s' * (whole > 1)}"
+    raise AssertionError(length)
