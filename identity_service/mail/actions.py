@@ -9,7 +9,7 @@ from sqlalchemy import Row, and_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring
-from identity_service.database import WHOLE, AsyncSession, settings_of
+from identity_service.database import AsyncSession, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
 from identity_service.events import rules as event_rules
@@ -55,7 +55,7 @@ async def put(
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
     row |= {"resend_of": resend_of, "prefer_relay": prefer_relay}
     row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
-    await session.execute(insert(Message), row, execution_options=WHOLE)
+    await session.execute(_WRITE, row)
     await _send_or_stop(session, row, anyway=anyway, actor=actor, now=now)
     message_id: uuid.UUID = row["id"]
     return message_id
@@ -87,12 +87,16 @@ async def put_or_join(
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
     row["pending_key"] = pending_key
     row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
-    await session.execute(insert(Message), row, execution_options=WHOLE)
+    await session.execute(_WRITE, row)
     await _send_or_stop(session, row, anyway=False, actor=actor, now=now)
     return Put(row["id"], is_new=True)
 
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
+
+
+_WRITE = insert(Message.metadata.tables["message"])
+"""On the table and not on its class, as for events: the ORM's way costs more than twice as much."""
 
 
 def _new_row(
