@@ -102,11 +102,11 @@ def bounces(
 @app.command()
 def migrate(as_json: AsJson = False) -> None:
     """Bring the database to the newest migration; safe to run several times and at once."""
-    asyncio.run(_migrate(_strict()))
+    migration = asyncio.run(_migrate(_strict()))
     if as_json:
-        running.print_json({"migration": schema.head()})
+        running.print_json({"migration": migration})
     else:
-        print("The database is at the newest migration:", schema.head())
+        print("The database is at the newest migration:", migration)
 
 
 @app.command()
@@ -329,14 +329,13 @@ def _strict() -> Settings:
     return settings
 
 
-async def _migrate(settings: Settings) -> None:
+async def _migrate(settings: Settings) -> str:
     if settings.database_url is None:
-        await development.migrate(settings)
-        return
+        return await development.migrate(settings)
     application = url_of(settings, "database_url")
     owner = url_of(settings, "database_owner_url") or application
     role = make_url(application).username
-    await schema.migrate(owner, role if role != make_url(owner).username else None)
+    return await schema.migrate(owner, role if role != make_url(owner).username else None)
 
 
 def _print_credentials(made: clients.Credentials, *, as_json: bool) -> None:

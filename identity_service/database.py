@@ -7,6 +7,9 @@ file commits; a verb returns what must be kept and raises what must be undone.
 `short` is a transaction of its own, for what must stand whatever becomes of the request: throttle, counted tries,
 `jti`, and a look at the feed inside a long poll. `reads` is a small asyncpg pool for the actions whose cost per call
 counts (CONTRIBUTING, decision 14); everything else is SQLAlchemy.
+
+A replica is a help and never a condition: what it does not know yet, what it refuses, and all that it should have said
+while it is away is asked of the primary (`from_replica`, `look`).
 """
 
 import asyncio
@@ -17,9 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
-from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator, func, select
+from sqlalchemy import DateTime, Dialect, MetaData, TypeDecorator, event, func, select
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker, create_async_engine
@@ -28,13 +31,16 @@ from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import Select
 
+from identity_service import logs
 from identity_service.errors import Unavailable
-from identity_service.settings import LOOPBACK, Settings
+from identity_service.settings import LOOPBACK, Settings, hosts_of
 
 T = TypeVar("T")
 
 HERE = Path(__file__).resolve().parent
 MIGRATIONS = HERE / "migrations" if (HERE / "migrations").is_dir() else HERE.parent / "migrations"
+
+_LOOKS = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 APPEND_ONLY = "append_only"
 """Key in a table's `info`: the application's role may INSERT and SELECT there, and a trigger refuses the rest."""
@@ -43,6 +49,11 @@ APPEND_ONLY = "append_only"
 WHOLE = {"render_nulls": True}
 """Execution option: a row is written with the same statement whatever is NULL in it. Without it the statement leaves
 those columns out, and what is prepared and planned tells whether there is an account behind an address (ATT-21)."""
+
+REPLICA_SECONDS = 2.0
+"""How long a replica may take to say something; then the primary is asked."""
+REPLICA_RESTS = 5.0
+"""Seconds for which a replica that was away is left alone, so that not everybody waits for it."""
 
 
 class DatabaseAway(Unavailable):
@@ -95,19 +106,48 @@ class Database:
         self.info: dict[str, Any] = {"settings": settings}
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, info=self.info)
         self._url, self._read_url = url, read_url or url
+        # Nothing is connected before the first look, and without a replica there is none.
+        self._replica = engine(self._read_url, size=settings.read_connections, execution_options=_LOOKS)
+        self._looks = async_sessionmaker(self._replica, info=self.info)
+        self._replica_rests_until = 0.0
         self._pools: dict[str, asyncpg.Pool] = {}
         self._opening = asyncio.Lock()
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(self, *, on_replica: bool = False) -> AsyncIterator[AsyncSession]:
         """Open a session in a transaction; leaving it commits, an exception rolls back."""
-        async with self._sessions() as session, session.begin():
+        async with (self._looks if on_replica else self._sessions)() as session, session.begin():
             yield session
 
     async def short(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Do `work` in a transaction of its own and commit it, whatever happens to the caller's."""
         async with self.transaction() as session:
             return await work(session)
+
+    async def look(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Do `work`, which only reads and may be some moments late, on the replica where there is one."""
+
+        async def there() -> T:
+            async with self.transaction(on_replica=True) as session:
+                return await work(session)
+
+        found = await self.from_replica(there)
+        return await self.short(work) if found is None else found
+
+    async def from_replica(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what a replica answers; None, where there is none, or it is away or refuses: ask the primary."""
+        now = asyncio.get_running_loop().time()
+        if not self.has_replica or now < self._replica_rests_until:
+            return None
+        try:
+            async with asyncio.timeout(REPLICA_SECONDS):
+                return await ask()
+        except Exception as problem:  # noqa: BLE001
+            # Nothing is hidden by this: the primary is asked the same, and tells its own failure.
+            if is_away(problem):
+                logs.log.warning("replica.away", error=type(problem).__name__)
+                self._replica_rests_until = now + REPLICA_RESTS
+            return None
 
     def in_use(self) -> int:
         """Return how many connections for writing are held right now."""
@@ -143,6 +183,7 @@ class Database:
         """Close every connection."""
         for pool in self._pools.values():
             await pool.close()
+        await self._replica.dispose()
         await self.engine.dispose()
 
 
@@ -163,7 +204,7 @@ class Statement:
 def engine(url: str, *, size: int = 5, **options: Any) -> AsyncEngine:  # noqa: ANN401
     """Return an engine whose connections end what takes too long, so that no lock or query holds everybody."""
     target, arguments = _connection(url)
-    return create_async_engine(
+    made = create_async_engine(
         target,
         pool_size=size,
         max_overflow=0,
@@ -171,6 +212,8 @@ def engine(url: str, *, size: int = 5, **options: Any) -> AsyncEngine:  # noqa: 
         connect_args=arguments,
         **options,
     )
+    event.listen(made.sync_engine, "handle_error", _leave_a_replica)
+    return made
 
 
 def url_of(settings: Settings, secret: str) -> str:
@@ -205,6 +248,12 @@ def is_away(problem: BaseException) -> bool:
     return isinstance(problem, OperationalError) or (isinstance(problem, DBAPIError) and problem.connection_invalidated)
 
 
+def _leave_a_replica(context: ExceptionContext) -> None:
+    """Connect anew after a write that was refused as read-only: this server is the primary no more (REL-07)."""
+    if getattr(context.original_exception, "sqlstate", None) == "25006":
+        context.is_disconnect = True
+
+
 def _connection(url: str) -> tuple[URL, dict[str, Any]]:
     target = make_url(url).set(drivername="postgresql+asyncpg")
     arguments: dict[str, Any] = {
@@ -219,27 +268,24 @@ def _connection(url: str) -> tuple[URL, dict[str, Any]]:
     if "sslmode" in target.query:
         arguments["ssl"] = target.query["sslmode"]
         target = target.difference_update_query(["sslmode"])
-    elif target.host in LOOPBACK:
+    elif all(host in LOOPBACK for host in hosts_of(target)):
         arguments["ssl"] = False
     return target, arguments
 
 
 def _for_asyncpg(url: str) -> dict[str, Any]:
     target, arguments = _connection(url)
-    return {
-        "host": target.query.get("host") or target.host,
-        "port": target.port or 5432,
-        "user": target.username,
-        "password": target.password,
-        "database": target.database,
-        **arguments,
-    }
+    _, found = postgresql.asyncpg.dialect().create_connect_args(target)  # type: ignore[no-untyped-call]
+    return {**found, **arguments}
 
 
 async def _read_pool(url: str, size: int) -> asyncpg.Pool:
     arguments = _for_asyncpg(url)
     arguments["server_settings"] |= {"default_transaction_read_only": "on", "statement_timeout": "2000"}
-    return await asyncpg.create_pool(**arguments, min_size=1, max_size=size, command_timeout=3, reset=_keep)
+    # Among several hosts this pool wants the primary, too, though its own sessions may only read.
+    if arguments.get("target_session_attrs") == "read-write":
+        arguments["target_session_attrs"] = "primary"
+    return await asyncpg.create_pool(**arguments, min_size=0, max_size=size, command_timeout=3, reset=_keep)
 
 
 async def _keep(connection: asyncpg.Connection) -> None:

@@ -64,12 +64,12 @@ async def _serve(settings: Settings, database: Database, http: Server) -> None:
     print("Stopped. The data is kept in", settings.data_dir)  # noqa: T201
 
 
-async def migrate(settings: Settings) -> None:
+async def migrate(settings: Settings) -> str:
     """Migrate the embedded database."""
     from identity_service.embedded import postgres  # noqa: PLC0415 (an extra; production does not have it)
 
     server = await postgres.start(settings.data_dir)
-    await schema.migrate(server.owner, postgres.ROLE)
+    return await schema.migrate(server.owner, postgres.ROLE)
 
 
 def complete(settings: Settings) -> Settings:

@@ -73,10 +73,12 @@ class Settings(BaseSettings):
         None, validation_alias="DATABASE_OWNER_URL", description="the role that migrates; only `migrate` uses it"
     )
     database_read_url: SecretStr | None = Field(
-        None, validation_alias="DATABASE_READ_URL", description="a replica for verify; unset: DATABASE_URL"
+        None, validation_alias="DATABASE_READ_URL", description="a replica for verify and the feed; unset: DATABASE_URL"
     )
     database_connections: int = Field(16, ge=2, le=200, description="connections for writing, per process")
-    read_connections: int = Field(8, ge=1, le=200, description="connections for verify, per process")
+    read_connections: int = Field(
+        8, ge=1, le=200, description="connections for verify, per process; as many again for the feed, to a replica"
+    )
     data_dir: Path = Field(Path(".data"), description="embedded database, development key and client")
     master_key: SecretStr | None = Field(
         None, description="32 bytes in base64url; wraps the key ring and does nothing else"
@@ -322,15 +324,15 @@ def _database_problem(text: str) -> str | None:
         url = make_url(text)
     except ArgumentError:
         return "is not a URL like postgresql://user:password@host/name."
-    if all(host.startswith("/") or host in ("", *LOOPBACK) for host in _hosts(url)):
+    if all(host.startswith("/") or host in ("", *LOOPBACK) for host in hosts_of(url)):
         return None
     if url.query.get("sslmode") != "verify-full":
         return "must say sslmode=verify-full: this database is not on this machine."
     return None
 
 
-def _hosts(url: URL) -> list[str]:
-    # `?host=` wins over the host before the path, and either may name several.
+def hosts_of(url: URL) -> list[str]:
+    """Return every host of a database's URL: `?host=` wins over the one before the path, and may name several."""
     given = url.query.get("host") or url.host or ""
     several = [given] if isinstance(given, str) else given
     return [

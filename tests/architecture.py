@@ -31,7 +31,9 @@ STORES = {"sqlalchemy", "asyncpg", "alembic"}
 _MAY_START_EMBEDDED = {"development", "processes"}
 _BEGINS = {
     ("database", "transaction"): "the one place",
-    ("schema", "migrate"): "the owner migrates, in a transaction of its own",
+    ("schema", "migrate"): "the owner migrates, each step in a transaction of its own",
+    ("schema", "_alone"): "and so it waits for its turn, without holding anybody up",
+    ("schema", "_upgrade"): "and looks what is there",
 }
 _OF_DATABASE = re.compile(r"(session|sessions\(\)|engine|connection|database|db)\.begin$")
 _BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "service", "services"}

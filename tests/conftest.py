@@ -7,6 +7,7 @@ finds empty tables: they are emptied behind it, with triggers off, which only th
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ from tests.no_skips import pytest_sessionfinish, pytest_terminal_summary  # noqa
 
 MASTER_KEY = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
 BASE = "https://id.example.com"
+_NUMBERS = count(1)
 QUICK = Timeouts(tcp=1.0, greeting=0.4, command=0.4, closing=0.2, after_dot=0.4)
 
 
@@ -127,6 +129,25 @@ class Caller:
         return {**options, "headers": {**self.headers, **options.get("headers", {})}}
 
 
+class Fresh:
+    """A database of its own without a table, its owner and the application's role."""
+
+    def __init__(self, urls: Urls) -> None:
+        self.urls, self.role = urls, make_url(urls.application).username
+        self.engine = databases.engine(urls.owner, size=2)
+
+    async def migrate(self) -> None:
+        await schema.migrate(self.urls.owner, self.role)
+
+    async def rows(self, statement: str, **values) -> list[tuple]:
+        async with self.engine.begin() as connection:
+            return [tuple(row) for row in await connection.execute(text(statement), values)]
+
+    async def alembic(self, work):
+        async with self.engine.begin() as connection:
+            return await connection.run_sync(work)
+
+
 @pytest.fixture(scope="session")
 async def urls(tmp_path_factory) -> AsyncIterator[Urls]:
     logs.configure("json")
@@ -155,6 +176,21 @@ async def owner(urls: Urls):
     engine = databases.engine(urls.owner, size=2)
     yield engine
     await engine.dispose()
+
+
+@pytest.fixture
+async def fresh(urls: Urls) -> AsyncIterator[Fresh]:
+    """A database of its own, which no migration has seen yet."""
+    owner, application = make_url(urls.owner), make_url(urls.application)
+    name = f"{owner.database}_{next(_NUMBERS)}"
+    await postgres.prepare(owner, name, application.username, application.password)
+    mine = [url.set(database=name).render_as_string(hide_password=False) for url in (owner, application)]
+    found = Fresh(Urls(*mine))
+    yield found
+    await found.engine.dispose()
+    connection = await postgres.connect(owner)
+    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    await connection.close()
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ async def list_events(
     database = database_of(request)
     until = asyncio.get_running_loop().time() + wait
     while True:
-        page = await database.short(lambda session: actions.feed(session, after, limit=limit))
+        page = await database.look(lambda session: actions.feed(session, after, limit=limit))
         if page.events or asyncio.get_running_loop().time() >= until or await request.is_disconnected():
             return EventsView(items=[view(e, database.settings) for e in page.events], next=page.cursor)
         await asyncio.sleep(LOOK_EVERY)

@@ -46,11 +46,19 @@ async def verify(database: Database, inputs: Sequence[str]) -> list[dict[str, An
         if start + SLICE < len(inputs):
             await asyncio.sleep(0)
     wanted = [item for item in parsed if isinstance(item, str)]
-    found = await _fetch(await database.reads(), wanted, lags=database.has_replica) if wanted else {}
-    missing = [user_id for user_id in wanted if user_id not in found] if database.has_replica else []
+    found = await _find(database, wanted) if wanted else {}
+    return [_result(text, item, found) for text, item in zip(inputs, parsed, strict=True)]
+
+
+async def _find(database: Database, wanted: Sequence[UserId]) -> dict[str, dict[str, str]]:
+    async def there() -> dict[str, dict[str, str]]:
+        return await _fetch(await database.reads(), wanted, lags=True)
+
+    found = await database.from_replica(there) or {}
+    missing = [user_id for user_id in wanted if user_id not in found]
     if missing:
         found |= await _fetch(await database.primary_reads(), missing, lags=False)
-    return [_result(text, item, found) for text, item in zip(inputs, parsed, strict=True)]
+    return found
 
 
 async def _fetch(reads: asyncpg.Pool, wanted: Sequence[str], *, lags: bool) -> dict[str, dict[str, str]]:

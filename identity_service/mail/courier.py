@@ -159,8 +159,7 @@ class Courier:
 
     async def _turn(self, message: Claimed) -> None:
         if self._stopping.is_set():
-            async with self.database.transaction() as session:
-                await outbox.hand_back(session, message, now=self._given_now())
+            await self._hand_back(message)
             return
         try:
             envelope = await self._compose(message)
@@ -186,7 +185,8 @@ class Courier:
 
     async def _failed_to_compose(self, message: Claimed, problem: Exception) -> None:
         if is_away(problem):
-            raise problem
+            await self._hand_back(message)
+            return
         logs.log.error("mail.letter_failed", message_id=str(message.id), kind=message.kind, exc_info=problem)
         unsafe = isinstance(problem, UnsafeHeader | UnsafeRecipient)
         what = "unsafe_recipient" if isinstance(problem, UnsafeRecipient) else "letter"
@@ -196,6 +196,18 @@ class Courier:
         facts = rules.Facts(message.kind, message.turns, message.deadline_at, aborted_before=before)
         step = rules.Step("failed") if unsafe else rules.after_abort(facts, self.now())
         await self._end(message, report, step)
+
+    async def _hand_back(self, message: Claimed) -> None:
+        """Give back what no relay was told of, as soon as the database is there: a lease would hold it for minutes."""
+        while True:
+            try:
+                async with self.database.transaction() as session:
+                    await outbox.hand_back(session, message, now=self._given_now())
+                return
+            except Exception as problem:
+                if not is_away(problem) or self._stopping.is_set():
+                    raise
+                await asyncio.sleep(1)
 
     async def _try_relays(self, message: Claimed, envelope: Envelope) -> None:
         until = asyncio.get_running_loop().time() + rules.TURN[message.lane].total_seconds()

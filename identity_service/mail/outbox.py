@@ -277,7 +277,7 @@ _ADOPT = text(
 
 
 async def hand_back(session: AsyncSession, message: Claimed, *, now: datetime | None) -> None:
-    """Give back what was leased and not touched, because this worker stops."""
+    """Give back what was leased and not touched, because this worker stops or could not go on."""
     report = Report(phase="claimed", outcome="aborted", reply_class="handed_back")
     moment = now or (await session.execute(text("SELECT now()"))).scalar_one()
     step = rules.Step("deferred", moment)

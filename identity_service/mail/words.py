@@ -51,7 +51,7 @@ _ATTEMPT: Final[Mapping[str, str]] = {
     "unavailable": "{relay} could not be used.",
     "unknown": "{relay} may have the e-mail, but never answered. It may arrive twice, with the same content.",
     "lost": "Our worker stopped in the middle of this try; another one takes over. It may arrive twice.",
-    "handed_back": "Our worker was stopped before this try began; another one takes over.",
+    "handed_back": "Our worker could not go on before this try began; another one takes over.",
     "not_wanted": "This e-mail was no longer wanted, and nothing was sent.",
     "no_relay_available": "None of our relays could be used at this moment.",
     "letter": "The e-mail could not be made. This is our fault.",

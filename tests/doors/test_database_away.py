@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from identity_service import user_ids
 from identity_service.database import Database
@@ -90,6 +91,21 @@ async def test_after_every_connection_was_cut_the_next_requests_are_well(service
         while usual not in seen:
             seen.append((await ask(service, caller, door)).status_code)
     assert set(seen) <= {usual, 503}
+
+
+async def test_a_connection_to_what_is_no_primary_any_more_is_not_kept(service, caller, owner, urls):
+    """REL-07: a server that refuses writes as read-only is left; the next connection finds who is primary now."""
+    name = make_url(urls.application).database
+    async with owner.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        await raw.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        try:
+            await service.database.engine.dispose()
+            refused = await caller.post("/v1/accounts", {})
+        finally:
+            await raw.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
+    assert (await caller.post("/v1/accounts", {})).status_code == 201
 
 
 async def test_a_request_that_is_cut_off_has_no_effect(service, caller, owner, urls):

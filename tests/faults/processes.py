@@ -18,6 +18,8 @@ from identity_service.embedded import postgres
 from tests.conftest import MASTER_KEY
 
 COMMAND = Path(sys.executable).parent / "identity-service"
+AS_SERVER = {"user": "pgserver"} if os.geteuid() == 0 else {}
+"""PostgreSQL does not run as root; the wheel has made this user."""
 
 
 class Cluster:
@@ -53,32 +55,35 @@ class Cluster:
         for _ in range(workers):
             self.workers.append(await self.spawn("worker"))
 
-    async def spawn(self, *command: str) -> asyncio.subprocess.Process:
+    async def spawn(self, *command: str, **more: str) -> asyncio.subprocess.Process:
         log = (self.folder / f"{command[0]}.log").open("ab")
         try:
             return await asyncio.create_subprocess_exec(
-                COMMAND, *command, env=self.environment, stdout=log, stderr=asyncio.subprocess.STDOUT
+                COMMAND, *command, env=self.environment | more, stdout=log, stderr=asyncio.subprocess.STDOUT
             )
         finally:
             log.close()
 
-    async def client(self) -> httpx.AsyncClient:
+    async def client(self, *scopes: str) -> httpx.AsyncClient:
         """Return a client with a token."""
-        made = await self.run(
-            "client", "add", "chaos", "--scope", "accounts:write", "--scope", "messages:read", "--json"
-        )
-        given = json.loads(made)
+        asked = [word for scope in scopes or ("accounts:write", "messages:read") for word in ("--scope", scope)]
+        given = json.loads(await self.run("client", "add", "chaos", *asked, "--json"))
         http = httpx.AsyncClient(base_url=self.base, timeout=30)
-        for _ in range(300):
-            with contextlib.suppress(httpx.HTTPError):
-                if (await http.get("/readyz")).status_code == 200:
-                    break
-            await asyncio.sleep(0.1)
+        await self.ready(http)
         answer = await http.post(
             "/oauth/token", data={"grant_type": "client_credentials"}, auth=(given["client_id"], given["client_secret"])
         )
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         return http
+
+    @staticmethod
+    async def ready(http: httpx.AsyncClient) -> None:
+        """Wait until an API process serves."""
+        for _ in range(300):
+            with contextlib.suppress(httpx.HTTPError):
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
 
     async def run(self, *command: str) -> str:
         process = await asyncio.create_subprocess_exec(
@@ -103,21 +108,24 @@ class Cluster:
         self.restarted = True
         await self.owner.dispose()
 
-    async def _pg_ctl(self, *words: str) -> None:
-        command = str(get_server(self.server.data).bin_path / "pg_ctl")
-        process = await asyncio.create_subprocess_exec(
-            command, "-D", str(self.server.data), "-m", "immediate", *words,
-            stdout=asyncio.subprocess.DEVNULL, **({"user": "pgserver"} if os.geteuid() == 0 else {}),
-        )  # fmt: skip
+    async def _pg_ctl(self, *words: str, data: Path | None = None) -> None:
+        await self._tool("pg_ctl", "-D", str(data or self.server.data), "-m", "immediate", *words)
+
+    async def _tool(self, name: str, *words: str) -> None:
+        command = str(get_server(self.server.data).bin_path / name)
+        process = await asyncio.create_subprocess_exec(command, *words, stdout=asyncio.subprocess.DEVNULL, **AS_SERVER)
         assert await process.wait() == 0
 
     async def stop(self) -> None:
-        started = [process for process in (*self.workers, self.api) if process is not None]
-        await asyncio.gather(*(self.end(process) for process in started))
+        await self.end_processes()
         await self.owner.dispose()
         if self.restarted:
             # The wheel ends the server it started, not the one that took its place.
             await self._pg_ctl("stop")
+
+    async def end_processes(self) -> None:
+        started = [process for process in (*self.workers, self.api) if process is not None]
+        await asyncio.gather(*(self.end(process) for process in started))
 
     @staticmethod
     async def end(process: asyncio.subprocess.Process) -> None:

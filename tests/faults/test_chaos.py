@@ -6,13 +6,12 @@ CHAOS_MESSAGES makes it longer (`make faults`: 5,000 messages).
 import asyncio
 import os
 import random
-import re
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from tests.faults import checker
+from tests.faults.afterwards import letters, rows, settle
 from tests.faults.processes import Cluster
 from tests.faults.relay import DROP, FaultRelay
 
@@ -50,8 +49,8 @@ async def test_nothing_is_lost_and_nothing_comes_twice_unmarked(tmp_path, unused
         await _register(http, acknowledged)
         over.set()
         await chaos
-        await _settle(cluster)
-        rows = await _rows(cluster)
+        await settle(cluster, SECONDS * 2)
+        found = await rows(cluster)
     finally:
         over.set()
         await asyncio.gather(chaos, return_exceptions=True)
@@ -59,10 +58,10 @@ async def test_nothing_is_lost_and_nothing_comes_twice_unmarked(tmp_path, unused
         await cluster.stop()
         for relay in relays:
             await relay.stop()
-    inbox = [letter for relay in relays for letter in _letters(relay)]
+    inbox = [letter for relay in relays for letter in letters(relay)]
     assert len(acknowledged) == MESSAGES
-    assert checker.judge(acknowledged, rows, inbox) == []
-    assert {row.state for row in rows} <= {"accepted", "unconfirmed"}
+    assert checker.judge(acknowledged, found, inbox) == []
+    assert {row.state for row in found} <= {"accepted", "unconfirmed"}
 
 
 async def _register(http: httpx.AsyncClient, acknowledged: list[str]) -> None:
@@ -103,36 +102,3 @@ async def _chaos(cluster: Cluster, relays: list[FaultRelay], dice: random.Random
         await asyncio.sleep(2)
     for relay in relays:
         relay.script.clear()
-
-
-async def _settle(cluster: Cluster) -> None:
-    """Wait until every message has ended; leases and waits are cut short in the rows, as time would."""
-    for _ in range(SECONDS * 2):
-        async with cluster.owner.begin() as connection:
-            await connection.execute(text("SET LOCAL session_replication_role = replica"))
-            await connection.execute(
-                text("UPDATE message SET next_attempt_at = now() WHERE state = 'deferred' AND next_attempt_at > now()")
-            )
-            dead = "lease_owner NOT IN (SELECT name FROM worker WHERE seen_at > now() - interval '12 s')"
-            await connection.execute(text(f"UPDATE message SET lease_until = now() WHERE state = 'sending' AND {dead}"))
-            waiting = await connection.scalar(
-                text("SELECT count(*) FROM message WHERE state IN ('queued', 'deferred', 'sending')")
-            )
-        if not waiting:
-            return
-        await asyncio.sleep(1)
-
-
-async def _rows(cluster: Cluster) -> list[checker.Row]:
-    async with cluster.owner.begin() as connection:
-        found = await connection.execute(
-            text(
-                "SELECT id::text, to_ascii, state, maybe_sent, (SELECT count(*) FROM attempt a "
-                "WHERE a.message_id = m.id AND finished_at IS NULL) FROM message m"
-            )
-        )
-        return [checker.Row(*row) for row in found]
-
-
-def _letters(relay: FaultRelay) -> list[tuple[str, str]]:
-    return [(re.search(rb"Message-ID: (\S+)", raw)[1].decode(), recipient) for _, recipient, raw in relay.mails]

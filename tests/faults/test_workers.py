@@ -103,6 +103,25 @@ async def test_23c_the_database_away_after_the_250_is_waited_for(road: Road, own
     assert len(road.a.mails) == 1
 
 
+async def test_the_database_away_before_the_letter_is_made_delays_it_by_a_moment(road: Road):
+    """REL-06, REL-07: nothing was said to any relay, so it is handed back at once, and not marked as maybe sent."""
+    usual, cut = road.courier.composers["test"], []
+
+    async def compose(session, message):
+        if not cut:
+            cut.append(message.id)
+            await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return await usual(session, message)
+
+    road.courier.composers = {"test": compose}
+    await road.put()
+    await road.turn()
+    tries = await road.service.rows("SELECT reply_class FROM attempt ORDER BY attempt_no")
+    assert tries == [("handed_back",), ("accepted",)]
+    assert await road.service.rows("SELECT state, maybe_sent FROM message") == [("accepted", False)]
+    assert len(road.a.mails) == len(cut) == 1
+
+
 async def test_a_second_worker_cannot_record_for_the_first(road: Road):
     await road.put()
     claimed = await claim(road)
