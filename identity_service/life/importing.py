@@ -52,6 +52,12 @@ class Report:
         setattr(self, what, getattr(self, what) + 1)
         self.told.append({"line": line, "what": what, "why": why})
 
+    def take_in(self, part: "Report") -> None:
+        """Add what became of a part of the file."""
+        self.lines, self.added = self.lines + part.lines, self.added + part.added
+        self.duplicates, self.refused = self.duplicates + part.duplicates, self.refused + part.refused
+        self.told += part.told
+
 
 Progress = Callable[[int, int], None]
 
@@ -86,10 +92,11 @@ async def take(
     report = Report()
     total = await database.short(lambda session: session.scalar(_COUNT, {"job": job_id})) or 0
     while True:
-        done = await database.short(lambda session: _batch(session, job_id, source, report, now=now))
+        part = await database.short(lambda session: _batch(session, job_id, source, now=now))
+        report.take_in(part)
         if progress is not None:
             progress(report.lines, total)
-        if not done:
+        if not part.lines:
             break
     await database.short(lambda session: session.execute(delete(ImportRow).where(ImportRow.job_id == job_id)))
     return report
@@ -148,7 +155,8 @@ def judge(given: Mapping[str, str], *, special_use: bool, now: datetime) -> dict
     }  # fmt: skip
 
 
-async def _batch(session: AsyncSession, job_id: uuid.UUID, source: str, report: Report, *, now: datetime) -> int:
+async def _batch(session: AsyncSession, job_id: uuid.UUID, source: str, *, now: datetime) -> Report:
+    report = Report()
     job = (await session.scalars(select(ImportJob).where(ImportJob.id == job_id).with_for_update())).one()
     staged = select(ImportRow).where(ImportRow.job_id == job_id, ImportRow.line > job.done_line)
     rows = (await session.scalars(staged.order_by(ImportRow.line).limit(BATCH))).all()
@@ -165,7 +173,7 @@ async def _batch(session: AsyncSession, job_id: uuid.UUID, source: str, report: 
     if rows:
         await session.execute(update(ImportJob).where(ImportJob.id == job_id).values(done_line=rows[-1].line))
     session.expunge_all()
-    return len(rows)
+    return report
 
 
 async def _write(
