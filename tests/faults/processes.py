@@ -35,8 +35,12 @@ class Cluster:
 
     async def prepare(self) -> None:
         """Start the database and bring it to the newest migration."""
-        self.server = await postgres.start(self.folder)
+        self.join(await postgres.start(self.folder))
         await schema.migrate(self.server.owner, postgres.ROLE)
+
+    def join(self, server: postgres.Server) -> None:
+        """Work on this server, whose database is at the newest migration."""
+        self.server = server
         self.owner = databases.engine(self.server.owner, size=2)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("IDENTITY_", "DATABASE_"))},
