@@ -74,11 +74,14 @@ class Cluster:
         given = json.loads(await self.run("client", "add", "chaos", *asked, "--json"))
         http = httpx.AsyncClient(base_url=self.base, timeout=30)
         await self.ready(http)
-        answer = await http.post(
-            "/oauth/token", data={"grant_type": "client_credentials"}, auth=(given["client_id"], given["client_secret"])
-        )
-        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.credentials = given["client_id"], given["client_secret"]
+        await self.renew_token(http)
         return http
+
+    async def renew_token(self, http: httpx.AsyncClient) -> None:
+        asked = {"grant_type": "client_credentials"}
+        answer = await http.post("/oauth/token", data=asked, auth=self.credentials)
+        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     @staticmethod
     async def ready(http: httpx.AsyncClient) -> None:
