@@ -56,11 +56,15 @@ async def _bury(data: Path) -> None:
     except (OSError, ValueError, psutil.Error):
         return
     for _ in range(100):
-        if not any(process.info["cwd"] == str(data.resolve()) for process in psutil.process_iter(["cwd"])):
+        if not _somebody_works_in(data):
             (Path(socket) / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
             pid.unlink(missing_ok=True)
             return
         await asyncio.sleep(0.1)
+
+
+def _somebody_works_in(folder: Path) -> bool:
+    return any(process.info["cwd"] == str(folder.resolve()) for process in psutil.process_iter(["cwd"]))
 
 
 async def prepare(owner: URL, name: str, role: str, password: str | None = None) -> None:
