@@ -20,9 +20,10 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest $(ARGS)
 
-# Long, or needs root and Postfix: every fault case, and the chaos run over 5,000 messages instead of 300.
+# Long, or needs root and Postfix: every fault case, the chaos run over 5,000 messages instead of 300, 20 minutes of
+# load, a million accounts.
 faults: $(VENV)/.installed
-	CHAOS_MESSAGES=5000 $(BIN)/python -m pytest tests/faults $(ARGS)
+	CHAOS_MESSAGES=5000 LOAD_SECONDS=1200 ROWS=1000000 $(BIN)/python -m pytest tests/faults $(ARGS)
 
 # Generated requests, stories, bytes and secrets against the service: what `make test` does in short, each part for ABUSE_SECONDS.
 abuse: $(VENV)/.installed fuzzing

@@ -8,6 +8,8 @@ file commits; a verb returns what must be kept and raises what must be undone.
 `jti`, and a look at the feed inside a long poll. `reads` is a small asyncpg pool for the actions whose cost per call
 counts (CONTRIBUTING, decision 14); everything else is SQLAlchemy.
 
+What the database breaks off for another transaction's sake is nobody's mistake: it is begun again (`repeated`).
+
 A replica is a help and never a condition: what it does not know yet, what it refuses, and all that it should have said
 while it is away is asked of the primary (`from_replica`, `look`).
 """
@@ -49,6 +51,9 @@ APPEND_ONLY = "append_only"
 WHOLE = {"render_nulls": True}
 """Execution option: a row is written with the same statement whatever is NULL in it. Without it the statement leaves
 those columns out, and what is prepared and planned tells whether there is an account behind an address (ATT-21)."""
+
+TRIES = 3
+"""How often work is begun that the database breaks off for another transaction's sake."""
 
 REPLICA_SECONDS = 2.0
 """How long a replica may take to say something; then the primary is asked."""
@@ -122,8 +127,12 @@ class Database:
 
     async def short(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Do `work` in a transaction of its own and commit it, whatever happens to the caller's."""
-        async with self.transaction() as session:
-            return await work(session)
+
+        async def here() -> T:
+            async with self.transaction() as session:
+                return await work(session)
+
+        return await repeated(here)
 
     async def look(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         """Do `work`, which only reads and may be some moments late, on the replica where there is one."""
@@ -241,7 +250,7 @@ def settings_of(session: AsyncSession) -> Settings:
 
 def is_away(problem: BaseException) -> bool:
     """Tell whether `problem` means that the database cannot be reached or asked us to wait."""
-    if isinstance(problem, PoolTimeout | InterfaceError | OSError | asyncpg.InterfaceError):
+    if isinstance(problem, DatabaseAway | PoolTimeout | InterfaceError | OSError | asyncpg.InterfaceError):
         return True
     original = problem.orig if isinstance(problem, DBAPIError) else problem
     # The server's good-bye can reach asyncpg between two of its own steps; it then says that its state is wrong.
@@ -252,6 +261,29 @@ def is_away(problem: BaseException) -> bool:
     if state.startswith(("08", "53", "57")) or state in ("25006", "55P03", "25P03"):
         return True
     return isinstance(problem, OperationalError) or (isinstance(problem, DBAPIError) and problem.connection_invalidated)
+
+
+def is_broken_off(problem: BaseException) -> bool:
+    """Tell whether the database ended this transaction for another's sake: a deadlock, or no serial order (REL-38)."""
+    original = problem.orig if isinstance(problem, DBAPIError) else problem
+    return getattr(original, "sqlstate", None) in ("40P01", "40001")
+
+
+async def repeated(work: Callable[[], Awaitable[T]]) -> T:
+    """Do `work`, which begins a transaction of its own; where that was broken off, again from its beginning.
+
+    Raises:
+        DatabaseAway: it was broken off every time.
+    """
+    for left in range(TRIES - 1, -1, -1):
+        try:
+            return await work()
+        except Exception as problem:
+            if not is_broken_off(problem):
+                raise
+            logs.log.warning("database.broken_off", tries_left=left)
+            last = problem
+    raise DatabaseAway from last
 
 
 def _leave_a_replica(context: ExceptionContext) -> None:

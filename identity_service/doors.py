@@ -6,6 +6,7 @@ query parameters. What it hands on has one meaning only.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import math
@@ -24,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.requests import ClientDisconnect
 
 from identity_service import lines, logs
-from identity_service.database import Database
+from identity_service.database import Database, repeated
 from identity_service.errors import Problem, Unprocessable
 from identity_service.keyring import Keyring
 from identity_service.settings import Settings as AllSettings
@@ -141,13 +142,27 @@ class Door(APIRoute):
                 request._json = read_json(request, body)
             elif body:
                 raise UnsupportedMediaType("This route takes no body.")
-            response: Response = await inner(request)
+            return await answer_and_commit(request, inner)
+
+        return door
+
+
+async def answer_and_commit(request: Request, inner: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Return FastAPI's answer when all it tells of is committed; what was broken off begins again (REL-38).
+
+    FastAPI ends the request's transaction with the stack that it finds in the scope. Each try gets one of its own.
+    """
+
+    async def once() -> Response:
+        async with contextlib.AsyncExitStack() as stack:
+            request.scope["fastapi_function_astack"] = stack
+            response = await inner(request)
             before_commit = getattr(request.state, "before_commit", None)
             if before_commit is not None:
                 await before_commit(response)
             return response
 
-        return door
+    return await repeated(once)
 
 
 def query_names(route: APIRoute) -> frozenset[str]:

@@ -52,11 +52,11 @@ class PageDoor(APIRoute):
         async def door(request: Request) -> Response:
             doors.check_query(request, known)
             if request.method != "POST":
-                return await inner(request)
+                return await doors.answer_and_commit(request, inner)
             request.state.form = await _read(request)
             _check_origin(request)
             request.state.form_template = template
-            return await inner(request)
+            return await doors.answer_and_commit(request, inner)
 
         return door
 

@@ -72,8 +72,9 @@ class Keyring:
         self._keys = sorted(keys, key=lambda key: (key.active_from, key.id))
 
     def signing(self, now: datetime) -> tokens.PublicKey:
-        """Return the private key that signs now: the newest that is active."""
-        newest = [key for key in self._of("signing") if key.active_from <= now][-1]
+        """Return the private key that signs now: the newest that is active; if none is yet, the oldest."""
+        signing = self._of("signing")
+        newest = [key for key in signing if key.active_from <= now or key is signing[0]][-1]
         assert newest.private is not None  # noqa: S101
         return newest.private
 

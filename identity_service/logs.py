@@ -69,7 +69,7 @@ def configure(
         _clean,
         renderer,
     ]
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = _Writer(stream or sys.stdout)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     handler.addFilter(_Sampler(clock))
     root = logging.getLogger()
@@ -82,6 +82,23 @@ def configure(
 def bind(**values: Any) -> None:  # noqa: ANN401
     """Put values on every line of this request."""
     structlog.contextvars.bind_contextvars(**values)
+
+
+def lost() -> int:
+    """Return how many lines could not be written since the start: the disk is full, or nobody reads any more."""
+    return sum(handler.lost for handler in logging.getLogger().handlers if isinstance(handler, _Writer))
+
+
+class _Writer(logging.StreamHandler[TextIO]):
+    """Count what cannot be written, and go on: no line is worth a request (REL-12).
+
+    Python would tell standard error of it, with the line's values as they were before they were cleaned.
+    """
+
+    lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802
+        self.lost += 1
 
 
 class _Sampler(logging.Filter):

@@ -17,7 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from identity_service import doors
+from identity_service import doors, logs
 from identity_service.database import AsyncSession, Database
 from identity_service.events import actions as events
 from identity_service.mail import measured, upkeep
@@ -63,6 +63,8 @@ class Metrics:
         self._gauge("identity_hash_threads", "threads that hash passwords").set(hasher.threads)
         waiting = self._gauge("identity_hash_waiting", "password hashes that are being made or waited for")
         waiting.set_function(lambda: hasher.waiting)
+        lost = self._gauge("identity_log_lines_lost", "log lines since the start that could not be written")
+        lost.set_function(logs.lost)
         expires = database.settings.security_expires
         if expires is not None:
             ends = self._gauge("identity_security_txt_expires_timestamp_seconds", "when security.txt ends")

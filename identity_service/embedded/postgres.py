@@ -3,11 +3,13 @@
 The application connects as `identity_app`, which is not the owner, in development and tests as in production.
 """
 
+import asyncio
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import asyncpg
+import psutil
 from sqlalchemy.engine import URL, make_url
 
 with warnings.catch_warnings():
@@ -31,12 +33,38 @@ async def start(data_dir: Path) -> Server:
     """Start the server of this data folder, or join the one that runs already; it ends with its last user."""
     data = data_dir / "postgres"
     data.mkdir(parents=True, exist_ok=True)
+    await _bury(data)
     handle = get_server(data)
     owner = make_url(handle.get_uri())
     await prepare(owner, DATABASE, ROLE)
     mine = owner.set(database=DATABASE)
     application = mine.set(username=ROLE, password=None)
     return Server(_text(mine), _text(application), data)
+
+
+async def _bury(data: Path) -> None:
+    """Forget a server that was killed and whose process id is still in the table: a container has nobody who clears it.
+
+    By that id the wheel and PostgreSQL take it for running. Its children end by themselves when they notice; as long as
+    one of them works in this folder, nothing is touched.
+    """
+    pid = data / "postmaster.pid"
+    try:
+        number, _, _, port, socket, *_ = pid.read_text(encoding="utf-8").splitlines()
+        if psutil.Process(int(number)).status() != psutil.STATUS_ZOMBIE:
+            return
+    except (OSError, ValueError, psutil.Error):
+        return
+    for _ in range(100):
+        if not _somebody_works_in(data):
+            (Path(socket) / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
+            pid.unlink(missing_ok=True)
+            return
+        await asyncio.sleep(0.1)
+
+
+def _somebody_works_in(folder: Path) -> bool:
+    return any(process.info["cwd"] == str(folder.resolve()) for process in psutil.process_iter(["cwd"]))
 
 
 async def prepare(owner: URL, name: str, role: str, password: str | None = None) -> None:

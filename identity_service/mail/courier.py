@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from identity_service import keyring, logs
+from identity_service import logs
 from identity_service.database import AsyncSession, Database, is_away
 from identity_service.mail import letters, outbox, rules
 from identity_service.mail.letters import Composer, Envelope, UnsafeHeader, UnsafeRecipient
@@ -192,11 +192,10 @@ class Courier:
         composer = self.composers.get(message.kind)
         if composer is None:
             raise KeyError(message.kind)
-        async with self.database.transaction() as session:
-            letter = await composer(session, message)
-            key = keyring.of(session).internal()
+        letter = await self.database.short(lambda session: composer(session, message))
         if letter is None:
             return None
+        key = self.database.info["keyring"].internal()
         return letters.envelope(message, letter, self.database.settings, key, now=self.now())
 
     async def _failed_to_compose(self, message: Claimed, problem: Exception) -> None:
@@ -217,8 +216,7 @@ class Courier:
         """Give back what no relay was told of, as soon as the database is there: a lease would hold it for minutes."""
         while True:
             try:
-                async with self.database.transaction() as session:
-                    await outbox.hand_back(session, message, now=self._given_now())
+                await self.database.short(lambda session: outbox.hand_back(session, message, now=self._given_now()))
                 return
             except Exception as problem:
                 if not is_away(problem) or self._stopping.is_set():
@@ -274,8 +272,9 @@ class Courier:
     async def _advance(self, finish: Finish, relay: str) -> bool:
         while True:
             try:
-                async with self.database.transaction() as session:
-                    return await outbox.advance(session, finish, relay=relay, now=self._given_now())
+                return await self.database.short(
+                    lambda session: outbox.advance(session, finish, relay=relay, now=self._given_now())
+                )
             except Exception as problem:
                 if not is_away(problem):
                     raise
@@ -313,8 +312,9 @@ class Courier:
         """Record until it is done or somebody else took over; the database may be away for a while (case 23)."""
         while True:
             try:
-                async with self.database.transaction() as session:
-                    return await outbox.record(session, finishes, now=self._given_now())
+                return await self.database.short(
+                    lambda session: outbox.record(session, finishes, now=self._given_now())
+                )
             except Exception as problem:
                 if not is_away(problem):
                     raise

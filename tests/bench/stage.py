@@ -58,6 +58,33 @@ _BESIDE = (
 )
 
 
+FILLED = ("account", "history_entry", "consent_entry", "consent_state", "event", "password")
+"""The tables that grow with the accounts."""
+
+
+async def begin_to_fill(owner: asyncpg.Connection, phc: str) -> None:
+    """Let this connection write as a replica would: what triggers and foreign keys hold is so by construction."""
+    await owner.execute("SET session_replication_role = replica; SET statement_timeout = 0")
+    await owner.execute("CREATE TEMP TABLE secret AS SELECT ''::text AS phc")
+    await owner.execute("UPDATE secret SET phc = $1", phc)
+
+
+async def add_accounts(owner: asyncpg.Connection, first: int, count: int) -> list[str]:
+    """Add accounts with their history, `c{first}@example.com` and so on; return their User IDs."""
+    now, rows = datetime.now(UTC), []
+    for number in range(first, first + count):
+        address = email_addresses.parse(f"c{number}@example.com", special_use=True)
+        rows.append((user_ids.issue(), address.shown, address.ascii, address.key, "confirmed", "en", now))
+    async with owner.transaction():
+        await owner.copy_records_to_table("account", records=rows, columns=_ACCOUNT)
+        await owner.execute("CREATE TEMP TABLE fresh (user_id text, decision text) ON COMMIT DROP")
+        said = [(row[0], "granted" if random.random() < 0.1 else "withdrawn") for row in rows]
+        await owner.copy_records_to_table("fresh", records=said)
+        for statement in _BESIDE:
+            await owner.execute(statement)
+    return [row[0] for row in rows]
+
+
 class Stage:
     """The database, the processes of the API on it, and the files that the load reads."""
 
@@ -103,13 +130,10 @@ class Stage:
         """Have so many accounts with their history; write down some of their User IDs."""
         owner = await postgres.connect(make_url(self.cluster.server.owner))
         try:
-            # As a replica would: what the triggers and foreign keys hold is so by construction.
-            await owner.execute("SET session_replication_role = replica; SET statement_timeout = 0")
-            await owner.execute("CREATE TEMP TABLE secret AS SELECT ''::text AS phc")
-            await owner.execute("UPDATE secret SET phc = $1", await self.hasher.hash(PASSWORD))
+            await begin_to_fill(owner, await self.hasher.hash(PASSWORD))
             while self.accounts < count:
                 await self._add(owner, min(CHUNK, count - self.accounts))
-            for table in ("account", "history_entry", "consent_entry", "consent_state", "event", "password"):
+            for table in FILLED:
                 await owner.execute(f"VACUUM ANALYZE {table}")
             rows = await owner.fetch("SELECT user_id FROM account ORDER BY random() LIMIT $1", SAMPLE)
         finally:
@@ -150,17 +174,7 @@ class Stage:
         )
 
     async def _add(self, owner: asyncpg.Connection, count: int) -> None:
-        now, rows = datetime.now(UTC), []
-        for number in range(self.accounts, self.accounts + count):
-            address = email_addresses.parse(f"c{number}@example.com", special_use=True)
-            rows.append((user_ids.issue(), address.shown, address.ascii, address.key, "confirmed", "en", now))
-        async with owner.transaction():
-            await owner.copy_records_to_table("account", records=rows, columns=_ACCOUNT)
-            await owner.execute("CREATE TEMP TABLE fresh (user_id text, decision text) ON COMMIT DROP")
-            said = [(row[0], "granted" if random.random() < 0.1 else "withdrawn") for row in rows]
-            await owner.copy_records_to_table("fresh", records=said)
-            for statement in _BESIDE:
-                await owner.execute(statement)
+        await add_accounts(owner, self.accounts, count)
         self.accounts += count
 
     def _write(self, name: str, lines: list[str]) -> None:

@@ -244,3 +244,11 @@ def test_every_flipped_bit_and_every_cut_is_noticed(a_ring):
 @pytest.fixture
 def a_ring():
     return keyring.Keyring([keyring._Key("internal-1", "internal", None, bytes(range(32)), None)])
+
+
+async def test_a_clock_that_fell_behind_every_key_still_signs(service):
+    """REL-13: with the oldest key, which everybody has; once it was an error of ours."""
+    client = await a_client(service)
+    service.clock.advance(hours=-1)
+    answer = await token_of(service, client)
+    assert kid_of(answer.json()["access_token"]) in service.database.info["keyring"].published()

@@ -153,7 +153,7 @@ LONG = {
 @pytest.mark.parametrize("pieces", [1, 50], ids=["at once", "in pieces"])
 @pytest.mark.parametrize("head", LONG.values(), ids=LONG.keys())
 async def test_a_head_beyond_32_kib_is_refused_once(port, head, pieces):
-    """FACT-6, API-04 (RFC 6585)."""
+    """REL-28, FACT-6, API-04 (RFC 6585)."""
     size = -(-len(head) // pieces)
     answer = await say(port, *(head[start : start + size] for start in range(0, len(head), size)))
     assert statuses(answer) == [431]
@@ -246,7 +246,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(service, port):
 
 
 async def test_an_oversize_body_is_refused_before_it_is_whole(port):
-    """FACT-6, ATT-55: 50 MB are told, the answer comes after the head; in chunks, as soon as it shows."""
+    """REL-28, FACT-6, ATT-55: 50 MB are told, the answer comes after the head; in chunks, as soon as it shows."""
     told = POST + b"Content-Type: application/json\r\nContent-Length: 50000000\r\n\r\n"
     chunks = POST + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     for head, body in ((told, b""), (chunks, b"2000\r\n" + b" " * 8192 + b"\r\n")):

@@ -14,11 +14,13 @@ from cryptography.x509.oid import NameOID
 
 from identity_service import email_addresses
 from identity_service.database import Database
+from identity_service.embedded import postgres
 from identity_service.mail import actions, reaper, rules
 from identity_service.mail.courier import Courier
 from identity_service.settings import Relay
 from identity_service.worker import COMPOSERS
-from tests.conftest import QUICK, Service
+from tests.conftest import QUICK, Service, Urls, empty
+from tests.faults.processes import Cluster
 from tests.faults.relay import FaultRelay
 
 
@@ -101,6 +103,28 @@ async def road(service: Service) -> AsyncIterator[Road]:
         await found.close()
     await a.stop()
     await b.stop()
+
+
+class Beside(Cluster):
+    """Processes on the database of all tests, beside one relay, `relay`."""
+
+    async def open(self, urls: Urls) -> None:
+        self.relay = await FaultRelay().start()
+        self.relays.append({"name": "a", "host": "127.0.0.1", "port": self.relay.port, "tls": "none"})
+        self.join(postgres.Server(urls.owner, urls.application, self.folder))
+
+    async def close(self) -> None:
+        await self.stop()
+        await self.relay.stop()
+
+
+@pytest.fixture
+async def beside(urls: Urls, owner, tmp_path, unused_tcp_port) -> AsyncIterator[Beside]:
+    found = Beside(tmp_path, [], unused_tcp_port)
+    await found.open(urls)
+    yield found
+    await found.close()
+    await empty(owner)
 
 
 @pytest.fixture(scope="session")

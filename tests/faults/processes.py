@@ -35,8 +35,12 @@ class Cluster:
 
     async def prepare(self) -> None:
         """Start the database and bring it to the newest migration."""
-        self.server = await postgres.start(self.folder)
+        self.join(await postgres.start(self.folder))
         await schema.migrate(self.server.owner, postgres.ROLE)
+
+    def join(self, server: postgres.Server) -> None:
+        """Work on this server, whose database is at the newest migration."""
+        self.server = server
         self.owner = databases.engine(self.server.owner, size=2)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("IDENTITY_", "DATABASE_"))},
@@ -70,11 +74,14 @@ class Cluster:
         given = json.loads(await self.run("client", "add", "chaos", *asked, "--json"))
         http = httpx.AsyncClient(base_url=self.base, timeout=30)
         await self.ready(http)
-        answer = await http.post(
-            "/oauth/token", data={"grant_type": "client_credentials"}, auth=(given["client_id"], given["client_secret"])
-        )
-        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        self.credentials = given["client_id"], given["client_secret"]
+        await self.renew_token(http)
         return http
+
+    async def renew_token(self, http: httpx.AsyncClient) -> None:
+        asked = {"grant_type": "client_credentials"}
+        answer = await http.post("/oauth/token", data=asked, auth=self.credentials)
+        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     @staticmethod
     async def ready(http: httpx.AsyncClient) -> None:
