@@ -31,8 +31,8 @@ Progress = Callable[[int, int], None]
 _SAME_ADDRESS: Final = "An account has this address already."
 _SAME_REFERENCE: Final = "An account has this reference already."
 _TRIES: Final = 5
-_RACES: Final = ("23505", "40P01")
-"""Somebody has just registered the same address, a fresh User ID is taken, or two imports wait for each other."""
+_JUST_TAKEN: Final = "23505"
+"""Somebody has just registered the same address, or a fresh User ID is taken."""
 
 
 class Told(NamedTuple):
@@ -195,7 +195,7 @@ async def _write(database: Database, job_id: uuid.UUID, batch: _Batch, source: s
         try:
             return await database.short(lambda session: _write_once(session, job_id, batch, source, now=now))
         except DBAPIError as problem:
-            if not tries_left or getattr(problem.orig, "sqlstate", None) not in _RACES:
+            if not tries_left or getattr(problem.orig, "sqlstate", None) != _JUST_TAKEN:
                 raise
     raise AssertionError
 
