@@ -115,10 +115,11 @@ def test_a_proof_that_did_not_run_is_red(tmp_path, tree):
     (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = tests\n")
     (tmp_path / "tests/test_it.py").write_text(module)
     (tmp_path / "tests/test_other.py").write_text("def test_other():\n    pass\n")
+    mine = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     alone = {"IDENTITY_NO_SKIPS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "tests.no_skips", "-p", "tests.ran", "-p", "no:cacheprovider"],
-        env={**os.environ, **alone}, cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**mine, **alone}, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == status, run.stdout
     assert ("did not run: tests/test_it.py::test_one" in run.stdout) == (tree == "never collected")
