@@ -127,7 +127,7 @@ class Stage:
                 await _ready(http, port)
 
     async def fill(self, count: int) -> None:
-        """Have so many accounts with their history; write down some of their User IDs."""
+        """Have so many accounts with their history; write down some of their User IDs, of those that have a password."""
         owner = await postgres.connect(make_url(self.cluster.server.owner))
         try:
             await begin_to_fill(owner, await self.hasher.hash(PASSWORD))
@@ -135,7 +135,7 @@ class Stage:
                 await self._add(owner, min(CHUNK, count - self.accounts))
             for table in FILLED:
                 await owner.execute(f"VACUUM ANALYZE {table}")
-            rows = await owner.fetch("SELECT user_id FROM account ORDER BY random() LIMIT $1", SAMPLE)
+            rows = await owner.fetch("SELECT user_id FROM password ORDER BY random() LIMIT $1", SAMPLE)
         finally:
             await owner.close()
         self._write("ids", [user_ids.show(row[0]) for row in rows])
