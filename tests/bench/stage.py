@@ -127,7 +127,7 @@ class Stage:
                 await _ready(http, port)
 
     async def fill(self, count: int) -> None:
-        """Have so many accounts with their history; write down some of their User IDs, of those that have a password."""
+        """Have so many accounts with their history; write down User IDs of some that have a password."""
         owner = await postgres.connect(make_url(self.cluster.server.owner))
         try:
             await begin_to_fill(owner, await self.hasher.hash(PASSWORD))
