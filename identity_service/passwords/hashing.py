@@ -9,6 +9,7 @@ against 5.5 alone). A queue that is full is a 503 with Retry-After, not a wait w
 import asyncio
 import contextlib
 import os
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -70,7 +71,8 @@ class Hasher:
             HashingBusy
         """
         if self._waiting >= self.threads * QUEUE_PER_THREAD:
-            raise HashingBusy(retry_after=2)
+            # Whoever is refused in one moment should not come back in one.
+            raise HashingBusy(retry_after=2 + secrets.randbelow(4))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do `work` in the pool.

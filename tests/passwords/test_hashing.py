@@ -100,7 +100,7 @@ async def test_beyond_the_queue_it_is_refused_at_once(hasher):
     for refused in (hasher.run(gate.wait), hasher.hash(GOOD), hasher.verify(None, GOOD)):
         with pytest.raises(HashingBusy) as busy:
             await refused
-        assert busy.value.extra_headers()["Retry-After"] == "2"
+        assert busy.value.extra_headers()["Retry-After"] in set("2345")
     gate.set()
     await asyncio.gather(*waiting)
     assert hasher.waiting == 0
@@ -124,7 +124,7 @@ async def test_a_flood_of_sign_ins_leaves_the_other_roads_open(service, caller):
             await type_code(reset.browser, reset.watch, reset.code),
         ]
         assert {answer.status_code for answer in refused} == {503}
-        assert {answer.headers["Retry-After"] for answer in refused} == {"2"}
+        assert {answer.headers["Retry-After"] for answer in refused} <= set("2345")
         open_roads = [
             await caller.get(f"/v1/accounts/{user_id}"),
             await browser.open("/reset"),
