@@ -3,7 +3,8 @@
 A real PostgreSQL, real `identity-service serve` processes, and wrk for the load; all share this machine's cores, so a
 figure counts beside its limit alone, and ratios are made of what took turns. Set BENCH_ACCOUNTS (10,000 or more),
 BENCH_SECONDS (of a reading), BENCH_ROUNDS (of the ratios), BENCH_REQUESTS (of the memory's row), BENCH_ROADS (parts of
-names, to look at some alone), BENCH_GROWTH=1 (again with 100,000 and 1,000,000 accounts, and as many imported).
+names, to look at some alone), BENCH_GROWTH=1 (again with 100,000 and 1,000,000 accounts, and as many imported;
+10000000: with that many, too).
 """
 
 import asyncio
@@ -29,7 +30,8 @@ SECONDS = float(os.environ.get("BENCH_SECONDS", "2"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 REQUESTS = int(os.environ.get("BENCH_REQUESTS", "100000"))
 ROADS = os.environ.get("BENCH_ROADS", "")
-LARGER = (100_000, 1_000_000) if os.environ.get("BENCH_GROWTH") else ()
+GROWTH = int(os.environ.get("BENCH_GROWTH") or "0")
+LARGER = [n for n in (100_000, 1_000_000, 10_000_000) if n <= max(GROWTH, 1_000_000)] if GROWTH else []
 CUSTOMERS = LARGER[-1] if LARGER else 50_000
 CONNECTIONS = (1, 16, 64)
 GROWING = 3
