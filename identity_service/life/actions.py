@@ -94,7 +94,7 @@ async def register_publicly(
     """
     account = await accounts.add(session, None, display_name=None, locale=locale, now=now)
     assert account is not None  # noqa: S101
-    holder = await accounts.find_by_email(session, address)
+    holder = await accounts.answering(session, address)
     data = {"kind": account.kind, "by": "page", "marketing": "never"}
     await events.record(session, "account.registered", user_id=account.user_id, actor="customer", data=data, now=now)
     proof = await proofs.send(

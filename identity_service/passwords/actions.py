@@ -10,7 +10,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring, tokens
 from identity_service.accounts import actions as accounts
-from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession, Database
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
@@ -33,7 +32,7 @@ class Checked:
 
 class _Counted(NamedTuple):
     subject: bytes
-    account: Account | None
+    user_id: str | None
     phc: str | None
     is_retired: bool
     wait: int
@@ -104,18 +103,18 @@ async def check(
     fits = await hasher.verify(None if too_long else counted.phc, "" if too_long else typed)
     renewed = await hasher.hash(typed) if fits and counted.phc and hasher.is_outdated(counted.phc) else None
     async with database.transaction() as session:
-        if fits and counted.account is not None:
+        if fits and counted.user_id is not None:
             return await _matched(session, counted, renewed, now=now)
         await _failed(session, counted, actor=actor, now=now)
         return Checked("no_match")
 
 
 async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
-    account = await (
-        accounts.active_behind(session, who) if isinstance(who, str) else accounts.find_for_sign_in(session, who)
-    )
-    subject = _subject(session, account.user_id if account else who if isinstance(who, str) else who.key)
-    stored = await session.scalar(select(Password).where(Password.user_id == (account.user_id if account else "")))
+    user_id = await accounts.active_behind(session, who)
+    subject = _subject(session, user_id or (who if isinstance(who, str) else who.key))
+    # Columns and no objects here: to make one takes a quarter of a millisecond, and only where there is an account.
+    mine = select(Password.phc, Password.dead_at, Password.retired_at).where(Password.user_id == (user_id or ""))
+    stored = (await session.execute(mine)).one_or_none()
     await session.execute(insert(PasswordTry).on_conflict_do_nothing(), {"subject": subject, "updated_at": now})
     tried = (await session.scalars(select(PasswordTry).where(PasswordTry.subject == subject).with_for_update())).one()
     wait = rules.seconds_left(tried.blocked_until, now)
@@ -125,12 +124,12 @@ async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetim
         tried.blocked_until, tried.updated_at = None if pause is None else now + pause, now
     phc = None if stored is None or stored.dead_at is not None else stored.phc
     is_retired = stored is not None and stored.retired_at is not None
-    return _Counted(subject, account, phc, is_retired, wait, tried.failures)
+    return _Counted(subject, user_id, phc, is_retired, wait, tried.failures)
 
 
 async def _matched(session: AsyncSession, counted: _Counted, renewed: str | None, *, now: datetime) -> Checked:
-    assert counted.account is not None  # noqa: S101
-    user_id = counted.account.user_id
+    user_id = counted.user_id
+    assert user_id is not None  # noqa: S101
     await session.execute(delete(PasswordTry).where(PasswordTry.subject == counted.subject))
     if counted.is_retired:
         return Checked("change_required")
@@ -143,7 +142,7 @@ async def _matched(session: AsyncSession, counted: _Counted, renewed: str | None
 
 async def _failed(session: AsyncSession, counted: _Counted, *, actor: str, now: datetime) -> None:
     """Tell of the failure; after a hundred in a row the password is dead until a reset."""
-    user_id = counted.account.user_id if counted.account else None
+    user_id = counted.user_id
     data = {"failures": counted.failures}
     await events.record(session, "password.check_failed", user_id=user_id, actor=actor, data=data, now=now)
     if user_id is not None and counted.failures >= rules.DEAD_AFTER and counted.phc is not None:
