@@ -69,7 +69,7 @@ async def show_account(
     contact: Annotated[str, Query(max_length=20)],
 ) -> Response:  # fmt: skip
     """Show the account within a contact that was opened for it."""
-    account, this = await _opened(session, staff, user_id, contact)
+    account, this = await _opened(session, staff, user_id, contact, now=now)
     facts = await _facts(session, account, this, settings, now=now)
     return console_page(request, "console/account.html", staff, **facts)
 
@@ -81,7 +81,7 @@ async def start_check(
     """Mail a code to the address on file, and show the two words to read."""
     (number,) = form.take("contact")
     await request.app.state.throttle.hit("caller-check", contact_rules.CHECKS_PER_CLERK, staff.actor)
-    account, contact = await _opened(session, staff, user_id, number)
+    account, contact = await _opened(session, staff, user_id, number, now=now)
     await checks.start(session, UserId(account.user_id), contact.number, "identify", clerk=staff.actor, now=now)
     return _back(account, contact)
 
@@ -93,7 +93,7 @@ async def answer_check(
     """Type what the caller reads out: match or no match; nobody here sees the code."""
     number, code = form.take("contact", "code")
     database = doors.database_of(request)
-    account, contact = await database.short(lambda session: _opened(session, staff, user_id, number))
+    account, contact = await database.short(lambda session: _opened(session, staff, user_id, number, now=now))
     await checks.answer(
         database, UserId(account.user_id), check_id, code, contact=contact.number,
         clerk=staff.actor, now=now,
@@ -117,7 +117,7 @@ async def send_again(
 ) -> Response:
     """Send a letter again, by the relay that is named."""
     number, relay = form.take("contact", "relay")
-    account, contact = await _opened(session, staff, user_id, number)
+    account, contact = await _opened(session, staff, user_id, number, now=now)
     message = await mail.find(session, message_id)
     if message.user_id not in await accounts.chain(session, UserId(account.user_id)):
         raise rules.RoleMissing("This letter is another customer's.")
@@ -146,7 +146,7 @@ async def ask_customer(
 ) -> Response:
     """Start a guarded change: the customer's mailbox confirms it, or, where that is lost, a second person and time."""
     number, verb, reason, value = form.take("contact", "verb", "reason", "value")
-    account, contact = await _opened(session, staff, user_id, number)
+    account, contact = await _opened(session, staff, user_id, number, now=now)
     details = _details(verb, value, settings)
     user = UserId(account.user_id)
     if reason.strip():
@@ -174,7 +174,9 @@ async def hand_out_receipt(
     return Response(receipt, media_type=receipts.MEDIA_TYPE, headers={"Content-Disposition": name})
 
 
-async def _opened(session: AsyncSession, staff: actions.SignedIn, user_id: str, number: str) -> tuple[Account, Contact]:
+async def _opened(
+    session: AsyncSession, staff: actions.SignedIn, user_id: str, number: str, *, now: datetime
+) -> tuple[Account, Contact]:
     """Return an account and the open contact in which this person opened it, so that the customer knows of everyone
     who looked, and why (PHN-13, PHN-14); without one there is nothing to see here.
 
@@ -184,7 +186,9 @@ async def _opened(session: AsyncSession, staff: actions.SignedIn, user_id: str, 
     account = await accounts.current(session, user_ids.parse(user_id))
     contact = await contacts.find(session, number)
     mine = contact.user_id == account.user_id and contact.closed_at is None
-    if not mine or not await looks.has_looked(session, account.user_id, actor=staff.actor, contact=contact.number):
+    if not mine or not await looks.has_looked(
+        session, account.user_id, actor=staff.actor, contact=contact.number, now=now
+    ):
         raise contact_rules.UnknownContact("Open the account in a contact first, with the reason.")
     return account, contact
 
@@ -192,7 +196,7 @@ async def _opened(session: AsyncSession, staff: actions.SignedIn, user_id: str, 
 async def _verified(
     session: AsyncSession, staff: actions.SignedIn, user_id: str, number: str, *, now: datetime
 ) -> tuple[Account, Contact]:
-    account, contact = await _opened(session, staff, user_id, number)
+    account, contact = await _opened(session, staff, user_id, number, now=now)
     if await checks.verified(session, contact, account.user_id, now=now) is None:
         raise contact_rules.NotVerified
     return account, contact

@@ -13,7 +13,7 @@ from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
 from identity_service.doors import Now, Session, Settings
-from identity_service.events import access as looks_of
+from identity_service.events import access as events_access
 from identity_service.events import rules as event_rules
 from identity_service.forms import Form, PageDoor
 from identity_service.life import actions as life
@@ -86,7 +86,7 @@ async def find(request: Request, form: Form, session: Session, staff: Server, se
     (typed,) = form.take("typed")
     await request.app.state.throttle.hit("staff-search", event_rules.SEARCHES, staff.staff.name)
     searched = await finding.search(session, typed)
-    await looks_of.searched(request, staff.actor, now=now)
+    await events_access.searched(request, staff.actor, now=now)
     if searched.contact is not None:
         return RedirectResponse(f"/console/contacts/{searched.contact}", 303)
     waiting = {desk: await contacts.listing(session, desk=desk, limit=20) for desk in settings.desks}

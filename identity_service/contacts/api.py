@@ -166,6 +166,7 @@ async def list_contacts(
     session: Session,
     caller: Caller,
     person: Person,
+    now: Now,
     x_contact: InContact = None,
     user_id: Annotated[str | None, Query(max_length=40)] = None,
     desk: Annotated[str | None, Query(max_length=40)] = None,
@@ -176,7 +177,7 @@ async def list_contacts(
     A desk reads a customer's where it has opened the account: X-Clerk-ID, and X-Contact with the contact it did so in.
     """
     if user_id is not None:
-        await events_access.check(session, caller, person, user_id, x_contact)
+        await events_access.check(session, caller, person, user_id, x_contact, now=now)
     ids = None if user_id is None else await accounts.every_id(session, user_ids.parse(user_id))
     found = await actions.listing(session, user_ids=ids, desk=desk, limit=limit)
     return ContactsView(items=[view(contact) for contact in found], next=None)

@@ -11,7 +11,7 @@ from fastapi import Depends, Header, Request
 from identity_service import logs, user_ids
 from identity_service.clients.access import Caller, MissingClerk, Person
 from identity_service.database import AsyncSession
-from identity_service.doors import Session
+from identity_service.doors import Now, Session
 from identity_service.errors import Problem
 from identity_service.events import looks, rules
 
@@ -23,7 +23,9 @@ InContact = Annotated[
 ]
 
 
-async def check(session: AsyncSession, caller: Caller, person: str, user_id: str, contact: str | None) -> None:
+async def check(
+    session: AsyncSession, caller: Caller, person: str, user_id: str, contact: str | None, *, now: datetime
+) -> None:
     """Refuse a desk that has not opened this account in this contact (PHN-13).
 
     Raises:
@@ -31,7 +33,7 @@ async def check(session: AsyncSession, caller: Caller, person: str, user_id: str
     """
     if caller.desk:
         mine, number = user_ids.parse(user_id), user_ids.read_symbols((contact or "")[:40])
-        if not await looks.has_looked(session, mine, actor=person, contact=number):
+        if not await looks.has_looked(session, mine, actor=person, contact=number, now=now):
             raise rules.NotOpened
 
 
@@ -43,8 +45,10 @@ async def searched(request: Request, actor: str, *, now: datetime) -> None:
         state.metrics.desk_alarm()
 
 
-async def _opened(user_id: str, session: Session, caller: Caller, person: Person, x_contact: InContact = None) -> None:
-    await check(session, caller, person, user_id, x_contact)
+async def _opened(
+    user_id: str, session: Session, caller: Caller, person: Person, now: Now, x_contact: InContact = None
+) -> None:
+    await check(session, caller, person, user_id, x_contact, now=now)
 
 
 Opened = Depends(_opened)

@@ -38,10 +38,10 @@ async def look(
     await session.execute(insert(Look), {**row, "at": now})
 
 
-async def has_looked(session: AsyncSession, user_id: str, *, actor: str, contact: str) -> bool:
-    """Tell whether this person has opened this account in this contact, and so has given a reason (PHN-13)."""
+async def has_looked(session: AsyncSession, user_id: str, *, actor: str, contact: str, now: datetime) -> bool:
+    """Tell whether this person has opened this account in this contact of late, and so has given a reason (PHN-13)."""
     mine = select(Look.event_id).where(Look.contact == contact, Look.actor == actor, Look.user_id == user_id)
-    return await session.scalar(mine.limit(1)) is not None
+    return await session.scalar(mine.where(Look.at > now - rules.LOOK_HOLDS).limit(1)) is not None
 
 
 async def of_customer(session: AsyncSession, user_ids: Sequence[str], *, limit: int = 20) -> Sequence[Row[Any]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -84,6 +84,8 @@ NAMES: Final[Mapping[str, str]] = {
 OPENED: Final = "120/hour; 400/day"
 """How many accounts one person at a desk opens (PHN-12)."""
 LONGEST_REASON: Final = 200
+LOOK_HOLDS: Final = timedelta(hours=8)
+"""How long a reason opens an account, in its contact: a working day, like a session at the console (PHN-13)."""
 SEARCHES: Final = "60/minute; 600/hour"
 """How often one person at a desk searches."""
 SEARCHES_UNSUSPICIOUS: Final = "30/hour"

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from identity_service.events import looks, rules
 from tests.console.given import a_clerk, an_account
 from tests.contacts.given import a_tool
-from tests.life.given import merge
+from tests.life.given import merge, renew
 
 READS = {
     "history": "/v1/accounts/{}/history",
@@ -45,6 +45,16 @@ async def test_a_desk_reads_what_it_has_opened_for_a_reason_and_nothing_else(too
         await tool.get(READS[read].format(ben), contact=number),
     ):
         assert (refused.status_code, refused.json()["code"]) == (422, "not_opened")
+
+
+async def test_a_reason_opens_an_account_for_a_working_day(service, tool, anna):
+    """PHN-13: after eight hours whoever goes on says why again, also where nobody has closed the contact."""
+    number = await tool.contact(anna)
+    await tool.open_account(anna, number)
+    for hours, status in ((7, 200), (1, 422)):
+        service.clock.advance(hours=hours)
+        await renew(service, tool.caller)
+        assert (await tool.get(READS["history"].format(anna), contact=number)).status_code == status
 
 
 @pytest.mark.parametrize("read", READS)
