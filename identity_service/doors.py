@@ -287,21 +287,30 @@ def now_of(request: Request) -> datetime:
     return clock()
 
 
-def _settings(request: Request) -> AllSettings:
-    return database_of(request).settings
-
-
 def keyring_of(request: Request) -> Keyring:
     """Return the process's key ring."""
     keyring: Keyring = database_of(request).info["keyring"]
     return keyring
 
 
+# Awaitable, though nothing is awaited: FastAPI hands a plain function to a thread, which takes longer than the rest.
+async def _now(request: Request) -> datetime:
+    return now_of(request)
+
+
+async def _settings(request: Request) -> AllSettings:
+    return database_of(request).settings
+
+
+async def _keys(request: Request) -> Keyring:
+    return keyring_of(request)
+
+
 Session = Annotated[AsyncSession, Depends(_session, scope="function")]
 """The request's transaction, committed before the answer leaves."""
-Now = Annotated[datetime, Depends(now_of)]
+Now = Annotated[datetime, Depends(_now)]
 Settings = Annotated[AllSettings, Depends(_settings)]
-Keys = Annotated[Keyring, Depends(keyring_of)]
+Keys = Annotated[Keyring, Depends(_keys)]
 
 
 def utc_now() -> datetime:

@@ -149,14 +149,18 @@ async def add(
 ) -> Account | None:
     """Add an account under a new User ID; None where the mailbox has one already, also one added this very moment."""
     row = {"display_name": display_name, "locale": locale, "customer_since": now, **columns(address)}
-    new = insert(Account).on_conflict_do_nothing().returning(Account)
     for _ in range(5):
-        added: Account | None = await session.scalar(new, {**row, "user_id": user_ids.issue()})
+        added: Account | None = await session.scalar(_ADD, {**row, "user_id": user_ids.issue()})
         if added is not None:
             return added
         if address is not None and await find_by_email(session, address) is not None:
             return None
     raise RuntimeError("five fresh User IDs in a row were taken")
+
+
+# On the table and not on its class, as for events: the ORM's way to insert costs more than twice as much.
+_TABLE = Account.metadata.tables["account"]
+_ADD = select(Account).from_statement(insert(_TABLE).on_conflict_do_nothing().returning(*_TABLE.columns))
 
 
 async def add_reference(session: AsyncSession, user_id: str, client_id: str, reference: str, *, now: datetime) -> None:

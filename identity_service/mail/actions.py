@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, or_, select, text, update
+from sqlalchemy import Row, and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring
@@ -54,9 +54,7 @@ async def put(
     """
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
     row |= {"resend_of": resend_of, "prefer_relay": prefer_relay}
-    row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
-    await session.execute(_WRITE, row)
-    await _send_or_stop(session, row, anyway=anyway, actor=actor, now=now)
+    await _write(session, row, anyway=anyway, cause=cause, actor=actor, now=now)
     message_id: uuid.UUID = row["id"]
     return message_id
 
@@ -86,17 +84,11 @@ async def put_or_join(
         return Put(on_its_way, is_new=False)
     row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
     row["pending_key"] = pending_key
-    row["event_id"] = await _announce(session, row, cause=cause, actor=actor, now=now)
-    await session.execute(_WRITE, row)
-    await _send_or_stop(session, row, anyway=False, actor=actor, now=now)
+    await _write(session, row, anyway=False, cause=cause, actor=actor, now=now)
     return Put(row["id"], is_new=True)
 
 
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
-
-
-_WRITE = insert(Message.metadata.tables["message"])
-"""On the table and not on its class, as for events: the ORM's way costs more than twice as much."""
 
 
 def _new_row(
@@ -131,21 +123,32 @@ def _new_row(
     }
 
 
-async def _announce(session: AsyncSession, row: dict[str, Any], *, cause: str, actor: str, now: datetime) -> int:
-    """Tell of a new letter and of what caused it; the letter cannot be without this event."""
+async def _write(
+    session: AsyncSession, row: dict[str, Any], *, anyway: bool, cause: str, actor: str, now: datetime
+) -> None:
+    """Write a new letter, tell of it and of what caused it, and wake a worker: one statement, for the letter cannot be
+    without its event. To a suppressed address it ends here."""
     event_rules.check_name(cause)
-    data = {"message_id": str(row["id"]), "kind": row["kind"], "cause": cause}
-    return await events.record(session, "mail.queued", user_id=row["user_id"], actor=actor, data=data, now=now)
-
-
-async def _send_or_stop(session: AsyncSession, row: dict[str, Any], *, anyway: bool, actor: str, now: datetime) -> None:
-    """Stop a new letter to a suppressed address; otherwise wake a worker."""
-    if not anyway and await suppressions.is_live(session, row["to_hash"], row["kind"], now=now):
+    about = {"message_id": str(row["id"]), "kind": row["kind"]}
+    told = events.told("mail.queued", user_id=row["user_id"], actor=actor, data={**about, "cause": cause}, now=now)
+    write = _WRITE_AND_WAKE if settings_of(session).mail_notify else _WRITE
+    held = suppressions.held(row["to_hash"], row["kind"], now=now)
+    written = (await session.execute(write, {**row, **told, **held})).one()
+    if written.is_held and not anyway:
         stopped = {"state": "suppressed", "next_attempt_at": None}
         await session.execute(update(Message).where(Message.id == row["id"]).values(**stopped))
-        data = {"message_id": str(row["id"]), "kind": row["kind"]}
-        await events.record(session, "mail.suppressed", user_id=row["user_id"], actor=actor, data=data, now=now)
-    await _wake(session)
+        await events.record(session, "mail.suppressed", user_id=row["user_id"], actor=actor, data=about, now=now)
+
+
+# On the table and not on its class, as for events: the ORM's way costs more than twice as much.
+_MESSAGE = Message.metadata.tables["message"]
+_WAKE = func.pg_notify("outbox", "")
+_WRITE = (
+    insert(_MESSAGE)
+    .values(event_id=select(events.TOLD.c.id).scalar_subquery())
+    .returning(suppressions.HELD.label("is_held"))
+)
+_WRITE_AND_WAKE = _WRITE.returning(_WAKE)
 
 
 async def find(session: AsyncSession, message_id: uuid.UUID, *, lock: bool = False) -> Message:
@@ -286,7 +289,7 @@ async def _successor(
 
 async def _wake(session: AsyncSession) -> None:
     if settings_of(session).mail_notify:
-        await session.execute(text("SELECT pg_notify('outbox', '')"))
+        await session.execute(select(_WAKE))
 
 
 _QUEUE = text(

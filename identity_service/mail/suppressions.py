@@ -8,9 +8,9 @@ written here before. A success lifts it, and so may a clerk.
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, func, select, text, tuple_, update
+from sqlalchemy import Row, bindparam, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.database import AsyncSession
@@ -53,15 +53,22 @@ async def suppress(session: AsyncSession, message: Message, *, feedback_id: uuid
     await _stop_waiting(session, message.to_hash, scope, now)
 
 
-async def is_live(session: AsyncSession, to_hash: bytes, kind: str, *, now: datetime) -> bool:
-    """Tell whether letters of this kind to this address are not tried."""
-    found = select(Suppression.id).where(
-        Suppression.to_hash == to_hash,
-        Suppression.scope == rules.scope_of(kind),
+def held(to_hash: bytes, kind: str, *, now: datetime) -> dict[str, Any]:
+    """Return the parameters of `HELD`: whether letters of this kind to this address are not tried."""
+    return {"held_hash": to_hash, "held_scope": rules.scope_of(kind), "held_now": now}
+
+
+HELD: Final = (
+    select(Suppression.id)
+    .where(
+        Suppression.to_hash == bindparam("held_hash"),
+        Suppression.scope == bindparam("held_scope"),
         Suppression.lifted_at.is_(None),
-        Suppression.until > now,
+        Suppression.until > bindparam("held_now"),
     )
-    return await session.scalar(found.limit(1)) is not None
+    .exists()
+)
+"""A condition of other statements."""
 
 
 async def lift(
