@@ -6,12 +6,15 @@ BENCH_MESSAGES, BENCH_ROUNDS, BENCH_TERMINAL, BENCH_DEFERRED.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -177,15 +180,41 @@ def tell_rates(what: str, rounds: list[tuple[float, float, dict]]) -> None:
     print(f"  a bare aiosmtplib loop    {alone:6.0f}   per second of its own CPU {alone_cpu:6.0f}   ratio {ratio:.2f}")
 
 
-async def main(port: int, folder: Path) -> None:
+@contextlib.asynccontextmanager
+async def opened(folder: Path, port: int) -> AsyncIterator[Bench]:
     relays = [{"name": "first", "host": "127.0.0.1", "port": port, "tls": "none"}]
     bench = Bench(Cluster(folder, relays, port + 1), port)
     await bench.open()
     try:
-        await measure(bench)
+        yield bench
     finally:
         await bench.database.close()
         await bench.cluster.stop()
+
+
+@dataclass(frozen=True)
+class Letters:
+    """What `make bench` tells of letters: a second, by one worker and by the bare loop; milliseconds to the 250."""
+
+    rates: list[float]
+    bare: list[float]
+    p50: float
+    p99: float
+
+
+async def shortly(folder: Path, port: int) -> Letters:
+    async with opened(folder, port) as bench:
+        rates, alone = [], []
+        for number in range(3):
+            rates.append((await rate(bench, bench.put, f"short{number}-"))[0])
+            alone.append((await bare(bench, MESSAGES, 0, 0.0))["rate"])
+        soon = await paced(bench)
+    return Letters(rates, alone, _percentile(soon, 50), _percentile(soon, 99))
+
+
+async def main(port: int, folder: Path) -> None:
+    async with opened(folder, port) as bench:
+        await measure(bench)
 
 
 async def measure(bench: Bench) -> None:

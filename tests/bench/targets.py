@@ -9,6 +9,8 @@ KEYCLOAK_GRANTS, KEYCLOAK_SIGN_INS = 120, 15
 IMPORT_ROWS = 10_000
 """A second: a million customers come over in less than two minutes."""
 
+LETTERS_A_SECOND, LETTER_MS = 300, 1500
+
 
 @dataclass(frozen=True)
 class Target:
@@ -48,6 +50,8 @@ SIGN_INS = Target(16, "password checks a CPU second", f"Keycloak's {KEYCLOAK_SIG
 GROWTH = Target(18, "verify one: p50 at the most accounts", "at the fewest", 1.2, 1.05, most=True)
 MEMORY = Target(19, "memory after all mixed requests", "after a tenth of them", 1.05, 1.0, most=True)
 
+LETTERS = Target(17, "letters a second of one worker, fully recorded", f"{LETTERS_A_SECOND}", 1, 2)
+LETTERS_SOON = Target(17, "commit to the relay's 250 at 50/s, p99", f"{LETTER_MS:,} ms", 1, 0.47, most=True)
 IMPORT = Target(20, "import: rows a second", f"{IMPORT_ROWS:,}", 1, 3)
 IMPORT_MEMORY = Target(20, "memory at the end of an import", "after a tenth of it", 1.05, 1.0, most=True)
 
