@@ -20,8 +20,9 @@ from joserfc.jwk import ECKey, OKPKey
 
 from identity_service.errors import Problem
 
-ALGORITHMS: Final = ("ES256", "EdDSA")
-"""What we sign and accept. RS256 is left out on purpose: ASVS 5.0 (appendix C) disallows PKCS#1 v1.5."""
+ALGORITHMS: Final = ("ES256", "EdDSA", "Ed25519")
+"""What we accept of clients; `Ed25519` is the newer name of the same EdDSA (RFC 9864), and we sign under the older one.
+RS256 is left out on purpose: ASVS 5.0 (appendix C) disallows PKCS#1 v1.5."""
 
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105
 MAXIMUM_TOKEN_LENGTH: Final = 8192
@@ -32,14 +33,14 @@ PublicKey = ECKey | OKPKey
 
 
 class _OneAlgorithm(jws.JWSRegistry):
-    """The algorithm of one key and no other.
+    """The algorithm of one key and no other, under every name that it has.
 
     The library warns of `EdDSA` since RFC 9864 gives each curve its own name, and takes it by default no more. What
     it warns of cannot be here: the name could mean Ed448 too, but a key of ours is on Ed25519 or is not taken at all.
     """
 
     def __init__(self, key: PublicKey) -> None:
-        super().__init__(algorithms=[algorithm_of(key)])
+        super().__init__(algorithms=list(names_of(key)))
 
     def get_alg(self, name: str) -> Any:  # noqa: ANN401
         if name not in (self.allowed or ()):
@@ -72,6 +73,11 @@ class AccessToken:
 def algorithm_of(key: PublicKey) -> str:
     """Return the one algorithm a key is used with; a key never verifies under another."""
     return "ES256" if isinstance(key, ECKey) else "EdDSA"
+
+
+def names_of(key: PublicKey) -> tuple[str, ...]:
+    """Return the names that the one algorithm of a key has."""
+    return ("ES256",) if isinstance(key, ECKey) else ("EdDSA", "Ed25519")
 
 
 def sign(claims: Mapping[str, Any], key: PublicKey, *, typ: str) -> str:
@@ -112,6 +118,8 @@ def verify(
     key = keys.get(header.get("kid", "")) if isinstance(header.get("kid"), str) else None
     if key is None or set(header) != {"alg", "kid", "typ"} or header["typ"] != typ:
         raise InvalidToken
+    if header["alg"] != algorithm_of(key):
+        raise InvalidToken
     check_signature(token, header, key)
     return claims
 
@@ -129,7 +137,7 @@ def unverified(token: str, *, maximum: int = MAXIMUM_TOKEN_LENGTH) -> tuple[dict
 def check_signature(token: str, header: Mapping[str, Any], key: PublicKey) -> None:
     """Raise `InvalidToken` unless `key` signed this, under its own algorithm."""
     try:
-        if header.get("alg") != algorithm_of(key):
+        if header.get("alg") not in names_of(key):
             raise InvalidToken
         jws.deserialize_compact(token, key, registry=_OneAlgorithm(key))
     except (JoseError, ValueError, TypeError, RecursionError) as refused:

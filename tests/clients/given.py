@@ -29,7 +29,7 @@ async def a_client(service, *scopes: str, jwks: dict | None = None) -> clients.C
 def a_key(algorithm: str = "ES256", kid: str | None = "first"):
     """Return a private key, as a client would make it."""
     parameters = None if kid is None else {"kid": kid}
-    if algorithm == "EdDSA":
+    if algorithm in ("EdDSA", "Ed25519"):
         return OKPKey.generate_key("Ed25519", parameters)
     return ECKey.generate_key({"ES256": "P-256", "ES384": "P-384"}[algorithm], parameters)
 

@@ -46,6 +46,19 @@ async def test_a_signature_stands_for_a_secret(service, algorithm, kid):
     assert await status_with(service, answer.json()["access_token"]) == 200
 
 
+async def test_both_names_of_one_algorithm_are_known_and_neither_signs_for_a_key_of_another_kind(service):
+    """OAU-18, RFC 9864: libraries that are newer than its name for EdDSA on Ed25519 sign under that name alone."""
+    key, other = a_key("EdDSA", "first"), a_key("ES256", "first")
+    made, another = await a_client(service, jwks=key_set(key)), await a_client(service, jwks=key_set(other))
+    for name in ("EdDSA", "Ed25519"):
+        header = {"alg": name, "kid": "first", "typ": "client-authentication+jwt"}
+        assert (await ask(service, assertion(service, made.client_id, key, header=header))).status_code == 200
+        assert refused(await ask(service, assertion(service, another.client_id, other, header=header)))
+    for name in ("Ed448", "ED25519", "ES256"):
+        header = {"alg": name, "kid": "first", "typ": "client-authentication+jwt"}
+        assert refused(await ask(service, assertion(service, made.client_id, key, header=header)))
+
+
 AUDIENCES = [
     (ISSUER, 200), ([ISSUER], 200), ([ISSUER, "https://evil.example"], 401), (["https://evil.example", ISSUER], 401),
     ([ISSUER, ISSUER], 401), (f"{ISSUER}/oauth/token", 401), (f"{ISSUER}/", 401), (f"{ISSUER}/v1", 401), ([], 401),

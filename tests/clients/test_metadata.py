@@ -64,13 +64,14 @@ async def ways(service, method: str, algorithm: str = "ES256"):
             case "client_secret_post":
                 return {"form": post}
             case _:
-                return {"form": proven_by(assertion(service, made.client_id, key))}
+                header = {"alg": algorithm, "kid": key.kid, "typ": "client-authentication+jwt"}
+                return {"form": proven_by(assertion(service, made.client_id, key, header=header))}
 
     return way
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "private_key_jwt"])
-@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "Ed25519"])
 async def test_every_method_in_the_metadata_works_where_it_stands(service, method, algorithm):
     """OAU-01: at all three endpoints."""
     said, way = await metadata(service), await ways(service, method, algorithm)
@@ -91,7 +92,7 @@ async def test_no_method_and_no_algorithm_is_listed_that_a_test_does_not_use(ser
         assert said[f"{endpoint}_endpoint_auth_methods_supported"] == [
             "client_secret_basic", "client_secret_post", "private_key_jwt",
         ]  # fmt: skip
-        assert said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] == ["ES256", "EdDSA"]
+        assert said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] == ["ES256", "EdDSA", "Ed25519"]
 
 
 # Authlib prefers a successor of httpx that we do not have; what it sends is the same.

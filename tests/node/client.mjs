@@ -1,5 +1,5 @@
 // A client service of somebody else's making, with oauth4webapi and nothing of ours: {issuer, client_id, secret | key,
-// alg?, email} comes in on standard input. It finds the endpoints, gets a token, checks it as a resource server would, uses
+// email} comes in on standard input. It finds the endpoints, gets a token, checks it as a resource server would, uses
 // it, asks about it and takes it back; what it saw goes out, or the error that the library made of a refusal.
 import { readFileSync } from "node:fs";
 import * as oauth from "oauth4webapi";
@@ -13,9 +13,7 @@ async function authentication() {
   if (asked.secret) return oauth.ClientSecretBasic(asked.secret);
   const kind = asked.key.crv === "Ed25519" ? "Ed25519" : { name: "ECDSA", namedCurve: asked.key.crv };
   const key = await crypto.subtle.importKey("jwk", asked.key, kind, false, ["sign"]);
-  // The library calls Ed25519 by its newer name (RFC 9864); `alg` is the one that the metadata lists.
-  const named = { [oauth.modifyAssertion]: (header) => (header.alg = asked.alg ?? header.alg) };
-  return oauth.PrivateKeyJwt({ key, kid: asked.key.kid }, named);
+  return oauth.PrivateKeyJwt({ key, kid: asked.key.kid });
 }
 
 async function call(token, method, path, body) {
