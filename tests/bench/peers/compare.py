@@ -20,6 +20,7 @@ What is not equal:
 """
 
 import asyncio
+import math
 import os
 import statistics
 import sys
@@ -34,6 +35,7 @@ from identity_service import logs, start
 from tests.bench import roads, targets, wrk
 from tests.bench.peers import better_auth
 from tests.bench.peers.better_auth import BetterAuth
+from tests.bench.peers.foreign import Foreign
 from tests.bench.roads import PASSWORD, Road
 from tests.bench.stage import Stage, a_seed, free_ports, ready, settle
 from tests.bench.wrk import Reading
@@ -45,7 +47,10 @@ CONNECTIONS = 16
 MARCH = "x86-64-v3"
 BUILT = Path(os.environ.get("ARGON2_BUILT", f".argon2/{MARCH}")).absolute()
 JOINED = ", joined"
-AGREE, WARMINGS = 0.1, 12
+QUIET = 0.3
+"""Cores that others may use."""
+WARMINGS, RESTS, GAIN = 30, 3, 0.97
+"""So many readings at most, and so many in which the CPU of a request did not go below that part of the least."""
 
 HEAD = "| road | req/s | p50 ms | p99 ms | CPU ms a request |\n|---|--:|--:|--:|--:|"
 
@@ -127,9 +132,13 @@ class Comparison:
             found["built_check"] = Turn(*place, roads.PASSWORD_CHECK, f", argon2 built for {MARCH}")
         return found
 
+    def pids(self) -> list[int]:
+        built = [] if self.built is None else [self.built.pid]
+        return [*self.stage.pids, *built, *self.peer.pids]
+
     async def read(self, turn: Turn, seconds: float = 0.0, *, check: bool = False) -> Reading:
         """Drive a road, when every server has worked off what it had."""
-        await settle([one.pid for one in self.turns().values()])
+        await settle(self.pids())
         await self.stage.renew_tokens()
         found = await wrk.run(
             turn.road, turn.folder, [turn.port], [turn.pid], connections=CONNECTIONS,
@@ -140,23 +149,28 @@ class Comparison:
         return found
 
     async def warm(self, turn: Turn) -> None:
-        """Drive a road until two readings in a row agree, and look into every answer meanwhile."""
-        before = await self.read(turn, turn.road.times, check=True)
+        """Drive a road until its requests take no less CPU than before, and look into every answer meanwhile.
+
+        The rate would not tell: V8 compiles for ten seconds and more, and then a request takes less than half the CPU.
+        """
+        best, since = math.inf, 0
         for _ in range(WARMINGS):
-            now = await self.read(turn, turn.road.times, check=True)
-            if abs(now.rate - before.rate) <= AGREE * before.rate:
+            cpu = (await self.read(turn, turn.road.times, check=True)).cpu or 0.0
+            best, since = (cpu, 0) if cpu < best * GAIN else (best, since + 1)
+            if since == RESTS:
                 return
-            before = now
 
     async def rounds(self) -> None:
         """Let all take turns, and tell what was seen and what it comes to."""
         turns = self.turns()
         for turn in turns.values():
             await self.warm(turn)
-        seen = []
+        foreign = Foreign(self.pids(), self._postmaster())
+        seen, others = [], []
         for number in range(ROUNDS):
             order = list(turns) if number % 2 == 0 else list(reversed(turns))
             seen.append({name: await self.read(turns[name]) for name in order})
+            others.append(foreign.cores())
         for turn in turns.values():
             await self.read(turn, 1.0, check=True)
         print(f"\nMedians of {ROUNDS} rounds\n\n{HEAD}")
@@ -165,7 +179,16 @@ class Comparison:
         print(f"\nRatios, the median of {ROUNDS} rounds (range)\n\n{targets.HEAD}")
         ratios = [_ratios(one) for one in seen]
         for target in ratios[0]:
-            print(target.row([found[target] for found in ratios]), flush=True)
+            print(target.row([found[target] for found in ratios]))
+        taken = statistics.median(others)
+        print(
+            f"\nOthers used {taken:.2f} of the {os.cpu_count()} cores meanwhile."
+            + (f" Above {QUIET} the rates say little: run it again." if taken > QUIET else "")
+        )
+
+    def _postmaster(self) -> int:
+        pid = self.stage.cluster.server.data / "postmaster.pid"
+        return int(pid.read_text(encoding="utf-8").split()[0])
 
 
 def _loaded(pid: int, folder: Path) -> bool:
