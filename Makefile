@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults abuse bench bench-mail bench-timing lint format openapi contract fuzzing tables letters pictures lock clean
+.PHONY: run test faults abuse bench bench-mail bench-timing bench-peers lint format openapi contract fuzzing tables letters pictures lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -40,6 +40,26 @@ bench-mail: $(VENV)/.installed
 # Whether the clock tells known from unknown addresses: 2,000 interleaved pairs on every road that takes an address.
 bench-timing: $(VENV)/.installed
 	$(BIN)/python -W ignore -m tests.bench.timing
+
+# Beside better-auth, and where the CPU has AVX2 argon2 built for it beside the stock wheel; needs wrk, Node with npm, a C compiler.
+bench-peers: $(VENV)/.installed tests/bench/peers/node_modules/.installed
+	@if grep -qsw avx2 /proc/cpuinfo; then $(MAKE) --no-print-directory .argon2/.installed; fi
+	$(BIN)/python -W ignore -m tests.bench.peers.compare
+
+tests/bench/peers/node_modules/.installed: tests/bench/peers/package-lock.json
+	npm ci --prefix tests/bench/peers --ignore-scripts --no-audit --no-fund --silent
+	touch $@
+
+# The locked source, as the Dockerfile builds it; for this bench alone. A wheel of another build must not come from a cache.
+.argon2/.installed: requirements/argon2.txt requirements/production.txt
+	rm -rf .argon2
+	$(PYTHON) -m venv .argon2
+	.argon2/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/argon2.txt
+	sed -n '/^argon2-cffi-bindings==/,/^ *#/p' requirements/production.txt > .argon2/bindings.txt
+	CFLAGS="-O3 -march=x86-64-v3" .argon2/bin/python -m pip install --quiet --disable-pip-version-check --no-cache-dir \
+	  --require-hashes --no-deps --no-build-isolation --no-binary argon2-cffi-bindings --target .argon2/x86-64-v3 \
+	  -r .argon2/bindings.txt
+	touch $@
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -102,4 +122,4 @@ lock:
 	  -c requirements/production.txt -o requirements/fuzzing.txt -
 
 clean:
-	rm -rf $(VENV) .contract .fuzzing .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .argon2 .contract .fuzzing tests/bench/peers/node_modules .data .mypy_cache .pytest_cache .ruff_cache .hypothesis

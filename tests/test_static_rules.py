@@ -1,9 +1,11 @@
 """What security asks of the source itself holds; each rule is seen to find a planted violation."""
 
+import re
+
 import pytest
 
 from tests import static_rules
-from tests.source import FOLDER, modules, with_planted
+from tests.source import FOLDER, ROOT, modules, with_planted
 
 RULES = {
     "sql": static_rules.sql,
@@ -134,3 +136,23 @@ def test_a_planted_template_is_found(path, text):
 def test_a_script_from_here_passes():
     """Pages may be made live by files of our own."""
     assert list(static_rules.templates([("a.html", '<script src="/static/live.js" defer></script>')])) == []
+
+
+LOCKS = [
+    *(ROOT / "requirements").glob("*.txt"),
+    *(path for path in (ROOT / "tests").rglob("package-lock.json") if "node_modules" not in path.parts),
+]
+# An option of pip, a package's address, or where npm found it; who funds a package stands in quotes.
+FROM_SOMEWHERE = re.compile(r'(?m)^-.*$|^[^"\n]*://.*$|^.*"resolved".*$')
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_lock_names_versions_and_hashes_and_no_place_to_get_them(lock):
+    assert FROM_SOMEWHERE.findall(lock.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["--index-url x", "-i x", "a @ https://index.example/a.whl", '"resolved": "https://index.example/a.tgz",']
+)
+def test_a_planted_place_is_found(line):
+    assert FROM_SOMEWHERE.findall(f'a==1 \\\n    --hash=sha256:0\n{line}\n"url": "https://funding.example"\n') == [line]

@@ -9,7 +9,6 @@ names, to look at some alone), BENCH_GROWTH=1 (again with 100,000 and 1,000,000 
 
 import asyncio
 import os
-import socket
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from identity_service import logs
 from tests.bench import importing, mail, roads, targets, wrk
 from tests.bench.limits import Limits
 from tests.bench.roads import Road
-from tests.bench.stage import Stage, a_seed
+from tests.bench.stage import Stage, a_seed, free_ports
 from tests.bench.wrk import Reading
 
 ACCOUNTS = max(10_000, int(os.environ.get("BENCH_ACCOUNTS", "10000")))
@@ -229,7 +228,7 @@ async def main(folder: Path) -> int:
     """Measure everything; return 1 where an answer was not as it must be."""
     wrk.find()
     chosen = [road for road in roads.ALL if ROADS in road.name]
-    stage = Stage(folder, _free_port())
+    stage = Stage(folder, free_ports(2))
     await stage.open()
     try:
         await stage.fill(ACCOUNTS)
@@ -252,18 +251,6 @@ async def main(folder: Path) -> int:
     if not ROADS:
         await letters(folder)
     return 1 if speed.broken else 0
-
-
-def _free_port() -> int:
-    """Return a port that is free, and so is the one behind it."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            try:
-                two.bind(("127.0.0.1", one.getsockname()[1] + 1))
-            except OSError:
-                continue
-            return int(one.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import random
+import socket
 import time
 import uuid
 from datetime import UTC, datetime
@@ -122,9 +123,8 @@ class Stage:
             self.served.append(await self.cluster.spawn("serve"))
         while len(self.served) > count:
             await self.cluster.end(self.served.pop())
-        async with httpx.AsyncClient() as http:
-            for port in self.ports:
-                await _ready(http, port)
+        for port in self.ports:
+            await ready(port)
 
     async def fill(self, count: int) -> None:
         """Have so many accounts with their history; write down User IDs of some that have a password."""
@@ -154,12 +154,7 @@ class Stage:
 
     async def settle(self) -> None:
         """Wait until the processes have worked off what nobody waits for any more."""
-        for _ in range(300):
-            before = cpu_seconds(self.pids)
-            await asyncio.sleep(0.1)
-            if cpu_seconds(self.pids) - before < IDLE * len(self.served):
-                return
-        raise SystemExit("The service is still busy 30 seconds after the load has ended.")
+        await settle(self.pids)
 
     async def close(self) -> None:
         await self.serve(0)
@@ -181,13 +176,37 @@ class Stage:
         (self.folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-async def _ready(http: httpx.AsyncClient, port: int) -> None:
-    for _ in range(600):
-        with contextlib.suppress(httpx.HTTPError):
-            if (await http.get(f"http://localhost:{port}/readyz")).status_code == 200:
-                return
-        await asyncio.sleep(0.1)
+async def ready(port: int) -> None:
+    """Wait until the process at this port serves."""
+    async with httpx.AsyncClient() as http:
+        for _ in range(600):
+            with contextlib.suppress(httpx.HTTPError):
+                if (await http.get(f"http://localhost:{port}/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)
     raise SystemExit(f"The service at port {port} did not become ready.")
+
+
+async def settle(pids: list[int]) -> None:
+    """Wait until these processes have worked off what nobody waits for any more."""
+    for _ in range(300):
+        before = cpu_seconds(pids)
+        await asyncio.sleep(0.1)
+        if cpu_seconds(pids) - before < IDLE * len(pids):
+            return
+    raise SystemExit("The service is still busy 30 seconds after the load has ended.")
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many ports that are free, one behind the other."""
+    while True:
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError, OverflowError):
+            first = held.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            for place in range(1, count):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", port + place))
+            return port
 
 
 def a_seed() -> int:

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 KEYCLOAK_GRANTS, KEYCLOAK_SIGN_INS = 120, 15
 """A second and vCPU, as Keycloak publishes them for sizing; theirs is a service whose database is counted apart."""
@@ -36,12 +36,21 @@ class Target:
 
 HEAD = "| # | what | against | ratio | floor | aim | |\n|--:|---|---|---|---|---|---|"
 
+PEER_READ = Target(1, "verify one: rate", "better-auth, session and user", 3.5, 6)
+PEER_READ_JOINED = replace(PEER_READ, against="better-auth, both in one statement")
+PEER_READ_P99 = Target(2, "verify one: p99", "better-auth, session and user", 0.333, 0.2, most=True)
+PEER_READ_P99_JOINED = replace(PEER_READ_P99, against="better-auth, both in one statement")
 LOOKUP = Target(3, "verify one: rate", "pgbench, the same statement", 0.10, 0.15)
 CONSTANT = Target(4, "verify one: rate", "same server, constant answer", 0.30, 0.45)
 BATCH_100 = Target(5, "verify 100: IDs/s", "verify one", 12, 17)
 BATCH_1000 = Target(6, "verify 1,000: IDs/s", "verify one", 16, 22)
 REGISTER = Target(7, "register: rate", "pgbench, three rows in one CTE", 0.04, 0.06)
+PEER_RESET = Target(8, "reset request by User ID: rate", "better-auth, by address", 1, 1.5)
+PEER_RESET_JOINED = replace(PEER_RESET, against="better-auth, by address, joined")
+PEER_RESET_BY_ADDRESS = replace(PEER_RESET, what="reset request by address: rate")
 SIGN_IN = Target(9, "password check: rate", "raw argon2id, same parameters and threads", 0.85, 0.92)
+BUILD = Target(10, "password check, x86-64-v3 build: rate", "stock wheel", 1.3, 1.5)
+PEER_SIGN_IN = Target(11, "password check, x86-64-v3 build: rate", "better-auth, sign in", 0.8, 1)
 BESIDE_SIGN_INS = Target(12, "verify p99 beside 64 password checks", "alone", 3, 1.5, most=True)
 BESIDE_PERMISSIONS = Target(13, "verify p99 beside a permission check", "alone", 4, 2, most=True)
 PERMISSIONS = Target(14, "permission check of 10,000: time", "verify 1,000", 5, 4, most=True)
