@@ -213,7 +213,7 @@ def _load() -> str:
 
 async def letters(folder: Path) -> None:
     """Tell how fast letters are brought, and how soon, on a database of their own."""
-    found = await mail.shortly(folder / "mail", _free_port())
+    found = await mail.shortly(folder / "mail", free_ports(2))
     print(f"\n{targets.HEAD}")
     print(targets.LETTERS.row([rate / targets.LETTERS_A_SECOND for rate in found.rates]))
     print(targets.LETTERS_SOON.row([found.p99 / targets.LETTER_MS]))
