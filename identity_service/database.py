@@ -48,10 +48,6 @@ APPEND_ONLY = "append_only"
 """Key in a table's `info`: the application's role may INSERT and SELECT there, and a trigger refuses the rest."""
 
 
-WHOLE = {"render_nulls": True}
-"""Execution option: a row is written with the same statement whatever is NULL in it. Without it the statement leaves
-those columns out, and what is prepared and planned tells whether there is an account behind an address (ATT-21)."""
-
 TRIES = 3
 """How often work is begun that the database breaks off for another transaction's sake."""
 

@@ -46,6 +46,18 @@ class ThrottleCounter(Base):
     ends_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
+_COUNTER = ThrottleCounter.metadata.tables["throttle_counter"]
+_NEW = insert(_COUNTER)
+_OVER = _COUNTER.c.ends_at <= func.now()
+_COUNT = _NEW.on_conflict_do_update(
+    index_elements=["key"],
+    set_={
+        "count": case((_OVER, _NEW.excluded.count), else_=_COUNTER.c.count + _NEW.excluded.count),
+        "ends_at": case((_OVER, _NEW.excluded.ends_at), else_=_COUNTER.c.ends_at),
+    },
+).returning(_COUNTER.c.count)
+
+
 class Throttle:
     """The limits of one process, on the store that all processes share."""
 
@@ -106,17 +118,11 @@ class _DatabaseStorage(Storage):
         return DBAPIError
 
     async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        row = {"key": key, "count": amount, "ends_at": _later(expiry)}
+
         async def count(session: AsyncSession) -> int:
-            new = insert(ThrottleCounter).values(key=key, count=amount, ends_at=_later(expiry))
-            over = ThrottleCounter.ends_at <= func.now()
-            upsert = new.on_conflict_do_update(
-                index_elements=["key"],
-                set_={
-                    "count": case((over, amount), else_=ThrottleCounter.count + amount),
-                    "ends_at": case((over, new.excluded.ends_at), else_=ThrottleCounter.ends_at),
-                },
-            )
-            return (await session.execute(upsert.returning(ThrottleCounter.count))).scalar_one()
+            counted: int = (await session.execute(_COUNT, row)).scalar_one()
+            return counted
 
         return await self._database.short(count)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 
 from identity_service import keyring, user_ids
-from identity_service.database import WHOLE, AsyncSession, Database, settings_of
+from identity_service.database import AsyncSession, Database, settings_of
 from identity_service.email_addresses import EmailAddress
 from identity_service.mail import actions as mail
 from identity_service.mail.tables import Message
@@ -69,7 +69,15 @@ async def send(
         "asked_at": now,
         **_drawn(session),
     }
-    return (await session.execute(insert(Proof).returning(Proof), row, execution_options=WHOLE)).scalar_one()
+    proof: Proof = (await session.execute(_WRITE, row)).scalar_one()
+    return proof
+
+
+# On the tables and not on their classes, as for events: the ORM's way costs more than twice as much, and leaves out
+# what is NULL, so that the statement would tell whether there is an account behind an address (ATT-21).
+_PROOF, _TRACKING = (Proof.metadata.tables[name] for name in ("proof", "tracking"))
+_WRITE = select(Proof).from_statement(insert(_PROOF).returning(*_PROOF.columns))
+_TRACK = insert(_TRACKING)
 
 
 def _drawn(session: AsyncSession) -> dict[str, Any]:
@@ -90,7 +98,7 @@ async def track(session: AsyncSession, proof_id: uuid.UUID, *, now: datetime) ->
     """Return a new handle under which one who asked follows the letter."""
     handle = secrets.token_urlsafe(18)
     row = {"handle_hash": _hashed(handle), "proof_id": proof_id, "created_at": now, "until": now + rules.TRACKED_FOR}
-    await session.execute(insert(Tracking), row)
+    await session.execute(_TRACK, row)
     return handle
 
 
