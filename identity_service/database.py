@@ -253,8 +253,9 @@ def is_away(problem: BaseException) -> bool:
     if isinstance(getattr(original, "__cause__", None) or original, asyncpg.InternalClientError):
         return True
     state = str(getattr(original, "sqlstate", None) or "")
-    # Classes 08 connection, 53 resources, 57 operator intervention; 25006 a replica; 55P03 and 57014 took too long.
-    if state.startswith(("08", "53", "57")) or state in ("25006", "55P03", "25P03"):
+    # Classes 08 connection, 53 resources, 57 operator intervention; 25006 a replica; 55P03 and 57014 took too long;
+    # 58030 its disk answered with an error.
+    if state.startswith(("08", "53", "57")) or state in ("25006", "55P03", "25P03", "58030"):
         return True
     return isinstance(problem, OperationalError) or (isinstance(problem, DBAPIError) and problem.connection_invalidated)
 

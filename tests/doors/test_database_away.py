@@ -2,12 +2,13 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from identity_service import user_ids
-from identity_service.database import Database
+from identity_service.database import Database, is_away
 
 USER_ID = user_ids.show(user_ids.issue())
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -57,6 +58,18 @@ async def test_a_door_without_a_database_says_so(away, caller, door):
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.headers["X-Content-Type-Options"] == "nosniff"
     assert "127.0.0.1" not in refused.text
+
+
+@pytest.mark.parametrize(
+    ("problem", "away"),
+    [
+        (asyncpg.PostgresIOError, True), (asyncpg.DiskFullError, True),
+        (asyncpg.UndefinedFileError, False), (asyncpg.DataCorruptedError, False),
+    ],
+)  # fmt: skip
+def test_a_disk_that_fails_is_a_refusal_and_rows_that_are_damaged_are_an_alarm(problem, away):
+    """REL-11, REL-37: what may mend itself is asked again; what will not is a 500, which wakes somebody."""
+    assert is_away(problem("could not read blocks")) == away
 
 
 async def test_without_a_database_the_process_lives_and_is_not_ready(away):

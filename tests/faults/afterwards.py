@@ -45,3 +45,20 @@ async def rows(cluster: Cluster, named: str = "to_ascii") -> list[checker.Row]:
 
 def letters(relay: FaultRelay) -> list[tuple[str, str]]:
     return [(re.search(rb"Message-ID: (\S+)", raw)[1].decode(), recipient) for _, recipient, raw in relay.mails]
+
+
+async def whole(cluster: Cluster) -> None:
+    """Each registration is there with its letter and its event, once, or not at all; indexes agree with tables."""
+    async with cluster.owner.connect() as connection:
+        halves = await connection.scalar(
+            text(
+                "SELECT count(*) FROM account a WHERE (SELECT count(*) FROM message m WHERE m.user_id = a.user_id) <> 1"
+                " OR 1 <>"
+                " (SELECT count(*) FROM event e WHERE e.user_id = a.user_id AND e.name = 'account.registered')"
+            )
+        )
+        assert halves == 0
+    # Unique and foreign keys are looked at again, row by row.
+    async with cluster.owner.connect() as connection:
+        raw = (await connection.get_raw_connection()).driver_connection
+        await raw.execute("REINDEX DATABASE identity")

@@ -21,24 +21,47 @@ class Calls:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http, self._numbers = http, count()
         self.acknowledged: list[str] = []
+        self.ids: list[str] = []
+        self.refused: list[str] = []
         self.told: Counter[int | str] = Counter()
 
     async def register(self) -> None:
         """Ask once, and note what was said. A 500 is never an answer."""
-        address = f"customer{next(self._numbers)}@domain.example"
+        await self._register(f"customer{next(self._numbers)}@domain.example", 201)
+
+    async def reset(self) -> None:
+        """Ask for a reset where there is no account, which is told by a letter as well, one to each address."""
+        await self._ask("/v1/resets", f"nobody{next(self._numbers)}@domain.example", 202)
+
+    async def again(self) -> None:
+        """Ask again whatever was refused or not known, as a careful caller does: it may have been done."""
+        while self.refused:
+            await self._register(self.refused.pop(), 200, 201)
+
+    async def _register(self, address: str, *done: int) -> None:
+        answer = await self._ask("/v1/accounts", address, *done)
+        if answer is None:
+            self.refused.append(address)
+        else:
+            self.ids.append(answer.json()["user_id"])
+
+    async def _ask(self, path: str, address: str, *done: int) -> httpx.Response | None:
+        """Return the answer; None where it was refused for now, or nobody knows what became of it."""
         try:
-            answer = await self.http.post("/v1/accounts", json={"email": address})
+            answer = await self.http.post(path, json={"email": address})
         except httpx.HTTPError:
             self.told["unknown"] += 1
             await asyncio.sleep(BETWEEN)
-            return
+            return None
         self.told[answer.status_code] += 1
-        assert answer.status_code in (201, 503), answer.text
-        if answer.status_code == 201:
+        assert answer.status_code in (*done, 503), answer.text
+        if answer.status_code in done:
             self.acknowledged.append(address)
-        else:
-            assert answer.headers["Retry-After"]
-            await asyncio.sleep(BETWEEN)
+            return answer
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert answer.headers["Retry-After"]
+        await asyncio.sleep(BETWEEN)
+        return None
 
     async def more(self, number: int, seconds: float = 60) -> None:
         """Register until so many more are acknowledged."""

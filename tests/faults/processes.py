@@ -29,6 +29,7 @@ class Cluster:
         self.folder, self.port = folder, port
         self.base = f"http://localhost:{port}"
         self.relays = relays
+        self.of_tools: dict[str, str] = {}
         self.workers: list[asyncio.subprocess.Process] = []
         self.api: asyncio.subprocess.Process | None = None
         self.restarted = False
@@ -120,7 +121,9 @@ class Cluster:
 
     async def _tool(self, name: str, *words: str) -> None:
         command = str(get_server(self.server.data).bin_path / name)
-        process = await asyncio.create_subprocess_exec(command, *words, stdout=asyncio.subprocess.DEVNULL, **AS_SERVER)
+        process = await asyncio.create_subprocess_exec(
+            command, *words, env=os.environ | self.of_tools, stdout=asyncio.subprocess.DEVNULL, **AS_SERVER
+        )
         assert await process.wait() == 0
 
     async def stop(self) -> None:

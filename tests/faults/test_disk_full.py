@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
+from tests.faults.afterwards import whole
 from tests.faults.calls import Calls, judged
 from tests.faults.processes import Cluster
 from tests.faults.relay import FaultRelay
@@ -74,19 +74,3 @@ async def test_a_full_disk_is_told_and_nothing_stands_there_by_half(tmp_path, un
             cluster.restarted = True
             await cluster.stop()
             await relay.stop()
-
-
-async def whole(cluster: Cluster) -> None:
-    """Each registration is there with all that belongs to it or not at all, and every index agrees with its table."""
-    async with cluster.owner.connect() as connection:
-        halves = await connection.scalar(
-            text(
-                "SELECT count(*) FROM account a WHERE NOT EXISTS (SELECT FROM message m WHERE m.user_id = a.user_id)"
-                " OR NOT EXISTS (SELECT FROM event e WHERE e.user_id = a.user_id AND e.name = 'account.registered')"
-            )
-        )
-        assert halves == 0
-    # Unique and foreign keys are looked at again, row by row.
-    async with cluster.owner.connect() as connection:
-        raw = (await connection.get_raw_connection()).driver_connection
-        await raw.execute("REINDEX DATABASE identity")
