@@ -79,6 +79,17 @@ def test_everything_waits_for_the_migrations_and_they_for_the_database():
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
 
 
+def test_the_database_is_ready_when_the_server_that_stays_has_its_roles():
+    """REL-33: the one that the image starts to make them listens at the same socket, and goes."""
+    (shell, check) = SERVICES["postgres"]["healthcheck"]["test"]
+    assert shell == "CMD-SHELL"
+    assert check.split(" && ") == [
+        "test -e /var/lib/postgresql/roles.done", "grep -qx postgres /proc/1/comm", "pg_isready --quiet",
+    ]  # fmt: skip
+    roles = (ROOT / "deploy/postgres/roles.sh").read_text("utf-8")
+    assert "ROLES_DONE:-/var/lib/postgresql/roles.done" in roles.splitlines()[-1]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_ours_run_without_rights_and_write_nothing(name):
     service = SERVICES[name]
