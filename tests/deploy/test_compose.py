@@ -27,7 +27,7 @@ SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "identity-service"}
 ATTRIBUTES = {
     "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "network_mode",
-    "networks", "ports", "read_only", "restart", "secrets", "security_opt", "shm_size", "stop_grace_period", "volumes",
+    "networks", "ports", "pull_policy", "read_only", "restart", "secrets", "security_opt", "shm_size", "stop_grace_period", "volumes",
 }  # fmt: skip
 """Attributes of the compose specification that are used here."""
 NGINX = (ROOT / "deploy/nginx.conf").read_text("utf-8")
@@ -88,6 +88,12 @@ def test_the_database_is_ready_when_the_server_that_stays_has_its_roles():
     ]  # fmt: skip
     roles = (ROOT / "deploy/postgres/roles.sh").read_text("utf-8")
     assert "ROLES_DONE:-/var/lib/postgresql/roles.done" in roles.splitlines()[-1]
+
+
+def test_one_builds_the_image_and_nobody_fetches_it():
+    """Two that build one name at once are refused by Docker; ASVS 15.2.4: a stranger may have taken the name."""
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+    assert {service["pull_policy"] for service in OURS.values()} == {"never"}
 
 
 @pytest.mark.parametrize("name", OURS)
