@@ -193,6 +193,19 @@ def test_the_proxy_overwrites_what_a_caller_says_of_himself():
     assert "access_log off;" in NGINX
 
 
+def test_the_proxy_finds_a_container_that_came_back_at_another_address():
+    """A name is otherwise looked up once; what looks again is in nginx from 1.27.3 on, and asks a shared zone."""
+    (upstream,) = re.findall(r"upstream identity \{(.*?)\}", NGINX, re.S)
+    servers = re.findall(r"server (.*);", upstream)
+    assert servers
+    assert all("resolve" in server.split() for server in servers)
+    assert "zone identity " in upstream
+    (seconds,) = re.findall(r"resolver 127\.0\.0\.11 valid=(\d+)s", NGINX)
+    assert int(seconds) <= 5
+    version = re.findall(r"^nginx:(\d+)\.(\d+)-", SERVICES["proxy"]["image"])[0]
+    assert tuple(map(int, version)) >= (1, 28)
+
+
 def test_the_proxy_lets_through_what_the_service_takes_and_waits_as_long():
     size = int(re.findall(r"client_max_body_size (\d+)m;", NGINX)[0]) * 1024 * 1024
     assert size >= max(doors.BODY_LIMIT, doors.BATCH_LIMIT, PERMISSIONS_LIMIT)
