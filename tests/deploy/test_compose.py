@@ -193,6 +193,13 @@ def test_the_proxy_overwrites_what_a_caller_says_of_himself():
     assert "access_log off;" in NGINX
 
 
+def test_the_proxy_sees_who_calls():
+    """ATT-39: a port without an address is open on IPv6 too, where Docker hands everything on from its own address."""
+    assert SERVICES["proxy"]["ports"] == ["0.0.0.0:80:80", "0.0.0.0:443:443"]
+    addresses = {port.rpartition(":")[0].rpartition(":")[0] for port in SERVICES["bounces"]["ports"]}
+    assert addresses == {"127.0.0.1"}
+
+
 def test_the_proxy_finds_a_container_that_came_back_at_another_address():
     """A name is otherwise looked up once; what looks again is in nginx from 1.27.3 on, and asks a shared zone."""
     (upstream,) = re.findall(r"upstream identity \{(.*?)\}", NGINX, re.S)
