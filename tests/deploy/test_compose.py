@@ -26,8 +26,9 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "identity-service"}
 ATTRIBUTES = {
-    "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "network_mode",
-    "networks", "ports", "pull_policy", "read_only", "restart", "secrets", "security_opt", "shm_size", "stop_grace_period", "volumes",
+    "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "logging",
+    "network_mode", "networks", "ports", "pull_policy", "read_only", "restart", "secrets", "security_opt", "shm_size",
+    "stop_grace_period", "volumes",
 }  # fmt: skip
 """Attributes of the compose specification that are used here."""
 NGINX = (ROOT / "deploy/nginx.conf").read_text("utf-8")
@@ -94,6 +95,11 @@ def test_one_builds_the_image_and_nobody_fetches_it():
     """Two that build one name at once are refused by Docker; ASVS 15.2.4: a stranger may have taken the name."""
     assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
     assert {service["pull_policy"] for service in OURS.values()} == {"never"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_container_says_does_not_fill_the_disk(name):
+    assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
 @pytest.mark.parametrize("name", OURS)
