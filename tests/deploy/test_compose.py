@@ -6,6 +6,7 @@ Held structurally; the first half is what its JSON schema would find.
 import asyncio
 import os
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -166,6 +167,21 @@ def test_the_secrets_are_all_made_and_a_second_run_keeps_them(secrets):
     subprocess.run(["sh", secrets.parent / "prepare.sh", "id.example.com"], check=True, capture_output=True)
     assert {path.name: path.read_bytes() for path in secrets.iterdir()} == made
     assert "deploy/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+
+
+def test_without_openssl_no_secret_is_made_that_would_be_kept(tmp_path):
+    """An empty password would stand in every file, and the next run leaves what is there."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("dirname", "mkdir", "chmod", "cat", "tr"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    script = tmp_path / "prepare.sh"
+    script.write_bytes(PREPARE.read_bytes())
+    sh = str(shutil.which("sh"))
+    ran = subprocess.run([sh, script, "id.example.com"], env={"PATH": str(tools)}, check=False, capture_output=True)
+    assert ran.returncode == 1
+    assert b"openssl is needed" in ran.stderr
+    assert not (tmp_path / "secrets").exists()
 
 
 async def test_the_roles_script_makes_an_owner_who_migrates_and_a_role_that_does_not(secrets, tmp_path):
