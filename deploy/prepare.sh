@@ -3,6 +3,8 @@
 # The folder is closed; the files in it can be read by the service's user, which is not yours.
 set -eu
 host="${1:?the host name that customers see, like id.example.com}"
+# Without it, what follows would write empty secrets, and keep them.
+command -v openssl > /dev/null || { echo "openssl is needed here, and is not installed." >&2; exit 1; }
 secrets="$(cd "$(dirname "$0")" && pwd)/secrets"
 umask 022
 mkdir -p "$secrets"

@@ -3,6 +3,7 @@
 import asyncio
 import fnmatch
 import json
+import os
 import re
 import subprocess
 import sys
@@ -148,6 +149,15 @@ def test_it_runs_without_rights_and_writes_nothing():
     assert "PYTHONDONTWRITEBYTECODE=1" in LAST.all("ENV")[0]
     assert not LAST.all("VOLUME")
     assert not any("chmod" in run or "chown" in run for run in LAST.all("RUN"))
+
+
+def test_pythons_own_library_is_compiled_when_it_is_built():
+    """Its base keeps it uncompiled, so that every start and every health check would compile it anew."""
+    (run,) = [run for run in LAST.all("RUN") if "compileall" in run]
+    assert "--invalidation-mode unchecked-hash" in run
+    (program,) = re.findall(r"-c '([^']+)'", run)
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert Path(told.stdout.strip()) == Path(os.__file__).parent
 
 
 def test_no_secret_stands_in_it():

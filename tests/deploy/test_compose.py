@@ -6,6 +6,7 @@ Held structurally; the first half is what its JSON schema would find.
 import asyncio
 import os
 import re
+import shutil
 import stat
 import subprocess
 from pathlib import Path
@@ -26,8 +27,9 @@ COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "identity-service"}
 ATTRIBUTES = {
-    "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "network_mode",
-    "networks", "ports", "read_only", "restart", "secrets", "security_opt", "shm_size", "stop_grace_period", "volumes",
+    "build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "logging",
+    "network_mode", "networks", "ports", "pull_policy", "read_only", "restart", "secrets", "security_opt", "shm_size",
+    "stop_grace_period", "volumes",
 }  # fmt: skip
 """Attributes of the compose specification that are used here."""
 NGINX = (ROOT / "deploy/nginx.conf").read_text("utf-8")
@@ -77,6 +79,28 @@ def test_everything_waits_for_the_migrations_and_they_for_the_database():
     assert SERVICES["migrate"]["restart"] == "no"
     for name in OURS.keys() - {"migrate"}:
         assert SERVICES[name]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
+
+
+def test_the_database_is_ready_when_the_server_that_stays_has_its_roles():
+    """REL-33: the one that the image starts to make them listens at the same socket, and goes."""
+    (shell, check) = SERVICES["postgres"]["healthcheck"]["test"]
+    assert shell == "CMD-SHELL"
+    assert check.split(" && ") == [
+        "test -e /var/lib/postgresql/roles.done", "grep -qx postgres /proc/1/comm", "pg_isready --quiet",
+    ]  # fmt: skip
+    roles = (ROOT / "deploy/postgres/roles.sh").read_text("utf-8")
+    assert "ROLES_DONE:-/var/lib/postgresql/roles.done" in roles.splitlines()[-1]
+
+
+def test_one_builds_the_image_and_nobody_fetches_it():
+    """Two that build one name at once are refused by Docker; ASVS 15.2.4: a stranger may have taken the name."""
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+    assert {service["pull_policy"] for service in OURS.values()} == {"never"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_container_says_does_not_fill_the_disk(name):
+    assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -145,6 +169,21 @@ def test_the_secrets_are_all_made_and_a_second_run_keeps_them(secrets):
     assert "deploy/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
 
 
+def test_without_openssl_no_secret_is_made_that_would_be_kept(tmp_path):
+    """An empty password would stand in every file, and the next run leaves what is there."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("dirname", "mkdir", "chmod", "cat", "tr"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    script = tmp_path / "prepare.sh"
+    script.write_bytes(PREPARE.read_bytes())
+    sh = str(shutil.which("sh"))
+    ran = subprocess.run([sh, script, "id.example.com"], env={"PATH": str(tools)}, check=False, capture_output=True)
+    assert ran.returncode == 1
+    assert b"openssl is needed" in ran.stderr
+    assert not (tmp_path / "secrets").exists()
+
+
 async def test_the_roles_script_makes_an_owner_who_migrates_and_a_role_that_does_not(secrets, tmp_path):
     """As the database's image calls it, on a real server; then the application's role makes no table."""
     server = await postgres.start(tmp_path)
@@ -174,6 +213,26 @@ def test_the_proxy_overwrites_what_a_caller_says_of_himself():
     assert "proxy_set_header Host $host;" in NGINX
     assert "non_idempotent" not in NGINX
     assert "access_log off;" in NGINX
+
+
+def test_the_proxy_sees_who_calls():
+    """ATT-39: a port without an address is open on IPv6 too, where Docker hands everything on from its own address."""
+    assert SERVICES["proxy"]["ports"] == ["0.0.0.0:80:80", "0.0.0.0:443:443"]
+    addresses = {port.rpartition(":")[0].rpartition(":")[0] for port in SERVICES["bounces"]["ports"]}
+    assert addresses == {"127.0.0.1"}
+
+
+def test_the_proxy_finds_a_container_that_came_back_at_another_address():
+    """A name is otherwise looked up once; what looks again is in nginx from 1.27.3 on, and asks a shared zone."""
+    (upstream,) = re.findall(r"upstream identity \{(.*?)\}", NGINX, re.S)
+    servers = re.findall(r"server (.*);", upstream)
+    assert servers
+    assert all("resolve" in server.split() for server in servers)
+    assert "zone identity " in upstream
+    (seconds,) = re.findall(r"resolver 127\.0\.0\.11 valid=(\d+)s", NGINX)
+    assert int(seconds) <= 5
+    version = re.findall(r"^nginx:(\d+)\.(\d+)-", SERVICES["proxy"]["image"])[0]
+    assert tuple(map(int, version)) >= (1, 28)
 
 
 def test_the_proxy_lets_through_what_the_service_takes_and_waits_as_long():
