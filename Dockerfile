@@ -54,7 +54,7 @@ RUN python -m compileall -q -x site-packages --invalidation-mode unchecked-hash 
 COPY --from=packages /opt/identity /opt/identity
 # Compiled when it was installed; nothing is written when it runs, so the file system may be read-only.
 ENV PATH=/opt/identity/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 IDENTITY_HOST=0.0.0.0 \
-    ARGON2_MARCH=$ARGON2_MARCH
+    IDENTITY_BOUNCE_HOST=0.0.0.0 ARGON2_MARCH=$ARGON2_MARCH
 WORKDIR /
 USER 10001:10001
 EXPOSE 8080

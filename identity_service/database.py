@@ -58,7 +58,7 @@ REPLICA_RESTS = 5.0
 
 
 class DatabaseAway(Unavailable):
-    """The database does not answer right now; nothing was changed. Try again in a moment."""
+    """The database does not answer right now. Look in a moment whether this was done, and try again if not."""
 
 
 def one_of(column: str, values: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from identity_service import doors, logs
-from identity_service.database import Database
+from identity_service.database import Database, is_away
 from identity_service.mail import feedback
 
 MAXIMUM: Final = 1024 * 1024
@@ -53,7 +53,10 @@ class BounceDoor:
                 became = await feedback.take(own, notice, via="smtp", now=now)
         except Exception as problem:  # noqa: BLE001
             # Whatever it was, the mail is still with its sender: it must not be lost by our answer.
-            logs.log.error("bounce.not_kept", exc_info=problem)
+            if is_away(problem):
+                logs.log.warning("bounce.database_away", error=type(problem).__name__)
+            else:
+                logs.log.error("bounce.not_kept", exc_info=problem)
             return "451 4.3.0 try again later"
         logs.log.info("bounce.taken", became=became, type=notice.type, message_id=str(notice.message_id))
         return "250 2.0.0 kept"
