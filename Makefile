@@ -29,7 +29,7 @@ faults: $(VENV)/.installed
 abuse: $(VENV)/.installed fuzzing
 	ABUSE_SECONDS=$${ABUSE_SECONDS:-60} $(BIN)/python -m pytest --timeout=3600 tests/abuse tests/test_matrix.py tests/console/test_reach.py $(ARGS)
 
-# How fast every road is, beside its limits in the same run; needs wrk. BENCH_GROWTH=1: again with up to 1,000,000 accounts.
+# How fast every road is, beside its limits in the same run; needs wrk. With 10,000 to 1,000,000 accounts.
 bench: $(VENV)/.installed
 	$(BIN)/python -W ignore -m tests.bench.speed
 

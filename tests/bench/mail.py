@@ -121,7 +121,7 @@ async def bare(bench: Bench, count: int, per_second: float, wait: float) -> dict
     return found
 
 
-async def paced(bench: Bench) -> list[float]:
+async def paced(bench: Bench, count: int = PACED) -> list[float]:
     """Commit letters at a fixed pace; return the seconds from each commit to the relay's 250."""
     relay = await bench.relay(ROUND_TRIP)
     worker = await bench.worker()
@@ -136,7 +136,7 @@ async def paced(bench: Bench) -> list[float]:
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as all_of_them:
-        for number in range(PACED):
+        for number in range(count):
             await asyncio.sleep(max(0.0, began + number / PER_SECOND - time.perf_counter()))
             all_of_them.create_task(commit(number))
     await bench.all_taken()
@@ -208,7 +208,7 @@ async def shortly(folder: Path, port: int) -> Letters:
         for number in range(3):
             rates.append((await rate(bench, bench.put, f"short{number}-"))[0])
             alone.append((await bare(bench, MESSAGES, 0, 0.0))["rate"])
-        soon = await paced(bench)
+        soon = await paced(bench, PACED // 2)
     return Letters(rates, alone, _percentile(soon, 50), _percentile(soon, 99))
 
 

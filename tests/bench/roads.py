@@ -15,7 +15,7 @@ class Road:
 
     Where an answer takes long, a reading does too (`times`), and `connections` are no more than somebody would open:
     what a queue holds at the end of a reading is still worked off when the next one begins. `may_be_busy`: it has a
-    bounded queue, and says 503 where that is full.
+    bounded queue, and says 503 where that is full. `grows`: it may cost more where there are more accounts.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Road:
     times: int = 1
     connections: tuple[int, ...] = (1, 16, 64)
     may_be_busy: bool = False
+    grows: bool = True
 
 
 def _batch(name: str, ids: int, times: int) -> Road:
@@ -99,6 +100,7 @@ PASSWORD_CHECK = Road(
     '"result":"match"',
     times=2,
     may_be_busy=True,
+    grows=False,
 )
 TOKEN = Road(
     "token grant",
@@ -112,6 +114,7 @@ TOKEN = Road(
     end
     """,
     '"access_token"',
+    grows=False,
 )
 # By User ID: by address, three letters an hour would be the limit of each. The second ask for one joins the first.
 RESET = Road(

@@ -19,7 +19,7 @@ import asyncpg
 import httpx
 from sqlalchemy.engine import make_url
 
-from identity_service import email_addresses, processes, user_ids
+from identity_service import processes, user_ids
 from identity_service import settings as configuration
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
@@ -74,8 +74,8 @@ async def add_accounts(owner: asyncpg.Connection, first: int, count: int) -> lis
     """Add accounts with their history, `c{first}@example.com` and so on; return their User IDs."""
     now, rows = datetime.now(UTC), []
     for number in range(first, first + count):
-        address = email_addresses.parse(f"c{number}@example.com", special_use=True)
-        rows.append((user_ids.issue(), address.shown, address.ascii, address.key, "confirmed", "en", now))
+        address = f"c{number}@example.com"
+        rows.append((user_ids.issue(random.randrange), address, address, address, "confirmed", "en", now))
     async with owner.transaction():
         await owner.copy_records_to_table("account", records=rows, columns=_ACCOUNT)
         await owner.execute("CREATE TEMP TABLE fresh (user_id text, decision text) ON COMMIT DROP")
