@@ -122,7 +122,7 @@ def registered(collector: Collector, message_id: str) -> None:
     assert not request.failed
     assert request.events == [("letter.put", {"identity.message_id": message_id, "identity.letter": "welcome"})]
     statements = [span.attributes["db.query.text"] for span in collector.below(request)]
-    assert any(text.startswith("INSERT INTO message") for text in statements)
+    assert any("INSERT INTO message" in text for text in statements)
     assert any(text.startswith("COMMIT") for text in statements)
     assert 0 < sum(span.ms for span in collector.below(request)) < request.ms
 

@@ -1,6 +1,5 @@
 """PRV-10: what is personal goes, everywhere; what must stay stays; and from then on the customer is unknown."""
 
-import io
 import logging
 
 import pytest
@@ -32,16 +31,10 @@ CLERK = {"X-Clerk-ID": "clerk-7"}
 
 
 @pytest.fixture
-def logged():
+def logged(log):
     """Everything that is logged, the finest too."""
-    lines = io.StringIO()
-    handler, root = logging.StreamHandler(lines), logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield lines
-    root.removeHandler(handler)
-    root.setLevel(level)
+    log.configure(level=logging.DEBUG)
+    return log.stream
 
 
 async def erase(caller, user_id):
