@@ -111,7 +111,7 @@ class Database:
         self.replica = engine(self._read_url, size=settings.read_connections, execution_options=_LOOKS)
         self._looks = async_sessionmaker(self.replica, info=self.info)
         self._replica_rests_until = 0.0
-        self._pools: dict[str, asyncpg.Pool] = {}
+        self._pools: dict[str, Reads] = {}
         self._told: Callable[[Any], None] | None = None
         self._opening = asyncio.Lock()
 
@@ -166,19 +166,20 @@ class Database:
         """Tell whether reads go to another server than writes, which may lag."""
         return self._read_url != self._url
 
-    async def reads(self) -> asyncpg.Pool:
+    async def reads(self) -> "Reads":
         """Return the read pool: read-only, statements end after 2 s, and no reset query between uses."""
         return await self._pool(self._read_url)
 
-    async def primary_reads(self) -> asyncpg.Pool:
+    async def primary_reads(self) -> "Reads":
         """Return a read pool on the primary, for what a replica does not know yet."""
         return await self._pool(self._url)
 
-    async def _pool(self, url: str) -> asyncpg.Pool:
+    async def _pool(self, url: str) -> "Reads":
         if url not in self._pools:
             async with self._opening:
                 if url not in self._pools:
-                    self._pools[url] = await _read_pool(url, self.settings.read_connections, self._told)
+                    size = self.settings.read_connections
+                    self._pools[url] = Reads(await _read_pool(url, size, self._told), size)
         return self._pools[url]
 
     def watch_reads(self, told: Callable[[Any], None]) -> None:
@@ -195,6 +196,24 @@ class Database:
             await pool.close()
         await self.replica.dispose()
         await self.engine.dispose()
+
+
+class Reads:
+    """A pool that reads, and serves who waits in their order: asyncpg's own lets those pass who have just come."""
+
+    def __init__(self, pool: asyncpg.Pool, size: int) -> None:
+        """Let so many ask at once."""
+        self._pool, self._turns = pool, asyncio.Semaphore(size)
+
+    async def fetch(self, statement: str, *arguments: Any) -> list[asyncpg.Record]:  # noqa: ANN401
+        """Return the rows of a statement."""
+        async with self._turns:
+            rows: list[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
+            return rows
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.close()
 
 
 class Statement:

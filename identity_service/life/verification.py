@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 from sqlalchemy import ARRAY, ColumnElement, Text, and_, any_, bindparam, literal_column, select
 
 from identity_service import user_ids
@@ -17,7 +16,7 @@ from identity_service.accounts import rules
 from identity_service.accounts.tables import Account
 from identity_service.consents.rules import MAIN_PURPOSE
 from identity_service.consents.tables import ConsentState
-from identity_service.database import Database, Statement
+from identity_service.database import Database, Reads, Statement
 from identity_service.user_ids import MalformedUserId, UserId
 
 SLICE = 100
@@ -61,7 +60,7 @@ async def _find(database: Database, wanted: Sequence[UserId]) -> dict[str, dict[
     return found
 
 
-async def _fetch(reads: asyncpg.Pool, wanted: Sequence[str], *, lags: bool) -> dict[str, dict[str, str]]:
+async def _fetch(reads: Reads, wanted: Sequence[str], *, lags: bool) -> dict[str, dict[str, str]]:
     rows = await reads.fetch(_VERIFY.text, *_VERIFY.arguments(user_ids=list(wanted)))
     return {row[0]: rules.verification(row[1], row[2], row[3], row[4], lags=lags) for row in rows}
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, func, or_, select, text, update
+from sqlalchemy import Row, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring
@@ -118,7 +118,7 @@ def _new_row(
         "lane": schedule.lane,
         "state_changed_at": now,
         "created_at": now,
-        "next_attempt_at": now,
+        "due_at": now,
         "deadline_at": now + schedule.hand_over,
     }
 
@@ -145,7 +145,11 @@ _MESSAGE = Message.metadata.tables["message"]
 _WAKE = func.pg_notify("outbox", "")
 _WRITE = (
     insert(_MESSAGE)
-    .values(event_id=select(events.TOLD.c.id).scalar_subquery())
+    .values(
+        event_id=select(events.TOLD.c.id).scalar_subquery(),
+        # A process whose clock is ahead would let its letters wait: workers go by the database's.
+        next_attempt_at=func.least(bindparam("due_at", type_=_MESSAGE.c.next_attempt_at.type), func.now()),
+    )
     .returning(suppressions.HELD.label("is_held"))
 )
 _WRITE_AND_WAKE = _WRITE.returning(_WAKE)
