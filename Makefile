@@ -17,8 +17,9 @@ $(VENV)/.installed: $(LOCK) pyproject.toml
 run: $(VENV)/.installed
 	@exec $(BIN)/identity-service run
 
+# On all cores: each process has a PostgreSQL of its own. ARGS="-n 0 …" for one alone.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 # Long, or needs root and Postfix: every fault case, the chaos run over 5,000 messages instead of 300, 20 minutes of
 # load, a million accounts.

@@ -23,6 +23,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     config = session.config
+    if hasattr(config, "workerinput"):
+        # One of several processes, which knows of its own tests alone; the one that began them hears of all.
+        return
     chosen = config.args_source != pytest.Config.ArgsSource.TESTPATHS or config.option.keyword or config.option.markexpr
     if chosen or os.environ.get("IDENTITY_NO_SKIPS") != "1" or exitstatus != pytest.ExitCode.OK:
         return

@@ -68,9 +68,10 @@ def _somebody_works_in(folder: Path) -> bool:
 
 
 async def prepare(owner: URL, name: str, role: str, password: str | None = None) -> None:
-    """Make the role and the database that are missing."""
+    """Make the role and the database that are missing; who comes at the same time waits."""
     connection = await connect(owner)
     try:
+        await connection.execute("SELECT pg_advisory_lock(hashtext('identity-service: prepare'))")
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role):
             await connection.execute(f'CREATE ROLE "{role}" LOGIN')
         if password is not None:

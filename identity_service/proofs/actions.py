@@ -61,14 +61,9 @@ async def send(
     else:
         message_id = await mail.put(session, kind, **letter)
     row = {
-        "id": proof_id,
-        "purpose": purpose,
-        "user_id": user_id,
-        "to_hash": to_hash,
-        "message_id": message_id,
-        "asked_at": now,
-        **_drawn(session),
-    }
+        "id": proof_id, "purpose": purpose, "user_id": user_id, "to_hash": to_hash, "message_id": message_id,
+        "asked_at": now, **_drawn(session),
+    }  # fmt: skip
     proof: Proof = (await session.execute(_WRITE, row)).scalar_one()
     return proof
 

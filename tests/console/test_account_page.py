@@ -261,10 +261,16 @@ async def never_issued(caller) -> str:
 
 
 async def test_answers_at_once_hold_no_connection_for_ever(service, ada, anna):
-    """PHN-05, REL-06: twenty parallel answers at the console: three are counted, none hangs or fails."""
+    """PHN-05, REL-06: twenty parallel answers at the console: three are counted, none hangs or fails.
+
+    Who was counted and is overtaken by the one that ends the check is told that it is over.
+    """
     number = await ada.open_account(anna)
     path = f"/console/accounts/{anna}/check/{await ada.start_check(anna, number)}"
     code = another(await code_of(service, ANNA))
     given = {"form_token": ada.token, "contact": number, "code": code}
     answers = await asyncio.gather(*(ada.http.post(path, data=given, follow_redirects=False) for _ in range(20)))
-    assert sorted(answer.status_code for answer in answers) == [303] * 3 + [409] * 17
+    told = [answer.status_code for answer in answers]
+    assert 1 <= told.count(303) <= 3
+    assert told.count(303) + told.count(409) == 20
+    assert await service.rows("SELECT tries, matched FROM caller_check") == [(3, False)]
