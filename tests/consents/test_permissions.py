@@ -109,6 +109,13 @@ async def test_exactly_one_list_is_asked_about(service, caller, body):
     assert (await caller.post(ASK, {"purpose": "email", **body})).status_code == 422
 
 
+@pytest.mark.parametrize("ids", [[], ["x"], ["", " ", "a b"]])
+async def test_a_question_about_nobody_is_answered_and_kept(service, caller, ids):
+    answer = await caller.post(ASK, {"purpose": "email", "user_ids": ids})
+    assert (answer.status_code, answer.json()["allowed"]) == (200, [])
+    assert await service.rows("SELECT user_ids, allowed FROM permission_check") == [([], [])]
+
+
 async def test_addresses_go_out_only_with_their_scope_and_only_of_who_said_yes(service, caller, anna):
     """NOM-05: the row says how many went out."""
     ben = await an_account(caller, email="ben@example.com")
