@@ -104,6 +104,16 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=lines.LONGEST),
 """One printable line of at most 200 characters."""
 
 
+def _readable(value: str) -> str:
+    if not lines.is_text(value):
+        raise ValueError("contains characters that cannot be printed")
+    return value
+
+
+Text = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_readable)]
+"""Printable lines of at most 2,000 characters in all."""
+
+
 def _written_out(value: object) -> object:
     # pydantic takes a number, and a day without a time, for a moment; the document promises neither.
     if not isinstance(value, str) or not _MOMENT.fullmatch(value):

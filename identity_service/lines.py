@@ -1,4 +1,4 @@
-"""One line of text that people read: a name, a reference, a note. Pure.
+"""Text that people read, mostly one line: a name, a reference, a note. Pure.
 
 C0 and C1 controls, line and paragraph separators, bidirectional overrides, halves of a symbol, and `=?` (an encoded
 word becomes a header on old Pythons, FACT-1) have no place in it; ATT-38, ATT-40.
@@ -18,6 +18,12 @@ def is_line(text: str, *, longest: int = LONGEST) -> bool:
 def is_printable(text: str) -> bool:
     """Tell whether nothing hides in `text`."""
     return "=?" not in text and (text.isprintable() or not any(map(_hides, text)))
+
+
+def is_text(text: str) -> bool:
+    """Tell whether nothing hides in `text`, which may have several lines, and tabs."""
+    flat = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
+    return flat.isprintable() or not any(map(_hides, flat))
 
 
 def _hides(c: str) -> bool:

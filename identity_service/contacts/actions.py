@@ -49,7 +49,11 @@ async def find(session: AsyncSession, number: str, *, lock: bool = False) -> Con
     Raises:
         rules.UnknownContact
     """
-    wanted = select(Contact).where(Contact.number == user_ids.read_symbols(number[:40]))
+    symbols = user_ids.read_symbols(number[:40])
+    if "\0" in symbols:
+        # PostgreSQL keeps no NUL: there is no such number, and asking for it would be an error of ours.
+        raise rules.UnknownContact
+    wanted = select(Contact).where(Contact.number == symbols)
     contact = await session.scalar(wanted.with_for_update() if lock else wanted)
     if contact is None:
         raise rules.UnknownContact

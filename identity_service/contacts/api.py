@@ -14,7 +14,7 @@ from identity_service.clients import access
 from identity_service.clients.access import Caller, Clerk, MissingClerk, Person
 from identity_service.contacts import actions, checks, rules
 from identity_service.contacts.tables import Contact
-from identity_service.doors import Door, Now, Session, Shape, View
+from identity_service.doors import Door, Now, Session, Shape, Text, View
 from identity_service.events import access as events_access
 from identity_service.events import rules as event_rules
 from identity_service.events.access import InContact
@@ -32,33 +32,33 @@ class NewContact(Shape):
 
     desk: Annotated[str, Field(max_length=40)]
     user_id: Annotated[str, Field(max_length=40)] | None = None
-    note: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    note: Text | None = None
 
 
 class Note(Shape):
     """What was said."""
 
-    note: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    note: Annotated[Text, StringConstraints(min_length=1)]
 
 
 class NewLook(Shape):
     """Whose account is opened, and why; the customer reads it."""
 
     user_id: Annotated[str, Field(max_length=40)]
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=event_rules.LONGEST_REASON)]
+    reason: Annotated[Text, StringConstraints(min_length=1, max_length=event_rules.LONGEST_REASON)]
 
 
 class HandOver(Shape):
     """To which desk, and what it should know."""
 
     desk: Annotated[str, Field(max_length=40)]
-    note: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    note: Text | None = None
 
 
 class Closing(Shape):
     """What came of it."""
 
-    note: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    note: Text | None = None
 
 
 class NewCheck(Shape):

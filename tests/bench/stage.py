@@ -169,8 +169,12 @@ class Stage:
         )
 
     async def _add(self, owner: asyncpg.Connection, count: int) -> None:
-        await add_accounts(owner, self.accounts, count)
-        self.accounts += count
+        filled = self.accounts + count
+        while self.accounts < filled:
+            # Among ten million drawn User IDs one or two come twice: their chunk is drawn again.
+            with contextlib.suppress(asyncpg.UniqueViolationError):
+                await add_accounts(owner, self.accounts, count)
+                self.accounts = filled
 
     def _write(self, name: str, lines: list[str]) -> None:
         (self.folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
