@@ -178,5 +178,14 @@ def _kept(mail: Message, parts: list[Message]) -> str:
     lines = [f"{name}: {_header(mail, name)}" for name in ("From", "Subject", "Date", "Auto-Submitted", "Content-Type")]
     for part in parts:
         if part.get_content_type() in ("message/delivery-status", "message/feedback-report"):
-            lines += ["", part.as_string()[:4000]]
+            lines += ["", _as_it_came(part)[:4000]]
     return rules.scrub_long("\n".join(lines), 8000)
+
+
+def _as_it_came(part: Message) -> str:
+    """Return a part's headers and text; to write them anew, the standard library raises on what hostile ones hold."""
+    headers = [f"{name}: {value}" for name, value in part.raw_items()]
+    inside = part.get_payload()
+    blocks = inside if isinstance(inside, list) else [inside or ""]
+    texts = [_as_it_came(block) if isinstance(block, Message) else str(block) for block in blocks]
+    return "\n".join([*headers, "", *texts])

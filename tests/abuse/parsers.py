@@ -251,7 +251,9 @@ PARSERS = {
                                   b"\xed\xa0\x80"]),
     "address": Parser(an_address, [b"anna.berg+shop@example.com", "a@bücher.example".encode(), b"a@xn--bcher-kva.de",
                                    b"=?utf-8?q?a=40evil.com=3E?=@good.com", "a@ラーメン.jp".encode(), b"a@gmial.com"]),
-    "notice": Parser(a_notice, [NOTICE, COMPLAINT, b"Auto-Submitted: auto-replied\nSubject: away\n\n"]),
+    "notice": Parser(a_notice, [NOTICE, COMPLAINT, b"Auto-Submitted: auto-replied\nSubject: away\n\n",
+                                b"From: d\xe5livery\nSubject: =?utf-8?q-b\nContent-Type: message/delivery-status\n\n"
+                                b"Reporting-MTA: \xff\xff\xffnal: =?utf-8?q?U?=\nAuto-Submitted: a\xff\xff.1 no\n\n"]),
     "token": Parser(a_token, [TOKEN.encode(), json.dumps(CLAIMS).encode(), b'{"exp": NaN, "exp": 1}',
                               tokens.make_cursor(CURSOR_KEY, "feed", 1, "a").encode()]),
     "import": Parser(a_file, [_csv(PERSON, {"email": "ben@"}), _csv(FIRM), _jsonl(PERSON, FIRM, {"email": None}),
