@@ -72,11 +72,11 @@ class AccessToken:
 
 def algorithm_of(key: PublicKey) -> str:
     """Return the one algorithm a key is used with; a key never verifies under another."""
-    return "ES256" if isinstance(key, ECKey) else "EdDSA"
+    return names_of(key)[0]
 
 
 def names_of(key: PublicKey) -> tuple[str, ...]:
-    """Return the names that the one algorithm of a key has."""
+    """Return the names that the one algorithm of a key has; the first is the one that we sign under."""
     return ("ES256",) if isinstance(key, ECKey) else ("EdDSA", "Ed25519")
 
 

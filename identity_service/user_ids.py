@@ -30,8 +30,8 @@ UNHEARD = "?"
 _VALUES = {symbol: value for value, symbol in enumerate(ALPHABET)}
 _SYMBOLS = frozenset(ALPHABET)
 _HEARD, _MEANT = "OILZSGBN", "0112568M"
-_ASCII_SEPARATORS = b" \t-."
 _SEPARATORS = dict.fromkeys(map(ord, " \t\u00a0\u202f-.\u2010\u2011\u2012\u2013\u2014\u2212"))
+_ASCII_SEPARATORS = bytes(code for code in _SEPARATORS if code < 128)
 _READING = {**str.maketrans(_HEARD, _MEANT), **_SEPARATORS}
 _ASCII_READING = bytes.maketrans(_HEARD.encode("ascii"), _MEANT.encode("ascii"))
 # 24 leaves 1 and 28 leaves 5, divided by 23: so read as a number in base 24 the symbols leave their plain sum, and read
