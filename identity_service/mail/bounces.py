@@ -6,14 +6,15 @@ address is at most a suggestion.
 """
 
 import email
-import email.policy
 import hashlib
 import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.message import EmailMessage, Message
+from email.errors import MessageError
+from email.header import decode_header
+from email.message import Message
 from typing import Any, Final
 
 from identity_service.errors import Problem
@@ -22,6 +23,8 @@ from identity_service.mail import rules
 MAXIMUM: Final = 256 * 1024
 DEPTH: Final = 10
 PARTS: Final = 50
+LONGEST_HEADER: Final = 4000
+"""Characters; a charset may cost the square of what it reads."""
 _RETURN_PATH = re.compile(r"b\+([0-9a-f]{32})\.([0-9a-f]{10})@", re.IGNORECASE)
 _ENVELOPE_ID = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{10})", re.IGNORECASE)
 
@@ -92,12 +95,16 @@ class _TooDeep(ValueError):
 
 
 def _parsed(raw: bytes) -> tuple[Message, list[Message]]:
-    """Return a mail and its parts; an empty one where the standard library's parser gives up on hostile input."""
+    """Return a mail and its parts; an empty one where the standard library's parser gives up on hostile input.
+
+    Its oldest policy keeps headers as they came. The newer ones read each into a tree, and raise on hostile values
+    whatever goes wrong in there.
+    """
     try:
-        mail = email.message_from_bytes(raw, policy=email.policy.default)
+        mail = email.message_from_bytes(raw)
         return mail, list(_parts(mail))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return EmailMessage(), []
+        return Message(), []
 
 
 def _parts(mail: Message, depth: int = 0) -> Iterator[Message]:
@@ -106,7 +113,7 @@ def _parts(mail: Message, depth: int = 0) -> Iterator[Message]:
         raise _TooDeep
     yield mail
     if mail.is_multipart():
-        for number, part in enumerate(mail.iter_parts() if isinstance(mail, EmailMessage) else mail.get_payload()):
+        for number, part in enumerate(mail.get_payload()):
             if number >= PARTS:
                 raise _TooDeep
             if isinstance(part, Message):
@@ -161,16 +168,18 @@ def _first(part: Message) -> Message:
     payload = part.get_payload()
     if isinstance(payload, list) and payload and isinstance(payload[0], Message):
         return payload[0]
-    return email.message_from_string(str(payload), policy=email.policy.default)
+    return email.message_from_string(str(payload))
 
 
 def _header(part: Message, name: str) -> str:
-    """Return a header's text; what the parser cannot make sense of is an empty one."""
+    """Return a header's text in one line, its encoded words read (RFC 2047); as it came where they cannot be."""
+    value = next((value for known, value in part.raw_items() if known.lower() == name.lower()), "")
+    came = "".join(value.splitlines())[:LONGEST_HEADER].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
-        return str(part.get(name, ""))
-    except (ValueError, LookupError, IndexError, AttributeError):
-        # The standard library's header parsers raise on hostile values; a header nobody can read says nothing.
-        return ""
+        pieces = [(text, charset or "raw-unicode-escape") for text, charset in decode_header(came)]
+        return "".join(text if isinstance(text, str) else text.decode(charset) for text, charset in pieces)
+    except (ValueError, LookupError, MessageError):
+        return came
 
 
 def _kept(mail: Message, parts: list[Message]) -> str:

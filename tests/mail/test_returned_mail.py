@@ -174,6 +174,28 @@ async def test_a_complaint_is_kept_and_is_no_state(letter: Letter):
     assert message["timeline"][-1]["what"] == "complained"
 
 
+@pytest.mark.parametrize(
+    ("subject", "kept"),
+    [
+        (b"=?utf-8?q?Abwesend=3A_?=\r\n =?iso-8859-1?q?M=FCller?=", "Abwesend: Müller"),
+        ("Müller".encode(), "Müller"),
+        (b"M\xfcller", "M\ufffdller"),
+        (b"=?utf-8?b?abcde?=", "=?utf-8?b?abcde?="),
+        (b"=?utf-8?q?=FC?=", "=?utf-8?q?=FC?="),
+        (b"=?no-charset?q?a?=", "=?no-charset?q?a?="),
+        (b"=?zip?b?AAAA?=", "=?zip?b?AAAA?="),
+    ],
+)
+async def test_what_a_header_says_is_read_or_kept_as_it_came(letter: Letter, subject, kept):
+    """RFC 2047; the address is one on which the standard library's newer policies raise (found by the fuzzer)."""
+    await letter.returns(
+        b"From:, :a, .B?=ect=?u.m\r\nSubject: " + subject + b"\r\nAuto-Submitted: auto-replied\r\n\r\n"
+    )
+    ((detail, raw),) = await letter.service.rows("SELECT detail, raw FROM inbound")
+    assert detail["words"] == kept
+    assert f"From: , :a, .B?=ect=?u.m\nSubject: {kept}\n" in raw
+
+
 async def test_an_automatic_answer_is_no_bounce(letter: Letter):
     """ATT-48."""
     await letter.returns(b"Subject: Out of office\r\nAuto-Submitted: auto-replied\r\n\r\nI am away\r\n")
