@@ -165,10 +165,8 @@ def _status_blocks(parts: list[Message]) -> Iterator[Message]:
 
 
 def _first(part: Message) -> Message:
-    payload = part.get_payload()
-    if isinstance(payload, list) and payload and isinstance(payload[0], Message):
-        return payload[0]
-    return email.message_from_string(str(payload))
+    inside = _inside(part)
+    return inside[0] if isinstance(inside[0], Message) else email.message_from_string(inside[0])
 
 
 def _header(part: Message, name: str) -> str:
@@ -194,7 +192,15 @@ def _kept(mail: Message, parts: list[Message]) -> str:
 def _as_it_came(part: Message) -> str:
     """Return a part's headers and text; to write them anew, the standard library raises on what hostile ones hold."""
     headers = [f"{name}: {value}" for name, value in part.raw_items()]
-    inside = part.get_payload()
-    blocks = inside if isinstance(inside, list) else [inside or ""]
-    texts = [_as_it_came(block) if isinstance(block, Message) else str(block) for block in blocks]
+    texts = [_as_it_came(block) if isinstance(block, Message) else block for block in _inside(part)]
     return "\n".join([*headers, "", *texts])
+
+
+def _inside(part: Message) -> list[Message | str]:
+    """Return what a part holds, never nothing: parts, or its text, which is empty where its charset is a trap."""
+    try:
+        payload = part.get_payload()
+    except (ValueError, LookupError):
+        return [""]
+    blocks = payload if isinstance(payload, list) else [payload]
+    return [block if isinstance(block, Message) else str(block or "") for block in blocks] or [""]

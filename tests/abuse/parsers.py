@@ -255,7 +255,9 @@ PARSERS = {
                                 b"From: d\xe5livery\nSubject: =?utf-8?q-b\nContent-Type: message/delivery-status\n\n"
                                 b"Reporting-MTA: \xff\xff\xffnal: =?utf-8?q?U?=\nAuto-Submitted: a\xff\xff.1 no\n\n",
                                 b"From:, :a, .B?=ect=?u.m01\nSubject: =?unicode_escape?q?=5CuD800?=\n"
-                                b"Auto-Submitted: auto-\n\n"]),
+                                b"Auto-Submitted: auto-\n\n",
+                                b"Content-Type: message/delivery-status\n\nReporting-MTA: r\n\n"
+                                b"content-Type: text/plain; charset=u\0\n\xe0"]),
     "token": Parser(a_token, [TOKEN.encode(), json.dumps(CLAIMS).encode(), b'{"exp": NaN, "exp": 1}',
                               tokens.make_cursor(CURSOR_KEY, "feed", 1, "a").encode()]),
     "import": Parser(a_file, [_csv(PERSON, {"email": "ben@"}), _csv(FIRM), _jsonl(PERSON, FIRM, {"email": None}),
