@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -51,62 +51,6 @@ async def current(session: AsyncSession, user_id: UserId, *, lock: bool = False)
             return account
         account = await find(session, UserId(account.merged_into), lock=lock)
     raise rules.UnknownUserId
-
-
-class Answering(NamedTuple):
-    """Who answers for an address now, merges followed: User ID and state; and the address as it is on file."""
-
-    user_id: str
-    state: str
-    address: EmailAddress
-
-
-async def answering(session: AsyncSession, address: EmailAddress, *, hold: bool = False) -> Answering | None:
-    """Return who answers for a mailbox, whatever the state; one statement in every case.
-
-    With `hold`, nobody erases the account before this transaction ends, or it is seen as erased already: what is
-    written to its address cannot come after its address was forgotten.
-    """
-    row = (await session.execute(_ANSWERING_HELD if hold else _ANSWERING, {"key": address.key})).one_or_none()
-    if row is None:
-        return None
-    return Answering(row.user_id, row.state, EmailAddress(row.email, row.ascii, address.key))
-
-
-_ROAD = """
-    WITH RECURSIVE road AS (
-        SELECT user_id, merged_into, email, email_ascii FROM account WHERE email_key = :key
-        UNION ALL
-        SELECT a.user_id, a.merged_into, r.email, r.email_ascii FROM account a JOIN road r ON a.user_id = r.merged_into
-    )
-    SELECT a.user_id, a.state, r.email, r.email_ascii AS ascii
-    FROM road r JOIN account a ON a.user_id = r.user_id WHERE r.merged_into IS NULL
-    """
-_ANSWERING, _ANSWERING_HELD = text(_ROAD), text(f"{_ROAD} FOR KEY SHARE OF a")
-
-
-async def active_behind(session: AsyncSession, who: EmailAddress | str) -> str | None:
-    """Return the User ID of the active account that answers for an address or a User ID, merges followed.
-
-    The same statement in every case, and nothing that takes longer where there is one.
-    """
-    if not isinstance(who, str):
-        found = await answering(session, who)
-        return found.user_id if found is not None and found.state == "active" else None
-    user_id: str | None = await session.scalar(_BEHIND, {"user_id": who})
-    return user_id
-
-
-_BEHIND = text(
-    """
-    WITH RECURSIVE road AS (
-        SELECT user_id, merged_into, state FROM account WHERE user_id = :user_id
-        UNION ALL
-        SELECT a.user_id, a.merged_into, a.state FROM account a JOIN road r ON a.user_id = r.merged_into
-    )
-    SELECT user_id FROM road WHERE merged_into IS NULL AND state = 'active'
-    """
-)
 
 
 async def find_for_sign_in(session: AsyncSession, user_id: str) -> Account | None:
@@ -278,24 +222,6 @@ async def set_kind(session: AsyncSession, account: Account, kind: str) -> Accoun
     return await _change(session, account, {"kind": kind})
 
 
-async def chain(session: AsyncSession, user_id: UserId) -> list[str]:
-    """Return every User ID of the customer: the one that answers now first, then those merged into it.
-
-    Raises:
-        rules.UnknownUserId
-    """
-    account = await current(session, user_id)
-    return [account.user_id, *(member for member, _ in await merged_into(session, account.user_id))]
-
-
-async def every_id(session: AsyncSession, user_id: UserId) -> list[str]:
-    """Return what `chain` returns; for an ID that nobody has, that ID alone, because an empty list is no error."""
-    try:
-        return await chain(session, user_id)
-    except rules.UnknownUserId:
-        return [user_id]
-
-
 async def was_business(session: AsyncSession, user_ids: Sequence[str]) -> bool:
     """Tell whether a customer was ever a business before."""
     ended = select(BusinessTime.id).where(BusinessTime.user_id.in_(user_ids), BusinessTime.ended_at.is_not(None))
@@ -340,23 +266,6 @@ async def end_sessions(session: AsyncSession, user_id: str, *, actor: str, now: 
     account = await find(session, UserId(user_id), lock=True)
     await events.record(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
     return await _change(session, account, {"sessions_valid_after": now})
-
-
-async def merged_into(session: AsyncSession, user_id: str) -> list[tuple[str, datetime]]:
-    """Return every User ID that this account answers for besides its own, with the moment of its merge."""
-    return [(row[0], row[1]) for row in await session.execute(_MERGED_INTO, {"user_id": user_id})]
-
-
-_MERGED_INTO = text(
-    """
-    WITH RECURSIVE member AS (
-        SELECT user_id, merged_at FROM account WHERE merged_into = :user_id
-        UNION ALL
-        SELECT a.user_id, least(a.merged_at, m.merged_at) FROM account a JOIN member m ON a.merged_into = m.user_id
-    )
-    SELECT user_id, merged_at FROM member ORDER BY merged_at, user_id
-    """
-)
 
 
 def address_of(account: Account) -> EmailAddress:

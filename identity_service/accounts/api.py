@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import Field, model_validator
 
 from identity_service import doors, email_addresses, problems, throttle, tokens, user_ids
-from identity_service.accounts import actions, business, rules
+from identity_service.accounts import actions, business, merges, rules
 from identity_service.accounts.tables import Account, BusinessTime
 from identity_service.clients import access
 from identity_service.clients.access import Caller, MissingClerk, Person
@@ -144,7 +144,7 @@ class Around(NamedTuple):
 
 async def fields(session: AsyncSession, account: Account, caller: access.Access) -> dict[str, Any]:
     """Return the members of an account's view; other views add theirs."""
-    ids = [account.user_id, *(member for member, _ in await actions.merged_into(session, account.user_id))]
+    ids = [account.user_id, *(member for member, _ in await merges.merged_into(session, account.user_id))]
     around = Around(
         await business.current(session, account.user_id) if account.kind == "business" else None,
         {state.purpose: state.decision for state in await consents.state(session, account.user_id)},
@@ -281,7 +281,7 @@ async def list_account_events(
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> EventsView:
     """Read what happened to one customer, oldest first."""
-    ids = await actions.chain(session, user_ids.parse(user_id))
+    ids = await merges.chain(session, user_ids.parse(user_id))
     page = await events.of_account(session, ids, after, limit=limit)
     return EventsView(items=[event_view(event, settings) for event in page.events], next=page.cursor)
 

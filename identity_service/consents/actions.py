@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.accounts.tables import Account
 from identity_service.consents import rules, wordings
 from identity_service.consents.rules import LastWord
@@ -278,7 +279,7 @@ async def renew_upwards(session: AsyncSession, user_id: str) -> None:
 
 async def derived(session: AsyncSession, user_id: str, purpose: str) -> LastWord:
     """Return the word that counts for an account, from the ledger alone."""
-    members = await accounts.merged_into(session, user_id)
+    members = await merges.merged_into(session, user_id)
     own = await _last_word(session, user_id, purpose)
     return rules.strictest(own, [(await _last_word(session, member, purpose), at) for member, at in members])
 

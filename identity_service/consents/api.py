@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from identity_service import email_addresses, problems, user_ids
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
 from identity_service.clients.access import Caller
@@ -225,7 +226,7 @@ async def read_mail_transparency(session: Session, now: Now) -> TransparencyView
 
 async def view(session: AsyncSession, user_id: str, *, now: datetime) -> ConsentsView:
     """Return everything about an account's consents; what was said under merged User IDs included."""
-    ids = [user_id, *(member for member, _ in await accounts.merged_into(session, user_id))]
+    ids = [user_id, *(member for member, _ in await merges.merged_into(session, user_id))]
     asked = await actions.asked(session, ids, since=actions.this_year(now))
     entries = await actions.ledger(session, ids)
     return ConsentsView(

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from identity_service import keyring, tokens, user_ids
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions, rules
@@ -134,7 +135,7 @@ async def is_superseded(session: AsyncSession, checked: Checked) -> bool:
 
 async def _said(session: AsyncSession, user_id: str) -> list[ConsentEntry]:
     """Return the customer's own words, newest first, those under merged User IDs included."""
-    ids = [user_id, *(member for member, _ in await accounts.merged_into(session, user_id))]
+    ids = [user_id, *(member for member, _ in await merges.merged_into(session, user_id))]
     return [entry for entry in await actions.ledger(session, ids) if entry.decision != "proposed"]
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from identity_service import doors, email_addresses, user_ids
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import business
+from identity_service.accounts import business, merges
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
@@ -119,7 +119,7 @@ async def send_again(
     number, relay = form.take("contact", "relay")
     account, contact = await _opened(session, staff, user_id, number, now=now)
     message = await mail.find(session, message_id)
-    if message.user_id not in await accounts.chain(session, UserId(account.user_id)):
+    if message.user_id not in await merges.chain(session, UserId(account.user_id)):
         raise rules.RoleMissing("This letter is another customer's.")
     await mail.send_again(session, message_id, relay=relay or None, actor=staff.actor, now=now)
     await contacts.write(session, contact, "did", f"sent again by {relay or 'any relay'}", by=staff.actor, now=now)
@@ -205,7 +205,7 @@ async def _verified(
 async def _facts(
     session: AsyncSession, account: Account, contact: Contact, settings: Settings, *, now: datetime
 ) -> dict[str, Any]:
-    ids = await accounts.chain(session, UserId(account.user_id))
+    ids = await merges.chain(session, UserId(account.user_id))
     match = await checks.verified(session, contact, account.user_id, now=now)
     states = await consents.state(session, account.user_id)
     running = await checks.newest(session, contact, account.user_id)

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from identity_service import email_addresses, user_ids
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import business
+from identity_service.accounts import business, merges
 from identity_service.accounts.rules import UnknownUserId
 from identity_service.accounts.tables import ExternalReference
 from identity_service.contacts import actions as contacts
@@ -64,8 +64,8 @@ async def _by_address(session: AsyncSession, words: str) -> Searched:
         address = email_addresses.parse(words, special_use=settings_of(session).development)
     except MalformedEmailAddress as malformed:
         return Searched([], malformed.detail)
-    found = await accounts.answering(session, address)
-    return Searched([] if found is None else [Hit(found.user_id, "address")])
+    found = await merges.answering(session, address)
+    return Searched([] if found.user_id is None else [Hit(found.user_id, "address")])
 
 
 async def _by_others(session: AsyncSession, words: str, symbols: str) -> Searched:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import user_ids
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.contacts import rules
 from identity_service.contacts.tables import Contact, ContactEntry
 from identity_service.database import AsyncSession, settings_of
@@ -102,7 +103,7 @@ async def attach(session: AsyncSession, number: str, user_id: UserId, *, by: str
     """
     contact = await _open(session, number)
     account = await accounts.current(session, user_id)
-    if contact.user_id is not None and contact.user_id not in await accounts.chain(session, user_id):
+    if contact.user_id is not None and contact.user_id not in await merges.chain(session, user_id):
         raise rules.AnothersContact
     if contact.user_id != account.user_id:
         await session.execute(update(Contact).where(Contact.id == contact.id).values(user_id=account.user_id))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import Field, StringConstraints
 
 from identity_service import doors, idempotency, problems, throttle, user_ids
-from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
 from identity_service.clients.access import Caller, Clerk, MissingClerk, Person
@@ -178,7 +178,7 @@ async def list_contacts(
     """
     if user_id is not None:
         await events_access.check(session, caller, person, user_id, x_contact, now=now)
-    ids = None if user_id is None else await accounts.every_id(session, user_ids.parse(user_id))
+    ids = None if user_id is None else await merges.every_id(session, user_ids.parse(user_id))
     found = await actions.listing(session, user_ids=ids, desk=desk, limit=limit)
     return ContactsView(items=[view(contact) for contact in found], next=None)
 

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from identity_service import doors, problems, tokens, user_ids
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import erasure
+from identity_service.accounts import erasure, merges
 from identity_service.accounts import rules as account_rules
 from identity_service.clients import access
 from identity_service.clients.access import Caller
@@ -121,7 +121,7 @@ async def append_history(
     """Append what happened; an entry that cannot be is refused alone, the others go in."""
     source = rules.source(body.source, caller.client_id)
     account = await erasure.hold(session, user_ids.parse(user_id))
-    ids = await accounts.chain(session, user_ids.UserId(account.user_id))
+    ids = await merges.chain(session, user_ids.UserId(account.user_id))
     good, refused = _sorted_out(body.entries)
     appended = await actions.append(
         session, account.user_id, source, [e for _, e in good], customer=ids, actor=caller.actor, now=now
@@ -150,7 +150,7 @@ async def list_history(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> HistoryPage:
     """Read a customer's history, newest first; what came in under merged User IDs included."""
-    ids = await accounts.chain(session, user_ids.parse(user_id))
+    ids = await merges.chain(session, user_ids.parse(user_id))
     place = f"history of {ids[0]}"
     before = None
     if after is not None:
@@ -173,7 +173,7 @@ async def list_history(
 )
 async def read_summary(user_id: str, session: Session) -> SummaryView:
     """Read a customer at a glance: since when, how many orders, for how much."""
-    ids = await accounts.chain(session, user_ids.parse(user_id))
+    ids = await merges.chain(session, user_ids.parse(user_id))
     account = await accounts.find(session, user_ids.UserId(ids[0]))
     found = await actions.summary(session, ids, since=account.customer_since)
     was_business = await accounts.was_business(session, ids)

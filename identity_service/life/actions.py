@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.database import AsyncSession
@@ -94,11 +95,11 @@ async def register_publicly(
     """
     account = await accounts.add(session, None, display_name=None, locale=locale, now=now)
     assert account is not None  # noqa: S101
-    holder = await accounts.answering(session, address)
+    holder = await merges.answering(session, address)
     data = {"kind": account.kind, "by": "page", "marketing": "never"}
     await events.record(session, "account.registered", user_id=account.user_id, actor="customer", data=data, now=now)
     proof = await proofs.send(
-        session, "address", kind="address_check" if holder is None else "address_taken", to=address,
+        session, "address", kind="address_check" if holder.user_id is None else "address_taken", to=address,
         user_id=account.user_id, locale=locale, facts={"from": where_from}, cause="account.registered",
         actor="customer", now=now,
     )  # fmt: skip

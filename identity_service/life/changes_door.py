@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints
 
 from identity_service import doors, email_addresses, idempotency, problems, user_ids
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import business, numbers
+from identity_service.accounts import business, merges, numbers
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.api import AccountView, etag, view, wanted_version
 from identity_service.clients import access
@@ -336,7 +336,7 @@ async def erase_account(
 
 async def place(session: AsyncSession, user_id: user_ids.UserId, settings: Settings) -> rules.Placed:
     """Return which desk should serve a customer."""
-    ids = await accounts.chain(session, user_id)
+    ids = await merges.chain(session, user_id)
     account = await accounts.find(session, user_ids.UserId(ids[0]))
     summary = await history.summary(session, ids, since=account.customer_since)
     return rules.place(

@@ -12,6 +12,7 @@ from sqlalchemy import Table as SqlTable
 from identity_service import keyring, tokens, user_ids
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import erasure as account_erasure
+from identity_service.accounts import merges
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession, Base, settings_of
@@ -52,7 +53,7 @@ async def export(session: AsyncSession, user_id: UserId, *, actor: str, now: dat
     Raises:
         accounts.rules.UnknownUserId
     """
-    ids = await accounts.chain(session, user_id)
+    ids = await merges.chain(session, user_id)
     found: dict[str, list[dict[str, Any]]] = {}
     for name in data_map.of_customers():
         found[name] = await _rows(session, name, ids)
@@ -79,7 +80,7 @@ async def erase(session: AsyncSession, user_id: UserId, *, actor: str, now: date
     account = await accounts.find(session, user_id, lock=True)
     if account.merged_into is not None:
         raise account_rules.AccountMoved(moved_to=user_ids.show(account.merged_into))
-    ids = await accounts.chain(session, user_id)
+    ids = await merges.chain(session, user_id)
     # From here on nothing is added under any of them: who comes now waits, and then finds nobody.
     held = [await accounts.find(session, UserId(one), lock=True) for one in ids]
     keys = [one.email_key for one in held if one.email_key is not None]

@@ -7,7 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from identity_service import pages, user_ids
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import business
+from identity_service.accounts import business, merges
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.consents import receipts, wordings
@@ -86,7 +86,7 @@ async def end_one(session: Session, session_id: uuid.UUID, form: Form, customer:
 
 async def ids_of(session: AsyncSession, account: Account) -> list[str]:
     """Return every User ID that leads to this account, its own first."""
-    return [account.user_id, *(member for member, _ in await accounts.merged_into(session, account.user_id))]
+    return [account.user_id, *(member for member, _ in await merges.merged_into(session, account.user_id))]
 
 
 def _is_worded(state: consents.State) -> bool:

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from identity_service import doors, email_addresses, idempotency, keyring, problems, throttle, tokens, user_ids
-from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.clients import access
 from identity_service.clients.access import Caller
 from identity_service.database import AsyncSession
@@ -248,7 +248,7 @@ async def list_messages(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> MessagesView:
     """List messages, newest first: of one customer, in one state, since a moment."""
-    ids = None if user_id is None else await accounts.every_id(session, user_ids.parse(user_id))
+    ids = None if user_id is None else await merges.every_id(session, user_ids.parse(user_id))
     return await _page(session, caller, after, limit, user_ids=ids, state=state, kind=kind, since=since)
 
 

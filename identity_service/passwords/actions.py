@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import keyring, tokens
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.database import AsyncSession, Database
 from identity_service.email_addresses import EmailAddress
 from identity_service.events import actions as events
@@ -110,11 +111,9 @@ async def check(
 
 
 async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
-    user_id = await accounts.active_behind(session, who)
+    user_id = await merges.active_behind(session, who)
     subject = _subject(session, user_id or (who if isinstance(who, str) else who.key))
-    # Columns and no objects here: to make one takes a quarter of a millisecond, and only where there is an account.
-    mine = select(Password.phc, Password.dead_at, Password.retired_at).where(Password.user_id == (user_id or ""))
-    stored = (await session.execute(mine)).one_or_none()
+    stored = (await session.execute(_STORED, {"user_id": user_id or ""})).one()
     await session.execute(insert(PasswordTry).on_conflict_do_nothing(), {"subject": subject, "updated_at": now})
     tried = (await session.scalars(select(PasswordTry).where(PasswordTry.subject == subject).with_for_update())).one()
     wait = rules.seconds_left(tried.blocked_until, now)
@@ -122,9 +121,17 @@ async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetim
         tried.failures += 1
         pause = rules.delay_after(tried.failures)
         tried.blocked_until, tried.updated_at = None if pause is None else now + pause, now
-    phc = None if stored is None or stored.dead_at is not None else stored.phc
-    is_retired = stored is not None and stored.retired_at is not None
-    return _Counted(subject, user_id, phc, is_retired, wait, tried.failures)
+    phc = None if stored.dead_at is not None else stored.phc
+    return _Counted(subject, user_id, phc, stored.retired_at is not None, wait, tried.failures)
+
+
+# One row, also for nobody, and no object: to make one takes a quarter of a millisecond, where there is an account.
+_STORED = text(
+    """
+    SELECT p.phc, p.dead_at, p.retired_at
+    FROM (VALUES (CAST(:user_id AS text))) AS asked (user_id) LEFT JOIN password p ON p.user_id = asked.user_id
+    """
+)
 
 
 async def _matched(session: AsyncSession, counted: _Counted, renewed: str | None, *, now: datetime) -> Checked:

@@ -92,14 +92,15 @@ class Hasher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, phc: str | None, password: str) -> bool:
-        usable = phc is not None and _is_bounded(phc)
-        if usable and phc is not None and foreign.is_foreign(phc) and not phc.startswith("$argon2"):
-            return foreign.verify(phc, password)
+        stored = self._nobody if phc is None else phc
+        usable = _is_bounded(stored)
+        if usable and foreign.is_foreign(stored) and not stored.startswith("$argon2"):
+            return foreign.verify(stored, password)
         try:
-            fits = self._hasher.verify(phc if usable and phc is not None else self._nobody, password)
+            fits = self._hasher.verify(stored if usable else self._nobody, password)
         except (VerificationError, InvalidHashError):
             return False
-        return fits and usable
+        return fits and usable and phc is not None
 
 
 def _parameters(settings: Settings) -> Parameters:

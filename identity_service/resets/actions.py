@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from identity_service import keyring
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession, Database
 from identity_service.email_addresses import EmailAddress
@@ -62,13 +63,11 @@ async def ask(
     A second ask while the letter is still on its way joins it; after hand-over a new letter goes out, and the link in
     the older one lives on (RST-08). The letter goes to the address on file, never to the typed one (ATT-02).
     """
-    found = await accounts.answering(session, address, hold=True)
-    known = found if found is not None and found.state == "active" else None
+    found = await merges.answering(session, address, hold=True)
     proof = await proofs.send(
-        session, "reset", kind="no_account" if known is None else "reset",
-        to=address if known is None else known.address,
-        user_id=None if known is None else known.user_id, locale=locale,
-        facts={"from": where_from}, once=True, cause="reset.asked", actor=actor, now=now,
+        session, "reset", kind="no_account" if found.active is None else "reset", to=found.address,
+        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="reset.asked", actor=actor,
+        now=now,
     )  # fmt: skip
     return await _asked(session, proof, actor=actor, now=now)
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from identity_service import keyring
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import merges
 from identity_service.accounts.tables import Account
 from identity_service.database import AsyncSession, Database, settings_of
 from identity_service.email_addresses import EmailAddress
@@ -82,13 +83,10 @@ async def ask_code(
         newest = await proofs.latest(session, "signin", address)
         if newest is not None:
             return await proofs.track(session, newest.id, now=now)
-    found = await accounts.answering(session, address, hold=True)
-    known = found if found is not None and found.state == "active" else None
+    found = await merges.answering(session, address, hold=True)
     proof = await proofs.send(
-        session, "signin", kind="no_account_signin" if known is None else "signin_code",
-        to=address if known is None else known.address,
-        user_id=None if known is None else known.user_id, locale=locale,
-        facts={"from": where_from}, once=True, cause="signin.asked",
+        session, "signin", kind="no_account_signin" if found.active is None else "signin_code", to=found.address,
+        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="signin.asked",
         actor="customer", now=now,
     )  # fmt: skip
     await events.record(session, "signin.asked", user_id=proof.user_id, actor="customer", now=now)
