@@ -113,25 +113,37 @@ async def check(
 async def _count(session: AsyncSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
     user_id = await merges.active_behind(session, who)
     subject = _subject(session, user_id or (who if isinstance(who, str) else who.key))
-    stored = (await session.execute(_STORED, {"user_id": user_id or ""})).one()
-    await session.execute(insert(PasswordTry).on_conflict_do_nothing(), {"subject": subject, "updated_at": now})
-    tried = (await session.scalars(select(PasswordTry).where(PasswordTry.subject == subject).with_for_update())).one()
-    wait = rules.seconds_left(tried.blocked_until, now)
-    if wait == 0:
-        tried.failures += 1
-        pause = rules.delay_after(tried.failures)
-        tried.blocked_until, tried.updated_at = None if pause is None else now + pause, now
+    asked = {"user_id": user_id or "", "subject": subject, "now": now, "delays": _DELAYS}
+    stored = (await session.execute(_COUNT, asked)).one()
     phc = None if stored.dead_at is not None else stored.phc
-    return _Counted(subject, user_id, phc, stored.retired_at is not None, wait, tried.failures)
+    counted = _Counted(subject, user_id, phc, stored.retired_at is not None, 0, stored.failures or 0)
+    if stored.failures is not None:
+        return counted
+    blocked_until = await session.scalar(select(PasswordTry.blocked_until).where(PasswordTry.subject == subject))
+    return counted._replace(wait=max(1, rules.seconds_left(blocked_until, now)))
 
 
-# One row, also for nobody, and no object: to make one takes a quarter of a millisecond, where there is an account.
-_STORED = text(
+# The try is counted, unless none is evaluated now, and what it is checked against is read. One row, also for nobody,
+# and no object: to make one takes a quarter of a millisecond, where there is an account.
+_COUNT = text(
     """
-    SELECT p.phc, p.dead_at, p.retired_at
+    WITH counted AS (
+        INSERT INTO password_try AS t (subject, failures, updated_at) VALUES (:subject, 1, :now)
+        ON CONFLICT (subject) DO UPDATE SET failures = t.failures + 1, updated_at = :now,
+            blocked_until = :now + (CAST(:delays AS interval[]))[least(t.failures + 1, cardinality(:delays))]
+        WHERE t.blocked_until IS NULL OR t.blocked_until <= :now
+        RETURNING failures
+    )
+    SELECT p.phc, p.dead_at, p.retired_at, (SELECT failures FROM counted) AS failures
     FROM (VALUES (CAST(:user_id AS text))) AS asked (user_id) LEFT JOIN password p ON p.user_id = asked.user_id
     """
 )
+# After so many failures; the last, which is the longest, holds for all that follow.
+_DELAYS = [
+    rules.delay_after(failures)
+    for failures in range(1, rules.DEAD_AFTER)
+    if rules.delay_after(failures - 1) != rules.LONGEST_DELAY
+]
 
 
 async def _matched(session: AsyncSession, counted: _Counted, renewed: str | None, *, now: datetime) -> Checked:
