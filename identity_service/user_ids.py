@@ -28,15 +28,14 @@ WEIGHTS = tuple(pow(5, place, PRIME) for place in range(LENGTH))
 UNHEARD = "?"
 
 _VALUES = {symbol: value for value, symbol in enumerate(ALPHABET)}
-_SYMBOLS = frozenset(ALPHABET)
 _HEARD, _MEANT = "OILZSGBN", "0112568M"
 _SEPARATORS = dict.fromkeys(map(ord, " \t\u00a0\u202f-.\u2010\u2011\u2012\u2013\u2014\u2212"))
 _ASCII_SEPARATORS = bytes(code for code in _SEPARATORS if code < 128)
 _READING = {**str.maketrans(_HEARD, _MEANT), **_SEPARATORS}
-_ASCII_READING = bytes.maketrans(_HEARD.encode("ascii"), _MEANT.encode("ascii"))
+_ASCII_READING = bytes(range(256)).upper().translate(bytes.maketrans(_HEARD.encode("ascii"), _MEANT.encode("ascii")))
 # 24 leaves 1 and 28 leaves 5, divided by 23: so read as a number in base 24 the symbols leave their plain sum, and read
-# backwards in base 28 the weighted one.
-_DIGITS = bytes.maketrans(ALPHABET.encode("ascii"), b"0123456789ABCDEFGHIJKLM")
+# backwards in base 28 the weighted one. What is no symbol is no digit.
+_DIGITS = bytes(b"0123456789ABCDEFGHIJKLM!"[ALPHABET.find(chr(code))] for code in range(256))
 _PLAIN, _WEIGHTED = PRIME + 1, PRIME + 5
 _WORDS = {
     "C": "Charlie", "F": "Foxtrot", "H": "Hotel", "J": "Juliett", "K": "Kilo", "M": "Mike", "P": "Papa", "Q": "Quebec",
@@ -98,10 +97,11 @@ def parse(text: str) -> UserId:
 
 def is_canonical(text: str) -> bool:
     """Tell whether `text` is already in the stored form."""
-    if len(text) != LENGTH or not _SYMBOLS.issuperset(text):
+    digits = text.encode("ascii", "replace").translate(_DIGITS)
+    try:
+        return len(digits) == LENGTH and int(digits, _PLAIN) % PRIME == 0 == int(digits[::-1], _WEIGHTED) % PRIME
+    except ValueError:
         return False
-    digits = text.encode("ascii").translate(_DIGITS)
-    return int(digits, _PLAIN) % PRIME == 0 == int(digits[::-1], _WEIGHTED) % PRIME
 
 
 def show(user_id: str) -> str:
@@ -136,7 +136,7 @@ def suggest(text: str) -> list[Suggestion]:
 def read_symbols(text: str) -> str:
     """Return the symbols that `text` spells, read as kindly as a User ID; nothing is checked (IDN-03)."""
     if text.isascii():
-        return text.upper().encode("ascii").translate(_ASCII_READING, _ASCII_SEPARATORS).decode("ascii")
+        return text.encode("ascii").translate(_ASCII_READING, _ASCII_SEPARATORS).decode("ascii")
     # Only ASCII is raised: "ı".upper() is "I" and "ſ".upper() is "S", which nobody wrote.
     return "".join(s.upper() if s.isascii() else s for s in text).translate(_READING)
 
