@@ -167,8 +167,11 @@ class Fresh:
             return [tuple(row) for row in await connection.execute(text(statement), values)]
 
     async def alembic(self, work):
-        async with self.engine.begin() as connection:
-            return await connection.run_sync(work)
+        # Each migration is a transaction of its own, as in `migrate`; some need to be outside of any.
+        async with self.engine.connect() as connection:
+            done = await connection.run_sync(work)
+            await connection.commit()
+            return done
 
 
 @pytest.fixture(scope="session")

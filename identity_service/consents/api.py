@@ -176,7 +176,7 @@ async def check_permissions(
         _by_id(body.user_ids) if body.user_ids is not None else _by_address(session, body.emails or [], settings)
     )
     with_addresses = "marketing:addresses" in caller.scopes
-    asked = list(dict.fromkeys(by_id.values()))
+    asked = sorted(set(by_id.values()))
     answers = await actions.permissions(
         session, body.purpose, asked, client_id=caller.client_id, addresses=with_addresses, now=now
     )

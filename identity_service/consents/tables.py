@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Identity, Index, Integer
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstraint, Identity, Index, Integer, text
 from sqlalchemy.dialects.postgresql import ARRAY, BOOLEAN, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -64,7 +64,10 @@ class ConsentState(Base):
     """What follows from the ledger for one account and purpose; no row is silence. Derived, and renewed with it."""
 
     __tablename__ = "consent_state"
-    __table_args__ = (CheckConstraint(one_of("decision", ("granted", "withdrawn")), name="decision"),)
+    __table_args__ = (
+        CheckConstraint(one_of("decision", ("granted", "withdrawn")), name="decision"),
+        Index("ix_consent_state_granted", "user_id", "purpose", postgresql_where=text("decision = 'granted'")),
+    )
 
     user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), primary_key=True)
     purpose: Mapped[str] = mapped_column(primary_key=True)
