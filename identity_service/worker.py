@@ -16,6 +16,7 @@ import asyncpg
 from identity_service import database, idempotency, keyring, logs, throttle
 from identity_service.clients import actions as clients
 from identity_service.consents import letter as consent_letters
+from identity_service.console import actions as console
 from identity_service.contacts import letter as contact_letters
 from identity_service.database import AsyncSession, Database
 from identity_service.events import actions as events
@@ -57,6 +58,7 @@ COMPOSERS: Final[Mapping[str, Composer]] = {
 
 _FORGET: Final = (
     throttle.purge, idempotency.purge, clients.purge, mail_upkeep.purge, proofs.purge, passwords.purge, signin.purge,
+    console.purge,
 )  # fmt: skip
 
 SEAL_EVERY: Final = 0.1

@@ -135,7 +135,7 @@ async def test_what_libraries_say_is_written_in_the_same_form(log):
 
 @pytest.mark.parametrize("kind", [ValueError, KeyError, OSError, UnicodeDecodeError, ExceptionGroup, RuntimeError])
 async def test_an_error_nobody_expected_is_a_500_without_its_words(service, caller, log, kind):
-    """ATT-59, ASVS 13.4.2, 16.5.1, 16.5.4: the caller gets an id, the log the way to it, neither the values."""
+    """ATT-59, ASVS 13.4.2, 16.3.4, 16.5.1, 16.5.4: the caller gets an id, the log the way to it, neither the values."""
     canary = SECRETS["password"]
     made = {
         UnicodeDecodeError: lambda: UnicodeDecodeError("utf-8", canary.encode(), 0, 1, canary),

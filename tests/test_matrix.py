@@ -33,6 +33,7 @@ POST /console/accounts/{user_id}/check/{check_id}          | staff: clerk lead
 POST /console/accounts/{user_id}/letters/{message_id}/again | staff: clerk lead
 POST /console/accounts/{user_id}/receipt                   | staff: clerk lead
 POST /console/accounts/{user_id}/reset                     | staff: clerk lead
+POST /console/accounts/{user_id}/sessions/end              | staff: clerk lead
 GET /console/approvals                                     | staff: clerk lead
 POST /console/approvals/{change_id}                        | staff: clerk lead
 GET /console/audit                                         | staff: auditor

@@ -111,6 +111,17 @@ async def send_reset(user_id: str, session: Session, form: Form, staff: Server, 
     return _back(account, contact)
 
 
+@router.post("/{user_id}/sessions/end")
+async def end_sessions(user_id: str, session: Session, form: Form, staff: Server, now: Now) -> Response:
+    """End every session of the customer, verified or not: whose telephone was stolen cannot read a code, and whoever
+    is signed out wrongly signs in again."""
+    (number,) = form.take("contact")
+    account, contact = await _opened(session, staff, user_id, number, now=now)
+    await accounts.end_sessions(session, account.user_id, actor=staff.actor, now=now)
+    await contacts.write(session, contact, "did", "ended all sessions", by=staff.actor, now=now)
+    return _back(account, contact)
+
+
 @router.post("/{user_id}/letters/{message_id}/again")
 async def send_again(
     user_id: str, message_id: uuid.UUID, session: Session, form: Form, staff: Server, now: Now

@@ -178,6 +178,11 @@ async def end_all(session: AsyncSession, *, now: datetime) -> int:
     return len((await session.scalars(living.values(ended_at=now).returning(StaffSession.id))).all())
 
 
+async def purge(session: AsyncSession) -> None:
+    """Forget sessions that began more than a week ago; what was done in them stands in the events."""
+    await session.execute(delete(StaffSession).where(StaffSession.created_at < func.now() - timedelta(days=7)))
+
+
 async def deeds(
     session: AsyncSession, *, staff: str | None, user_id: str | None, name: str | None, limit: int
 ) -> Sequence[Row[Any]]:

@@ -6,6 +6,9 @@ any table, no metric, no refusal, and in nothing that the feed or the audit hand
 
 import io
 import logging
+import os
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -161,3 +164,15 @@ def test_a_start_that_fails_tells_no_secret(tmp_path):
     ended = run("serve", folder=tmp_path, **broken)
     assert ended.returncode != 0
     assert found_in(GIVEN, ended.stdout + ended.stderr) == set()
+
+
+async def test_what_is_logged_goes_to_standard_output_and_nowhere_else(served, process):
+    """LOG-01, ASVS 16.2.3: after a request the process has no file open for writing but the two it was given."""
+    assert (await served.http.get("/v1/events")).status_code == 401
+    about = Path(f"/proc/{process.api.pid}")
+    written = []
+    for descriptor in (about / "fd").iterdir():
+        flags = int(re.search(r"flags:\s+(\d+)", (about / "fdinfo" / descriptor.name).read_text())[1], 8)
+        if descriptor.resolve().is_file() and flags & (os.O_WRONLY | os.O_RDWR):
+            written.append((descriptor.name, descriptor.resolve().name))
+    assert sorted(written) == [("1", "serve.log"), ("2", "serve.log")]

@@ -8,6 +8,7 @@ from sqlalchemy import event, text
 from identity_service import user_ids
 from tests.browser import Browser
 from tests.console.given import a_clerk, an_account, another, code_of
+from tests.resets.given import a_browser, a_password, sign_in
 
 ANNA, BEN = "anna@example.org", "ben@example.org"
 HTML = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -74,6 +75,26 @@ async def test_a_contact_of_another_customer_opens_nothing(ada, anna, caller):
     number = await ada.open_account(ben)
     await ada.open(f"/console/accounts/{anna}?contact={number}")
     assert ada.page.status_code == 404
+
+
+async def test_a_clerk_ends_every_session_of_a_customer_who_cannot_be_verified(service, ada, caller):
+    """SES-04, ASVS 7.4.5: within a contact alone, and the customer reads who it was."""
+    user_id = await a_password(service, caller, ANNA)
+    browser = a_browser(service)
+    await sign_in(browser, ANNA)
+    service.clock.advance(seconds=1)
+    number = await ada.open_account(user_id)
+    bob = await a_clerk(service, "bob")
+    path = f"/console/accounts/{user_id}/sessions/end"
+    assert (await bob.do(path, contact=number)).status_code == 404
+    assert (await browser.open("/me")).url.path == "/me"
+    assert (await ada.do(path, contact=number)).status_code == 200
+    assert (await browser.open("/me")).url.path == "/signin"
+    ended = "SELECT actor FROM event WHERE name = 'account.sessions_ended' AND actor LIKE 'staff:%'"
+    assert await service.rows(ended) == [("staff:ada",)]
+    assert "ended all sessions" in (await ada.open(f"/console/contacts/{number}")).text
+    await sign_in(browser, ANNA)
+    assert (await browser.open("/me")).url.path == "/me"
 
 
 GUARDED = {

@@ -61,6 +61,16 @@ async def test_a_one_time_code_is_good_once(service):
     assert await sessions(service) == 1
 
 
+async def test_the_services_clock_says_which_code_is_good(service):
+    """ASVS 6.5.8: a browser that tells another time is not asked."""
+    ada = await enrol(service, "ada")
+    code = now_code(service, ada.seed)
+    ada.http.headers["Date"] = f"{service.clock():%a, %d %b %Y %H:%M:%S GMT}"
+    service.clock.advance(minutes=2)
+    assert (await sign_in(service, ada, code)).status_code == 422
+    assert (await sign_in(service, ada, now_code(service, ada.seed))).url.path == "/console"
+
+
 def at_another_browser(service, clerk) -> Clerk:
     """The same person at another browser."""
     other = Clerk(service.app, BASE, source="198.51.100.21")
@@ -200,7 +210,7 @@ async def test_what_a_page_fetches_by_itself_keeps_no_session_alive(service):
 
 @pytest.mark.parametrize("how", ["removed", "signed out"])
 async def test_the_session_is_dead_at_once(service, how):
-    """SES-04, ATT-64: the same cookie, in any process; and nothing signs a removed person in."""
+    """SES-04, ATT-64, ASVS 6.5.6: the same cookie, in any process; and no factor signs a removed person in."""
     ada = await a_clerk(service)
     kept = ada.http.cookies.get("__Host-staff")
     if how == "removed":

@@ -81,7 +81,7 @@ class Mixed:
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from /proc, which only Linux has")
 @pytest.mark.timeout(SECONDS * 2 + 170)
 async def test_descriptors_threads_and_memory_stay_as_they_are(beside: Beside):
-    """REL-35."""
+    """REL-35, ASVS 1.4.3: what was taken is given back."""
     beside.api, worker = await beside.spawn("serve"), await beside.spawn("worker")
     beside.workers.append(worker)
     scopes = "accounts:write accounts:verify accounts:read_personal accounts:read resets:create events:read".split()

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from identity_service import logs
+from identity_service.app import STATIC
 from tests.accounts.given import an_account
 from tests.browser import PAGE
 from tests.resets.given import ANNA, OTHER, a_browser, a_password, a_reset, choose, everything, sign_in
@@ -73,8 +74,10 @@ async def test_no_page_needs_anything_of_others_or_inline(service, path):
 
 
 async def test_static_files_are_the_same_for_all_and_hold_no_danger(service):
-    """ASVS 3.2.2, 3.2.3, 3.5.7, 3.7.1, 5.3.2, 13.4.3: no HTML by scripts, nothing stored, no way out of the folder."""
+    """ASVS 3.2.2, 3.2.3, 3.5.7, 3.7.1, 5.3.2, 13.4.3, 13.4.7: no HTML by scripts, nothing stored, no way out of the
+    folder, and in it what pages need alone."""
     browser = a_browser(service)
+    assert {path.suffix for path in STATIC.iterdir()} == {".css", ".js", ".svg", ".json"}
     for name in ("link.js", "me.js", "password.js", "watch.js", "style.css", "icon.svg"):
         answer = await browser.http.get(f"/static/{name}")
         assert answer.status_code == 200

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from identity_service.signin import actions, rules
 from tests.accounts.given import close, erase, sql
@@ -157,6 +158,23 @@ async def test_an_ended_session_is_over_at_once_in_every_process(service, other,
     refused = await replay.send("/me/sessions/end")
     assert refused.status_code == 401
     assert (await replay.http.get("/me/receipt", follow_redirects=False)).status_code == 303
+
+
+async def test_signing_out_is_at_hand_on_every_page_behind_the_account(service, caller):
+    """ASVS 7.4.4: whatever page is open, one press ends the session."""
+    await a_password(service, caller)
+    browser = a_browser(service)
+    paths = {route.path for route in iter_route_contexts(service.app.routes) if "GET" in (route.methods or ())}
+    seen = set()
+    for path in sorted(path for path in paths if re.fullmatch("/me(/[a-z]+)?", path or "")):
+        await sign_in(browser)
+        page = await browser.open(path)
+        if page.headers["content-type"].startswith("text/html"):
+            assert 'action="/signout"' in page.text, path
+            assert (await browser.send("/signout")).url.path == "/signin", path
+            assert not await is_in(browser)
+            seen.add(path)
+    assert {"/me", "/me/business", "/me/email", "/me/end", "/me/everything", "/me/history"} <= seen
 
 
 async def test_a_session_lives_as_long_as_it_is_used_and_twelve_hours_at_most(service, caller):

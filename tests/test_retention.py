@@ -1,0 +1,62 @@
+"""What is kept for a time alone is forgotten by itself: by any worker, each class after its own period."""
+
+import pytest
+
+from identity_service import worker
+from tests.accounts.given import an_account, sql
+from tests.conftest import MASTER_KEY
+from tests.console.given import a_clerk
+from tests.resets.given import a_reset
+
+SESSION = """
+    INSERT INTO sign_in_session (id, cookie_hash, user_id, way, browser, created_at, seen_at, until)
+    SELECT gen_random_uuid(), 'a', user_id, 'password', 'Firefox', now(), now(), now() FROM account LIMIT 1
+    """
+PLANTED = {
+    "sign_in_session": SESSION,
+    "password_try": "INSERT INTO password_try (subject, updated_at) VALUES ('a', now())",
+    "idempotency_key": "INSERT INTO idempotency_key VALUES ('cli', 'route', 'key', 'a', NULL, NULL, now())",
+    "throttle_counter": "INSERT INTO throttle_counter VALUES ('planted', 1, now())",
+    "inbound": "INSERT INTO inbound VALUES (gen_random_uuid(), NULL, now(), 'door', NULL, NULL, 'read', '{}', 'words')",
+    "worker": "INSERT INTO worker VALUES ('planted', now(), now(), 0)",
+    "relay_state": "INSERT INTO relay_state VALUES ('first', 'planted', 'closed', NULL, 0, NULL, NULL, now())",
+    "used_assertion": "INSERT INTO used_assertion VALUES ('cli', 'jti', now())",
+    "revoked_token": "INSERT INTO revoked_token VALUES ('jti', 'cli', now())",
+}
+"""Rows that no road of a few steps leaves; those of tracking and staff_session are made by a reset and a sign-in."""
+PERIODS = {
+    "tracking.until": "0 s",
+    "sign_in_session.until": "7 days",
+    "staff_session.created_at": "7 days",
+    "password_try.updated_at": "30 days",
+    "idempotency_key.until": "0 s",
+    "throttle_counter.ends_at": "0 s",
+    "inbound.received_at": "7 days",
+    "worker.seen_at": "1 hour",
+    "relay_state.updated_at": "1 hour",
+    "used_assertion.until": "0 s",
+    "revoked_token.until": "0 s",
+}
+"""From the moment in the column; `docs/protection.md` tells what they are for."""
+
+
+@pytest.fixture
+async def full(service, caller, owner):
+    """A database in which each of the tables has a row."""
+    await an_account(caller, email="anna@example.org")
+    await a_reset(service, "anna@example.org")
+    await a_clerk(service)
+    for statement in PLANTED.values():
+        await sql(owner, statement)
+    return service
+
+
+@pytest.mark.parametrize("column", PERIODS)
+async def test_what_has_had_its_time_is_forgotten_and_nothing_before(full, owner, column):
+    """PRV-14, ASVS 14.2.7: by the worker, without anybody asking; a minute before its time it is still there."""
+    table, _, moment = column.partition(".")
+    forget = worker.Worker(full.database, MASTER_KEY)._purge
+    for minutes, left in (("+ interval '1 min'", True), ("- interval '1 s'", False)):
+        await sql(owner, f"UPDATE {table} SET {moment} = now() - interval '{PERIODS[column]}' {minutes}")
+        await forget()
+        assert bool(await full.rows(f"SELECT 1 FROM {table}")) is left
