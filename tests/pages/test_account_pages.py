@@ -12,13 +12,13 @@ from tests.consents.given import Customer, a_customer
 SENTENCES = {
     "en": {
         "/me": ("2 orders", "€1,200.00", "Business account: Ärger & Söhne", "desk “business”: A call"),
-        "/me/history": ("€1,299.90", "¥1,500", "order", "ticket closed", "delivery"),
+        "/me/history": ("€1,299.90", "-€99.90", "¥1,500", "order", "ticket closed", "delivery"),
         "/me/business": ("<h1>Change the company</h1>", 'value="Ärger & Söhne"'),
         "/me/everything": ("Tries to send an e-mail", "Times as a business"),
     },
     "de": {
         "/me": ("2 Bestellungen", "1.200,00 €", "Geschäftskonto: Ärger & Söhne", "Kundendienst „business“: A call"),
-        "/me/history": ("1.299,90 €", "1.500 ¥", "Bestellung", "Anfrage erledigt", "delivery"),
+        "/me/history": ("1.299,90 €", "-99,90 €", "1.500 ¥", "Bestellung", "Anfrage erledigt", "delivery"),
         "/me/business": ("<h1>Firmenangaben ändern</h1>", 'value="Ärger & Söhne"'),
         "/me/everything": ("Versuche, eine E-Mail zu senden", "Zeiten als Geschäftskonto"),
     },
