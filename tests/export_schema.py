@@ -34,6 +34,11 @@ def document() -> dict[str, Any]:
                 "exported_at": MOMENT,
                 "user_ids": {"type": "array", "minItems": 1, "items": USER_ID},
                 "tables": _object(tables),
+                "statement": {
+                    "type": "string",
+                    "description": "a JWS of type export-statement+jwt, signed with our published keys: its claim"
+                    " tables_sha256 is the SHA-256 of `tables` in canonical form (RFC 8785), in hexadecimal digits",
+                },
             }
         ),
     }

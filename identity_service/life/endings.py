@@ -1,11 +1,13 @@
 """Close, export, erase: what is held about a customer is handed out whole and removed whole, by one map."""
 
+import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import ColumnElement, delete, func, literal, select, text, update
 from sqlalchemy import Table as SqlTable
 
@@ -26,6 +28,7 @@ from identity_service.proofs import actions as proofs
 from identity_service.user_ids import UserId
 
 RECEIPT_TYPE: Final = "erasure-receipt+jwt"
+EXPORT_TYPE: Final = "export-statement+jwt"
 FORMAT: Final = "identity-service export 1"
 _ELSEWHERE: Final = ("account", "message", "attempt", "inbound")
 """Tables whose own concepts know best how to forget."""
@@ -50,6 +53,9 @@ async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: date
 async def export(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> dict[str, Any]:
     """Return everything that is held about a customer, under every User ID, but what proves something (PRV-09).
 
+    `statement` is our signature: a JWS over the SHA-256 of `tables` in canonical form (RFC 8785), so that whoever is
+    given the file knows where it comes from and that nothing in it was changed (PRV-11).
+
     Raises:
         accounts.rules.UnknownUserId
     """
@@ -65,7 +71,19 @@ async def export(session: AsyncSession, user_id: UserId, *, actor: str, now: dat
         "exported_at": _plain(now),
         "user_ids": [user_ids.show(one) for one in ids],
         "tables": found,
+        "statement": _statement(session, ids, found, now=now),
     }
+
+
+def _statement(session: AsyncSession, ids: Sequence[str], found: Mapping[str, Any], *, now: datetime) -> str:
+    claims = {
+        "iss": settings_of(session).issuer,
+        "iat": int(now.timestamp()),
+        "sub": user_ids.show(ids[0]),
+        # Their keys are ASCII and their numbers whole, so to sort and to leave out blanks is all that RFC 8785 asks.
+        "tables_sha256": hashlib.sha256(orjson.dumps(found, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+    }
+    return tokens.sign(claims, keyring.of(session).signing(now), typ=EXPORT_TYPE)
 
 
 async def erase(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> str:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.clients.conftest import COMMAND, command, other, surroundings
+from tests.consents.conftest import jose  # noqa: F401 (a fixture, for the tests beside this file)
 
 __all__ = ["begun", "command", "other"]
 

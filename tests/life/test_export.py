@@ -1,11 +1,12 @@
 """PRV-09, PRV-11: the export is everything that is held about one customer, and about nobody else."""
 
+import hashlib
 import json
 
 import jsonschema_rs
 
 from identity_service import schema
-from identity_service.life import data_map
+from identity_service.life import data_map, endings
 from identity_service.life.data_map import MAP
 from tests.life.filled import CANARY, fill
 from tests.life.given import row_id, two_accounts
@@ -27,6 +28,23 @@ async def test_it_fits_the_published_schema(service, caller):
     assert (published.status_code, published.headers["content-type"].split(";")[0]) == (200, "application/json")
     checker = jsonschema_rs.Draft202012Validator(published.json(), validate_formats=True)
     assert [problem.message for problem in checker.iter_errors(found)] == []
+
+
+async def test_the_file_is_signed_and_a_changed_value_does_not_fit(service, caller, jose):
+    """PRV-11: checked by jose with the published keys alone, and the hash made as the schema says."""
+    user_id = (await fill(service, caller)).user_id
+    found = await export(caller, user_id)
+    expected = {"typ": endings.EXPORT_TYPE, "issuer": service.database.settings.issuer}
+    claims = (await jose(found["statement"], **expected))["claims"]
+    assert (claims["sub"], claims["iat"]) == (user_id, int(service.clock().timestamp()))
+    assert claims["tables_sha256"] == hashed(found["tables"])
+    found["tables"]["account"][0]["display_name"] = "Somebody else"
+    assert claims["tables_sha256"] != hashed(found["tables"])
+
+
+def hashed(tables: dict) -> str:
+    canonical = json.dumps(tables, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 async def test_a_table_more_or_a_column_less_does_not_fit(service, caller):
