@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from tests.clients.conftest import COMMAND, command, other, surroundings
-from tests.consents.conftest import jose  # noqa: F401 (a fixture, for the tests beside this file)
+from tests.consents.conftest import jose
 
-__all__ = ["begun", "command", "other"]
+__all__ = ["begun", "command", "jose", "other"]
 
 
 @pytest.fixture
