@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/development.txt
 
-.PHONY: run test faults abuse bench bench-mail bench-timing bench-peers lint format openapi contract fuzzing tables letters pictures lock clean
+.PHONY: run test faults abuse bench bench-mail bench-timing bench-peers lint format openapi contract fuzzing sbom tables letters pictures lock clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
@@ -95,6 +95,15 @@ fuzzing:
 	  -r requirements/production.txt -r requirements/fuzzing.txt
 	touch $@
 
+# What the service is made of (CycloneDX), from the lock: for whoever has to know which packages run here.
+sbom: .sbom/.installed
+	.sbom/bin/python -W ignore -m cyclonedx_py requirements --output-reproducible --pyproject pyproject.toml -o sbom.cdx.json requirements/production.txt
+
+.sbom/.installed: requirements/sbom.txt
+	$(PYTHON) -m venv .sbom
+	.sbom/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/sbom.txt
+	touch $@
+
 tables: $(VENV)/.installed
 	$(BIN)/python -m tests.tables
 
@@ -117,10 +126,12 @@ lock:
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/production.txt -o requirements/argon2.txt -
 	printf 'openapi-python-client>=0.29,<1\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header -o requirements/contract.txt -
+	printf 'cyclonedx-bom>=7.5,<8\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header -o requirements/sbom.txt -
 	printf '%s\n' "atheris>=3.0,<3.1; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version < '3.12'" \
 	  "atheris>=3.1,<4; sys_platform == 'linux' and platform_machine == 'x86_64' and python_version >= '3.12' and python_version < '3.14'" \
 	  | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  -c requirements/production.txt -o requirements/fuzzing.txt -
 
 clean:
-	rm -rf $(VENV) .argon2 .contract .fuzzing tests/bench/peers/node_modules .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .argon2 .contract .fuzzing .sbom sbom.cdx.json tests/bench/peers/node_modules .data .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -35,6 +35,7 @@ CRYPTO = {
     "events.rules": {"hashlib.sha256"},
     "keyring": {"cryptography.AESGCM", "cryptography.HKDF", "cryptography.InvalidTag", "cryptography.SHA256",
                 "joserfc.ECKey", "joserfc.OKPKey"},
+    "life.endings": {"hashlib.sha256"},
     "mail.bounces": {"hashlib.sha256"},
     "mail.feedback": {"hashlib.sha256"},
     "mail.hooks": {"cryptography.InvalidSignature", "cryptography.hashes", "cryptography.padding", "cryptography.rsa",
