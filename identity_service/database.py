@@ -36,6 +36,7 @@ from sqlalchemy.sql import Select
 from identity_service import logs
 from identity_service.errors import Unavailable
 from identity_service.settings import LOOPBACK, Settings, hosts_of
+from identity_service.turns import PoolInTurn
 
 T = TypeVar("T")
 
@@ -235,6 +236,7 @@ def engine(url: str, *, size: int = 5, **options: Any) -> AsyncEngine:  # noqa: 
     target, arguments = _connection(url)
     made = create_async_engine(
         target,
+        poolclass=PoolInTurn,
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,

@@ -16,7 +16,7 @@ PURE, TABLES, ACTIONS, DOORS, WAYS_IN = range(5)
 _ROLES = ("rules", "tables", "actions", "doors", "ways in")
 _TOP = {
     PURE: "__init__ errors lines user_ids email_addresses tokens languages",
-    TABLES: "settings logs database keyring",
+    TABLES: "settings logs turns database keyring",
     ACTIONS: "throttle",
     DOORS: "doors forms problems idempotency envelope pages security_txt",
     WAYS_IN: "app metrics telemetry server schema worker processes development cli start",

@@ -1,12 +1,9 @@
 """Verifying many User IDs at once, as a support tool does while somebody is on the phone."""
 
-import asyncio
 import json
-from itertools import count
 
 import pytest
 
-from identity_service import database as databases
 from identity_service import user_ids
 from identity_service.life import verification
 from tests.accounts.given import an_account, close, erase, merge
@@ -129,24 +126,3 @@ async def test_verifying_needs_its_scope(service):
     shop = await service.caller("accounts:read", "accounts:write", name="reader")
     refused = await shop.post("/v1/accounts/verifications", {"user_ids": ["1"]})
     assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope")
-
-
-async def test_who_waits_for_a_connection_is_served_before_who_comes_later(service):
-    """Otherwise a support tool that has waited longest waits on, while a caller is on the phone."""
-    reads, served = databases.Reads(await databases._read_pool(service.database._url, 1, None), 1), []
-
-    async def ask(name: int) -> None:
-        await reads.fetch("SELECT 1")
-        served.append(name)
-
-    holder = asyncio.create_task(reads.fetch("SELECT pg_sleep(0.02)"))
-    async with asyncio.TaskGroup() as all_of_them:
-        # One comes at every turn of the loop, in the one in which the connection is given back, too.
-        for number in count():
-            all_of_them.create_task(ask(number))
-            await asyncio.sleep(0)
-            if len(served) >= 5:
-                break
-    await holder
-    await reads.close()
-    assert served == sorted(served)
