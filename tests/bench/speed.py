@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from identity_service import logs
-from tests.bench import importing, mail, roads, targets, wrk
+from tests.bench import importing, machine, mail, roads, targets, wrk
 from tests.bench.limits import Limits
 from tests.bench.roads import Road
 from tests.bench.stage import Stage, a_seed, free_ports
@@ -207,10 +207,6 @@ def _per_cpu_second(found: Reading) -> float:
     return 1000 / (found.cpu or 1.0)
 
 
-def _load() -> str:
-    return " ".join(f"{one:.1f}" for one in os.getloadavg())
-
-
 async def letters(folder: Path) -> None:
     """Tell how fast letters are brought, and how soon, on a database of their own."""
     found = await mail.shortly(folder / "mail", free_ports(2))
@@ -234,7 +230,7 @@ async def main(folder: Path) -> int:
         await stage.fill(ACCOUNTS)
         speed = Speed(stage)
         await speed.limits.prepare()
-        print(f"{os.cpu_count()} cores, shared with the load and PostgreSQL; load average before: {_load()}")
+        print(machine.told())
         await speed.table(chosen)
         if not ROADS:
             await speed.ratios()
@@ -244,7 +240,7 @@ async def main(folder: Path) -> int:
         if not ROADS:
             await speed.customers()
         print(
-            f"\nLoad average after: {_load()}. Answers that were not as they must be: {dict(speed.broken) or 'none'}."
+            f"\nLoad average after: {machine.load()}. Answers that were not as they must be: {dict(speed.broken) or 'none'}."
         )
     finally:
         await stage.close()

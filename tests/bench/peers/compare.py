@@ -32,7 +32,7 @@ from typing import NamedTuple
 from sqlalchemy.engine import make_url
 
 from identity_service import logs, start
-from tests.bench import roads, targets, wrk
+from tests.bench import machine, roads, targets, wrk
 from tests.bench.peers import better_auth
 from tests.bench.peers.better_auth import BetterAuth
 from tests.bench.peers.foreign import Foreign
@@ -223,10 +223,6 @@ def _p99(found: Reading) -> float:
     return found.p99
 
 
-def _load() -> str:
-    return " ".join(f"{one:.1f}" for one in os.getloadavg())
-
-
 async def main(folder: Path) -> int:
     """Compare everything; return 1 where an answer was not as it must be."""
     wrk.find()
@@ -237,14 +233,10 @@ async def main(folder: Path) -> int:
     compared = Comparison(stage, BetterAuth(folder / "better-auth", make_url(stage.cluster.server.owner), port + 2))
     try:
         await compared.open()
-        print(
-            f"{os.cpu_count()} cores, shared with the load and PostgreSQL; one process each, "
-            f"{CONNECTIONS} connections, {ACCOUNTS:,} accounts. Load average before: {_load()}.",
-            flush=True,
-        )
+        print(f"{machine.told()}. One process each, {CONNECTIONS} connections, {ACCOUNTS:,} accounts.", flush=True)
         await compared.rounds()
         broken = dict(compared.broken) or "none"
-        print(f"\nLoad average after: {_load()}. Answers that were not as they must be: {broken}.")
+        print(f"\nLoad average after: {machine.load()}. Answers that were not as they must be: {broken}.")
     finally:
         await compared.close()
         await stage.close()
