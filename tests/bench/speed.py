@@ -239,9 +239,8 @@ async def main(folder: Path) -> int:
             await speed.growth(chosen)
         if not ROADS:
             await speed.customers()
-        print(
-            f"\nLoad average after: {machine.load()}. Answers that were not as they must be: {dict(speed.broken) or 'none'}."
-        )
+        broken = dict(speed.broken) or "none"
+        print(f"\nLoad average after: {machine.load()}. Answers that were not as they must be: {broken}.")
     finally:
         await stage.close()
     if not ROADS:
