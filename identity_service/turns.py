@@ -35,3 +35,5 @@ class PoolInTurn(AsyncAdaptedQueuePool):
     """Connections for an asynchronous engine, first come, first served."""
 
     _queue_class = _InTurn
+    # What the library's pools say goes to its own loggers, which are quiet.
+    _sqla_logger_namespace = f"sqlalchemy.pool.{__qualname__}"
