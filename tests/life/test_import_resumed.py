@@ -90,11 +90,12 @@ async def test_killed_between_two_batches_it_goes_on_behind_them(service, owner,
         await raw(holding, HOLDS["its accounts"])
         first = await begun(*words(file))
         await waiting(looking, 1)
-        # Queued behind the second batch, which holds the job's row, and before the third.
-        queued = asyncio.create_task(between.scalar(text("SELECT done_line FROM import_job FOR UPDATE")))
+        # Queued behind the second batch, and before the third: a table is given on in order, a row to whoever is quick.
+        queued = asyncio.create_task(between.execute(text("LOCK TABLE import_job IN EXCLUSIVE MODE")))
         await waiting(looking, 2)
         await raw(holding, "ROLLBACK")
-        assert await queued == BEHIND_THE_SECOND
+        await queued
+        assert await between.scalar(text("SELECT done_line FROM import_job")) == BEHIND_THE_SECOND
         await waiting(looking, 1)
         await killed(first)
     assert await mark(service) == BEHIND_THE_SECOND
