@@ -80,7 +80,8 @@ def _statement(session: AsyncSession, ids: Sequence[str], found: Mapping[str, An
         "iss": settings_of(session).issuer,
         "iat": int(now.timestamp()),
         "sub": user_ids.show(ids[0]),
-        # Their keys are ASCII and their numbers whole, so to sort and to leave out blanks is all that RFC 8785 asks.
+        # Numbers are whole here, so to sort and to leave out blanks is all that RFC 8785 asks. Keys are sorted by code
+        # point, which is its order but for rare letters in the names that a service gave to an entry's details.
         "tables_sha256": hashlib.sha256(orjson.dumps(found, option=orjson.OPT_SORT_KEYS)).hexdigest(),
     }
     return tokens.sign(claims, keyring.of(session).signing(now), typ=EXPORT_TYPE)
