@@ -37,8 +37,8 @@ def document() -> dict[str, Any]:
                 "statement": {
                     "type": "string",
                     "description": "a JWS of type export-statement+jwt, signed with our published keys: its claim"
-                    " tables_sha256 is the SHA-256 of `tables` in canonical form (RFC 8785, keys sorted by code point), in"
-                    " hexadecimal digits",
+                    " tables_sha256 is the SHA-256 of `tables` in canonical form (RFC 8785, keys sorted by code point),"
+                    " in hexadecimal digits",
                 },
             }
         ),
