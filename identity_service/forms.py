@@ -61,6 +61,11 @@ class PageDoor(APIRoute):
         return door
 
 
+def come_back_on(request: Request, template: str, **facts: object) -> None:
+    """Name the page that a refused form comes back on, with what that page shows beside the fields."""
+    request.state.form_template, request.state.form_facts = template, facts
+
+
 class Fields:
     """The fields of a form."""
 

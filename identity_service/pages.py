@@ -17,6 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from identity_service import doors, forms, languages
 
 LANGUAGES = ("en", "de")
+LOCAL_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+"""For pages of the development machine: our own style and icon, no script."""
 _PAGES = Environment(loader=PackageLoader("identity_service"), undefined=StrictUndefined, autoescape=True)
 
 

@@ -94,7 +94,7 @@ def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Res
     values = forms.Fields(getattr(request.state, "form", {})).shown()
     page = pages.page(
         request, template or "problem.html", status=problem.status, problem=problem, values=values,
-        **(request.path_params if template else {}),
+        **(request.path_params if template else {}), **(getattr(request.state, "form_facts", {}) if template else {}),
     )  # fmt: skip
     page.headers.update(headers)
     return page

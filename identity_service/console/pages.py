@@ -6,7 +6,7 @@ import segno
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from identity_service import doors, email_addresses, pages, user_ids
+from identity_service import doors, email_addresses, forms, pages, user_ids
 from identity_service.console import access, actions, finding, rules
 from identity_service.console.access import Server, Staff
 from identity_service.contacts import actions as contacts
@@ -53,24 +53,33 @@ async def show_enrol(request: Request) -> Response:
 
 
 @router.post("/enrol", openapi_extra={"x-form": "console/enrol.html"})
-async def begin_enrolling(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
-    """Show the seed for the authenticator, as a picture and as text; nothing is spent yet."""
+async def begin_enrolling(request: Request, form: Form, settings: Settings, now: Now) -> Response:
+    """Show the seed for the authenticator, as a picture and as text; the link stays valid."""
     (link,) = form.take("link")
-    found = await actions.enrolling(session, link, now=now)
-    picture = segno.make(found.uri, micro=False).svg_data_uri(scale=4, border=2)
-    return pages.page(
-        request, "console/enrolling.html", name=found.staff.name, seed=found.seed, picture=picture, link=link,
-        minimum=settings.password_minimum,
-    )  # fmt: skip
+    return pages.page(request, "console/enrolling.html", **await _enrolling(request, link, settings, now=now))
 
 
 @router.post("/enrolled", openapi_extra={"x-form": "console/enrol.html"})
-async def enrol(request: Request, form: Form, now: Now) -> Response:
-    """Set password and authenticator, and show the recovery codes this once."""
+async def enrol(request: Request, form: Form, settings: Settings, now: Now) -> Response:
+    """Set password and authenticator, and show the recovery codes once.
+
+    A wrong code or a weak password comes back on the same page, so the authenticator need not be set up again.
+    """
     link, password, code = form.take("link", "password", "code")
+    forms.come_back_on(request, "console/enrolling.html", **await _enrolling(request, link, settings, now=now))
     state = request.app.state
     codes = await actions.enrol(state.database, state.hasher, link, password, code.replace(" ", ""), now=now)
     return pages.page(request, "console/enrolled.html", codes=codes)
+
+
+async def _enrolling(request: Request, link: str, settings: Settings, *, now: Now) -> dict[str, Any]:
+    """Return what the page with the seed shows, for a link that is still valid."""
+    found = await doors.database_of(request).short(lambda session: actions.enrolling(session, link, now=now))
+    picture = segno.make(found.uri, micro=False).svg_data_uri(scale=4, border=2)
+    return {
+        "name": found.staff.name, "seed": found.seed, "picture": picture, "link": link,
+        "minimum": settings.password_minimum,
+    }  # fmt: skip
 
 
 @router.get("")

@@ -72,7 +72,7 @@ router = APIRouter(prefix="/dev/letters", include_in_schema=False)
 async def show_letters() -> HTMLResponse:
     """Show every letter in every language."""
     shown = [(kind, locale, make(locale)) for kind, make in PREVIEWS.items() for locale in LANGUAGES]
-    policy = "default-src 'none'; style-src 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+    policy = f"{pages.LOCAL_POLICY}; frame-src 'self'"
     return HTMLResponse(pages.render("dev/letters.html", letters=shown), headers={"Content-Security-Policy": policy})
 
 

@@ -166,7 +166,7 @@ router = APIRouter(prefix="/dev/mailbox", route_class=Door, include_in_schema=Fa
 @router.get("")
 async def show_mailbox(request: Request) -> HTMLResponse:
     """Show the letters as a page."""
-    policy = "default-src 'none'; style-src 'self'; frame-src 'self'; frame-ancestors 'none'; base-uri 'none'"
+    policy = f"{pages.LOCAL_POLICY}; frame-src 'self'"
     page = pages.render("dev/mailbox.html", letters=_mailbox(request).letters())
     return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 

@@ -101,7 +101,8 @@ def test_a_letter_loads_nothing_and_counts_nobody(kind, locale):
 @pytest.mark.parametrize(("kind", "locale"), EVERY)
 def test_text_and_html_say_the_same(kind, locale):
     made = PREVIEWS[kind](locale)
-    shown = " ".join(" ".join(Page(made.html).words).split())
+    # A link ends before the full stop behind it.
+    shown = " ".join(" ".join(Page(made.html).words).split()).replace(" .", ".")
     for line in filter(None, (" ".join(line.split()) for line in made.text.splitlines())):
         assert line in shown
 

@@ -1,0 +1,217 @@
+"""Every link that a message, a page or a command shows is clicked in a real Chromium and leads where it says."""
+
+import re
+from urllib.parse import urldefrag, urlsplit
+
+import pytest
+from playwright.async_api import expect
+
+from identity_service import development
+from identity_service.embedded import letters as previews
+from identity_service.embedded import mailbox
+from identity_service.life import guarded
+from identity_service.mail.rules import KINDS
+from identity_service.user_ids import UserId
+from tests.browser import Browser
+from tests.browser.conftest import GOOD
+from tests.browser.walk import every_page
+from tests.clients.conftest import command  # noqa: F401 (a fixture)
+from tests.conftest import BASE
+from tests.console.given import now_code
+from tests.life.given import COMPANY, call, row_id
+
+URL = re.compile(r"https?://[^\s\"'<>]+")
+CLERK = {"X-Clerk-ID": "clerk-7"}
+WITHOUT_LINK = {"caller_check", "account_closed", "test"}
+COPIED = "(x509|bearer|jwt|\\.json$|/v1/|/oauth/)"
+
+
+# The command prints the address that the settings name, so the settings name the browser's.
+@pytest.fixture
+def staff_link(command, site: str):  # noqa: F811
+    async def added(name: str, role: str) -> str:
+        ended = await command("staff", "add", name, "--role", role, IDENTITY_PUBLIC_URL=site)
+        assert ended.status == 0, ended.err
+        (link,) = URL.findall(ended.out)
+        return link
+
+    return added
+
+
+async def test_staff_enrol_by_clicking_the_printed_link(visit, service, staff_link):
+    """PHN-11: from the printed line to the console, with a weak password and a wrong code on the way."""
+    one = await visit()
+    one.expected = {422}
+    link = await staff_link("ada", "lead")
+    await one.open(link)
+    await expect(one.page.locator("body.has-link")).to_be_visible()
+    assert one.page.url == urldefrag(link)[0]
+    await one.press("Begin")
+    seed = await one.page.locator(".reference").inner_text()
+    for password, code in ((GOOD, "000000"), ("short", now_code(service, seed))):
+        await one.type("New password", password)
+        await one.type("The six digits it shows now", code)
+        await one.press("Enrol")
+        await expect(one.page.get_by_role("alert")).to_be_visible()
+        assert await one.page.locator(".reference").inner_text() == seed
+    await one.type("New password", GOOD)
+    await one.type("The six digits it shows now", now_code(service, seed))
+    await one.press("Enrol")
+    assert await one.page.locator(".codes li").count() == 10
+    await one.follow("Sign in")
+    service.clock.advance(seconds=40)
+    await one.type("Name", "ada")
+    await one.type("Password", GOOD)
+    await one.type("One-time code, or a recovery code", now_code(service, seed))
+    await one.press("Sign in")
+    assert one.path == "/console"
+    await one.open(link)
+    one.expected = {410}
+    await one.press("Begin")
+    await expect(one.page.get_by_role("alert")).to_contain_text("does not work")
+
+
+@pytest.fixture
+def developer(service, site: str) -> None:
+    """The pages that only `identity-service run` has."""
+    service.app.state.mailbox = service.mailbox
+    service.app.include_router(mailbox.router)
+    service.app.include_router(previews.router)
+
+
+class Reader:
+    """Opens every message that arrives and clicks every link in it, once."""
+
+    def __init__(self, visit, service, site: str) -> None:
+        self.visit, self.service, self.site = visit, service, site
+        self.read: set[str] = set()
+
+    async def read_all(self) -> None:
+        await self.service.deliver()
+        for message in reversed(self.service.mailbox.letters()):
+            if message["name"] not in self.read:
+                self.read.add(message["name"])
+                await self.click_links(message)
+
+    async def click_links(self, message: dict) -> None:
+        links = [link.rstrip(".") for link in URL.findall(message["text"])]
+        shown = [link for link in re.findall(r'href="([^"]+)"', message["html"]) if not link.startswith("mailto:")]
+        assert set(shown) == set(links), message["subject"]
+        self.service.clock.advance(seconds=1)
+        for link in links:
+            assert link.startswith(self.site), link
+            one = await self.visit()
+            answer = await one.open(link)
+            assert answer.ok, (link, message["subject"])
+            if urldefrag(link)[1]:
+                await self.press(one, message["subject"])
+
+    async def press(self, one, subject: str) -> None:
+        await expect(one.page.locator("body.has-link")).to_be_visible()
+        password = one.page.get_by_label("New password", exact=True)
+        if await password.count():
+            await password.fill(GOOD)
+        await one.page.locator("form[data-link] button").click()
+        await one.page.wait_for_url(re.compile("/(confirmed/|reset/done)"))
+        assert await one.page.get_by_role("alert").count() == 0, subject
+
+
+async def account(caller, email: str) -> str:
+    return (await caller.post("/v1/accounts", {"email": email})).json()["user_id"]
+
+
+async def from_page(service, path: str, email: str) -> None:
+    browser = Browser(service.app, BASE)
+    await browser.open("/signin" if path == "/signin/code" else path)
+    await browser.send(path, email=email)
+    assert browser.page.status_code == 200, browser.text
+
+
+async def approve_change(service, user_id: str, address: str) -> None:
+    value = {"email": address, "ascii": address, "key": address}
+    row = UserId(row_id(user_id))
+    asked = await service.database.short(
+        lambda s: guarded.wait(s, row, "email", value, reason="lost", actor="staff:a", now=service.clock())
+    )
+    await service.database.short(lambda s: guarded.approve(s, asked.id, actor="staff:b", now=service.clock()))
+
+
+@pytest.mark.timeout(300)
+async def test_every_link_of_every_message_works(visit, service, caller, site: str):
+    """A message of each kind is caused, delivered and read; each link is opened, and its page's button works."""
+    reader = Reader(visit, service, site)
+    anna, ben = [await account(caller, f"{name}@example.org") for name in ("anna", "ben")]
+    await reader.read_all()
+    for path, email in (
+        ("/", "carla@example.org"), ("/", "anna@example.org"), ("/reset", "nobody@example.org"),
+        ("/reset", "anna@example.org"), ("/signin/code", "nobody@example.org"), ("/signin/code", "anna@example.org"),
+    ):  # fmt: skip
+        await from_page(service, path, email)
+        await reader.read_all()
+    await reader.read_all()
+    await from_page(service, "/reset", "ben@example.org")
+    await call(caller, "POST", f"/v1/accounts/{ben}/close")
+    await reader.read_all()
+    yes = {"granted": True, "wording": "email-2026-11", "channel": "app"}
+    await call(caller, "PUT", f"/v1/accounts/{anna}/consents/email", yes)
+    await reader.read_all()
+    await reader.read_all()
+    await call(caller, "PUT", f"/v1/accounts/{anna}/business", COMPANY)
+    await reader.read_all()
+    await caller.post(f"/v1/accounts/{anna}/email-changes", {"email": "anna2@example.org"})
+    await reader.read_all()
+    await reader.read_all()
+    dora, emil = [await account(caller, f"{name}@example.org") for name in ("dora", "emil")]
+    await caller.post(f"/v1/accounts/{dora}/merge", {"duplicate": emil})
+    await reader.read_all()
+    tool = await service.caller(name="desk tool", desk=True)
+    await call(tool, "PUT", f"/v1/accounts/{dora}/business", COMPANY, **CLERK)
+    await reader.read_all()
+    frida = await account(caller, "frida@example.org")
+    await approve_change(service, frida, "frida2@example.org")
+    await reader.read_all()
+    kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
+    assert kinds >= set(KINDS) - WITHOUT_LINK
+
+
+async def links_on(one) -> set[str]:
+    # A link to a place on the same page opens nothing; after a refused form its address would be the form's.
+    found = await one.page.evaluate("[...document.querySelectorAll('a[href]:not([href^=\"#\"])')].map(a => a.href)")
+    return {urldefrag(link)[0] for link in found}
+
+
+@pytest.mark.timeout(300)
+async def test_every_link_of_every_page_works(visit, service, letters, developer, site: str):
+    """Customers' pages in every state, then the console and `/docs`: no link leads to an error page."""
+    one = await visit()
+    found: set[str] = set()
+    async for _ in every_page(one, service, letters, "en"):
+        found |= await links_on(one)
+    found |= {f"{site}{path}" for path in ("/console/signin", "/docs", "/dev/mailbox", "/dev/letters")}
+    opened: set[str] = set()
+    stranger = await visit()
+    # Where the account has ended, signed-in pages lead to the sign-in page, which is an answer, too.
+    stranger.expected = {404}
+    while found - opened:
+        link = sorted(found - opened)[0]
+        opened.add(link)
+        assert link.startswith(site), link
+        if urlsplit(link).path.startswith(("/welcome/", "/confirm/")):
+            continue
+        answer = await stranger.context.request.get(link, headers={"Accept": "text/html"})
+        assert answer.ok, (link, answer.status)
+        if "text/html" in answer.headers["content-type"]:
+            await stranger.open(link)
+            found |= {more for more in await links_on(stranger) if not re.search(COPIED, more)}
+    assert len(opened) > 15
+
+
+async def test_every_address_that_run_prints_works(visit, service, developer, site: str):
+    """The lines that a newcomer reads first: each address in them is opened."""
+    text = development._greeting(service.database.settings, {"client_id": "c"})
+    pages = {link for link in URL.findall(text) if not re.search("/v1/|/oauth/|messages", link)}
+    pages |= {f"{site}{path}" for path in ("/reset", "/signin", "/me", "/receipt")}
+    one = await visit()
+    for link in pages:
+        assert (await one.open(link)).ok, link
+    assert {urlsplit(link).path for link in pages} >= {"/", "/console", "/dev/mailbox", "/docs"}
