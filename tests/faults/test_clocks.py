@@ -1,4 +1,7 @@
-"""Clocks jump an hour ahead and an hour back, of the API, of a worker, of the database: real processes, libfaketime."""
+"""Clocks jump an hour ahead and an hour back, of the API, of a worker, of the database: real processes, libfaketime.
+
+The fault is made by a system tool, not by a double (FACT-12).
+"""
 
 import contextlib
 import time
