@@ -1,4 +1,4 @@
-"""The web application: every door in one list, and what one process keeps open while it serves."""
+"""The web application: the list of routers, and the state of one process."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -16,83 +17,103 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import State
 from starlette.types import ASGIApp
 
-from identity_service import __version__, doors, idempotency, metrics, pages, problems, security_txt
-from identity_service.accounts import api as accounts
-from identity_service.clients import access
+from identity_service import __version__, metrics
+from identity_service import clock as system_clock
+from identity_service.accounts import api as accounts_api
+from identity_service.addresses import api as addresses_api
+from identity_service.approvals import api as approvals_api
+from identity_service.audit import api as audit_api
+from identity_service.business import api as business_api
+from identity_service.clients import actions as clients
 from identity_service.clients import api as clients_api
-from identity_service.consents import api as consents
+from identity_service.consents import api as consents_api
 from identity_service.consents import pages as receipt_pages
-from identity_service.console import account_door, watch_door
-from identity_service.console import pages as console
-from identity_service.contacts import api as contacts
-from identity_service.database import Database
-from identity_service.envelope import Envelope
-from identity_service.events import api as events
-from identity_service.history import api as history
-from identity_service.life import api as life
-from identity_service.life import approvals_door, changes_door, me, me_door
-from identity_service.life import pages as life_pages
-from identity_service.mail import api as mail
-from identity_service.mail import hook_door
-from identity_service.mail import upkeep as mail_upkeep
-from identity_service.passwords import api as passwords
+from identity_service.console import account_pages, operations_pages
+from identity_service.console import pages as console_pages
+from identity_service.contacts import api as contacts_api
+from identity_service.contacts import desk_api
+from identity_service.database.transactions import Database
+from identity_service.database_schema import at_head
+from identity_service.events import api as events_api
+from identity_service.history import api as history_api
+from identity_service.key_store import actions as key_store
+from identity_service.merges import api as merges_api
+from identity_service.messages import api as messages_api
+from identity_service.messages import heartbeat, transparency_api
+from identity_service.messages.inbound import api as webhooks_api
+from identity_service.one_time_tokens import pages as tracking_pages
+from identity_service.passwords import api as passwords_api
 from identity_service.passwords.hashing import Hasher
-from identity_service.proofs import pages as proof_pages
-from identity_service.resets import api as resets
+from identity_service.portal import changes as portal_changes
+from identity_service.portal import pages as portal_pages
+from identity_service.privacy import api as privacy_api
+from identity_service.registration import api as registration_api
+from identity_service.registration import pages as registration_pages
+from identity_service.resets import api as resets_api
 from identity_service.resets import pages as reset_pages
-from identity_service.schema import at_head
-from identity_service.signin import pages as signin_pages
-from identity_service.throttle import Throttle
+from identity_service.settings import Settings
+from identity_service.sign_in import pages as sign_in_pages
+from identity_service.verification import api as verification_api
+from identity_service.web import authentication, dependencies, idempotency, pages, problems, routing, security_txt
+from identity_service.web.middleware import HttpMiddleware
+from identity_service.web.rate_limits import RateLimiter
 
 STATIC = Path(__file__).parent / "static"
 ROUTERS = (
     clients_api.router,
-    accounts.hot,
-    life.router,
-    changes_door.router,
-    approvals_door.router,
-    history.router,
-    contacts.router,
-    console.router,
-    account_door.router,
-    watch_door.router,
-    accounts.router,
-    events.router,
-    mail.router,
-    hook_door.router,
-    consents.router,
-    consents.open_router,
+    verification_api.router,
+    registration_api.router,
+    business_api.router,
+    merges_api.router,
+    addresses_api.router,
+    privacy_api.router,
+    approvals_api.router,
+    history_api.router,
+    contacts_api.router,
+    desk_api.router,
+    console_pages.router,
+    account_pages.router,
+    operations_pages.router,
+    accounts_api.router,
+    events_api.router,
+    audit_api.router,
+    messages_api.router,
+    webhooks_api.router,
+    consents_api.router,
+    transparency_api.router,
     receipt_pages.router,
-    passwords.router,
-    resets.router,
+    passwords_api.router,
+    resets_api.router,
     reset_pages.router,
-    signin_pages.router,
-    proof_pages.router,
-    me.router,
-    me_door.router,
-    life_pages.router,
+    sign_in_pages.router,
+    tracking_pages.router,
+    portal_pages.router,
+    portal_changes.router,
+    registration_pages.router,
 )
-"""Every door; a fixed path stands before one with a place in it."""
-_SAYS_NOTHING: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""What FastAPI would tell of itself has paths, queries and refused input in it (LOG-03, LOG-07); see `telemetry.py`."""
+"""Every router. Order matters: fixed paths before parameterised ones."""
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own telemetry would export paths, queries and rejected input (LOG-03, LOG-07); see `telemetry.py`."""
 DESCRIPTION = (
     "Customer identities: a User ID in one second, no marketing by promise, and mail that is never lost. "
     "Errors are application/problem+json (RFC 9457); input is never echoed."
 )
 
 
-def create(database: Database, master_key: bytes, *, clock: Callable[[], datetime] = doors.utc_now) -> FastAPI:
-    """Return the application; its lifespan loads the keys and keeps them and the dead tokens fresh."""
-    app = build(development=database.settings.development)
-    furnish(app, database, master_key, clock=clock)
+def create_app(
+    database: Database, master_key: bytes, *, clock: Callable[[], datetime] = system_clock.utc_now
+) -> FastAPI:
+    """Return the application; its lifespan loads the keys and reloads them and the revocations."""
+    app = build_app(development=database.settings.development)
+    attach_state(app, database, master_key, clock=clock)
     return app
 
 
-def build(*, development: bool) -> FastAPI:
-    """Return the application with every door, and nothing behind them yet."""
+def build_app(*, development: bool) -> FastAPI:
+    """Return the application with every route; `attach_state` must follow before the first request."""
     app = FastAPI(
         title="identity-service", version=__version__, description=DESCRIPTION, lifespan=_lifespan,
-        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry=_SAYS_NOTHING,
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY,
         generate_unique_id_function=lambda route: route.name,
     )  # fmt: skip
     for router in ROUTERS:
@@ -103,77 +124,80 @@ def build(*, development: bool) -> FastAPI:
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_api_route(security_txt.PATH, security_txt.show, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    app.openapi = lambda: openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi_schema(app)  # type: ignore[method-assign]
     if development:
-        add_inner_doors(app)
-    app.add_middleware(Envelope)
+        add_internal_routes(app)
+    app.add_middleware(HttpMiddleware)
     return app
 
 
-def furnish(app: FastAPI, database: Database, master_key: bytes, *, clock: Callable[[], datetime]) -> None:
-    """Put behind the doors what they answer from."""
+def attach_state(app: FastAPI, database: Database, master_key: bytes, *, clock: Callable[[], datetime]) -> None:
+    """Attach the database, keys and limits to the application."""
     app.state = State()
     app.state.database, app.state.clock = database, clock
-    app.state.throttle, app.state.body_seconds = Throttle(database), doors.BODY_SECONDS
+    app.state.throttle, app.state.body_seconds = RateLimiter(database), routing.BODY_SECONDS
     app.state.hasher = Hasher(database.settings)
     app.state.metrics = metrics.Metrics(database, app.state.hasher)
-    app.state.gate = access.Gate(database, clock, master_key)
+    app.state.gate = authentication.TokenVerifier(
+        database, clock, load_revoked=clients.list_revoked,
+        load_keys=lambda session: key_store.load_keys(session, master_key),
+    )  # fmt: skip
 
 
-def add_inner_doors(app: FastAPI) -> None:
-    """Add what is shown to developers and to Prometheus, and in production on the inner port alone."""
-    app.add_api_route("/metrics", metrics.show, include_in_schema=False)
+def add_internal_routes(app: FastAPI) -> None:
+    """Add `/metrics`, `/openapi.json` and `/docs`; in production only the internal port serves them."""
+    app.add_api_route("/metrics", metrics.show_metrics, include_in_schema=False)
     app.add_api_route("/openapi.json", lambda: JSONResponse(app.openapi()), include_in_schema=False)
     app.add_api_route("/docs", documentation, include_in_schema=False)
 
 
-def inner(app: FastAPI) -> ASGIApp:
-    """Return the application of the inner port: documentation, metrics and health."""
-    inside = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=_SAYS_NOTHING)
-    inside.state = app.state
-    inside.openapi = app.openapi  # type: ignore[method-assign]
-    add_inner_doors(inside)
-    inside.mount("/static", StaticFiles(directory=STATIC), name="static")
-    inside.add_api_route("/livez", livez, include_in_schema=False)
-    inside.add_api_route("/readyz", readyz, include_in_schema=False)
-    problems.install(inside)
-    inside.add_middleware(Envelope)
-    return inside
+def internal_app(app: FastAPI) -> ASGIApp:
+    """Return the application of the internal port: documentation, metrics and health."""
+    internal = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
+    internal.state = app.state
+    internal.openapi = app.openapi  # type: ignore[method-assign]
+    add_internal_routes(internal)
+    internal.mount("/static", StaticFiles(directory=STATIC), name="static")
+    internal.add_api_route("/livez", livez, include_in_schema=False)
+    internal.add_api_route("/readyz", readyz, include_in_schema=False)
+    problems.install(internal)
+    internal.add_middleware(HttpMiddleware)
+    return internal
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    gate: access.Gate = app.state.gate
-    await gate.reload()
-    fresh = asyncio.create_task(gate.keep_fresh())
-    # What is alive now stays alive: keep the collector from looking at it again (p99 of reads 35 to 6 ms).
+    verifier: authentication.TokenVerifier = app.state.gate
+    await verifier.reload()
+    reloading = asyncio.create_task(verifier.keep_fresh())
+    # Start-up objects live as long as the process: the garbage collector skips them (p99 of reads: 35 to 6 ms).
     gc.collect()
     gc.freeze()
     try:
         yield
     finally:
         app.state.hasher.close()
-        fresh.cancel()
+        reloading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await fresh
+            await reloading
 
 
 async def livez() -> JSONResponse:
-    """Tell that the process answers."""
+    """Return 200: the process answers."""
     return JSONResponse({"status": "ok"})
 
 
 async def readyz(request: Request) -> Response:
-    """Tell whether this process can serve: database, migrations at head; and how many workers bring letters."""
-    database = doors.database_of(request)
+    """Return 200 if the database answers and its migrations are at head, else 503; also the number of workers."""
+    database = dependencies.database_of(request)
     found: dict[str, Any] = {"database": "away", "migrations": "unknown", "workers": 0}
     try:
         async with asyncio.timeout(3):
-            found["migrations"] = "head" if await database.short(at_head) else "missing"
-            found["workers"] = await database.short(mail_upkeep.alive)
+            found["migrations"] = "head" if await database.in_transaction(at_head) else "missing"
+            found["workers"] = await database.in_transaction(heartbeat.count_alive)
             found["database"] = "ok"
     except Exception:  # noqa: BLE001, S110
-        # Whatever it was, the answer is that this process is not ready.
+        # Any failure means the same: this process is not ready.
         pass
     ready = found["database"] == "ok" and found["migrations"] == "head"
     found["mail"] = "ok" if found["workers"] else "nobody is sending"
@@ -181,8 +205,8 @@ async def readyz(request: Request) -> Response:
     return JSONResponse({"status": "ok" if ready else "not ready", **found}, 200 if ready else 503, headers)
 
 
-def openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document: sorted, and free of anything that depends on clock or environment."""
+def openapi_schema(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document; nothing in it depends on the clock or the environment."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
         components = schema.setdefault("components", {})
@@ -214,5 +238,12 @@ def _problem_schema() -> dict[str, Any]:
 
 
 async def documentation(request: Request) -> HTMLResponse:
-    """Show the API; the page loads nothing from elsewhere."""
+    """Return the API documentation as a page that loads nothing from other hosts."""
     return HTMLResponse(pages.documentation(request.app.openapi()))
+
+
+def openapi_document() -> str:
+    """Return the OpenAPI document in the form stored in `openapi/openapi.json`: indented, keys sorted."""
+    settings = Settings(environment="development", public_url="https://id.example.com")
+    app = create_app(Database(settings, "postgresql://nobody@localhost/nothing"), bytes(32))
+    return orjson.dumps(app.openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()

@@ -1,8 +1,8 @@
 """The root of every expected failure.
 
-An expected failure is a class of its own beside the rule that refuses; its docstring is the sentence the caller
-reads, its name is the stable `code`. This file stands apart from `problems.py` so that pure rules can be imported
-without a web framework (461 ms otherwise).
+An expected failure is a class beside the rule that raises it; its docstring is the sentence the caller reads, its name
+is the stable `code`. This file is separate from `web/problems.py` so that pure rules can be imported without a web
+framework (which takes 461 ms).
 """
 
 import inspect
@@ -17,36 +17,36 @@ class Problem(Exception):
     status: ClassVar[int] = 400
     headers: ClassVar[dict[str, str]] = {}
     leads_to: ClassVar[str | None] = None
-    """The page where a person goes on from here; a program is only told."""
+    """The page that a person is redirected to; a program gets the problem itself."""
 
     def __init__(self, detail: str | None = None, /, **members: Any) -> None:  # noqa: ANN401
-        """Take a sentence of this very case, if there is one, and members that the answer carries (RFC 9457, 3.2)."""
+        """Take an optional sentence about this case, and extension members of the response (RFC 9457, 3.2)."""
         super().__init__(detail or self.title())
         self.detail = detail
         self.members = members
 
     @classmethod
     def title(cls) -> str:
-        """Return the sentence that is true for every case of this problem."""
+        """Return the sentence that holds for every case: the first paragraph of the docstring."""
         return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
 
     @classmethod
     def code(cls) -> str:
-        """Return the stable name that programs compare: `EmailTaken` is `email_taken`."""
+        """Return the stable name that programs compare: `email_taken` for `EmailTaken`."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
 
-    def sentence(self, say: Callable[[str], str] = str) -> str:
-        """Return what happened, in the language that `say` speaks."""
-        return say(self.detail or self.title())
+    def sentence(self, translate: Callable[[str], str] = str) -> str:
+        """Return the detail, or else the title, translated by `translate`."""
+        return translate(self.detail or self.title())
 
     def extra_headers(self) -> dict[str, str]:
-        """Return headers for this case; `retry_after` among the members becomes `Retry-After` (seconds)."""
+        """Return the response headers of this case; the member `retry_after` (seconds) becomes `Retry-After`."""
         retry_after = self.members.get("retry_after")
         return self.headers if retry_after is None else {**self.headers, "Retry-After": str(retry_after)}
 
 
 class Unprocessable(Problem):
-    """The values have the wrong shape."""
+    """The values do not have the expected form."""
 
     status = 422
 
@@ -58,7 +58,7 @@ class NotFound(Problem):
 
 
 class Conflict(Problem):
-    """Something else stands in the way."""
+    """The request conflicts with the current state."""
 
     status = 409
 
@@ -75,5 +75,5 @@ class Unavailable(Problem):
     status = 503
 
     def __init__(self, detail: str | None = None, /, *, retry_after: int = 2, **members: Any) -> None:  # noqa: ANN401
-        """Take the seconds after which another try makes sense."""
+        """Take the seconds after which a retry makes sense."""
         super().__init__(detail, retry_after=retry_after, **members)

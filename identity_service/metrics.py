@@ -1,8 +1,8 @@
-"""`/metrics` for Prometheus, on the inner port alone: what this process does, and what the database knows for all.
+"""`/metrics` for Prometheus, on the internal port only: numbers of this process, and numbers read from the database.
 
-No label carries an id, an address or anything a caller wrote (LOG-07): routes are templates, relays are names from the
-settings. What the database tells is the same from every process; take its maximum, not its sum. When it does not
-answer, those numbers are left out and `identity_database_up` is 0: yesterday's depth would be worse than none.
+No label contains an id, an address or a caller's text (LOG-07): routes are templates, relays are names from the
+settings. Every process reports the same database numbers: aggregate them with max, not sum. When the database does not
+answer, they are left out and `identity_database_up` is 0: an outdated number would mislead.
 """
 
 import asyncio
@@ -17,149 +17,150 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from identity_service import doors, logs
-from identity_service.database import AsyncSession, Database
+from identity_service import logs
+from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.mail import measured, upkeep
-from identity_service.mail.measured import Measured
+from identity_service.messages import heartbeat, statistics
+from identity_service.messages.statistics import OutboxStats
 from identity_service.passwords.hashing import Hasher
+from identity_service.web import dependencies
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 BUCKETS: Final = (0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class Shared(NamedTuple):
-    """What the database knows, for all processes."""
+class DatabaseStats(NamedTuple):
+    """The numbers that are read from the database and are the same for all processes."""
 
-    mail: Measured
+    mail: OutboxStats
     workers: int
     position: int
     unsealed: int
 
 
 class Metrics:
-    """The numbers of one process; a registry of its own, so that two applications in one process do not mix."""
+    """The metrics of one process, in their own registry: two applications in one process do not share numbers."""
 
     def __init__(self, database: Database, hasher: Hasher) -> None:
-        """Prepare every metric, so that it is there, as 0, before anything has happened."""
+        """Register every metric, so that it is exposed as 0 before anything has happened."""
         self.registry = CollectorRegistry(auto_describe=True)
         self._requests = Counter(
             "identity_requests", "requests answered, by method, route template and status",
             ("method", "route", "status"), registry=self.registry,
         )  # fmt: skip
         self._seconds = Histogram(
-            "identity_request_seconds", "from the head of a request to the end of its answer, by route template",
+            "identity_request_seconds", "seconds from the head of a request to the end of the response, by route",
             ("route",), buckets=BUCKETS, registry=self.registry,
         )  # fmt: skip
-        self._gauge("identity_pool_connections", "connections for writing, at most").set(
-            database.settings.database_connections
+        self._gauge("identity_pool_connections", "size of the pool of database connections").set(
+            database.settings.database_pool_size
         )
-        in_use = self._gauge("identity_pool_in_use", "connections for writing that a request holds right now")
+        in_use = self._gauge("identity_pool_in_use", "database connections in use now")
         in_use.set_function(database.in_use)
         self._desk_alarms = Counter(
-            "identity_desk_alarms", "times that somebody at a desk searched often and opened hardly an account",
+            "identity_staff_search_alarms", "alarms because staff searched often and opened few accounts",
             registry=self.registry,
         )  # fmt: skip
         self._gauge("identity_hash_threads", "threads that hash passwords").set(hasher.threads)
-        waiting = self._gauge("identity_hash_waiting", "password hashes that are being made or waited for")
-        waiting.set_function(lambda: hasher.waiting)
+        queued = self._gauge("identity_password_queue", "password hashes that are running or queued")
+        queued.set_function(lambda: hasher.waiting)
         lost = self._gauge("identity_log_lines_lost", "log lines since the start that could not be written")
         lost.set_function(logs.lost)
-        expires = database.settings.security_expires
+        expires = database.settings.security_contact_expires
         if expires is not None:
-            ends = self._gauge("identity_security_txt_expires_timestamp_seconds", "when security.txt ends")
+            ends = self._gauge("identity_security_txt_expires_timestamp_seconds", "when security.txt expires")
             ends.set(datetime.combine(expires, time.min, UTC).timestamp())
-        self._shared = _SharedNumbers()
+        self._shared = _DatabaseCollector()
         self.registry.register(self._shared)
         ProcessCollector(registry=self.registry)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one answer; `route` is the template, or `-` where there is none."""
+        """Count one response; `route` is the template, or `-` if no route matched."""
         self._requests.labels(method if method in METHODS else "other", route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def desk_alarm(self) -> None:
-        """Count one person who searches more than his calls explain (PHN-12)."""
+        """Count one alarm: a staff member searches more than their contacts explain (PHN-12)."""
         self._desk_alarms.inc()
 
-    def exposition(self, shared: Shared | None) -> bytes:
-        """Return everything in Prometheus' text format."""
+    def exposition(self, shared: DatabaseStats | None) -> bytes:
+        """Return every metric in Prometheus' text format; `shared` is None if the database did not answer."""
         self._shared.latest = shared
         return generate_latest(self.registry)
 
-    def _gauge(self, name: str, what: str) -> Gauge:
-        return Gauge(name, what, registry=self.registry)
+    def _gauge(self, name: str, description: str) -> Gauge:
+        return Gauge(name, description, registry=self.registry)
 
 
-async def show(request: Request) -> Response:
-    """Answer Prometheus; without an answer of the database within 3 s, with what this process knows itself."""
-    database, metrics = doors.database_of(request), request.app.state.metrics
-    now = doors.now_of(request)
+async def show_metrics(request: Request) -> Response:
+    """Return all metrics; without those of the database if it does not answer within 3 s."""
+    database, metrics = dependencies.database_of(request), request.app.state.metrics
+    now = dependencies.now_of(request)
 
-    async def count(session: AsyncSession) -> Shared:
+    async def count(session: DatabaseSession) -> DatabaseStats:
         position, unsealed = await events.position(session)
-        return Shared(await measured.measure(session, now=now), await upkeep.alive(session), position, unsealed)
+        return DatabaseStats(
+            await statistics.measure_outbox(session, now=now), await heartbeat.count_alive(session), position, unsealed
+        )
 
     shared = None
     try:
         async with asyncio.timeout(3):
-            shared = await database.short(count)
+            shared = await database.in_transaction(count)
     except Exception:  # noqa: BLE001, S110
-        # Whatever it was: the database is not up, and that is a number too.
+        # Any failure means the same: `identity_database_up` is 0.
         pass
     return Response(metrics.exposition(shared), media_type=CONTENT_TYPE_LATEST)
 
 
-class _SharedNumbers(Collector):
-    """The numbers of the newest look at the database, or none."""
+class _DatabaseCollector(Collector):
+    """The numbers of the latest read of the database, or none if it failed."""
 
-    latest: Shared | None = None
+    latest: DatabaseStats | None = None
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing in advance: without a database there is nothing."""
+        """Return nothing: the registry must not call `collect` at registration, before the database was read."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield every number that all processes share."""
-        yield _family(
-            "identity_database_up", "1 where the database answered this look", [((), self.latest is not None)]
-        )
+        """Yield every number that was read from the database."""
+        yield _family("identity_database_up", "1 if the database answered, else 0", [((), self.latest is not None)])
         if self.latest is None:
             return
         mail, workers, position, unsealed = self.latest
-        by_lane = "by lane: 0 first, 9 last"
+        by_priority = "by priority: 0 first, 9 last"
         yield _family(
-            "identity_outbox_waiting", f"letters queued, deferred or being sent, {by_lane}",
-            [((row.lane,), row.waiting) for row in mail.lanes], "lane",
+            "identity_outbox_waiting", f"messages queued, deferred or being sent, {by_priority}",
+            [((row.priority,), row.waiting) for row in mail.priorities], "priority",
         )  # fmt: skip
         yield _family(
-            "identity_outbox_due", f"letters whose next try is due, {by_lane}",
-            [((row.lane,), row.due) for row in mail.lanes], "lane",
+            "identity_outbox_due", f"messages whose next attempt is due, {by_priority}",
+            [((row.priority,), row.due) for row in mail.priorities], "priority",
         )  # fmt: skip
         yield _family(
-            "identity_outbox_oldest_seconds", f"age of the oldest open letter, {by_lane}",
-            [((row.lane,), row.oldest_s) for row in mail.lanes], "lane",
+            "identity_outbox_oldest_seconds", f"age of the oldest open message in seconds, {by_priority}",
+            [((row.priority,), row.oldest_s) for row in mail.priorities], "priority",
         )  # fmt: skip
         yield _family(
-            "identity_letters_last_hour", "letters written in the last hour, by the state they are in",
+            "identity_messages_last_hour", "messages enqueued in the last hour, by their present state",
             [((row.state,), row.letters) for row in mail.states], "state",
         )  # fmt: skip
         quantiles = (("0.5", mail.delivery.p50_s), ("0.95", mail.delivery.p95_s))
         yield _family(
-            "identity_delivery_seconds", "from writing to a relay's yes, for letters of the last hour",
+            "identity_delivery_seconds", "seconds from enqueueing to acceptance by a relay, messages of the last hour",
             [((quantile,), value) for quantile, value in quantiles if value is not None], "quantile",
         )  # fmt: skip
         yield _family(
-            "identity_relay_breakers", "workers that see a relay so: closed, half_open, open",
+            "identity_relay_breakers", "workers by relay and state of their circuit breaker: closed, half_open, open",
             [((row.relay, row.breaker), row.workers) for row in mail.breakers], "relay", "state",
         )  # fmt: skip
-        yield _family("identity_workers_alive", "workers that showed themselves of late", [((), workers)])
+        yield _family("identity_workers_alive", "workers with a recent heartbeat", [((), workers)])
         yield _family("identity_feed_position", "newest sealed position of the feed", [((), position)])
-        yield _family("identity_feed_unsealed", "events that wait for their place", [((), unsealed)])
+        yield _family("identity_feed_unsealed", "events without a position yet", [((), unsealed)])
 
 
-def _family(name: str, what: str, values: Iterable[tuple[tuple[Any, ...], float]], *labels: str) -> Metric:
-    family = GaugeMetricFamily(name, what, labels=labels)
-    for given, value in values:
-        family.add_metric([str(label) for label in given], value)
+def _family(name: str, description: str, values: Iterable[tuple[tuple[Any, ...], float]], *labels: str) -> Metric:
+    family = GaugeMetricFamily(name, description, labels=labels)
+    for label_values, value in values:
+        family.add_metric([str(label) for label in label_values], value)
     return family

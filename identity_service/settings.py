@@ -1,7 +1,7 @@
-"""Every setting, with its reason. Environment variables only; a secret may also come from a file named by `…_FILE`.
+"""Every setting, with its reason. Environment variables only; any value may also come from a file named by `…_FILE`.
 
-The defaults are those of production, and a production start that lacks something is refused by name (`refusals`).
-`identity-service run` is the one command that says `development`.
+The defaults are those of production; a production start without a required setting is refused (`refusals`).
+Only `identity-service run` sets `environment` to `development`.
 """
 
 import base64
@@ -13,7 +13,7 @@ from datetime import date
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -30,10 +30,14 @@ from sqlalchemy.exc import ArgumentError
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SAMPLES = ("changeme", "secret", "password", "example", "master", "identity")
 _FIXED_EMAIL_PACKAGE = {10: 20, 11: 15, 12: 13, 13: 12, 14: 3}
+"""By minor version of Python 3: the first micro version whose email package is not open to header injection."""
+
+STANDARD_PURPOSES: Final = ("email", "phone", "post")
+"""The purposes that every installation has; `consent_purposes` adds others."""
 
 
 class Relay(BaseModel):
-    """An SMTP server we hand mail to. `none` sends in clear, to loopback only; nothing is opportunistic."""
+    """An SMTP server that we hand email to. `tls: none` is allowed on loopback only; TLS is never opportunistic."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,14 +50,14 @@ class Relay(BaseModel):
     connections: Annotated[int, Field(ge=1, le=64)] = 8
     ca_file: Path | None = None
     headers: dict[Annotated[str, Field(pattern=r"^X-[A-Za-z0-9-]{1,60}$")], Annotated[str, Field(max_length=200)]] = {}
-    """Headers this relay wants to see; `{id}` is the message's id (SES: X-SES-MESSAGE-TAGS: msg={id})."""
+    """Headers added for this relay; `{id}` becomes the message's id (SES: X-SES-MESSAGE-TAGS: msg={id})."""
 
     @model_validator(mode="after")
-    def _clear_text_stays_here(self) -> Self:
+    def _clear_text_on_loopback_only(self) -> Self:
         if self.tls == "none" and self.host not in LOOPBACK:
             raise ValueError(f"relay {self.name}: tls may be none only for a relay on loopback")
         if (self.username is None) != (self.password is None):
-            raise ValueError(f"relay {self.name}: username and password go together")
+            raise ValueError(f"relay {self.name}: set both username and password, or neither")
         return self
 
 
@@ -67,74 +71,91 @@ class Settings(BaseSettings):
         description="development allows http, reserved domains, /dev pages and a key kept in the data folder",
     )
     database_url: SecretStr | None = Field(
-        None, validation_alias="DATABASE_URL", description="the application's role; unset: the embedded PostgreSQL"
+        None,
+        validation_alias="DATABASE_URL",
+        description="URL with the application's role; unset: the embedded PostgreSQL",
     )
     database_owner_url: SecretStr | None = Field(
-        None, validation_alias="DATABASE_OWNER_URL", description="the role that migrates; only `migrate` uses it"
+        None,
+        validation_alias="DATABASE_OWNER_URL",
+        description="URL with the role that owns the tables; only `migrate` uses it",
     )
     database_read_url: SecretStr | None = Field(
-        None, validation_alias="DATABASE_READ_URL", description="a replica for verify and the feed; unset: DATABASE_URL"
+        None,
+        validation_alias="DATABASE_READ_URL",
+        description="URL of a replica for verify and the feed; unset: DATABASE_URL",
     )
-    database_connections: int = Field(16, ge=2, le=200, description="connections for writing, per process")
-    read_connections: int = Field(
-        8, ge=1, le=200, description="connections for verify, per process; as many again for the feed, to a replica"
+    database_pool_size: int = Field(16, ge=2, le=200, description="database connections per process")
+    read_pool_size: int = Field(
+        8, ge=1, le=200, description="connections for verify per process, and as many to the replica for the feed"
     )
     data_dir: Path = Field(Path(".data"), description="embedded database, development key and client")
     master_key: SecretStr | None = Field(
-        None, description="32 bytes in base64url; wraps the key ring and does nothing else"
+        None, description="32 bytes in base64url; encrypts the key ring and is used for nothing else"
     )
     public_url: str = Field(
-        "", description="what links, issuer and audience are built from, never the request (https://id.example.com)"
+        "", description="base of links, issuer and audience; the Host header is never used (https://id.example.com)"
     )
     allowed_hosts: tuple[str, ...] = Field(
-        (), description="further Host names that are answered, for calls from inside"
+        (), description="further Host names that are answered, for calls from the internal network"
     )
     host: str = Field("127.0.0.1", description="the address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="the public port")
-    inner_port: int | None = Field(
+    internal_port: int | None = Field(
         None,
         ge=1,
         le=65535,
         description="the port of /docs, /openapi.json and /metrics; unset: not served in production",
     )
-    trusted_proxies: int = Field(
-        0, ge=0, le=8, description="how many proxies stand before us; X-Forwarded-For is counted from the right"
+    trusted_proxy_count: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="number of proxies in front; the client is that many from the right of X-Forwarded-For",
     )
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     relays: tuple[Relay, ...] = Field((), description="SMTP relays in order of preference, as JSON")
-    mail_from: str = Field("", description="the sender of every letter; its own subdomain is best")
-    mail_from_name: str = Field("Customer Identity", description="the sender's name, and who signs the letters")
-    bounce_domain: str = Field("", description="domain of the signed return address; unset: the sender's")
-    hook_secret: SecretStr | None = Field(
-        None,
-        description="what unsigned hooks must bring, as X-Hook-Secret or as password; unset: they are closed",
+    mail_from: str = Field("", description="the sender address of every email; best on a subdomain of its own")
+    mail_from_name: str = Field("Customer Identity", description="the sender's name, and the signature of emails")
+    bounce_domain: str = Field("", description="domain of the signed return addresses (VERP); unset: the sender's")
+    webhook_secret: SecretStr | None = Field(
+        None, description="what unsigned webhooks must send, as X-Hook-Secret or as password; unset: refused"
     )
-    ses_topic: str = Field("", description="the SNS topic whose SES events are believed; unset: the hook is closed")
+    ses_sns_topic_arn: str = Field("", description="the SNS topic whose SES events are accepted; unset: none")
     dkim_selector: str = Field("", description="the relay's DKIM selector, for `mail doctor` to look up")
-    bounce_host: str = Field("127.0.0.1", description="where `bounces` listens for returned mail")
-    bounce_port: int = Field(2526, ge=0, le=65535, description="the port of `bounces`")
-    mail_notify: bool = Field(
-        True, description="wake workers by NOTIFY; false behind a transaction pooler, where polling does it (0.5 s)"
+    bounce_host: str = Field("127.0.0.1", description="the address that `bounce-server` listens on for returned mail")
+    bounce_port: int = Field(2526, ge=0, le=65535, description="the port of `bounce-server`")
+    outbox_listen: bool = Field(
+        True, description="wake workers by NOTIFY; false behind a transaction pooler, where they poll (0.5 s)"
     )
     password_minimum: int = Field(
-        15, ge=8, le=64, description="characters a password needs at least (NIST SP 800-63B-4: 15 for a single factor)"
+        15,
+        ge=8,
+        le=64,
+        description="minimum length of a password in characters (NIST SP 800-63B-4: 15 for a single factor)",
     )
-    cheap_passwords: bool = Field(False, description="hash passwords at no cost; for tests, in development alone")
+    insecure_fast_hashing: bool = Field(
+        False, description="hash passwords with minimal cost; for tests, in development only"
+    )
     breached_passwords_url: str = Field(
-        "", description="a k-anonymity range service (…/range/) that new passwords are looked up in; unset: none"
+        "", description="k-anonymity range service (…/range/) that new passwords are checked with; unset: none"
     )
-    reset_link_minutes: int = Field(30, ge=5, le=120, description="how long a reset link works, from hand-over")
-    reset_code_minutes: int = Field(10, ge=5, le=60, description="how long the code in a reset letter works")
+    reset_link_minutes: int = Field(
+        30, ge=5, le=120, description="lifetime of a reset link, from its hand-over to the relay"
+    )
+    reset_code_minutes: int = Field(10, ge=5, le=60, description="lifetime of the code in a reset email")
     sign_in_by_mail: bool = Field(
-        True, description="customers may sign in by a mailed code, which is below AAL1 (NIST SP 800-63B-4, 3.1.3.1)"
+        True, description="customers may sign in by an emailed code, which is below AAL1 (NIST SP 800-63B-4, 3.1.3.1)"
     )
-    session_hours: int = Field(12, ge=1, le=24, description="how long a customer stays signed in")
+    session_hours: int = Field(12, ge=1, le=24, description="lifetime of a customer's session")
     consent_purposes: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")], ...] = Field(
-        (), description="further purposes that customers may be asked for, beside email, phone and post"
+        (), description="further purposes of consent, besides email, phone and post"
     )
-    business_orders: int = Field(10, ge=1, description="orders from which a consumer looks like a business")
-    business_amount: int = Field(
-        5000, ge=1, description="amount (orders less refunds, of one currency) from which a consumer looks like one"
+    business_hint_orders: int = Field(
+        10, ge=1, description="orders from which clerks get the hint that a consumer may be a business"
+    )
+    business_hint_amount: int = Field(
+        5000, ge=1, description="amount (orders less refunds, one currency) from which clerks get the business hint"
     )
     desks: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")], ...] = Field(
         ("consumer", "business", "technical"), description="the desks between which contacts are handed over"
@@ -142,19 +163,19 @@ class Settings(BaseSettings):
     security_contact: str = Field(
         "",
         pattern=r"^((mailto:|https://)[!-~]+)?$",
-        description="who is told of a weakness, as mailto: or https: URL; with the next one, security.txt is served",
+        description="where to report a vulnerability (mailto: or https:); security.txt needs this and the expiry",
     )
-    security_expires: date | None = Field(
-        None, description="the day until which security_contact surely holds, less than a year ahead (RFC 9116)"
+    security_contact_expires: date | None = Field(
+        None, description="expiry date of security.txt, less than a year ahead (RFC 9116)"
     )
-    throttle_store: str = Field(
-        "database", description="database, or a URL that the limits library knows (async+redis://…)"
+    rate_limit_storage_url: str = Field(
+        "database", description="database, or a storage URL of the limits library (async+redis://…)"
     )
     otlp_endpoint: str = Field(
         "",
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         pattern=r"^(https?://[!-~]+)?$",
-        description="the collector that traces go to, by OTLP over HTTP (http://127.0.0.1:4318); unset: no traces",
+        description="OTLP/HTTP collector that receives traces (http://127.0.0.1:4318); unset: no traces",
     )
 
     @classmethod
@@ -166,7 +187,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the environment, and files that it names; a `.env` file would be a third place to look."""
+        """Read the environment and the files it names; no `.env` file, so there is one source to check."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, _Files(settings_cls)
 
@@ -185,7 +206,7 @@ class Settings(BaseSettings):
     def _over_tls(cls, url: str) -> str:
         parts = urlsplit(url)
         if url and not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
-            raise ValueError("must be an https URL: what is asked there tells of passwords")
+            raise ValueError("must be an https URL: the requests contain parts of password hashes")
         return url.rstrip("/")
 
     @model_validator(mode="after")
@@ -196,13 +217,18 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def purposes(self) -> tuple[str, ...]:
+        """Return every purpose that customers may be asked for."""
+        return (*STANDARD_PURPOSES, *self.consent_purposes)
+
+    @property
     def development(self) -> bool:
-        """Tell whether this is somebody's own machine."""
+        """Return whether this is a development machine."""
         return self.environment == "development"
 
     @property
     def issuer(self) -> str:
-        """Return the `iss` of everything we sign (RFC 8414: exactly this URL)."""
+        """Return the `iss` of everything we sign: exactly the public URL (RFC 8414)."""
         return self.public_url
 
     @property
@@ -218,16 +244,16 @@ class Settings(BaseSettings):
 
     @property
     def sender_domain(self) -> str:
-        """Return the domain of the sender, which also names our messages."""
+        """Return the domain of the sender, which is also used in Message-IDs."""
         return self.mail_from.rpartition("@")[2]
 
     def key(self) -> bytes:
-        """Return the 32 bytes of the master key; ValueError says what is wrong with it."""
+        """Return the 32 bytes of the master key; ValueError if they are missing or unsuitable."""
         return read_master_key(self.master_key.get_secret_value() if self.master_key else "")
 
 
 class _Files(EnvSettingsSource):
-    """The value of `X` as the content of the file that `X_FILE` names, so that no secret stands in the environment."""
+    """Reads the value of `X` from the file that `X_FILE` names, so that no secret is in the environment."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
@@ -254,10 +280,10 @@ def _content(name: str) -> str:
 
 
 def read() -> Settings:
-    """Read the environment, and the files it names.
+    """Read the environment and the files it names.
 
     Raises:
-        SettingsError: a file cannot be read, or a value is not the JSON it must be.
+        SettingsError: a file cannot be read, or a value is not valid JSON.
         ValidationError: a value is out of range or of the wrong kind.
     """
     try:
@@ -266,26 +292,26 @@ def read() -> Settings:
         field = re.search(r'for field "(\w+)"', str(problem))
         if field is None:
             raise
-        raise SettingsError(f"{variable(field[1])} is not the JSON it must be.") from problem
+        raise SettingsError(f"{variable(field[1])} is not valid JSON.") from problem
 
 
 def refusals(settings: Settings) -> list[str]:
-    """Return why this may not start in production: each a sentence with the variable's name. Empty: it may."""
+    """Return the reasons against a start in production, a sentence with the variable's name each; none if it may."""
     if settings.development:
         return []
     found: list[str] = []
     if not settings.public_url.startswith("https://"):
-        found.append("IDENTITY_PUBLIC_URL must be an https URL: links and tokens are built from it alone.")
+        found.append("IDENTITY_PUBLIC_URL must be an https URL: links and tokens are built from it.")
     try:
         settings.key()
     except ValueError as problem:
         found.append(f"IDENTITY_MASTER_KEY {problem}")
     if not settings.relays:
-        found.append("IDENTITY_RELAYS must name at least one relay with TLS: without one no letter leaves.")
+        found.append("IDENTITY_RELAYS must name at least one relay with TLS: no email can be sent without one.")
     if "@" not in settings.mail_from:
         found.append("IDENTITY_MAIL_FROM must be the sender's address: receivers check it with SPF, DKIM and DMARC.")
-    if settings.cheap_passwords:
-        found.append("IDENTITY_CHEAP_PASSWORDS is for tests: passwords would stand there as good as open.")
+    if settings.insecure_fast_hashing:
+        found.append("IDENTITY_INSECURE_FAST_HASHING is for tests: such hashes do not protect passwords.")
     if settings.database_url is None:
         found.append("DATABASE_URL must be set: the embedded PostgreSQL is for development.")
     for name in ("database_url", "database_owner_url", "database_read_url"):
@@ -297,23 +323,23 @@ def refusals(settings: Settings) -> list[str]:
 
 
 def warnings(python: tuple[int, int, int] = sys.version_info[:3]) -> list[str]:
-    """Return what is not refused but should be known at start (FACT-1)."""
+    """Return warnings for the start log: a Python whose email package allows header injection (FACT-1)."""
     major, minor, micro = python
     fixed = _FIXED_EMAIL_PACKAGE.get(minor)
     if major == 3 and fixed is not None and micro < fixed:
         better = f"3.{minor}.{fixed}"
-        return [f"This Python's email package lets an encoded word inject a header; {better} does not."]
+        return [f"This Python's email package lets an encoded word inject a header; use Python {better} or later."]
     return []
 
 
 def read_master_key(text: str) -> bytes:
-    """Return the 32 bytes that `text` spells in base64url, or raise ValueError with half a sentence."""
+    """Return the 32 bytes of base64url `text`; ValueError completes the sentence "IDENTITY_MASTER_KEY …"."""
     if not text:
         raise ValueError("must be set: 32 random bytes in base64url.")
     if any(sample in text.lower() for sample in _SAMPLES):
         raise ValueError("is a sample value: anybody could open the key ring.")
     try:
-        # Strictly: what is lenient drops every symbol it does not know, and reads a key that nobody wrote.
+        # Without `validate`, unknown characters are dropped, and a mistyped key is read as a different one.
         key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("is not base64url.") from None
@@ -325,7 +351,7 @@ def read_master_key(text: str) -> bytes:
 
 
 def _database_problem(text: str) -> str | None:
-    """Return what is wrong with a database's URL; None where it is on this machine, or its certificate is checked."""
+    """Return what is wrong with a database URL; None if its hosts are local or its certificate is checked."""
     try:
         url = make_url(text)
     except ArgumentError:
@@ -333,23 +359,23 @@ def _database_problem(text: str) -> str | None:
     if all(host.startswith("/") or host in ("", *LOOPBACK) for host in hosts_of(url)):
         return None
     if url.query.get("sslmode") != "verify-full":
-        return "must say sslmode=verify-full: this database is not on this machine."
+        return "must contain sslmode=verify-full: this database is not on this machine."
     return None
 
 
 def hosts_of(url: URL) -> list[str]:
-    """Return every host of a database's URL: `?host=` wins over the one before the path, and may name several."""
-    given = url.query.get("host") or url.host or ""
-    several = [given] if isinstance(given, str) else given
+    """Return every host of a database URL; `?host=` takes precedence over the host part, and may name several."""
+    value = url.query.get("host") or url.host or ""
+    values = [value] if isinstance(value, str) else value
     return [
         host.rpartition(":")[0] or host if host.count(":") == 1 else host
-        for names in several
+        for names in values
         for host in names.split(",")
     ]
 
 
 def explained(settings: Settings) -> list[dict[str, str]]:
-    """Return every variable with its value (secrets hidden), where it comes from, and its reason."""
+    """Return every variable with its value (secrets hidden), its source and its description."""
     return [
         {
             "variable": variable(name),
@@ -364,7 +390,7 @@ def explained(settings: Settings) -> list[dict[str, str]]:
 def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
         return "hidden"
-    # A URL of another kind of server may carry its password too.
+    # URLs that are not SecretStr, such as that of Redis, may contain a password too.
     return "" if value is None else re.sub(r"(?<=://)[^/@\s]*@", "hidden@", str(value))
 
 

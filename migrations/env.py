@@ -1,12 +1,18 @@
-"""Run migrations on the connection that `identity_service.schema` hands over."""
+"""Run migrations on the connection of `identity_service.database_schema`, or write their SQL for `make lint`."""
+
+from typing import Any
 
 from alembic import context
 
-from identity_service.schema import METADATA
+from identity_service.database_schema import METADATA
 
-connection = context.config.attributes["connection"]
+database: dict[str, Any] = (
+    {"dialect_name": "postgresql", "literal_binds": True}
+    if context.is_offline_mode()
+    else {"connection": context.config.attributes["connection"]}
+)
 context.configure(
-    connection=connection,
+    **database,
     target_metadata=METADATA,
     compare_type=True,
     compare_server_default=False,

@@ -6,99 +6,114 @@ from collections.abc import Iterator, Sequence
 
 from tests.source import Module, called, enclosing, frameworks, imports
 
-CONCEPTS = (
-    "console", "contacts", "life", "signin", "resets", "passwords", "consents", "accounts", "history", "proofs",
-    "mail", "events",
-)  # fmt: skip
-"""Downwards only: each may import those behind it. `clients` stands on its own."""
+LAYERS = (
+    "__init__ errors clock entry_points translations settings",
+    "logs values keys",
+    "database",
+    "key_store web",
+    "events",
+    "account_access audit clients",
+    "accounts",
+    "messages",
+    "one_time_tokens",
+    "approvals consents passwords",
+    "history merges registration resets sign_in verification",
+    "contacts",
+    "addresses business",
+    "console dev imports",
+    "database_schema metrics worker",
+    "privacy telemetry",
+    "portal",
+    "app",
+    "cli",
+)
+"""Lowest first. A folder, or a file of the top level, imports those of lower layers alone."""
+_LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 
-PURE, TABLES, ACTIONS, DOORS, WAYS_IN = range(5)
-_ROLES = ("rules", "tables", "actions", "doors", "ways in")
+PURE, TABLES, ACTIONS, ROUTES = range(4)
+_ROLES = ("rules", "tables", "actions", "routes")
+_BY_ROLE = {
+    "__init__": PURE, "rules": PURE, "kinds": PURE, "scopes": PURE, "networks": PURE, "pagination": PURE,
+    "tables": TABLES, "schemas": TABLES,
+    "api": ROUTES, "pages": ROUTES, "views": ROUTES, "dependencies": ROUTES,
+}  # fmt: skip
+"""Files by name; one that ends in `_api` or `_pages` holds routes, too. Any other is an action."""
+_BY_NAME = {
+    "messages.descriptions": PURE, "messages.delivery.replies": PURE, "passwords.strength": PURE, "passwords.cpu": PURE,
+    "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
+}  # fmt: skip
+_BY_FOLDER = {"values": PURE, "keys": PURE, "web": ROUTES, "dev": ROUTES, "cli": ROUTES, "database": TABLES}
+_IN_WEB = {"rate_limits": ACTIONS, "schemas": TABLES}
 _TOP = {
-    PURE: "__init__ errors lines user_ids email_addresses tokens languages",
-    TABLES: "settings logs turns database keyring",
-    ACTIONS: "throttle",
-    DOORS: "doors forms problems idempotency envelope pages security_txt",
-    WAYS_IN: "app metrics telemetry server schema worker processes development cli start",
+    PURE: "__init__ errors clock entry_points translations settings logs",
+    TABLES: "database_schema",
+    ROUTES: "app metrics telemetry worker",
 }
-_TOP_RANK = {name: rank for rank, names in _TOP.items() for name in names.split()}
-_IN_CONCEPT = {"rules": PURE, "tables": TABLES, "api": DOORS, "pages": DOORS, "access": DOORS}
-_BY_NAME = {"mail.words": PURE, "mail.bounces": PURE, "passwords.strength": PURE, "life.me": DOORS}
-"""Files of other names than the usual ones. One that ends in `_door` is a door; any other is an action."""
+_TOP_ROLE = {name: role for role, names in _TOP.items() for name in names.split()}
 
 WEB = {"fastapi", "starlette", "uvicorn"}
 STORES = {"sqlalchemy", "asyncpg", "alembic"}
-_MAY_START_EMBEDDED = {"development", "processes"}
 _BEGINS = {
-    ("database", "transaction"): "the one place",
-    ("schema", "migrate"): "the owner migrates, each step in a transaction of its own",
-    ("schema", "_alone"): "and so it waits for its turn, without holding anybody up",
-    ("schema", "_upgrade"): "and looks what is there",
+    ("database.transactions", "transaction"): "the one place",
+    ("database.transactions", "attempt"): "and its short form",
+    ("database_schema", "migrate"): "the owner migrates, each step in a transaction of its own",
+    ("database_schema", "_take_migration_lock"): "and so it waits for its turn, without holding anybody up",
+    ("database_schema", "_upgrade"): "and looks what is there",
 }
+_MAY_COMMIT = ("database.transactions", "database.engine")
 _OF_DATABASE = re.compile(r"(session|sessions\(\)|engine|connection|database|db)\.begin$")
 _BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "service", "services"}
+_MAY_KNOW = {
+    "settings": {"pydantic", "sqlalchemy"}, "logs": {"structlog"}, "web.rate_limits": WEB, "web.scopes": set(),
+}  # fmt: skip
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
 
 
-def rank(module: Module) -> int | None:
+def role_of(module: Module) -> int | None:  # noqa: PLR0911
     """Return the role of a file as a number, None where it has no place."""
     if module.concept is None:
-        return _TOP_RANK.get(module.name or "__init__")
-    if module.concept in ("embedded", "commands"):
-        return WAYS_IN
-    if module.concept not in (*CONCEPTS, "clients"):
+        return _TOP_ROLE.get(module.name or "__init__")
+    if module.concept not in _LAYER:
         return None
-    if module.path.endswith("__init__.py"):
+    last = "__init__" if module.path.endswith("__init__.py") else module.name.rpartition(".")[2]
+    if module.name in _BY_NAME:
+        return _BY_NAME[module.name]
+    if last in ("rules", "scopes", "networks", "pagination", "__init__"):
         return PURE
-    role = module.name.split(".", 1)[1]
-    return _BY_NAME.get(module.name, DOORS if role.endswith("_door") else _IN_CONCEPT.get(role, ACTIONS))
+    if module.concept == "web" and last in _IN_WEB:
+        return _IN_WEB[last]
+    if module.concept in _BY_FOLDER:
+        return _BY_FOLDER[module.concept]
+    return ROUTES if last.endswith(("_api", "_pages")) else _BY_ROLE.get(last, ACTIONS)
 
 
 def arrows(modules: Sequence[Module]) -> Iterator[str]:
-    """Who imports somebody above: by role, by concept, or the embedded extra."""
+    """Imports from a lower layer to a higher one, from one role to one above, and between routes."""
     known = {module.name: module for module in modules}
     for module in modules:
-        mine = rank(module)
-        if mine is None:
-            yield f"{module.path}: this file has no place in the arrows"
+        mine, here = role_of(module), module.concept or module.name or "__init__"
+        if mine is None or here not in _LAYER:
+            yield f"{module.path}: this file has no place in the layers"
             continue
         for name, line in imports(module, set(known)):
+            there = name.split(".", maxsplit=1)[0]
             target = known.get(name)
-            theirs = (ACTIONS if target is None else rank(target)) or PURE
-            if theirs > mine:
-                yield f"{module.path}:{line}: {_ROLES[mine]} import {_ROLES[theirs]} ({name})"
-            yield from _between_concepts(module, mine, name, theirs, line)
+            theirs = (ACTIONS if target is None else role_of(target)) or PURE
+            where = f"{module.path}:{line}"
+            if module.path.endswith("/__init__.py"):
+                yield f"{where}: a folder's __init__ imports nothing"
+            if there != here and _LAYER.get(there, -1) >= _LAYER[here]:
+                yield f"{where}: {here} imports {name}, which stands in its own layer or above"
+            # The schema imports whatever declares a table, also the two in web/.
+            if theirs > mine and module.name != "database_schema":
+                yield f"{where}: {_ROLES[mine]} import {_ROLES[theirs]} ({name})"
+            if target is not None and _is_route(module) and _is_route(target) and module.name != name:
+                yield f"{where}: routes import routes ({name}); share schemas, views or dependencies"
 
 
-def _between_concepts(module: Module, mine: int, name: str, theirs: int, line: int) -> Iterator[str]:
-    here, there = module.concept, name.split(".", maxsplit=1)[0]
-    if there not in (*CONCEPTS, "clients", "embedded") or here == there:
-        return
-    where = f"{module.path}:{line}"
-    if module.path.endswith("__init__.py"):
-        yield f"{where}: a concept's __init__ imports nothing"
-    elif there == "embedded":
-        if module.name not in _MAY_START_EMBEDDED:
-            yield f"{where}: the embedded extra is not there in production"
-    elif here is None:
-        if mine < WAYS_IN:
-            yield f"{where}: what every concept stands on knows no concept ({name})"
-    elif here not in ("embedded", "commands"):
-        # A door stands above every verb, so it may ask one of any concept; other doors only downwards.
-        asks = mine == DOORS and theirs < DOORS and "clients" not in (here, there)
-        if not asks:
-            yield from _upwards(here, there, f"{where}: {here} import {name}", door=mine == DOORS)
-
-
-def _upwards(here: str, there: str, sentence: str, *, door: bool) -> Iterator[str]:
-    if there == "clients":
-        if not (door and sentence.endswith(" clients.access")):
-            yield f"{sentence}; only doors know clients, and only clients.access"
-    elif here == "clients":
-        if there != "events":
-            yield f"{sentence}; clients stand on their own, and record events"
-    elif CONCEPTS.index(there) < CONCEPTS.index(here):
-        yield f"{sentence}, which stands above"
+def _is_route(module: Module) -> bool:
+    last = module.name.rpartition(".")[2]
+    return module.concept != "web" and (last in ("api", "pages", "changes") or last.endswith(("_api", "_pages")))
 
 
 def circles(modules: Sequence[Module]) -> Iterator[str]:
@@ -120,15 +135,16 @@ def circles(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def layers(modules: Sequence[Module]) -> Iterator[str]:
-    """Rules that know a library of tables or doors; verbs that know the web; doors that ask the database themselves."""
+    """Rules that know a library of tables or routes; actions that know the web; routes that query the database."""
     for module in modules:
-        mine = rank(module)
-        # A row is a shape that a verb returns; naming it asks nothing.
+        mine = role_of(module)
+        # A row is a value that an action returns; naming it asks nothing.
         used = frameworks(module, without={"sqlalchemy.Row"})
         banned = {
-            PURE: WEB | STORES | {"pydantic", "httpx", "aiosmtplib", "structlog", "jinja2"},
-            TABLES: WEB, ACTIONS: WEB, DOORS: STORES if module.concept else set(),
-        }.get(mine if mine is not None else WAYS_IN, set())  # fmt: skip
+            PURE: WEB | STORES | {"pydantic", "httpx2", "aiosmtplib", "structlog", "jinja2"},
+            TABLES: WEB, ACTIONS: WEB, ROUTES: STORES if _is_route(module) else set(),
+        }.get(mine if mine is not None else ROUTES, set())  # fmt: skip
+        banned = banned - _MAY_KNOW.get(module.name or "__init__", set())
         for name in sorted(used & banned):
             yield f"{module.path}: {_ROLES[mine or 0]} know nothing of {name}"
 
@@ -158,17 +174,17 @@ def docstrings(modules: Sequence[Module]) -> Iterator[str]:
 
 
 def commits(modules: Sequence[Module]) -> Iterator[str]:
-    """Transactions that begin or end anywhere but in `database.py`."""
+    """Transactions that begin or end anywhere but in `database/`."""
     for module in modules:
         for call in module.calls():
             name = called(call)
             if name in ("commit", "rollback", "begin_nested", "create_async_engine", "async_sessionmaker"):
-                if module.name != "database":
-                    yield f"{module.path}:{call.lineno}: {name}() belongs to database.py"
+                if module.name not in _MAY_COMMIT:
+                    yield f"{module.path}:{call.lineno}: {name}() belongs to database/"
             elif name == "begin" and _OF_DATABASE.search(ast.unparse(call.func)):
                 if (module.name, enclosing(module, call)) in _BEGINS:
                     continue
-                yield f"{module.path}:{call.lineno}: a transaction begins in database.py alone"
+                yield f"{module.path}:{call.lineno}: a transaction begins in database/ alone"
 
 
 def hidden_imports(modules: Sequence[Module]) -> Iterator[str]:

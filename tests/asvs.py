@@ -3,7 +3,7 @@
 `asvs.toml` holds what no test can say: our words for each requirement, which ids of ours cover it, what is written down
 where, what is the operator's, and what does not apply, with the reason. *Proven* comes from ids in the docstrings of
 tests and from nowhere else, and where no skip is allowed each of those tests must have passed (`tests/ran.py`).
-`make tables` writes `docs/asvs.md`, and the counts in the README (META-2).
+`make tables` writes `docs/asvs.md` (META-2).
 """
 
 import ast

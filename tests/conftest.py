@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -22,17 +22,18 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from identity_service import app as web
-from identity_service import database as databases
-from identity_service import logs, processes, schema
+from identity_service import database_schema, logs
 from identity_service.clients import actions as clients
-from identity_service.clients import rules as client_rules
-from identity_service.database import Database
-from identity_service.embedded import mailbox, postgres
+from identity_service.database import engine as database_engine
+from identity_service.database.transactions import Database
+from identity_service.dev import mailbox, postgres
 from identity_service.events import actions as events
-from identity_service.mail.courier import Courier
-from identity_service.mail.smtp import Timeouts
+from identity_service.key_store import flows as key_store_flows
+from identity_service.messages import rendering
+from identity_service.messages.delivery.sender import OutboxSender
+from identity_service.messages.delivery.smtp import Timeouts
 from identity_service.settings import Relay, Settings
-from identity_service.worker import COMPOSERS
+from identity_service.web import scopes as client_rules
 
 pytest_plugins = ("tests.no_skips", "tests.ran")
 
@@ -88,8 +89,8 @@ class Service:
     async def caller(self, *scopes: str, name: str = "shop", desk: bool = False) -> "Caller":
         """Add a client through the action and get a token through the token endpoint."""
         scopes = scopes or tuple(client_rules.SCOPES)
-        made = await self.database.short(
-            lambda s: clients.add(s, name, list(scopes), desk=desk, jwks=None, now=self.clock())
+        made = await self.database.in_transaction(
+            lambda s: clients.add_client(s, name, list(scopes), desk=desk, jwks=None, now=self.clock())
         )
         answer = await self.http.post(
             "/oauth/token", data={"grant_type": "client_credentials"}, auth=(made.client_id, made.client_secret)
@@ -97,14 +98,14 @@ class Service:
         assert answer.status_code == 200, answer.text
         return Caller(self.http, made.client_id, made.client_secret, answer.json()["access_token"])
 
-    def courier(self, *relays: Relay) -> Courier:
+    def courier(self, *relays: Relay) -> OutboxSender:
         if relays:
             settings = self.database.settings.model_copy(update={"relays": relays})
             database = Database(settings, self.database._url)
-            database.info["keyring"] = self.database.info["keyring"]
+            database.keys = self.database.keys
         else:
             database = self.database
-        return Courier(database, COMPOSERS, clock=self.clock, timeouts=QUICK)
+        return OutboxSender(database, rendering.load_builders(), clock=self.clock, timeouts=QUICK)
 
     async def deliver(self) -> int:
         """Take every letter that is due through one turn."""
@@ -119,7 +120,7 @@ class Service:
         return next(letter for letter in self.mailbox.letters(to) if subject in letter["subject"])
 
     async def seal(self) -> int:
-        return await self.database.short(events.seal)
+        return await self.database.in_transaction(events.seal_events)
 
     async def rows(self, statement: str, **values) -> list:
         async with self.database.transaction() as session:
@@ -136,16 +137,16 @@ class Caller:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    async def get(self, path: str, **options) -> httpx.Response:
+    async def get(self, path: str, **options) -> httpx2.Response:
         return await self.http.get(path, **self._with_headers(options))
 
-    async def post(self, path: str, json=None, **options) -> httpx.Response:
+    async def post(self, path: str, json=None, **options) -> httpx2.Response:
         return await self.http.post(path, json=json, **self._with_headers(options))
 
-    async def put(self, path: str, json=None, **options) -> httpx.Response:
+    async def put(self, path: str, json=None, **options) -> httpx2.Response:
         return await self.http.put(path, json=json, **self._with_headers(options))
 
-    async def patch(self, path: str, json=None, **options) -> httpx.Response:
+    async def patch(self, path: str, json=None, **options) -> httpx2.Response:
         return await self.http.patch(path, json=json, **self._with_headers(options))
 
     def _with_headers(self, options: dict) -> dict:
@@ -157,10 +158,10 @@ class Fresh:
 
     def __init__(self, urls: Urls) -> None:
         self.urls, self.role = urls, make_url(urls.application).username
-        self.engine = databases.engine(urls.owner, size=2)
+        self.engine = database_engine.create_engine(urls.owner, size=2)
 
     async def migrate(self) -> None:
-        await schema.migrate(self.urls.owner, self.role)
+        await database_schema.migrate(self.urls.owner, self.role)
 
     async def rows(self, statement: str, **values) -> list[tuple]:
         async with self.engine.begin() as connection:
@@ -188,7 +189,7 @@ async def urls(tmp_path_factory) -> AsyncIterator[Urls]:
         mine = owner.set(database=name)
         application = mine.set(username="identity_app_test", password="only-for-tests")
         found = Urls(*(url.render_as_string(hide_password=False) for url in (mine, application)))
-    await schema.migrate(found.owner, make_url(found.application).username)
+    await database_schema.migrate(found.owner, make_url(found.application).username)
     yield found
     if given is not None:
         connection = await postgres.connect(make_url(given))
@@ -199,7 +200,7 @@ async def urls(tmp_path_factory) -> AsyncIterator[Urls]:
 @pytest.fixture(scope="session")
 async def owner(urls: Urls):
     """An engine as the owner of the database: it goes around the application."""
-    engine = databases.engine(urls.owner, size=2)
+    engine = database_engine.create_engine(urls.owner, size=2)
     yield engine
     await engine.dispose()
 
@@ -242,14 +243,14 @@ def settings(box: mailbox.Mailbox, tmp_path: Path) -> Settings:
         relays=(Relay(name="first", host="127.0.0.1", port=box.port, tls="none"),),
         mail_from="service@identity.example",
         mail_from_name="Example Shop",
-        cheap_passwords=True,
+        insecure_fast_hashing=True,
     )
 
 
 @pytest.fixture
 async def database(urls: Urls, settings: Settings, owner) -> AsyncIterator[Database]:
     found = Database(settings, urls.application)
-    await processes.load_keys(found, settings.key())
+    await key_store_flows.load_key_ring(found, settings.key())
     yield found
     await found.close()
     await empty(owner)
@@ -258,17 +259,17 @@ async def database(urls: Urls, settings: Settings, owner) -> AsyncIterator[Datab
 @pytest.fixture(scope="session")
 def house() -> FastAPI:
     """The doors, built once: reading the types of all of them takes longer than most tests."""
-    return web.build(development=True)
+    return web.build_app(development=True)
 
 
 @pytest.fixture
 async def service(database: Database, box: mailbox.Mailbox, clock: Clock, house: FastAPI) -> AsyncIterator[Service]:
-    app = house if database.settings.development else web.build(development=False)
-    web.furnish(app, database, database.settings.key(), clock=clock)
+    app = house if database.settings.development else web.build_app(development=False)
+    web.attach_state(app, database, database.settings.key(), clock=clock)
     doors = list(app.router.routes)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
-        async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
             yield Service(app, http, database, box, clock)
     app.router.routes[:] = doors
 
@@ -289,7 +290,9 @@ def log() -> Iterator[Log]:
 
 
 _EMPTIED = "; ".join(
-    f"DELETE FROM {table.name}" for table in schema.METADATA.sorted_tables if table.name not in ("feed", "ring_key")
+    f"DELETE FROM {table.name}"
+    for table in database_schema.METADATA.sorted_tables
+    if table.name not in ("feed_state", "encryption_key", "message_kind")
 )
 
 

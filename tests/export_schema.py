@@ -7,21 +7,22 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, SmallInteger, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from identity_service import schema
-from identity_service.life import data_map, endings
+from identity_service import database_schema
+from identity_service.privacy import actions as privacy
+from identity_service.privacy import inventory
 
-FILE = Path(schema.__file__).parent / "static" / "export.schema.json"
+FILE = Path(database_schema.__file__).parent / "static" / "export.schema.json"
 USER_ID = {"type": "string", "pattern": "^[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}$"}
 MOMENT = {"type": "string", "format": "date-time"}
 QUESTION = {
     "id": {"type": "string", "format": "uuid"}, "client_id": {"type": "string"}, "purpose": {"type": "string"},
-    "at": MOMENT, "user_id": {"type": "string"}, "allowed": {"type": "boolean"},
+    "occurred_at": MOMENT, "user_id": {"type": "string"}, "allowed": {"type": "boolean"},
 }  # fmt: skip
 
 
 def document() -> dict[str, Any]:
     """Return the whole schema."""
-    tables = {name: _rows(_columns(name)) for name in data_map.of_customers()}
+    tables = {name: _rows(_columns(name)) for name in inventory.customer_tables()}
     tables["permission_check"] = _rows(QUESTION)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -29,7 +30,7 @@ def document() -> dict[str, Any]:
         "description": "One list of rows per table; moments are RFC 3339 in UTC, amounts are exact decimals as text.",
         **_object(
             {
-                "format": {"const": endings.FORMAT},
+                "format": {"const": privacy.FORMAT},
                 "schema": {"type": "string", "format": "uri"},
                 "exported_at": MOMENT,
                 "user_ids": {"type": "array", "minItems": 1, "items": USER_ID},
@@ -46,8 +47,8 @@ def document() -> dict[str, Any]:
 
 
 def _columns(name: str) -> dict[str, Any]:
-    table = schema.METADATA.tables[name]
-    return {column: _value(table.c[column]) for column in data_map.MAP[name].of("id", "fact", "personal")}
+    table = database_schema.METADATA.tables[name]
+    return {column: _value(table.c[column]) for column in inventory.INVENTORY[name].of("id", "fact", "personal")}
 
 
 def _value(column: Column[Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa,
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from identity_service.tokens import AccessToken, InvalidToken, verify_access_token
+from identity_service.keys.signing import AccessToken, InvalidToken, verify_access_token
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, 500_000, tzinfo=UTC)
 AT = int(NOW.timestamp())

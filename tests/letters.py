@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from identity_service.accounts.rules import LANGUAGES
-from identity_service.embedded.letters import PREVIEWS
-from identity_service.life import notices
+from identity_service.dev.previews import PREVIEWS
+from identity_service.one_time_tokens import change_emails
 
 FOLDER = Path(__file__).parent / "mail"
 RULE = "=" * 78
@@ -28,9 +28,9 @@ def _all(locale: str) -> Iterator[tuple[str, str, str]]:
     for kind, make in PREVIEWS.items():
         letter = make(locale)
         yield kind, letter.subject, letter.text
-    for verb in notices.CHANGES:
+    for verb in change_emails.VERB_DESCRIPTIONS:
         for kind in ("change_confirmation", "stop_link"):
-            letter = notices.write(
+            letter = change_emails.render_change_email(
                 kind, locale, "KQ7XM1C43W08", {"verb": verb}, "Example Shop", link="https://…", code="K7QXM-1C43W"
             )
             yield f"{kind}, {verb}", letter.subject, letter.text

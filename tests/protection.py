@@ -5,16 +5,16 @@ import importlib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
-from identity_service import keyring
 from identity_service.clients import rules as clients
 from identity_service.console import rules as console
 from identity_service.contacts import rules as contacts
-from identity_service.life import rules as life
-from identity_service.mail import upkeep
+from identity_service.keys import ring
+from identity_service.merges import rules as merge_rules
+from identity_service.messages import heartbeat
+from identity_service.one_time_tokens import rules as token_rules
 from identity_service.passwords import rules as passwords
-from identity_service.proofs import rules as proofs
 from identity_service.settings import Settings
-from identity_service.signin import rules as signin
+from identity_service.sign_in import rules as sign_in_rules
 from tests.source import PACKAGE, ROOT, called, modules
 
 PAGE = ROOT / "docs/protection.md"
@@ -23,16 +23,16 @@ WHOSE = {
     "caller-check": "a clerk starts checks of callers",
     "code": "wrong codes for one address",
     "desk-alarm": "alarms about one person's searches",
-    "desk-searches": "searches by one person that nobody is told of",
-    "message-search": "a client looks letters up by address",
+    "desk-searches": "searches by one person before an alarm",
+    "message-search": "a client looks messages up by address",
     "password-check": "a client asks whether passwords fit",
     "register-address": "one address on the public page",
     "register-network": "one network on the public page",
-    "reroute": "one letter is sent by another route",
+    "reroute": "one message is sent by another relay",
     "reset-client": "a client asks for resets",
     "reset-network": "one network asks for resets",
-    "reset-address": "letters for resets to one address; whoever asks more is led to the newest",
-    "signin-address": "letters with codes to sign in, to one address",
+    "reset-address": "reset messages to one address; a further request follows the newest one",
+    "signin-address": "messages with sign-in codes to one address",
     "signin-network": "one network tries to sign in",
     "staff-name": "one name tries to sign in at the console",
     "staff-network": "one network tries to sign in at the console",
@@ -42,11 +42,11 @@ WHOSE = {
     "unknown-token": "a client asks about tokens that are not its own",
     "wrong-client-secret": "wrong secrets, for one client from one network; for one network",
 }
-"""What each limit is about, by the name under which it is counted."""
+"""What each limit counts, by its name in the code."""
 
 
 def rates() -> dict[str, list[str]]:
-    """Return the rates of each limit, as they stand in the code."""
+    """Return the rates of each limit, as the code has them."""
     found: dict[str, list[str]] = {}
     for module in modules():
         for call in (call for call in module.calls() if called(call) in ("hit", "wait") and len(call.args) > 1):
@@ -70,21 +70,21 @@ def of_code() -> Mapping[str, list[str]]:
 
 def _times() -> Iterator[tuple[str, timedelta]]:
     hours = Settings.model_fields["session_hours"].default
-    yield "a customer's session that nobody uses", signin.IDLE
+    yield "a customer's session without use", sign_in_rules.IDLE
     yield "a customer's session in all (a setting)", timedelta(hours=hours)
-    yield "a sign-in that is fresh enough for what cannot be undone", signin.FRESH
-    yield "a staff member's session that nobody uses", console.IDLE
+    yield "a sign-in that is recent enough for what cannot be undone", sign_in_rules.FRESH
+    yield "a staff member's session without use", console.IDLE
     yield "a staff member's session in all", console.SESSION
-    yield "a link to enrol at the console", console.ENROLMENT
+    yield "an enrolment link for the console", console.ENROLMENT
     yield "a link to set a password, from hand-over (a setting)", _minutes("reset_link_minutes")
-    yield "a code in a letter, from hand-over (a setting)", _minutes("reset_code_minutes")
-    yield "a page that follows a letter", proofs.TRACKED_FOR
+    yield "a code in a message, from hand-over (a setting)", _minutes("reset_code_minutes")
+    yield "a tracking link", token_rules.TRACKED_FOR
     yield "a verified caller", contacts.HOLDS
-    yield "a merge that can be undone", life.MERGE_UNDO
-    yield "an access token of a service", keyring.TOKEN_LIFE
+    yield "a merge that can be undone", merge_rules.MERGE_UNDO
+    yield "an access token of a service", ring.TOKEN_LIFETIME
     yield "a client's older secret, beside the new one", clients.SECRET_OVERLAP
     yield "the count of wrong passwords, after the last", passwords.FORGET_AFTER
-    yield "raw notices of returned mail", upkeep.INBOUND_KEPT
+    yield "raw notices of returned mail", heartbeat.INBOUND_KEPT
 
 
 def _minutes(setting: str) -> timedelta:

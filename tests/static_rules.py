@@ -9,61 +9,62 @@ from tests.source import Module, called, enclosing, frameworks
 
 _SQL_CALLS = {"text", "execute", "executemany", "exec_driver_sql", "scalar", "scalars", "fetch", "fetchval", "fetchrow"}
 SQL_FROM_PARTS = {
-    ("schema", "_grant"): "GRANT takes no parameters; the role is quoted, tables are ours",
-    ("mail.courier", "_count"): "the condition is one of two literals in the same file",
-    ("embedded.postgres", "prepare"): "CREATE and ALTER take no parameters; development only, names are ours",
+    ("database_schema", "_grant"): "GRANT takes no parameters; the role is quoted, tables are ours",
+    ("messages.delivery.sender", "_count"): "the condition is one of two literals in the same file",
+    ("dev.postgres", "prepare"): "CREATE and ALTER take no parameters; development only, names are ours",
 }
 """Statements that are put together: each by a function that says why it may."""
 
 _BANNED_BUILTINS = {"eval", "exec", "compile", "__import__", "Markup"}
 _BANNED_METHODS = {"system", "popen", "create_subprocess_shell", "create_subprocess_exec"}
 _BANNED_IMPORTS = {"pickle", "marshal", "shelve", "dill", "subprocess", "yaml", "markupsafe", "commands", "telnetlib"}
-JITTER = {"mail.courier", "mail.outbox", "mail.relays"}
+JITTER = {"messages.delivery.sender", "messages.delivery.queue", "messages.delivery.relays"}
 """Who may import `random`: for the jitter of waiting times, which nobody has to be unable to guess."""
 
 CRYPTO = {
     "clients.actions": {"hashlib.sha256", "joserfc.ECKey", "joserfc.KeySet", "joserfc.OKPKey"},
     "clients.oauth": {"joserfc.KeySet"},
-    "commands.audit": {"joserfc.ECKey", "joserfc.OKPKey"},
-    "commands.importing": {"hashlib.file_digest"},
+    "cli.audit": {"joserfc.ECKey", "joserfc.OKPKey"},
+    "cli.imports": {"hashlib.file_digest"},
     "console.actions": {"hashlib.sha256"},
     "consents.actions": {"hashlib.sha256"},
     "consents.audit": {"hashlib.sha256"},
     "consents.receipts": {"hashlib.sha256"},
     "consents.wordings": {"hashlib.sha256"},
-    "events.looks": {"hashlib.sha256"},
+    "account_access.actions": {"hashlib.sha256"},
     "events.rules": {"hashlib.sha256"},
-    "keyring": {"cryptography.AESGCM", "cryptography.HKDF", "cryptography.InvalidTag", "cryptography.SHA256",
+    "key_store.actions": {"cryptography.AESGCM", "cryptography.HKDF", "cryptography.InvalidTag", "cryptography.SHA256",
                 "joserfc.ECKey", "joserfc.OKPKey"},
-    "life.endings": {"hashlib.sha256"},
-    "mail.bounces": {"hashlib.sha256"},
-    "mail.feedback": {"hashlib.sha256"},
-    "mail.hooks": {"cryptography.InvalidSignature", "cryptography.hashes", "cryptography.padding", "cryptography.rsa",
+    "privacy.actions": {"hashlib.sha256"},
+    "messages.inbound.dsn": {"hashlib.sha256"},
+    "messages.inbound.feedback": {"hashlib.sha256"},
+    "messages.inbound.webhooks": {"cryptography.InvalidSignature", "cryptography.hashes", "cryptography.padding",
+    "cryptography.rsa",
                    "cryptography.x509", "hmac.compare_digest"},
-    "mail.letters": {"hmac.compare_digest"},
-    "mail.pins": {"hashlib.sha256"},
-    "forms": {"hmac.compare_digest"},
+    "messages.rendering": {"hmac.compare_digest"},
+    "web.forms": {"hmac.compare_digest"},
     "passwords.breaches": {"hashlib.sha1"},
-    "passwords.foreign": {"hashlib.pbkdf2_hmac", "hmac.compare_digest"},
+    "passwords.legacy_hashes": {"hashlib.pbkdf2_hmac", "hmac.compare_digest"},
     "passwords.hashing": {"argon2.Parameters", "argon2.PasswordHasher", "argon2.Type"},
-    "proofs.actions": {"hashlib.sha256"},
-    "proofs.rules": {"hmac.compare_digest"},
-    "signin.actions": {"hashlib.sha256"},
-    "tokens": {"hashlib.sha256", "hmac.compare_digest", "hmac.digest", "joserfc.ECKey",
-               "joserfc.OKPKey", "joserfc.jws", "joserfc.jwt"},
+    "one_time_tokens.actions": {"hashlib.sha256"},
+    "one_time_tokens.rules": {"hmac.compare_digest"},
+    "sign_in.actions": {"hashlib.sha256"},
+    "keys.hashing": {"hashlib.sha256", "hmac.digest"},
+    "keys.ring": {"cryptography.AESGCM", "cryptography.InvalidTag"},
+    "keys.signing": {"joserfc.ECKey", "joserfc.OKPKey", "joserfc.jws", "joserfc.jwt"},
+    "web.pagination": {"hmac.compare_digest"},
 }  # fmt: skip
 """The inventory of cryptography (ASVS 11.1.3): what each file uses of it."""
 
 CHECKSUMS = {
-    ("consents.actions", "keep"): "what a customer was asked with is public",
+    ("consents.actions", "store_wording"): "what a customer was asked with is public",
     ("consents.audit", "_texts"): "the auditor reads both sides",
     ("consents.audit", "_entry"): "the auditor reads both sides",
-    ("mail.pins", "check"): "the texts of letters are public",
 }
 """Hashes of what is no secret, compared in any time: each by a function that says why it may."""
 
 _SECRET = re.compile(r"(^|_)(hash|hashed|mac|hmac|digest|signature|tag|secret|token|password|code_hash|key_bytes)$")
-_PLAIN_TEXT_LETTERS = ("mail.letters", "_TEXT")
+_PLAIN_TEXT_EMAILS = ("messages.rendering", "_TEXT")
 
 
 def sql(modules: Sequence[Module]) -> Iterator[str]:
@@ -198,7 +199,7 @@ def escaping(modules: Sequence[Module]) -> Iterator[str]:
         plain = {
             id(node.value)
             for node in ast.walk(module.tree)
-            if isinstance(node, ast.Assign) and (module.name, ast.unparse(node.targets[0])) == _PLAIN_TEXT_LETTERS
+            if isinstance(node, ast.Assign) and (module.name, ast.unparse(node.targets[0])) == _PLAIN_TEXT_EMAILS
         }
         for call in module.calls():
             if called(call) in ("Environment", "SandboxedEnvironment", "Jinja2Templates", "Template", "from_string"):

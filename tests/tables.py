@@ -1,50 +1,59 @@
-"""The tables of the README that the code knows better. `make tables` writes them; a test compares them."""
+"""The tables of `docs/reference/` that are generated from the code. `make tables` writes them; a test compares them."""
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import SecretStr
 
-from identity_service import cli, problems, settings
-from identity_service.clients import rules as clients
+from identity_service import settings
+from identity_service.cli import main
 from identity_service.errors import Problem
 from identity_service.events import rules as events
 from identity_service.settings import Settings
+from identity_service.web import problems
+from identity_service.web import scopes as clients
 from tests import asvs, protection
 from tests.source import PACKAGE, ROOT
 
 _FIELDS = Settings.model_fields.items()
-README = ROOT / "README.md"
-LOADED = cli.__name__
+REFERENCE = ROOT / "docs/reference"
+LOADED = main.__name__
 """The command line knows every concept, so every error is known once it is loaded."""
 
 
 def of_code() -> Mapping[str, list[str]]:
-    """Return the rows that belong under each heading."""
+    """Return the rows of each page."""
     return {
         "Settings": [_row(f"`{settings.variable(n)}`", _default(n), f.description) for n, f in _FIELDS],
         "Scopes": [_row(f"`{name}`", allows) for name, allows in sorted(clients.SCOPES.items())],
         "Events": [_row(f"`{name}`", what) for name, what in events.NAMES.items()],
         "Errors": [_row(f"`{p.code()}`", str(p.status), p.title()) for p in errors()],
-        "Proofs": asvs.counts(asvs.rows()),
     }  # fmt: skip
 
 
 def errors() -> list[type[Problem]]:
     """Return every error that a caller can meet; the roots they stand on are none."""
-    return [p for p in problems.every() if p.__module__.startswith(PACKAGE) and p.__module__ != Problem.__module__]
+    return [
+        p for p in problems.all_problems() if p.__module__.startswith(PACKAGE) and p.__module__ != Problem.__module__
+    ]
 
 
-def of_readme(heading: str, text: str) -> list[str]:
+def page(heading: str) -> Path:
+    """Return the page of a table."""
+    return REFERENCE / f"{heading.lower()}.md"
+
+
+def rows_under(heading: str, text: str) -> list[str]:
     """Return the rows of the table under a heading."""
-    part = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    part = re.split(rf"(?m)^##? {heading}$", text, maxsplit=1)[1].partition("\n## ")[0]
     return [line for line in part.splitlines() if line.startswith("|")][2:]
 
 
-def renewed(text: str, tables: Mapping[str, list[str]] | None = None) -> str:
-    """Return the README, or another page, with the code's rows in place of its own."""
-    for heading, rows in (of_code() if tables is None else tables).items():
-        table = re.compile(rf"(\n## {heading}\n.*?\n\|-[-|]*\n)(?:\|[^\n]*\n)*", re.DOTALL)
+def renewed(text: str, tables: Mapping[str, list[str]]) -> str:
+    """Return a page with the code's rows in place of its own."""
+    for heading, rows in tables.items():
+        table = re.compile(rf"(^##? {heading}\n.*?\n\|-[-|]*\n)(?:\|[^\n]*\n)*", re.DOTALL | re.MULTILINE)
         text = table.sub(lambda found, rows=rows: found[1] + "".join(f"{row}\n" for row in rows), text, count=1)
     return text
 
@@ -61,6 +70,7 @@ def _default(name: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(README.read_text("utf-8")), "utf-8")
+    for heading, rows in of_code().items():
+        page(heading).write_text(renewed(page(heading).read_text("utf-8"), {heading: rows}), "utf-8")
     protection.PAGE.write_text(renewed(protection.PAGE.read_text("utf-8"), protection.of_code()), "utf-8")
     asvs.PAGE.write_text(asvs.page(), "utf-8")

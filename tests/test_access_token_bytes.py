@@ -8,21 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity_service.tokens import InvalidToken, verify
-from tests.forging import (
-    CLAIMS,
-    ED,
-    HEADER,
-    JSON,
-    KEYS,
-    P256,
-    SAID,
-    es,
-    forge,
-    part,
-    read,
-    refuse,
-)
+from identity_service.keys.signing import InvalidToken, verify
+from tests.forging import CLAIMS, ED, HEADER, JSON, KEYS, P256, SAID, es, forge, part, read, refuse
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551

@@ -7,18 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity_service.tokens import InvalidToken
-from tests.forging import (
-    AT,
-    AUDIENCE,
-    CLAIMS,
-    ISSUER,
-    JSON,
-    forge,
-    read,
-    refuse,
-    without,
-)
+from identity_service.keys.signing import InvalidToken
+from tests.forging import AT, AUDIENCE, CLAIMS, ISSUER, JSON, forge, read, refuse, without
 
 TEXTS = ("iss", "aud", "sub", "client_id", "jti", "scope")
 

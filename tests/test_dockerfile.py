@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from identity_service import start
-from identity_service.database import Database
-from identity_service.server import Server
+from identity_service.database.transactions import Database
+from identity_service.passwords import cpu
 from identity_service.settings import Settings
+from identity_service.web.server import Server
 from tests.source import ROOT
 
 SECRET = re.compile(r"(?i)(key|secret|password|token|database_url)\s*=\s*[^\s\"']")
@@ -78,7 +78,7 @@ def test_argon2_is_built_for_one_kind_of_cpu_from_the_locked_source_on_demand_al
     """ASVS 15.2.4: what builds it is locked as well, stays in the first stage, and its hash is checked."""
     (built,) = [run for run in STAGES[0].all("RUN") if "ARGON2_MARCH" in run]
     assert '"") exit 0' in built
-    assert set(re.findall(r"x86-64-v\d(?=[|)])", built)) == set(start.LEVELS)
+    assert set(re.findall(r"x86-64-v\d(?=[|)])", built)) == set(cpu.LEVELS)
     assert "--require-hashes --no-deps --no-build-isolation --no-binary argon2-cffi-bindings" in " ".join(built.split())
     assert all(stage.all("ARG") == ['ARGON2_MARCH=""'] for stage in (STAGES[0], LAST))
     assert "ARGON2_MARCH=$ARGON2_MARCH" in LAST.all("ENV")[0]
@@ -108,38 +108,38 @@ def cpuinfo(tmp_path, *flags: str) -> Path:
     return tmp_path / "cpuinfo"
 
 
-@pytest.mark.parametrize("march", start.LEVELS)
+@pytest.mark.parametrize("march", cpu.LEVELS)
 def test_a_cpu_that_lacks_an_instruction_is_told_in_a_sentence(tmp_path, march):
-    needed = start.LEVELS[march]
-    assert start.cpu_problem(march, cpuinfo(tmp_path, *needed)) is None
+    needed = cpu.LEVELS[march]
+    assert cpu.cpu_problem(march, cpuinfo(tmp_path, *needed)) is None
     for lacking in needed:
-        said = start.cpu_problem(march, cpuinfo(tmp_path, *(needed - {lacking})))
+        said = cpu.cpu_problem(march, cpuinfo(tmp_path, *(needed - {lacking})))
         assert said is not None
         assert f"lacks {lacking}:" in said
 
 
 def test_each_level_holds_the_one_before():
-    two, three, four = start.LEVELS.values()
+    two, three, four = cpu.LEVELS.values()
     assert two < three < four
 
 
 def test_a_published_wheel_asks_for_nothing_and_a_level_that_nobody_knows_is_refused(tmp_path):
-    assert start.cpu_problem("", tmp_path / "none") is None
-    assert "must be one of" in start.cpu_problem("native", cpuinfo(tmp_path))
-    assert "lacks" in start.cpu_problem("x86-64-v2", tmp_path / "none")
+    assert cpu.cpu_problem("", tmp_path / "none") is None
+    assert "must be one of" in cpu.cpu_problem("native", cpuinfo(tmp_path))
+    assert "lacks" in cpu.cpu_problem("x86-64-v2", tmp_path / "none")
 
 
-def test_the_start_looks_at_the_cpu_before_argon2_is_loaded(tmp_path):
-    """It ends with 1 and the sentence, and nothing of the service was imported."""
+def test_serve_ends_with_a_sentence_on_a_cpu_that_argon2_was_not_built_for(tmp_path):
+    """And not with an illegal instruction at the first password."""
     program = (
-        "import sys, atexit; atexit.register(lambda: print('argon2' in sys.modules)); "
-        "from identity_service.start import main; main()"
+        "from identity_service.passwords.hashing import Hasher; from identity_service.settings import Settings; "
+        "Hasher(Settings(environment='development', public_url='http://localhost:8000'))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], env={"ARGON2_MARCH": "pentium"}, capture_output=True, text=True, check=False
     )
-    assert (ended.returncode, ended.stdout.strip()) == (1, "False")
-    assert ended.stderr.startswith("ARGON2_MARCH is 'pentium'")
+    assert ended.returncode == 1
+    assert "UnsuitableCpu: ARGON2_MARCH is 'pentium'" in ended.stderr
 
 
 def test_it_runs_without_rights_and_writes_nothing():
@@ -218,6 +218,8 @@ def test_the_wheel_holds_the_service_its_migrations_and_nothing_else(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"identity_service/app.py", "identity_service/migrations/env.py"} <= set(names)
+    # PEP 561: type checkers of packages that import this one read its annotations.
+    assert "identity_service/py.typed" in names
     for folder in ("templates", "static", "locales", "migrations/versions"):
         assert any(name.startswith(f"identity_service/{folder}/") for name in names), folder
     assert {name.split("/")[0].split("-")[0] for name in names} == {"identity_service"}
@@ -230,7 +232,7 @@ async def test_the_health_check_tells_ready_from_not(service, urls, monkeypatch,
     there = service.database
     settings = Settings(**{**there.settings.model_dump(), "environment": "production"})
     database = Database(settings, "postgresql://nobody@127.0.0.1:1/nothing" if broken else urls.application)
-    database.info.update(there.info)
+    database.keys = there.keys
     monkeypatch.setattr(service.app.state, "database", database)
     server = Server(service.app, host="127.0.0.1", port=0, lifespan="off")
     running = asyncio.create_task(server.serve())

@@ -13,16 +13,8 @@ from tests.source import FOLDER, ROOT
 from tests.test_command_line import commands
 
 DOCUMENTS = {
-    name: (ROOT / name).read_text("utf-8")
-    for name in (
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "SECURITY.md",
-        "docs/runbook.md",
-        "docs/scale.md",
-        "docs/protection.md",
-    )
+    str(path.relative_to(ROOT)): path.read_text("utf-8")
+    for path in (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
 }
 README = DOCUMENTS["README.md"]
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -30,29 +22,29 @@ TARGETS = set(re.findall(r"(?m)^([a-z-]+):", MAKEFILE))
 
 
 @pytest.mark.parametrize("heading", tables.of_code())
-def test_every_name_stands_in_the_readmes_table_and_no_other(heading):
-    said = tables.of_readme(heading, README)
-    assert said == tables.of_code()[heading], "the table is not what the code says: run `make tables`"
-    assert said != []
+def test_a_page_of_the_reference_has_every_name_and_no_other(heading):
+    written = tables.rows_under(heading, tables.page(heading).read_text("utf-8"))
+    assert written == tables.of_code()[heading], "the table is not what the code says: run `make tables`"
+    assert written != []
 
 
 @pytest.mark.parametrize("heading", tables.of_code())
 def test_a_planted_row_and_a_missing_one_are_found(heading):
-    rows = tables.of_code()[heading]
-    for changed in (README.replace(rows[0] + "\n", ""), README.replace(rows[0], f"{rows[0]}\n| `colour` | – | x |")):
-        assert tables.of_readme(heading, changed) != rows
-        assert tables.of_readme(heading, tables.renewed(changed)) == rows
+    rows, text = tables.of_code()[heading], tables.page(heading).read_text("utf-8")
+    for changed in (text.replace(rows[0] + "\n", ""), text.replace(rows[0], f"{rows[0]}\n| `colour` | – | x |")):
+        assert tables.rows_under(heading, changed) != rows
+        assert tables.renewed(changed, {heading: rows}) == text
 
 
 def test_errors_are_those_that_a_caller_can_meet():
     codes = {problem.code() for problem in tables.errors()}
-    assert {"email_taken", "missing_scope", "database_away", "migrations_missing"} <= codes
+    assert {"email_taken", "missing_scope", "database_unavailable", "migrations_missing"} <= codes
     assert not {"problem", "not_found", "conflict"} & codes
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_variable_that_is_named_exists(name):
-    known = {settings.variable(field) for field in Settings.model_fields} | {"TEST_DATABASE_URL"}
+    known = {settings.variable(field) for field in Settings.model_fields} | {"TEST_DATABASE_URL", "IDENTITY_NO_SKIPS"}
     named = set(re.findall(r"\b(?:IDENTITY|DATABASE|TEST_DATABASE)_[A-Z_]+\b", DOCUMENTS[name]))
     assert {variable.removesuffix("_FILE") for variable in named} - known == set()
 
@@ -70,10 +62,13 @@ def test_every_make_target_is_named():
     assert set(phony.split()) == TARGETS
 
 
-def test_every_command_stands_in_the_readmes_table_and_no_other():
-    part = README.partition("\n## Commands\n")[2].partition("\n## ")[0]
-    said = re.findall(r"(?m)^\| `identity-service ([a-z -]+)` \|", part)
-    assert sorted(said) == sorted(name for name, _ in commands())
+def test_the_page_of_commands_has_every_command_and_no_other():
+    listed = re.findall(r"(?m)^\| `identity-service ([a-z -]+)` \|", DOCUMENTS["docs/reference/commands.md"])
+    assert sorted(listed) == sorted(name for name, _ in commands())
+
+
+def test_the_readme_stays_short():
+    assert len(README.splitlines()) <= 250
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -109,11 +104,10 @@ def test_every_file_that_is_named_exists(name):
         assert list(ROOT.glob(place.rstrip("/"))), place
 
 
-def test_the_map_shows_every_folder_of_the_product():
-    part = README.partition("\n## The map\n")[2].partition("\n## ")[0]
-    for folder in FOLDER.iterdir():
-        if folder.is_dir() and folder.name != "__pycache__":
-            assert f"`identity_service/{folder.name}/`" in part, folder.name
+def test_the_architecture_shows_every_folder_of_the_product():
+    part = DOCUMENTS["docs/architecture.md"].partition("\n### The folders\n")[2].partition("\n## ")[0]
+    folders = {folder.name for folder in FOLDER.iterdir() if folder.is_dir() and folder.name != "__pycache__"}
+    assert {folder for folder in folders if f"`{folder}/`" not in part} == set()
 
 
 def test_the_package_tells_its_concepts():
@@ -153,20 +147,68 @@ def test_the_changelog_keeps_its_form():
         assert line.endswith("."), line
 
 
-def test_every_decision_says_what_was_true_what_we_do_what_it_costs_and_what_we_refused():
-    part = DOCUMENTS["CONTRIBUTING.md"].partition("\n## Decisions\n")[2]
-    decisions = re.split(r"(?m)^### ", part)[1:]
-    assert [int(decision.split(".")[0]) for decision in decisions] == list(range(1, len(decisions) + 1))
-    assert len(decisions) >= 15
-    for decision in decisions:
-        assert re.findall(r"(?m)^\*(\w[\w ]+)\*:", decision) == ["True", "We do", "Costs", "Refused"], decision[:40]
+def test_decisions_are_numbered_and_listed():
+    files = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    titles = [path.read_text("utf-8").splitlines()[0] for path in files]
+    assert [int(path.name[:4]) for path in files] == list(range(1, len(files) + 1))
+    listed = re.findall(r"(?m)^\| (\d+) \| \[(.+)\]\((.+)\) \|$", DOCUMENTS["docs/decisions/README.md"])
+    assert [(f"# {number}. {title}", name) for number, title, name in listed] == [
+        (title, path.name) for title, path in zip(titles, files, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if name.startswith("docs/decisions/0")])
+def test_a_decision_has_context_decision_consequences_and_refused_alternatives(name):
+    parts = re.split(r"(?m)^## (.+)\n", DOCUMENTS[name])
+    assert parts[1::2] == ["Context", "Decision", "Consequences", "Refused alternatives"]
+    assert all(part.strip() for part in parts[2::2])
+    assert re.search(r"(?m)^Status: (accepted|replaced by decision \d+)\b", parts[0])
+
+
+def glossary_rows(text: str) -> list[list[str]]:
+    """Return the rows of every table of the glossary, cell by cell."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in row] for row in rows if row[0].strip() != "word"]
+
+
+def test_the_glossary_explains_each_word_once_in_one_sentence():
+    rows = glossary_rows(DOCUMENTS["docs/glossary.md"])
+    words = [word.strip() for row in rows for word in row[0].split(",")]
+    assert len(words) > 80
+    assert sorted(words) == sorted(set(words))
+    for row in rows:
+        word, meaning, *others = row
+        assert len(others) == 1, word
+        assert others[0], word
+        assert meaning.endswith("."), word
+        assert ". " not in meaning, word
+
+
+REPLACED = re.compile(r"\b(?:e-mails?|letters?|doors?|roads?|courier|fate|anew)\b", re.IGNORECASE)
+"""Words that the glossary replaces (decision 23)."""
+GENERATED = {f"docs/reference/{heading.lower()}.md" for heading in tables.of_code()} | {"docs/asvs.md"}
+ABOUT_WORDS = {"docs/glossary.md", "docs/decisions/0023-names-are-for-strangers.md"}
+
+
+def prose(text: str) -> str:
+    """Return a page without code."""
+    return re.sub(r"(?s)```.*?```|`[^`]*`", "", text)
+
+
+@pytest.mark.parametrize("name", sorted(DOCUMENTS.keys() - GENERATED - ABOUT_WORDS))
+def test_prose_uses_no_word_that_the_glossary_replaces(name):
+    assert REPLACED.findall(prose(DOCUMENTS[name])) == []
+
+
+def test_a_planted_house_word_is_found_and_one_in_code_is_not():
+    planted = prose("An E-mail\n`mail letters`\n```sh\nletters\n```\nand the doors of a road")
+    assert REPLACED.findall(planted) == ["E-mail", "doors", "road"]
 
 
 def test_no_machine_and_no_index_is_named_in_any_file():
     """A lock with an address in it installs from there alone."""
-    files = [
-        ROOT / name for name in (*DOCUMENTS, "Makefile", "Dockerfile", ".dockerignore", "pyproject.toml", ".ci/run")
-    ]
+    others = ("Makefile", "Dockerfile", ".dockerignore", "mkdocs.yml", "pyproject.toml", ".ci/run")
+    files = [ROOT / name for name in (*DOCUMENTS, *others)]
     for path in [*files, *sorted((ROOT / "requirements").glob("*.txt"))]:
         found = re.findall(r"(?<!emit-)index-url|--find-links|/home/\w+|/root/", path.read_text("utf-8"))
         assert found == [], Path(path).name

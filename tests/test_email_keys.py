@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from identity_service.email_addresses import EmailAddress, MalformedEmailAddress, mask, parse
+from identity_service.values.email_addresses import EmailAddress, MalformedEmailAddress, mask, parse
 
 SPELLINGS = [
     "A.B@bücher.de",

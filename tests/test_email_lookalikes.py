@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from identity_service import email_addresses
-from identity_service.email_addresses import EmailAddress, MalformedEmailAddress, parse, similar_domain
-from identity_service.mail import letters
-from identity_service.mail.outbox import Claimed
+from identity_service.messages import rendering
+from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.settings import Relay, Settings
+from identity_service.values import email_addresses
+from identity_service.values.email_addresses import EmailAddress, MalformedEmailAddress, parse, similar_domain
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -177,12 +177,15 @@ gmail.com googlemail.com yahoo.com yahoo.de hotmail.com outlook.com live.com icl
 gmx.at gmx.ch web.de t-online.de freenet.de proton.me mail.com posteo.de mailbox.org ymail.com rocketmail.com email.com
 yahoo.dk yahoo.se yahoo.ie yahoo.fr yahoo.it yahoo.es yahoo.ca yahoo.in yahoo.co.uk yahoo.co.jp yahoo.com.br hotmail.dk
 hotmail.se hotmail.be hotmail.fr hotmail.it hotmail.es hotmail.nl hotmail.ch hotmail.co.uk outlook.dk outlook.ie
-outlook.be outlook.fr outlook.it outlook.at outlook.es live.de live.nl live.fr live.it live.se live.dk live.be live.ca
+outlook.be outlook.fr outlook.it outlook.at outlook.es live.de live.nl live.fr live.it live.se live.dk
+live.be live.ca
 live.at live.cn live.co.uk msn.com mac.com aim.com love.com gmx.com gmx.org gmx.info gmx.eu gmx.it gmx.fr gmx.es gmx.us
 gmx.li gmx.co.uk mail.de email.de mail.ru mail.ch arcor.de online.de t-online.at vodafone.de vodafonemail.de o2online.de
-posteo.net posteo.at posteo.be posteo.ee posteo.me posteo.se posteo.dk fastmail.com hey.com tutanota.com tutanota.de
+posteo.net posteo.at posteo.be posteo.ee posteo.me posteo.se posteo.dk fastmail.com hey.com tutanota.com
+tutanota.de
 tuta.io zoho.com pm.me protonmail.ch yandex.ru ya.ru list.ru bk.ru inbox.ru qq.com 163.com naver.com wanadoo.fr sfr.fr
-neuf.fr orange.com alice.it tin.it virgilio.it tiscali.it sunrise.ch hispeed.ch chello.at aon.at aon.com a1.net
+neuf.fr orange.com alice.it tin.it virgilio.it tiscali.it sunrise.ch hispeed.ch chello.at aon.at
+aon.com a1.net
 ziggo.nl telenet.be skynet.be verizon.net att.net sbcglobal.net cox.net charter.net rogers.com shaw.ca btinternet.com
 sky.com bigpond.com seznam.cz wp.pl o2.pl interia.pl ge.com ms.com hp.com ibm.com bmw.de sap.com example.com
 """.split()
@@ -251,7 +254,9 @@ def test_what_is_read_can_be_mailed(text):
     """ATT-41, FACT-2: the last check before a relay, which knows nothing of this parser, finds one recipient in it."""
     found = read(text)
     if found is not None:
-        sent = letters.envelope(claimed(found), letters.Letter("s", "t", "h"), SETTINGS, b"key", now=NOW)
+        sent = rendering.smtp_envelope(
+            claimed(found), rendering.RenderedEmail("s", "t", "h"), SETTINGS, b"key", now=NOW
+        )
         assert sent.recipient == found.ascii
         assert sent.payload.count(f"\r\nTo: {found.ascii}\r\n".encode()) == 1 or len(found.ascii) > 70
 
@@ -275,9 +280,11 @@ SETTINGS = Settings(
 )
 
 
-def claimed(address: EmailAddress) -> Claimed:
-    return Claimed(
-        id=uuid.UUID(int=7), kind="welcome", user_id=None, to_addr=address.shown, to_ascii=address.ascii, locale="en",
-        facts={}, message_id_header="<7@identity.example>", lane=1, created_at=NOW, deadline_at=NOW + timedelta(days=1),
-        attempts=0, turns=0, token=uuid.UUID(int=8), prefer_relay=None,
+def claimed(address: EmailAddress) -> ClaimedMessage:
+    return ClaimedMessage(
+        id=uuid.UUID(int=7), kind="welcome", user_id=None, recipient=address.shown, recipient_ascii=address.ascii,
+        locale="en",
+        facts={}, message_id_header="<7@identity.example>", priority=1, created_at=NOW,
+        deadline_at=NOW + timedelta(days=1),
+        attempts=0, deliveries=0, token=uuid.UUID(int=8), prefer_relay=None,
     )  # fmt: skip

@@ -15,7 +15,6 @@ FLOORS = {
     "fastapi": "0.109.1",  # CVE-2021-32677, CVE-2024-24762
     "idna": "3.7",  # CVE-2024-3651: quadratic time
     "joserfc": "1.7.4",
-    "python-multipart": "0.0.27",  # CVE-2026-40347, -42561
     "starlette": "0.40",  # CVE-2024-47874
 }
 

@@ -16,24 +16,29 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from jinja2.ext import babel_extract
 
-from identity_service import app, languages, problems
+from identity_service import app, translations
 from identity_service.accounts.rules import LANGUAGES, PROMISE
 from identity_service.consents.rules import PURPOSES
 from identity_service.history.rules import KINDS
-from identity_service.life import data_map, importing, notices  # noqa: F401 (what an import refuses is said in words, too)
-from identity_service.life.confirmations import CONFIRMATIONS
-from identity_service.life.data_map import TITLES
-from identity_service.mail import words
+from identity_service.messages import descriptions
+from identity_service.one_time_tokens import change_emails, tracking
+from identity_service.one_time_tokens.confirmations import CONFIRMATIONS
 from identity_service.passwords import rules as password_rules
-from identity_service.proofs import watch
+from identity_service.privacy import inventory
+from identity_service.privacy.inventory import TITLES
+from identity_service.web import problems
 
 PACKAGE = Path(app.__file__).parent
-TRANSLATED = sorted(path.stem for path in languages.LOCALES.glob("*.po"))
-FOR_PROGRAMS = ("clients", "events.actions", "events.restored", "idempotency", "mail", "schema", "tokens")
+TRANSLATED = sorted(path.stem for path in translations.LOCALES.glob("*.po"))
+FOR_PROGRAMS = (
+    "audit.recovery", "clients", "database_schema", "events.actions", "imports", "keys.signing", "messages",
+    "web.authentication", "web.idempotency", "web.pagination",
+)  # fmt: skip
 """Modules whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (
-    words.CODES, words._ATTEMPT, words._STATE, words._FEEDBACK, watch.SUBJECTS, watch._NOW_DO,
-    password_rules._WEAK, PURPOSES, notices.CHANGES, KINDS, TITLES,
+    descriptions.CODES, descriptions._ATTEMPT, descriptions._STATE, descriptions._FEEDBACK,
+    tracking.SUBJECTS, tracking._NOW_DO,
+    password_rules._WEAK, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
 )  # fmt: skip
 _PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
 
@@ -69,13 +74,13 @@ def in_tables() -> Iterator[str]:
         yield from table.values()
     for confirmation in CONFIRMATIONS.values():
         yield from (confirmation.asks, confirmation.done)
-    for told in notices.WORDS.values():
+    for told in change_emails.EMAIL_COPY.values():
         yield from filter(None, told)
-    yield from ("Confirm what the e-mail is about.", "Done.", "a browser")
+    yield from ("Confirm what the email is about.", "Done.", "a browser")
 
 
 def in_refusals() -> Iterator[str]:
-    for problem in problems.every():
+    for problem in problems.all_problems():
         if not f"{problem.__module__}.".startswith(tuple(f"identity_service.{name}." for name in FOR_PROGRAMS)):
             yield problem.title()
             yield from _particulars(problem)
@@ -96,7 +101,7 @@ def needed() -> set[str | tuple[str, str]]:
 
 
 def catalogue(locale: str) -> Catalog:
-    with (languages.LOCALES / f"{locale}.po").open("rb") as source:
+    with (translations.LOCALES / f"{locale}.po").open("rb") as source:
         return read_po(source, locale=locale, abort_invalid=True)
 
 
@@ -113,9 +118,10 @@ def test_the_search_finds_sentences_of_every_kind():
     found = needed()
     for sentence in (
         "Get a User ID", "this is your User ID. It is yours for good; our desks find you by it.", "as in", "Last:",
-        "{relay} could not take the e-mail.", "Address and password do not fit together.", "This is a good password.",
+        "{relay} could not take the email.", "Address or password is wrong. Check both, or set a new password.",
+        "This is a good password.",
         "Your code to sign in", "Open this link to agree:", "it is closed", "refund",
-        "An e-mail address has at most 254 characters.", "the mailbox is full",
+        "An email address has at most 254 characters.", "the mailbox is full",
         ("The answer was yes once.", "The answer was yes %(num)s times."),
     ):  # fmt: skip
         assert sentence in found, sentence
@@ -136,7 +142,7 @@ def test_no_sentence_is_stale(locale: str):
 
 @pytest.mark.parametrize("locale", TRANSLATED)
 def test_every_sentence_is_translated_once(locale: str):
-    text = (languages.LOCALES / f"{locale}.po").read_text(encoding="utf-8")
+    text = (translations.LOCALES / f"{locale}.po").read_text(encoding="utf-8")
     ids = [line for line in text.splitlines() if line.startswith("msgid ") and line != 'msgid ""']
     assert len(ids) == len(set(ids)), sorted({line for line in ids if ids.count(line) > 1})
     read = catalogue(locale)
@@ -167,20 +173,20 @@ def test_sentences_end_as_the_english_ones_do(locale: str):
 
 def test_every_table_that_a_customer_reads_of_himself_has_a_heading():
     """Those with rows of his own, and those that hang on his letters and conversations."""
-    assert set(TITLES) == {*data_map.of_customers(), "permission_check"}
+    assert set(TITLES) == {*inventory.customer_tables(), "permission_check"}
 
 
 @pytest.mark.parametrize("locale", LANGUAGES)
 def test_the_promise_reads_the_same_everywhere(locale: str):
     """The page that comes back after a slip takes it from the catalogue, all others from the table."""
-    assert languages.catalogue(locale).gettext(PROMISE["en"]) == PROMISE[locale]
+    assert translations.catalogue(locale).gettext(PROMISE["en"]) == PROMISE[locale]
 
 
 @pytest.mark.parametrize(("times", "german"), [(1, "einmal"), (2, "%(num)s-mal"), (11, "%(num)s-mal")])
 def test_german_counts(times: int, german: str):
     one, many = "The answer was yes once.", "The answer was yes %(num)s times."
-    assert german in languages.catalogue("de").ngettext(one, many, times)
+    assert german in translations.catalogue("de").ngettext(one, many, times)
 
 
 def test_a_language_without_a_catalogue_reads_english():
-    assert languages.catalogue("fr").gettext("Get a User ID") == "Get a User ID"
+    assert translations.catalogue("fr").gettext("Get a User ID") == "Get a User ID"

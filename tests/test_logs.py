@@ -253,7 +253,7 @@ async def test_the_route_is_told_and_never_the_path(caller, log):
 
 
 @pytest.mark.parametrize(
-    "library", ["authlib", "joserfc", "sqlalchemy.engine", "httpx", "aiosmtplib", "uvicorn.access"]
+    "library", ["authlib", "joserfc", "sqlalchemy.engine", "httpx2", "aiosmtplib", "uvicorn.access"]
 )
 def test_libraries_that_write_values_are_kept_quiet(log, library):
     """Authlib writes whole tokens at DEBUG; whatever our own level is, these stay above."""

@@ -8,11 +8,11 @@ alone; `staff: …` names the roles; everything else is the scope that a client'
 import re
 import uuid
 
-import httpx
+import httpx2
 
 from identity_service import app as web
 from identity_service.clients import actions as clients
-from identity_service.clients import rules as client_rules
+from identity_service.web import scopes as client_rules
 from tests.console.given import an_account
 
 MATRIX = """
@@ -30,7 +30,7 @@ POST /console/accounts/{user_id}/ask                       | staff: clerk lead
 POST /console/accounts/{user_id}/business                  | staff: clerk lead
 POST /console/accounts/{user_id}/check                     | staff: clerk lead
 POST /console/accounts/{user_id}/check/{check_id}          | staff: clerk lead
-POST /console/accounts/{user_id}/letters/{message_id}/again | staff: clerk lead
+POST /console/accounts/{user_id}/messages/{message_id}/retry | staff: clerk lead
 POST /console/accounts/{user_id}/receipt                   | staff: clerk lead
 POST /console/accounts/{user_id}/reset                     | staff: clerk lead
 POST /console/accounts/{user_id}/sessions/end              | staff: clerk lead
@@ -52,12 +52,12 @@ POST /console/find                                         | staff: clerk lead
 GET /console/signin                                        | anybody
 POST /console/signin                                       | anybody
 POST /console/signout                                      | staff: clerk lead auditor
-GET /console/watch                                         | staff: clerk lead auditor
-POST /console/watch/lift                                   | staff: lead
-GET /ended                                                 | anybody
-POST /hooks/{provider}                                     | signature
-POST /letters/{handle}/again                               | anybody
-GET /letters/{handle}/stream                               | anybody
+GET /console/operations                                         | staff: clerk lead auditor
+POST /console/operations/lift-limit                                   | staff: lead
+GET /account-closed                                                 | anybody
+POST /webhooks/{provider}                                     | signature
+POST /messages/{handle}/reroute                               | anybody
+GET /messages/{handle}/stream                               | anybody
 GET /me                                                    | customer
 GET /me/business                                           | customer
 POST /me/business                                          | customer
@@ -120,14 +120,14 @@ POST /v1/accounts/{user_id}/merge                          | accounts:merge
 POST /v1/accounts/{user_id}/merge/undo                     | accounts:merge
 GET /v1/accounts/{user_id}/summary                         | history:read
 GET /v1/approvals                                          | audit:read
-GET /v1/audit/entries                                      | audit:read
-GET /v1/audit/heads                                        | anybody
+GET /v1/audit/events                                      | audit:read
+GET /v1/audit/checkpoints                                        | anybody
 GET /v1/contacts                                           | contacts:read
 POST /v1/contacts                                          | contacts:write
 GET /v1/contacts/{number}                                  | contacts:read
 POST /v1/contacts/{number}/close                           | contacts:write
 POST /v1/contacts/{number}/hand-over                       | contacts:write
-POST /v1/contacts/{number}/looks                           | contacts:write
+POST /v1/contacts/{number}/account-access                           | contacts:write
 POST /v1/contacts/{number}/notes                           | contacts:write
 POST /v1/contacts/{number}/pick-up                         | contacts:write
 GET /v1/events                                             | events:read
@@ -136,7 +136,7 @@ POST /v1/marketing/permissions                             | marketing:check
 GET /v1/messages                                           | messages:read
 POST /v1/messages/search                                   | messages:read
 GET /v1/messages/{message_id}                              | messages:read
-POST /v1/messages/{message_id}/send-again                  | messages:send
+POST /v1/messages/{message_id}/retry                  | messages:send
 GET /v1/messages/{message_id}/stream                       | messages:read
 POST /v1/password-checks                                   | passwords:check
 GET /v1/relays                                             | mail:operate
@@ -177,7 +177,7 @@ def filled(name: str, user_id: str) -> tuple[str, str]:
     return method, re.sub(r"\{(\w+)\}", lambda place: values.get(place[1], str(uuid.UUID(int=7))), path)
 
 
-async def ask(http, name: str, user_id: str, token: str | None = None, **headers: str) -> httpx.Response:
+async def ask(http, name: str, user_id: str, token: str | None = None, **headers: str) -> httpx2.Response:
     method, path = filled(name, user_id)
     given = headers if token is None else {"Authorization": f"Bearer {token}", **headers}
     has_body = ROUTES[name].body_field is not None
@@ -185,8 +185,8 @@ async def ask(http, name: str, user_id: str, token: str | None = None, **headers
 
 
 async def token_of(service, *scopes: str, desk: bool = False) -> str:
-    made = await service.database.short(
-        lambda s: clients.add(s, "one of many", list(scopes), desk=desk, jwks=None, now=service.clock())
+    made = await service.database.in_transaction(
+        lambda s: clients.add_client(s, "one of many", list(scopes), desk=desk, jwks=None, now=service.clock())
     )
     answer = await service.http.post(
         "/oauth/token", data={"grant_type": "client_credentials"}, auth=(made.client_id, made.client_secret)

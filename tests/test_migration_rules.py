@@ -5,11 +5,11 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
 
-from identity_service import schema
+from identity_service import database_schema
 from tests.conftest import Fresh
 from tests.migration_rules import judge
 
-BEFORE_THE_FIRST_RELEASE = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+BEFORE_THE_FIRST_RELEASE = ("0001",)
 """No installation has rows that these would hold: whoever starts with 0.1.0 runs them on empty tables."""
 
 PLANTS = [
@@ -52,7 +52,7 @@ async def statements(fresh: Fresh, revision: str) -> list[str]:
     def apply(connection) -> None:
         event.listen(connection, "before_cursor_execute", lambda *given: said.append(given[2]))
         event.listen(connection, "commit", lambda *_: said.append("COMMIT"))
-        command.upgrade(schema.config(connection=connection), revision)
+        command.upgrade(database_schema.alembic_config(connection=connection), revision)
 
     async with fresh.engine.connect() as connection:
         await connection.run_sync(apply)
@@ -61,18 +61,17 @@ async def statements(fresh: Fresh, revision: str) -> list[str]:
 
 async def test_no_migration_holds_a_table_or_takes_one_away(fresh: Fresh):
     """REL-26: expand first, contract a version later, and then by name in this file."""
-    for script in reversed(list(ScriptDirectory.from_config(schema.config()).walk_revisions())):
+    for script in reversed(list(ScriptDirectory.from_config(database_schema.alembic_config()).walk_revisions())):
         said = await statements(fresh, script.revision)
         assert said, script.revision
         if script.revision not in BEFORE_THE_FIRST_RELEASE:
             assert list(judge(said)) == [], script.revision
 
 
-async def test_those_before_the_first_release_would_not_pass(fresh: Fresh):
-    """The statements that are judged are those that are said: 0003 gave every letter its event in one go."""
-    for revision in BEFORE_THE_FIRST_RELEASE[:2]:
-        await statements(fresh, revision)
-    assert "message: every row is read while nobody may write" in set(judge(await statements(fresh, "0003")))
+async def test_the_statements_that_are_judged_are_those_that_are_run(fresh: Fresh):
+    said = [" ".join(statement.split()) for statement in await statements(fresh, "0001")]
+    assert any(statement.startswith("CREATE TABLE account (") for statement in said)
+    assert any(statement.startswith("CREATE TRIGGER message_step ") for statement in said)
 
 
 @pytest.mark.parametrize("statement", PLANTS)

@@ -9,33 +9,35 @@ from tests.console.given import a_clerk
 from tests.resets.given import a_reset
 
 SESSION = """
-    INSERT INTO sign_in_session (id, cookie_hash, user_id, way, browser, created_at, seen_at, until)
+    INSERT INTO sign_in_session (id, cookie_hash, user_id, method, browser, created_at, seen_at, expires_at)
     SELECT gen_random_uuid(), 'a', user_id, 'password', 'Firefox', now(), now(), now() FROM account LIMIT 1
     """
 PLANTED = {
     "sign_in_session": SESSION,
-    "password_try": "INSERT INTO password_try (subject, updated_at) VALUES ('a', now())",
+    "password_attempt": "INSERT INTO password_attempt (subject, updated_at) VALUES ('a', now())",
     "idempotency_key": "INSERT INTO idempotency_key VALUES ('cli', 'route', 'key', 'a', NULL, NULL, now())",
-    "throttle_counter": "INSERT INTO throttle_counter VALUES ('planted', 1, now())",
-    "inbound": "INSERT INTO inbound VALUES (gen_random_uuid(), NULL, now(), 'door', NULL, NULL, 'read', '{}', 'words')",
+    "rate_limit_counter": "INSERT INTO rate_limit_counter VALUES ('planted', 1, now())",
+    "inbound_mail": (
+        "INSERT INTO inbound_mail VALUES (gen_random_uuid(), NULL, now(), 'smtp', NULL, NULL, 'read', '{}', 'x')"
+    ),
     "worker": "INSERT INTO worker VALUES ('planted', now(), now(), 0)",
     "relay_state": "INSERT INTO relay_state VALUES ('first', 'planted', 'closed', NULL, 0, NULL, NULL, now())",
     "used_assertion": "INSERT INTO used_assertion VALUES ('cli', 'jti', now())",
     "revoked_token": "INSERT INTO revoked_token VALUES ('jti', 'cli', now())",
 }
-"""Rows that no road of a few steps leaves; those of tracking and staff_session are made by a reset and a sign-in."""
+"""Rows that no few steps leave; those of tracking_link and staff_session are made by a reset and a sign-in."""
 PERIODS = {
-    "tracking.until": "0 s",
-    "sign_in_session.until": "7 days",
+    "tracking_link.expires_at": "0 s",
+    "sign_in_session.expires_at": "7 days",
     "staff_session.created_at": "7 days",
-    "password_try.updated_at": "30 days",
-    "idempotency_key.until": "0 s",
-    "throttle_counter.ends_at": "0 s",
-    "inbound.received_at": "7 days",
+    "password_attempt.updated_at": "30 days",
+    "idempotency_key.expires_at": "0 s",
+    "rate_limit_counter.expires_at": "0 s",
+    "inbound_mail.received_at": "7 days",
     "worker.seen_at": "1 hour",
     "relay_state.updated_at": "1 hour",
-    "used_assertion.until": "0 s",
-    "revoked_token.until": "0 s",
+    "used_assertion.expires_at": "0 s",
+    "revoked_token.expires_at": "0 s",
 }
 """From the moment in the column; `docs/protection.md` tells what they are for."""
 

@@ -51,11 +51,11 @@ async def adds_a_client(service, caller):
 
 
 async def rotates_a_client(service, caller):
-    await service.database.short(lambda s: clients.rotate(s, caller.client_id, now=service.clock()))
+    await service.database.in_transaction(lambda s: clients.rotate_secret(s, caller.client_id, now=service.clock()))
 
 
 async def closes_a_client(service, caller):
-    await service.database.short(lambda s: clients.close(s, caller.client_id, now=service.clock()))
+    await service.database.in_transaction(lambda s: clients.close_client(s, caller.client_id, now=service.clock()))
 
 
 async def adds_staff(service, caller):
@@ -64,7 +64,7 @@ async def adds_staff(service, caller):
 
 async def removes_staff(service, caller):
     await enrol(service, "ada")
-    await service.database.short(lambda s: staff.remove(s, "ada", now=service.clock()))
+    await service.database.in_transaction(lambda s: staff.remove_staff(s, "ada", now=service.clock()))
 
 
 async def staff_gets_in(service, caller):
@@ -115,11 +115,11 @@ EVENTS = {
     "consent.granted": (says_yes, "customer"),
     "consent.proposed": (proposes, CLIENT),
     "consent.withdrawn": (says_no, CLIENT),
-    "desk.looked": (staff_looks, "staff:ada"),
+    "account.opened_by_staff": (staff_looks, "staff:ada"),
     "password.check_failed": (signs_in_wrongly, "customer"),
     "password.set": (sets_a_password, "customer"),
-    "signin.ended": (signs_out, "customer"),
-    "signin.succeeded": (signs_in, "customer"),
+    "sign_in.ended": (signs_out, "customer"),
+    "sign_in.succeeded": (signs_in, "customer"),
     "staff.added": (adds_staff, "operator"),
     "staff.enrolled": (adds_staff, "staff:ada"),
     "staff.removed": (removes_staff, "operator"),
@@ -182,7 +182,7 @@ async def no_right_of_staff(service, caller):
     return await (await a_clerk(service)).open("/console/audit")
 
 
-async def a_foreign_form(service, caller):
+async def a_invalid_csrf_token(service, caller):
     return await a_browser(service).http.post("/signin", data={"form_token": "x", "email": ANNA, "password": OTHER})
 
 
@@ -213,10 +213,10 @@ LINES = {
     "a scope too many": (a_scope_too_many, {"status": 400, "problem": "invalid_scope", "claimed": "{client}"}),
     "a token taken back": (a_token_taken_back, {"route": "/oauth/revoke", "status": 200, "client": "{client}"}),
     "a revoked token": (a_revoked_token, {"status": 401, "problem": "invalid_token"}),
-    "a link used again": (a_link_used_again, {"route": "/reset/choose", "status": 410, "problem": "link_dead"}),
+    "a link used again": (a_link_used_again, {"route": "/reset/choose", "status": 410, "problem": "link_invalid"}),
     "no right": (no_right, {"status": 403, "problem": "missing_scope", "client": "{client}"}),
     "no right of staff": (no_right_of_staff, {"route": "/console/audit", "status": 403, "staff": "ada"}),
-    "a foreign form": (a_foreign_form, {"route": "/signin", "status": 403, "problem": "foreign_form"}),
+    "a foreign form": (a_invalid_csrf_token, {"route": "/signin", "status": 403, "problem": "invalid_csrf_token"}),
     "a wrong shape": (a_wrong_shape, {"status": 422, "problem": "invalid_shape", "client": "{client}"}),
     "too much": (too_much, {"status": 429, "problem": "too_many_requests", "claimed": "{client}"}),
     "another host": (another_host, {"status": 421, "problem": "misdirected_request"}),
@@ -248,7 +248,7 @@ async def test_an_assertion_that_comes_again_is_told_apart(service, log):
     assert (told["client"], told["level"]) == (made.client_id, "warning")
 
 
-@pytest.mark.parametrize("name", ["serve", "worker", "bounces"])
+@pytest.mark.parametrize("name", ["serve", "worker", "bounce-server"])
 async def test_start_and_stop_are_told(service, urls, tmp_path, name):
     """LOG-02: SIGTERM, as every supervisor sends it."""
     with socket.socket() as free:

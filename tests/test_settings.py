@@ -43,15 +43,15 @@ REFUSED = {
     "no relay in the list": ("IDENTITY_RELAYS", "[]", "at least one relay with TLS"),
     "a relay in clear": ("IDENTITY_RELAYS", _relay(tls="none"), "only for a relay on loopback"),
     "a relay with TLS if it likes": ("IDENTITY_RELAYS", _relay(tls="opportunistic"), "'starttls' or 'none'"),
-    "half a relay login": ("IDENTITY_RELAYS", _relay(username="x"), "username and password go together"),
+    "half a relay login": ("IDENTITY_RELAYS", _relay(username="x"), "set both username and password, or neither"),
     "no sender": ("IDENTITY_MAIL_FROM", None, "must be the sender's address"),
     "no database": ("DATABASE_URL", None, "must be set"),
     "a database that is no URL": ("DATABASE_URL", "identity at db", "is not a URL"),
-    "a database in clear": ("DATABASE_URL", REMOTE, "must say sslmode=verify-full"),
+    "a database in clear": ("DATABASE_URL", REMOTE, "must contain sslmode=verify-full"),
     "a database behind ?host=": ("DATABASE_URL", "postgresql://localhost/x?host=db.example.com", "sslmode=verify-full"),
     "one of two databases in clear": ("DATABASE_URL", "postgresql:///x?host=localhost,db.example.com", "verify-full"),
-    "an owner in clear": ("DATABASE_OWNER_URL", REMOTE, "must say sslmode=verify-full"),
-    "a replica in clear": ("DATABASE_READ_URL", REMOTE, "must say sslmode=verify-full"),
+    "an owner in clear": ("DATABASE_OWNER_URL", REMOTE, "must contain sslmode=verify-full"),
+    "a replica in clear": ("DATABASE_READ_URL", REMOTE, "must contain sslmode=verify-full"),
     "a port that is none": ("IDENTITY_PORT", "70000", "less than or equal to 65535"),
     "an environment nobody knows": ("IDENTITY_ENVIRONMENT", "staging", "'production' or 'development'"),
 }  # fmt: skip
@@ -154,7 +154,7 @@ def test_a_variable_counts_more_than_a_file(monkeypatch, tmp_path):
     ("variable", "value", "said"),
     [
         ("IDENTITY_MASTER_KEY_FILE", "nowhere", "IDENTITY_MASTER_KEY_FILE names nowhere, which cannot be read: "),
-        ("IDENTITY_RELAYS", "[{", "IDENTITY_RELAYS is not the JSON it must be."),
+        ("IDENTITY_RELAYS", "[{", "IDENTITY_RELAYS is not valid JSON."),
         ("IDENTITY_PORT", "many", "IDENTITY_PORT: Input should be a valid integer"),
     ],
 )  # fmt: skip
@@ -167,7 +167,7 @@ def test_the_command_line_says_what_is_wrong_in_a_sentence(tmp_path, variable, v
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "bounces"])
+@pytest.mark.parametrize("command", ["serve", "worker", "bounce-server"])
 def test_no_process_of_production_starts_without_a_master_key(tmp_path, command):
     """ATT-63, ASVS 13.2.3: whichever of them is started."""
     ended = run(command, folder=tmp_path, **{**PRODUCTION, "IDENTITY_MASTER_KEY": None})
@@ -181,10 +181,10 @@ SECRETS = {
     "DATABASE_URL": "postgresql://app:canary-1@127.0.0.1/x",
     "DATABASE_OWNER_URL": "postgresql://owner:canary-2@127.0.0.1/x",
     "DATABASE_READ_URL": "postgresql://app:canary-3@127.0.0.1/x",
-    "IDENTITY_HOOK_SECRET": "canary-4",
+    "IDENTITY_WEBHOOK_SECRET": "canary-4",
     "IDENTITY_MASTER_KEY": "canary-5",
     "IDENTITY_RELAYS": _relay(username="relay-user", password="canary-6"),
-    "IDENTITY_THROTTLE_STORE": "async+rediss://u:canary-7@redis.example.com:6379",
+    "IDENTITY_RATE_LIMIT_STORAGE_URL": "async+rediss://u:canary-7@redis.example.com:6379",
 }
 
 

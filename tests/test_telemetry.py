@@ -10,13 +10,13 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from identity_service import telemetry
-from identity_service.mail.outbox import Claimed
+from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.metrics import METHODS
 from tests.accounts.given import an_account
 from tests.collector import Collector
@@ -28,12 +28,13 @@ from tests.test_logs import SECRETS, everything
 
 ADDRESS = "anna@example.com"
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
-LETTER = Claimed(
+LETTER = ClaimedMessage(
     uuid.uuid4(), "test", None, ADDRESS, ADDRESS, "en", {}, "<1@example.com>", 0, NOW, NOW, 1, 1, uuid.uuid4(), None
 )
 ATTRIBUTES = {
     "http.request.method", "http.route", "http.response.status_code", "error.type", "identity.request_id",
-    "db.system.name", "db.operation.name", "db.query.text", "identity.message_id", "identity.letter", "identity.lane",
+    "db.system.name", "db.operation.name", "db.query.text", "identity.message_id", "identity.letter",
+    "identity.priority",
     "identity.turn", "smtp.relay", "smtp.phase", "smtp.outcome", "smtp.reply_class", "smtp.reply_code",
 }  # fmt: skip
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -53,7 +54,7 @@ async def traced(service, collector):
     traces.look_at(service.database)
     await service.database.engine.dispose()
     service.app = traces.requests(service.app)
-    transport = httpx.ASGITransport(service.app, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(service.app, raise_app_exceptions=False)
     plain, untraced = service.courier, service.http
 
     def watched(*relays):
@@ -61,7 +62,7 @@ async def traced(service, collector):
         courier.watch = traces
         return courier
 
-    async with httpx.AsyncClient(transport=transport, base_url=untraced.base_url, timeout=30) as http:
+    async with httpx2.AsyncClient(transport=transport, base_url=untraced.base_url, timeout=30) as http:
         service.http, service.courier, service.traces = http, watched, traces
         yield service
     traces.end()
@@ -254,7 +255,7 @@ async def test_a_collector_that_answers_nothing_delays_nobody(tmp_path, unused_t
 
 LOADED = """
 import sys
-from identity_service import cli, processes
+from identity_service.cli import main, processes
 from identity_service.settings import Settings
 with processes.traced(Settings()) as traces:
     pass
@@ -278,13 +279,13 @@ def test_off_is_the_default_and_loads_nothing(tmp_path, given):
 
 @pytest.mark.parametrize("command", ["serve", "worker", "run"])
 def test_without_the_extra_it_says_what_is_missing(tmp_path, command):
-    program = "import sys; sys.modules['opentelemetry.sdk'] = None; from identity_service import cli; cli.main()"
+    program = "import sys; sys.modules['opentelemetry.sdk'] = None; from identity_service.cli import main; main.main()"
     ended = subprocess.run(
         [sys.executable, "-c", program, command], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
         env={**PRODUCTION, "PATH": "", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"},
     )  # fmt: skip
     assert ended.returncode == 1
-    sentence = "OTEL_EXPORTER_OTLP_ENDPOINT is set, and OpenTelemetry is not installed (identity-service[telemetry])."
+    sentence = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but OpenTelemetry is not installed (identity-service[telemetry])."
     assert ended.stderr.strip().splitlines()[-1] == sentence
     assert "Traceback" not in ended.stderr
 

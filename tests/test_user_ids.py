@@ -8,8 +8,8 @@ from itertools import combinations, pairwise, product
 
 import pytest
 
-from identity_service import user_ids
-from identity_service.user_ids import ALPHABET, LENGTH, MalformedUserId, is_canonical, parse, show, suggest
+from identity_service.values import user_ids
+from identity_service.values.user_ids import ALPHABET, LENGTH, MalformedUserId, is_canonical, parse, show, suggest
 
 SEEDED = random.Random(23).randrange
 IDS = [user_ids.issue(SEEDED) for _ in range(1000)]

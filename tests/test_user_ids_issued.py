@@ -9,8 +9,8 @@ from collections import Counter
 
 import pytest
 
-from identity_service import user_ids
-from identity_service.user_ids import ALPHABET, is_canonical, issue, parse, suggest
+from identity_service.values import user_ids
+from identity_service.values.user_ids import ALPHABET, is_canonical, issue, parse, suggest
 
 PLAIN = "7K3RC01PTYWX"[:10]
 # Written here from the words alone, so that the list in the code is held against another one.
@@ -118,7 +118,7 @@ def test_ids_show_no_order_and_no_favourite():
 
 def test_eight_processes_make_no_id_twice():
     """IDN-01, ASVS 11.5.2: 8 × 10^4; one pair meets by chance once in 13,000 runs, a shared state repeats thousands."""
-    code = "from identity_service.user_ids import issue\nfor _ in range(10_000): print(issue())"
+    code = "from identity_service.values.user_ids import issue\nfor _ in range(10_000): print(issue())"
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(8)]
     made = [line for process in running for line in process.communicate(timeout=120)[0].split()]
     assert [process.returncode for process in running] == [0] * 8

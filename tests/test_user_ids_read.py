@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identity_service import user_ids
-from identity_service.user_ids import (
+from identity_service.values import user_ids
+from identity_service.values.user_ids import (
     ALPHABET,
     LENGTH,
     MalformedUserId,

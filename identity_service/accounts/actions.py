@@ -1,31 +1,31 @@
 """Find, add and change accounts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from identity_service import user_ids
 from identity_service.accounts import rules
-from identity_service.accounts.tables import Account, BusinessTime, ExternalReference
-from identity_service.database import AsyncSession
-from identity_service.email_addresses import EmailAddress
+from identity_service.accounts.tables import Account, ExternalReference
+from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.user_ids import UserId
+from identity_service.values import user_ids as values_user_ids
+from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.user_ids import UserId
 
 
-async def find(session: AsyncSession, user_id: UserId, *, lock: bool = False) -> Account:
-    """Return the account under exactly this User ID, merged and closed ones too.
+async def find_account(session: DatabaseSession, user_id: UserId, *, lock: bool = False) -> Account:
+    """Return the account with exactly this User ID, even if it is merged or closed.
 
     Raises:
-        rules.UnknownUserId: there is none, or it was erased.
+        rules.UnknownUserId: no account has this User ID, or it was erased.
     """
     wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
     if lock:
-        # An object that the session read before it had the lock may be old by now: read it anew.
+        # The session may have read this row before it had the lock: reload it.
         wanted = wanted.with_for_update().execution_options(populate_existing=True)
     account = await session.scalar(wanted)
     if account is None:
@@ -33,44 +33,44 @@ async def find(session: AsyncSession, user_id: UserId, *, lock: bool = False) ->
     return account
 
 
-async def find_by_email(session: AsyncSession, address: EmailAddress) -> Account | None:
-    """Return the account that has this mailbox."""
+async def find_by_email(session: DatabaseSession, address: EmailAddress) -> Account | None:
+    """Return the account with this address, in any state; `None` if there is none."""
     found: Account | None = await session.scalar(select(Account).where(Account.email_key == address.key))
     return found
 
 
-async def current(session: AsyncSession, user_id: UserId, *, lock: bool = False) -> Account:
-    """Return the account that answers for this User ID now: itself, or where a merge has moved it.
+async def find_active_account(session: DatabaseSession, user_id: UserId, *, lock: bool = False) -> Account:
+    """Return the account that a User ID resolves to: its own, or the one it was merged into.
 
     Raises:
-        rules.UnknownUserId
+        rules.UnknownUserId: also when the chain of merges is longer than `rules.LONGEST_CHAIN`.
     """
-    account = await find(session, user_id, lock=lock)
+    account = await find_account(session, user_id, lock=lock)
     for _ in range(rules.LONGEST_CHAIN):
         if account.merged_into is None:
             return account
-        account = await find(session, UserId(account.merged_into), lock=lock)
+        account = await find_account(session, UserId(account.merged_into), lock=lock)
     raise rules.UnknownUserId
 
 
-async def find_for_sign_in(session: AsyncSession, user_id: str) -> Account | None:
-    """Return the active account of a User ID, if there is one."""
+async def find_for_sign_in(session: DatabaseSession, user_id: str) -> Account | None:
+    """Return the account with exactly this User ID if it is active, else `None`."""
     mine = select(Account).where(Account.user_id == user_id, Account.state == "active")
     account: Account | None = await session.scalar(mine)
     return account
 
 
 async def find_by_reference(
-    session: AsyncSession, client_id: str, reference: str, *, lock: bool = False
+    session: DatabaseSession, client_id: str, reference: str, *, lock: bool = False
 ) -> Account | None:
     """Return the account that this client knows by `reference`.
 
-    With `lock`, whoever else asks like this waits for the end of the transaction: the reference may stand nowhere yet,
-    so there is no row to lock.
+    With `lock`, take an advisory lock until the transaction ends, because the reference may not be stored yet and then
+    there is no row to lock.
     """
     if lock:
-        place = func.hashtextextended(f"{client_id} {reference}", 0)
-        await session.execute(select(func.pg_advisory_xact_lock(place)))
+        key = func.hashtextextended(f"{client_id} {reference}", 0)
+        await session.execute(select(func.pg_advisory_xact_lock(key)))
     wanted = (
         select(Account)
         .join(ExternalReference, ExternalReference.user_id == Account.user_id)
@@ -80,207 +80,250 @@ async def find_by_reference(
     return found
 
 
-async def references(session: AsyncSession, user_ids: Sequence[str], client_id: str) -> Sequence[str]:
-    """Return what this client calls the customer of these User IDs; what others call him is theirs."""
-    wanted = select(ExternalReference.reference).where(
-        ExternalReference.user_id.in_(user_ids), ExternalReference.client_id == client_id
+class AccountDetails(NamedTuple):
+    """The data in other tables that an account's view shows: the company of a business, the decision per purpose,
+    whether a password is set, and one client's references."""
+
+    company: dict[str, str | None] | None
+    decisions: Mapping[str, str | None]
+    has_password: bool
+    references: Sequence[str]
+
+
+async def load_details(session: DatabaseSession, user_id: str, client_id: str) -> AccountDetails:
+    """Return the details of an account in one statement; references include those of accounts merged into it."""
+    return AccountDetails(*(await session.execute(_DETAILS, {"user_id": user_id, "client_id": client_id})).one())
+
+
+_DETAILS = text(
+    """
+    WITH RECURSIVE member AS (
+        SELECT CAST(:user_id AS text) AS user_id
+        UNION ALL
+        SELECT a.user_id FROM account a JOIN member m ON a.merged_into = m.user_id
     )
-    return (await session.scalars(wanted.order_by(ExternalReference.reference))).all()
+    SELECT
+        (SELECT jsonb_build_object('company_name', b.company_name, 'country', b.country, 'vat_number', b.vat_number,
+            'registration_number', b.registration_number, 'contact_person', b.contact_person,
+            'billing_address', b.billing_address)
+        FROM business_period b WHERE b.user_id = :user_id AND b.ended_at IS NULL),
+        (SELECT coalesce(jsonb_object_agg(c.purpose, c.decision), '{}') FROM consent_state c
+        WHERE c.user_id = :user_id),
+        EXISTS (SELECT 1 FROM password p WHERE p.user_id = :user_id AND p.locked_at IS NULL),
+        ARRAY(SELECT r.reference FROM external_reference r JOIN member USING (user_id)
+        WHERE r.client_id = :client_id ORDER BY r.reference)
+    """
+)
+"""Plain SQL, because this module may not import business periods, consents and passwords: they import accounts."""
 
 
-async def add(
-    session: AsyncSession, address: EmailAddress | None, *, display_name: str | None, locale: str, now: datetime
+async def was_business(session: DatabaseSession, user_ids: Sequence[str]) -> bool:
+    """Return whether one of these User IDs has a business period that has ended."""
+    return bool(await session.scalar(_WAS_BUSINESS, {"user_ids": list(user_ids)}))
+
+
+_WAS_BUSINESS = text(
+    "SELECT EXISTS (SELECT 1 FROM business_period WHERE user_id = ANY(:user_ids) AND ended_at IS NOT NULL)"
+)
+
+
+async def add_account(
+    session: DatabaseSession, address: EmailAddress | None, *, display_name: str | None, locale: str, now: datetime
 ) -> Account | None:
-    """Add an account under a new User ID; None where the mailbox has one already, also one added this very moment."""
-    row = {"display_name": display_name, "locale": locale, "customer_since": now, **columns(address)}
+    """Add an account under a new User ID; `None` if the address has one, even one that was inserted concurrently."""
+    row = {"display_name": display_name, "locale": locale, "customer_since": now, **address_columns(address)}
     for _ in range(5):
-        added: Account | None = await session.scalar(_ADD, {**row, "user_id": user_ids.issue()})
+        added: Account | None = await session.scalar(_ADD, {**row, "user_id": values_user_ids.issue()})
         if added is not None:
             return added
         if address is not None and await find_by_email(session, address) is not None:
             return None
-    raise RuntimeError("five fresh User IDs in a row were taken")
+    raise RuntimeError("five new User IDs in a row were already in use")
 
 
-# On the table and not on its class, as for events: the ORM's way to insert costs more than twice as much.
+# Insert into the table, not the mapped class: the ORM insert takes more than twice as long.
 _TABLE = Account.metadata.tables["account"]
 _ADD = select(Account).from_statement(insert(_TABLE).on_conflict_do_nothing().returning(*_TABLE.columns))
 
 
-async def add_reference(session: AsyncSession, user_id: str, client_id: str, reference: str, *, now: datetime) -> None:
-    """Let this client find the account by `reference`.
+async def add_reference(
+    session: DatabaseSession, user_id: str, client_id: str, reference: str, *, now: datetime
+) -> None:
+    """Store the reference by which this client finds the account.
 
     Raises:
         rules.ExternalRefTaken: the client knows another account by it.
     """
     row = {"client_id": client_id, "reference": reference, "user_id": user_id, "created_at": now}
     await session.execute(insert(ExternalReference).on_conflict_do_nothing(), row)
-    held_by = await find_by_reference(session, client_id, reference)
-    if held_by is None or held_by.user_id != user_id:
+    owner = await find_by_reference(session, client_id, reference)
+    if owner is None or owner.user_id != user_id:
         raise rules.ExternalRefTaken
 
 
 async def add_email(
-    session: AsyncSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
+    session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:
-    """Give an account without an address this one, unconfirmed.
+    """Add an unconfirmed address to an account that has none; repeating it changes nothing.
 
     Raises:
-        rules.EmailPresent: it has one.
-        rules.AccountMoved, AccountNotActive
-        rules.EmailTaken: another account has this one.
+        rules.EmailPresent: the account has another address.
+        rules.UnknownUserId, AccountMoved, AccountNotActive
+        rules.EmailTaken: another account has this address.
     """
-    account = await find(session, user_id, lock=True)
+    account = await find_account(session, user_id, lock=True)
     if account.email_key == address.key:
         return account
     if account.email is not None:
         raise rules.EmailPresent
-    rules.check_convertible(account.state, account.merged_into, account.version, None)
+    rules.check_changeable(account.state, account.merged_into, account.version, None)
     if await find_by_email(session, address) is not None:
         raise rules.EmailTaken
     try:
-        changed = await _change(session, account, columns(address))
+        changed = await _change(session, account, address_columns(address))
     except IntegrityError as taken:
-        # Another transaction gave the address away since we looked; the unique index waited for it, and decides.
+        # A concurrent transaction stored the address after our check; the unique index rejects the second one.
         raise rules.EmailTaken from taken
-    await events.record(session, "account.email_added", user_id=user_id, actor=actor, now=now)
+    await events.record_event(session, "account.email_added", user_id=user_id, actor=actor, now=now)
     return changed
 
 
-async def change(
-    session: AsyncSession, user_id: UserId, changes: dict[str, Any], *, version: int | None, actor: str, now: datetime
+async def update_account(
+    session: DatabaseSession,
+    user_id: UserId,
+    changes: dict[str, Any],
+    *,
+    version: int | None,
+    actor: str,
+    now: datetime,
 ) -> Account:
-    """Set display name or locale; nothing that proves anything.
+    """Set display name or locale; unchanged values write nothing and record no event.
 
     Raises:
         rules.UnknownUserId, rules.StaleVersion: `version` is not the account's.
     """
-    account = await find(session, user_id, lock=True)
+    account = await find_account(session, user_id, lock=True)
     if version is not None and version != account.version:
         raise rules.StaleVersion
     different = {name: value for name, value in changes.items() if getattr(account, name) != value}
     if not different:
         return account
     changed = await _change(session, account, different)
-    await events.record(
+    await events.record_event(
         session, "account.updated", user_id=user_id, actor=actor, data={"fields": sorted(different)}, now=now
     )
     return changed
 
 
-async def mailbox_proven(
-    session: AsyncSession, user_id: str, *, ends_sessions: bool, actor: str, now: datetime
+async def confirm_mailbox(
+    session: DatabaseSession, user_id: str, *, ends_sessions: bool, actor: str, now: datetime
 ) -> Account:
-    """Note that the mailbox on file was read just now: the address counts, and everything proven before dies (ATT-27).
+    """Confirm the address on file after its mailbox was read, and invalidate all older one-time tokens (ATT-27).
 
-    `ends_sessions` also ends every session, here and at the services that see `sessions_valid_after`.
+    `ends_sessions` also ends every session, here and at the services that check `sessions_valid_after`.
     """
-    account = await find(session, UserId(user_id), lock=True)
-    changes: dict[str, Any] = {"proofs_valid_after": now}
+    account = await find_account(session, UserId(user_id), lock=True)
+    changes: dict[str, Any] = {"tokens_valid_after": now}
     if account.email is not None and account.email_state != "confirmed":
         changes["email_state"] = "confirmed"
-        await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+        await events.record_event(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
     if ends_sessions:
         changes["sessions_valid_after"] = now
-        await events.record(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
+        await events.record_event(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
     return await _change(session, account, changes)
 
 
-async def confirm_on_file(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> None:
-    """Note that a code came back from the address on file; what was proven before stays."""
-    account = await find(session, UserId(user_id), lock=True)
+async def confirm_on_file(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> None:
+    """Confirm the address on file after a caller check matched; older one-time tokens stay valid."""
+    account = await find_account(session, UserId(user_id), lock=True)
     if account.email is not None and account.email_state != "confirmed":
         await _change(session, account, {"email_state": "confirmed"})
-        await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+        await events.record_event(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
 
 
 async def confirm_new_email(
-    session: AsyncSession, user_id: str, address: EmailAddress, *, actor: str, now: datetime
+    session: DatabaseSession, user_id: str, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:
-    """Give an account this address, whose mailbox was read just now; what it proved before dies.
+    """Set an address whose mailbox was just read, as confirmed, and invalidate all older one-time tokens.
 
     Raises:
-        rules.EmailTaken: another account has it.
+        rules.EmailTaken: another account has this address.
     """
-    account = await find(session, UserId(user_id), lock=True)
+    account = await find_account(session, UserId(user_id), lock=True)
     holder = await find_by_email(session, address)
     if holder is not None and holder.user_id != user_id:
         raise rules.EmailTaken
     name = "account.email_added" if account.email is None else "account.email_changed"
-    values = {**columns(address), "email_state": "confirmed", "proofs_valid_after": now}
+    values = {**address_columns(address), "email_state": "confirmed", "tokens_valid_after": now}
     try:
         changed = await _change(session, account, values)
     except IntegrityError as taken:
         raise rules.EmailTaken from taken
-    await events.record(session, name, user_id=user_id, actor=actor, now=now)
-    await events.record(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+    await events.record_event(session, name, user_id=user_id, actor=actor, now=now)
+    await events.record_event(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
     return changed
 
 
-async def set_kind(session: AsyncSession, account: Account, kind: str) -> Account:
-    """Set the kind of an account; `business.py` decides and tells of it."""
+async def set_kind(session: DatabaseSession, account: Account, kind: str) -> Account:
+    """Set the kind of an account; the caller (`business.periods`) checks it and records the event."""
     return await _change(session, account, {"kind": kind})
 
 
-async def was_business(session: AsyncSession, user_ids: Sequence[str]) -> bool:
-    """Tell whether a customer was ever a business before."""
-    ended = select(BusinessTime.id).where(BusinessTime.user_id.in_(user_ids), BusinessTime.ended_at.is_not(None))
-    return await session.scalar(ended.limit(1)) is not None
-
-
-async def move(session: AsyncSession, user_id: UserId, into: UserId, *, actor: str, now: datetime) -> Account:
-    """Let another account answer for this User ID from now on; nothing is moved, the row only says so."""
-    account = await find(session, user_id, lock=True)
+async def mark_merged(session: DatabaseSession, user_id: UserId, into: UserId, *, actor: str, now: datetime) -> Account:
+    """Merge an account into another one by setting `merged_into`; no data is moved."""
+    account = await find_account(session, user_id, lock=True)
     changed = await _change(session, account, {"state": "merged", "merged_into": into, "merged_at": now})
     data = {"into": into}
-    await events.record(session, "account.merged", user_id=user_id, actor=actor, data=data, now=now)
+    await events.record_event(session, "account.merged", user_id=user_id, actor=actor, data=data, now=now)
     return changed
 
 
-async def unmove(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
-    """Let an account answer for itself again: the one fact that a merge was is removed."""
-    account = await find(session, user_id, lock=True)
+async def unmark_merged(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
+    """Undo a merge by clearing `merged_into`."""
+    account = await find_account(session, user_id, lock=True)
     changed = await _change(session, account, {"state": "active", "merged_into": None, "merged_at": None})
-    await events.record(session, "account.unmerged", user_id=user_id, actor=actor, now=now)
+    await events.record_event(session, "account.unmerged", user_id=user_id, actor=actor, now=now)
     return changed
 
 
-async def close(session: AsyncSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
-    """Close an account: nobody signs in, nothing is sent but what closing needs; its history stays, nothing is freed.
+async def close_account(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
+    """Close an account: its sessions and one-time tokens end; its history stays and its address is not freed.
+
+    Closing a closed account changes nothing.
 
     Raises:
         rules.UnknownUserId, AccountMoved
     """
-    account = await find(session, user_id, lock=True)
+    account = await find_account(session, user_id, lock=True)
     if account.state == "closed":
         return account
-    rules.check_convertible(account.state, account.merged_into, account.version, None)
-    values = {"state": "closed", "sessions_valid_after": now, "proofs_valid_after": now}
+    rules.check_changeable(account.state, account.merged_into, account.version, None)
+    values = {"state": "closed", "sessions_valid_after": now, "tokens_valid_after": now}
     changed = await _change(session, account, values)
-    await events.record(session, "account.closed", user_id=user_id, actor=actor, now=now)
+    await events.record_event(session, "account.closed", user_id=user_id, actor=actor, now=now)
     return changed
 
 
-async def end_sessions(session: AsyncSession, user_id: str, *, actor: str, now: datetime) -> Account:
-    """End every session of a customer, here and at the services: one moment on the account, nothing is killed."""
-    account = await find(session, UserId(user_id), lock=True)
-    await events.record(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
+async def end_sessions(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> Account:
+    """End every session of a customer, here and at the services, by setting `sessions_valid_after`."""
+    account = await find_account(session, UserId(user_id), lock=True)
+    await events.record_event(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
     return await _change(session, account, {"sessions_valid_after": now})
 
 
 def address_of(account: Account) -> EmailAddress:
-    """Return the address on file, to write to.
+    """Return the address on file.
 
     Raises:
-        rules.NoEmail: there is none.
+        rules.NoEmail: the account has no address.
     """
     if account.email is None or account.email_ascii is None or account.email_key is None:
         raise rules.NoEmail
     return EmailAddress(account.email, account.email_ascii, account.email_key)
 
 
-def columns(address: EmailAddress | None) -> dict[str, Any]:
-    """Return an address, or that there is none, as the account's row has it."""
+def address_columns(address: EmailAddress | None) -> dict[str, Any]:
+    """Return the values of the account's email columns for an unconfirmed address, or for none."""
     if address is None:
         return {"email": None, "email_ascii": None, "email_key": None, "email_state": "none"}
     return {
@@ -291,10 +334,19 @@ def columns(address: EmailAddress | None) -> dict[str, Any]:
     }
 
 
-async def _change(session: AsyncSession, account: Account, values: dict[str, Any]) -> Account:
+async def _change(session: DatabaseSession, account: Account, values: dict[str, Any]) -> Account:
     new = update(Account).where(Account.user_id == account.user_id).values(**values, version=Account.version + 1)
     changed: Account | None = await session.scalar(
         new.returning(Account), execution_options={"populate_existing": True}
     )
     assert changed is not None  # noqa: S101
     return changed
+
+
+async def user_ids_of_addresses(session: DatabaseSession, keys: Sequence[str]) -> dict[str, str]:
+    """Map each of these address keys to the User ID of the active account that has it; others are left out."""
+    rows = await session.execute(_BY_ADDRESS, {"keys": list(keys)})
+    return {row[0]: row[1] for row in rows}
+
+
+_BY_ADDRESS = text("SELECT email_key, user_id FROM account WHERE email_key = ANY(:keys) AND state = 'active'")

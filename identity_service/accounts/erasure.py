@@ -1,4 +1,4 @@
-"""Leave tombstones, and hold an account back from becoming one while something is added to it."""
+"""Turn accounts into tombstones, and lock an account against erasure while data is added to it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,26 +7,26 @@ from typing import Any
 from sqlalchemy import select, update
 
 from identity_service.accounts import rules
-from identity_service.accounts.actions import columns
+from identity_service.accounts.actions import address_columns
 from identity_service.accounts.tables import Account
-from identity_service.database import AsyncSession
-from identity_service.user_ids import UserId
+from identity_service.database.transactions import DatabaseSession
+from identity_service.values.user_ids import UserId
 
 
-async def erase(session: AsyncSession, ids: Sequence[str], *, now: datetime) -> int:
-    """Leave tombstones that nothing tells apart from unknown IDs, and that are never issued again.
+async def erase_accounts(session: DatabaseSession, ids: Sequence[str], *, now: datetime) -> int:
+    """Turn accounts into tombstones: callers see unknown IDs, which are never issued again. Return how many.
 
-    A merged ID becomes one as well: as long as it named its successor, it would say that somebody was there.
+    `merged_into` is cleared too: a pointer to another account would reveal that the ID was once in use.
     """
-    nothing = {**columns(None), "display_name": None, "version": Account.version + 1}
+    nothing = {**address_columns(None), "display_name": None, "version": Account.version + 1}
     ended: dict[str, Any] = {"state": "erased", "merged_into": None, "merged_at": None}
-    ended |= {"sessions_valid_after": now, "proofs_valid_after": now}
+    ended |= {"sessions_valid_after": now, "tokens_valid_after": now}
     await session.execute(update(Account).where(Account.user_id.in_(ids)).values(**nothing, **ended))
     return len(ids)
 
 
-async def hold(session: AsyncSession, user_id: UserId) -> Account:
-    """Return an account that cannot be erased until the transaction ends; others may add to it at the same time.
+async def lock_against_erasure(session: DatabaseSession, user_id: UserId) -> Account:
+    """Return an account under a shared row lock: until the transaction ends it can be extended, but not erased.
 
     Raises:
         rules.UnknownUserId

@@ -1,18 +1,42 @@
-"""What is true of accounts, and what is refused. Pure."""
+"""Kinds and states of an account, what may be changed, and the errors. Pure."""
 
-from typing import Final
+from enum import StrEnum
+from typing import Final, Literal
 
-from identity_service import user_ids
-from identity_service.errors import Conflict, NotFound, Problem, Unprocessable
+from identity_service.errors import Conflict, NotFound, Problem
+from identity_service.values import user_ids
 
-KINDS: Final = ("consumer", "business")
-STATES: Final = ("active", "closed", "merged", "erased")
-EMAIL_STATES: Final = ("none", "unconfirmed", "confirmed")
+
+class AccountKind(StrEnum):
+    """Whether the customer is a private person or a company."""
+
+    CONSUMER = "consumer"
+    BUSINESS = "business"
+
+
+class AccountState(StrEnum):
+    """Whether an account can be used, and why not."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+    MERGED = "merged"
+    ERASED = "erased"
+
+
+class EmailState(StrEnum):
+    """Whether an account has an address, and whether its mailbox confirmed it."""
+
+    NONE = "none"
+    UNCONFIRMED = "unconfirmed"
+    CONFIRMED = "confirmed"
+
+
 LANGUAGES: Final = ("en", "de")
 LONGEST_CHAIN: Final = 32
-"""Merges that a User ID is followed through; more is a circle."""
-SILENCE: Final = "never"
-"""The marketing permission of everyone who never said yes, which is everyone until a customer can be asked."""
+"""How many merges a look-up follows; a longer chain is treated as a cycle."""
+Permission = Literal["never", "allowed"]
+DEFAULT_PERMISSION: Final = "never"
+"""The marketing permission of an account without a grant."""
 
 PROMISE: Final = {
     "en": "We will not send you any marketing. "
@@ -20,7 +44,7 @@ PROMISE: Final = {
     "de": "Wir senden Ihnen keine Werbung. "
     "Nur was Ihr Konto betrifft, etwa diese Kundennummer oder ein Kennwort, um das Sie bitten.",
 }
-"""What every customer is told when the ID is issued, word for word."""
+"""The exact text that every customer reads when their User ID is issued."""
 
 
 class UnknownUserId(NotFound):
@@ -28,31 +52,27 @@ class UnknownUserId(NotFound):
 
 
 class ExternalRefTaken(Conflict):
-    """Another account has this external reference already."""
+    """Another account already has this external reference."""
 
 
 class EmailTaken(Conflict):
-    """Another account has this address already."""
+    """Another account already has this address."""
 
 
 class EmailPresent(Conflict):
-    """This account has an address already."""
+    """This account already has an address; change it with an email change."""
 
 
 class NoEmail(Conflict):
-    """This account has no address to write to."""
+    """This account has no email address; add one first."""
 
 
 class AccountMoved(Conflict):
-    """This account was merged into another one; `moved_to` names it."""
+    """This account was merged into another one; use the User ID in `moved_to`."""
 
 
 class AccountNotActive(Conflict):
     """This account is closed."""
-
-
-class MalformedCompanyName(Unprocessable):
-    """A company's name is one printable line of at most 200 characters."""
 
 
 class StaleVersion(Problem):
@@ -61,18 +81,18 @@ class StaleVersion(Problem):
     status = 412
 
 
-def check_company_name(name: str) -> None:
-    """Refuse a company's name that no letter could carry in its subject.
-
-    Raises:
-        MalformedCompanyName
-    """
-    if not name.strip() or len(name) > 200 or not name.isprintable() or "=?" in name:
-        raise MalformedCompanyName
+ACCOUNT_ERRORS: Final = (UnknownUserId, user_ids.MalformedUserId)
+CHANGE_ERRORS: Final = (*ACCOUNT_ERRORS, AccountMoved, AccountNotActive, NoEmail)
+"""Errors of routes that read one account, and of routes that change it."""
 
 
-def check_convertible(state: str, merged_into: str | None, version: int, wanted: int | None) -> None:
-    """Refuse to change what is merged, closed, or has changed since it was read.
+def marketing_permission(decision: str | None) -> Permission:
+    """Return the permission after a decision: only a grant allows; none, proposed and withdrawn do not (PRV-01)."""
+    return "allowed" if decision == "granted" else "never"
+
+
+def check_changeable(state: str, merged_into: str | None, version: int, wanted: int | None) -> None:
+    """Refuse to change an account that is merged or not active, or whose version is not `wanted` (`None`: any).
 
     Raises:
         AccountMoved, AccountNotActive, StaleVersion
@@ -86,16 +106,17 @@ def check_convertible(state: str, merged_into: str | None, version: int, wanted:
 
 
 def earlier_kinds(kind: str, *, was_business: bool) -> list[str]:
-    """Return what a customer was before, the newest first: everybody began as a consumer."""
+    """Return the customer's earlier kinds, newest first; every account begins as a consumer."""
     if kind == "business":
         return ["consumer"]
     return ["business", "consumer"] if was_business else []
 
 
 def verification(kind: str, state: str, merged_into: str | None, decision: str | None, *, lags: bool) -> dict[str, str]:
-    """Return what a support tool is told of an account that exists: status, kind, and whether marketing is allowed.
+    """Return what a verification answers for a stored account: status, kind and marketing permission.
 
-    `decision` is the customer's word on marketing by e-mail; `lags`: it comes from a replica, which never says yes.
+    `decision` is the customer's on marketing by email. `lags` says that it was read from a replica, which may miss a
+    withdrawal: a grant is then answered as `ask`. An erased account is answered as unknown.
     """
     match state:
         case "merged" if merged_into is not None:
@@ -104,5 +125,5 @@ def verification(kind: str, state: str, merged_into: str | None, decision: str |
             return {"status": "unknown"}
         case _:
             allowed = decision == "granted" and state == "active"
-            marketing = SILENCE if not allowed else "ask" if lags else "allowed"
+            marketing = DEFAULT_PERMISSION if not allowed else "ask" if lags else "allowed"
             return {"status": "closed" if state == "closed" else "valid", "kind": kind, "marketing": marketing}

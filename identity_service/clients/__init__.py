@@ -1,7 +1,7 @@
-"""Clients: the internal services and desk tools that call us, by OAuth 2.0 client credentials and nothing else.
+"""Clients: the internal services and desk tools that call us, authenticated by OAuth 2.0 client credentials only.
 
-A client proves itself by a random secret (kept as SHA-256, two valid during rotation) or by a signed assertion
-(`private_key_jwt`). It gets an access token for ten minutes, bound to our audience, with scopes it was granted; asking
-for more is an error, never a silent narrowing. Tokens are checked without the database. A closed client or a revoked
-token is dead in every process within ten seconds.
+A client authenticates by a random secret (stored as SHA-256, two valid during rotation) or by a signed assertion
+(`private_key_jwt`). Its access token is valid for ten minutes, for our audience, with scopes granted to it; requesting
+another scope is an error, never a silent narrowing. Tokens are verified without the database. The tokens of a closed
+client and revoked tokens are refused by every process within ten seconds.
 """

@@ -1,4 +1,4 @@
-"""Add, rotate and close clients; tell which tokens are dead."""
+"""Add, rotate and close clients; list revoked tokens."""
 
 import hashlib
 import secrets
@@ -13,23 +13,29 @@ from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.clients import rules
 from identity_service.clients.tables import Client, ClientSecret, RevokedToken, UsedAssertion
-from identity_service.database import AsyncSession
+from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 
 OPERATOR = "operator"
 
 
 class Credentials(NamedTuple):
-    """What a client needs to get tokens; the secret is shown this once (None for one with keys of its own)."""
+    """A client's credentials; the secret is never shown again (None for a client with its own keys)."""
 
     client_id: str
     client_secret: str | None
 
 
-async def add(
-    session: AsyncSession, name: str, scopes: Sequence[str], *, desk: bool, jwks: dict[str, Any] | None, now: datetime
+async def add_client(
+    session: DatabaseSession,
+    name: str,
+    scopes: Sequence[str],
+    *,
+    desk: bool,
+    jwks: dict[str, Any] | None,
+    now: datetime,
 ) -> Credentials:
-    """Add a client with a fresh secret, or with its own public keys.
+    """Add a client with a new secret, or with its own public keys (`jwks`).
 
     Raises:
         rules.UnknownScope, rules.MalformedClientName, rules.MalformedKeySet
@@ -40,61 +46,61 @@ async def add(
     await session.execute(insert(Client), {**row, "jwks": None if jwks is None else _public(jwks)})
     secret = None if jwks is not None else await _add_secret(session, client_id, now)
     data = {"client_id": client_id, "desk": desk, "scopes": sorted(set(scopes))}
-    await events.record(session, "client.added", actor=OPERATOR, data=data, now=now)
+    await events.record_event(session, "client.added", actor=OPERATOR, data=data, now=now)
     return Credentials(client_id, secret)
 
 
-async def rotate(session: AsyncSession, client_id: str, *, now: datetime) -> Credentials:
-    """Give a client a second secret; the one before goes on for 7 days, older ones end now.
+async def rotate_secret(session: DatabaseSession, client_id: str, *, now: datetime) -> Credentials:
+    """Give a client a new secret; the previous one stays valid for 7 days, older ones expire now.
 
     Raises:
-        rules.UnknownClient, rules.SignsItself
+        rules.UnknownClient, rules.ClientHasNoSecret
     """
-    if (await _live(session, client_id)).jwks is not None:
-        raise rules.SignsItself
+    if (await _open_client(session, client_id)).jwks is not None:
+        raise rules.ClientHasNoSecret
     mine = update(ClientSecret).where(ClientSecret.client_id == client_id)
-    await session.execute(mine.where(ClientSecret.ends_at > now).values(ends_at=now))
-    await session.execute(mine.where(ClientSecret.ends_at.is_(None)).values(ends_at=now + rules.SECRET_OVERLAP))
+    await session.execute(mine.where(ClientSecret.expires_at > now).values(expires_at=now))
+    await session.execute(mine.where(ClientSecret.expires_at.is_(None)).values(expires_at=now + rules.SECRET_OVERLAP))
     secret = await _add_secret(session, client_id, now)
-    await events.record(session, "client.rotated", actor=OPERATOR, data={"client_id": client_id}, now=now)
+    await events.record_event(session, "client.rotated", actor=OPERATOR, data={"client_id": client_id}, now=now)
     return Credentials(client_id, secret)
 
 
-async def close(session: AsyncSession, client_id: str, *, now: datetime) -> None:
-    """Close a client: no new token at once, its issued ones dead within ten seconds.
+async def close_client(session: DatabaseSession, client_id: str, *, now: datetime) -> None:
+    """Close a client: it gets no new token from now on, and its tokens are refused within ten seconds.
 
     Raises:
         rules.UnknownClient
     """
-    await _live(session, client_id)
+    await _open_client(session, client_id)
     await session.execute(update(Client).where(Client.id == client_id).values(closed_at=now))
-    await events.record(session, "client.closed", actor=OPERATOR, data={"client_id": client_id}, now=now)
+    await events.record_event(session, "client.closed", actor=OPERATOR, data={"client_id": client_id}, now=now)
 
 
-async def listing(session: AsyncSession) -> Sequence[Client]:
-    """Return every client there is or was, oldest first."""
+async def list_clients(session: DatabaseSession) -> Sequence[Client]:
+    """Return every client, closed ones included, oldest first."""
     return (await session.scalars(select(Client).order_by(Client.created_at, Client.id))).all()
 
 
-async def dead(session: AsyncSession, now: datetime) -> tuple[frozenset[str], frozenset[str]]:
-    """Return closed clients whose tokens may still be about, and revoked tokens: what every process remembers."""
+async def list_revoked(session: DatabaseSession, now: datetime) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the ids of closed clients, and the `jti` of revoked tokens that have not expired."""
     closed = await session.scalars(select(Client.id).where(Client.closed_at.is_not(None)))
-    revoked = await session.scalars(select(RevokedToken.jti).where(RevokedToken.until > now))
+    revoked = await session.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > now))
     return frozenset(closed), frozenset(revoked)
 
 
-async def purge(session: AsyncSession) -> None:
-    """Forget what has expired by itself."""
-    await session.execute(delete(UsedAssertion).where(UsedAssertion.until < func.now()))
-    await session.execute(delete(RevokedToken).where(RevokedToken.until < func.now()))
+async def purge_tokens(session: DatabaseSession) -> None:
+    """Delete expired entries: used assertions and revoked tokens."""
+    await session.execute(delete(UsedAssertion).where(UsedAssertion.expires_at < func.now()))
+    await session.execute(delete(RevokedToken).where(RevokedToken.expires_at < func.now()))
 
 
 def hash_secret(secret: str) -> bytes:
-    """Return what is kept of a client secret."""
+    """Return the SHA-256 hash that is stored of a client secret."""
     return hashlib.sha256(secret.encode()).digest()
 
 
-async def _live(session: AsyncSession, client_id: str) -> Client:
+async def _open_client(session: DatabaseSession, client_id: str) -> Client:
     client = await session.scalar(
         select(Client).where(Client.id == client_id, Client.closed_at.is_(None)).with_for_update()
     )
@@ -103,7 +109,7 @@ async def _live(session: AsyncSession, client_id: str) -> Client:
     return client
 
 
-async def _add_secret(session: AsyncSession, client_id: str, now: datetime) -> str:
+async def _add_secret(session: DatabaseSession, client_id: str, now: datetime) -> str:
     secret = f"ids_{secrets.token_urlsafe(32)}"
     row = {"secret_hash": hash_secret(secret), "client_id": client_id, "created_at": now}
     await session.execute(insert(ClientSecret), row)
@@ -116,12 +122,17 @@ def _public(jwks: dict[str, Any]) -> dict[str, Any]:
         keys = KeySet.import_key_set(jwks).keys if kinds <= {"EC", "OKP"} else []  # type: ignore[arg-type]
     except (JoseError, ValueError, TypeError, KeyError) as refused:
         raise rules.MalformedKeySet from refused
-    good = all(
+    algorithms_allowed = all(
         (isinstance(key, ECKey) and key.curve_name == "P-256")
         or (isinstance(key, OKPKey) and key.curve_name == "Ed25519")
         for key in keys
     )
     public = {key.kid or key.thumbprint(): key.as_dict(private=False) for key in keys}
-    if not keys or not good or any(key.is_private for key in keys) or len(public) != len(keys):
+    if not keys or not algorithms_allowed or any(key.is_private for key in keys) or len(public) != len(keys):
         raise rules.MalformedKeySet
     return {"keys": [{**key, "kid": kid} for kid, key in public.items()]}
+
+
+async def list_open_clients(session: DatabaseSession) -> Sequence[Client]:
+    """Return the clients that are not closed, for the operations page."""
+    return [client for client in await list_clients(session) if client.closed_at is None]

@@ -1,4 +1,4 @@
-"""The token endpoints, the key set, and the metadata that tells about them (RFC 6749, 7009, 7517, 7662, 8414)."""
+"""The token endpoints, the key set and the server metadata (RFC 6749, 7009, 7517, 7662, 8414)."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,17 +8,17 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from identity_service import doors, problems, throttle
 from identity_service.clients import oauth, rules
-from identity_service.clients.oauth import Answer, Server
-from identity_service.doors import Keys, Now
-from identity_service.keyring import CACHE_TIME, Keyring
-from identity_service.tokens import ALGORITHMS
+from identity_service.clients.oauth import OAuthServer, TokenAnswer
+from identity_service.keys.ring import CACHE_TIME, KeyRing
+from identity_service.keys.signing import ALGORITHMS
+from identity_service.web import dependencies, problems, rate_limits, routing, scopes
+from identity_service.web.dependencies import Keys, Now
 
 WRONG_PER_CLIENT = "30/minute; 300/hour"
 WRONG_PER_NETWORK = "120/minute; 1000/hour"
 UNKNOWN_PER_CLIENT = "120/minute; 1000/hour"
-"""Tokens asked about that are not good, or not the caller's: whoever asks that often is trying (OAU-29)."""
+"""Limit of introspections of invalid or foreign tokens: more is an attempt to guess tokens (OAU-29)."""
 _FIELDS = 20
 
 router = APIRouter(tags=["tokens"])
@@ -36,7 +36,7 @@ _OAUTH_ERROR = {
 class _Refused(Exception):
     """An error in OAuth's own form (RFC 6749, 5.2)."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: TokenAnswer) -> None:
         super().__init__()
         self.answer = answer
 
@@ -52,13 +52,13 @@ def _documented(*fields: str) -> dict[str, Any]:
 
 
 def _responses(schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
-    common = problems.documented(throttle.TooManyRequests)
+    common = problems.error_responses(rate_limits.TooManyRequests)
     own: dict[int | str, dict[str, Any]] = {
         200: {"description": "The answer", "content": {"application/json": {"schema": schema}}},
         400: {"description": "`invalid_request`, `invalid_scope`, `unsupported_grant_type`", "content": _OAUTH_ERROR},
         401: {"description": "`invalid_client`: not authenticated", "content": _OAUTH_ERROR},
     }
-    return {**{status: told for status, told in common.items() if status in (413, 415, 429, 500, 503)}, **own}
+    return {**{status: answer for status, answer in common.items() if status in (413, 415, 429, 500, 503)}, **own}
 
 
 _TOKEN = {
@@ -77,7 +77,7 @@ _TOKEN = {
 async def token(request: Request, keys: Keys, now: Now) -> Response:
     """Get an access token by client credentials: Basic, secret in the form, or a signed assertion."""
     form = await _form(request)
-    return await _answer(request, form, keys, now, Server.token)
+    return await _answer(request, form, keys, now, OAuthServer.token)
 
 
 @router.post(
@@ -86,28 +86,28 @@ async def token(request: Request, keys: Keys, now: Now) -> Response:
     openapi_extra=_documented("token"),
 )
 async def introspect(request: Request, keys: Keys, now: Now) -> Response:
-    """Learn whether one of your own tokens is still good; of any other: `{"active": false}`."""
+    """Check whether one of your own tokens is still valid; any other one gets `{"active": false}`."""
     form = await _form(request)
-    return await _answer(request, form, keys, now, lambda server, *given: server.endpoint("introspect", *given))
+    return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("introspect", *parts))
 
 
 @router.post("/oauth/revoke", responses=_responses({"type": "object"}), openapi_extra=_documented("token"))
 async def revoke(request: Request, keys: Keys, now: Now) -> Response:
-    """Take one of your own tokens back; it is dead everywhere within ten seconds. Unknown tokens are fine."""
+    """Revoke one of your own tokens; it is refused everywhere within ten seconds. Unknown tokens are no error."""
     form = await _form(request)
-    return await _answer(request, form, keys, now, lambda server, *given: server.endpoint("revoke", *given))
+    return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("revoke", *parts))
 
 
 @router.get("/oauth/jwks.json")
 async def key_set(keys: Keys) -> JSONResponse:
-    """Get every public key we ever signed with (RFC 7517)."""
+    """Get every public key that we ever signed with (RFC 7517)."""
     age = int(CACHE_TIME.total_seconds())
     return JSONResponse(keys.jwks(), headers={"Cache-Control": f"public, max-age={age}"})
 
 
 @router.get("/.well-known/oauth-authorization-server")
-async def metadata(settings: doors.Settings) -> JSONResponse:
-    """Get what this authorization server can do (RFC 8414)."""
+async def metadata(settings: dependencies.Settings) -> JSONResponse:
+    """Get the metadata of this authorization server (RFC 8414)."""
     base = settings.issuer
     methods = oauth.METHODS
     return JSONResponse(
@@ -119,7 +119,7 @@ async def metadata(settings: doors.Settings) -> JSONResponse:
             "jwks_uri": f"{base}/oauth/jwks.json",
             "grant_types_supported": [rules.GRANT],
             "response_types_supported": [],
-            "scopes_supported": sorted(rules.SCOPES),
+            "scopes_supported": sorted(scopes.SCOPES),
             "token_endpoint_auth_methods_supported": methods,
             "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
             "introspection_endpoint_auth_methods_supported": methods,
@@ -132,76 +132,78 @@ async def metadata(settings: doors.Settings) -> JSONResponse:
 
 
 async def answer_refused(request: Request, refused: Exception) -> Response:
-    """Answer in OAuth's own form."""
+    """Return the OAuth error response that the exception carries (RFC 6749, 5.2)."""
     assert isinstance(refused, _Refused)  # noqa: S101
     return _response(request, refused.answer)
 
 
 def install(app: Any) -> None:  # noqa: ANN401
-    """Let the application answer OAuth's errors in OAuth's form."""
+    """Register the handler that returns OAuth errors in OAuth's own form."""
     app.add_exception_handler(_Refused, answer_refused)
 
 
 async def _form(request: Request) -> dict[str, str]:
     """Return the form's fields; each at most once, and none in the query (RFC 6749, 3.2; OAU-03)."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise doors.UnsupportedMediaType("Send application/x-www-form-urlencoded.")
-    body = await doors.read_body(request, doors.BODY_LIMIT)
+        raise routing.UnsupportedMediaType("Send application/x-www-form-urlencoded.")
+    body = await routing.read_body(request, routing.BODY_LIMIT)
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=_FIELDS
         )
     except ValueError as wrong:
         raise _Refused(_invalid("The form cannot be read.")) from wrong
-    given = request.headers.getlist("authorization")
-    # One without a value counts as left out (RFC 6749, 3.2).
+    credentials = request.headers.getlist("authorization")
+    # A parameter without a value counts as omitted (RFC 6749, 3.2).
     fields = {name: value for name, value in pairs if value}
-    methods = [*given, *(name for name in ("client_secret", "client_assertion") if name in fields)]
+    methods = [*credentials, *(name for name in ("client_secret", "client_assertion") if name in fields)]
     if len({name for name, _ in pairs}) != len(pairs) or request.url.query or len(methods) > 1:
-        raise _Refused(_invalid("Each parameter once, in the form, with one way to authenticate."))
+        raise _Refused(_invalid("Send each parameter once, in the form only, with one way to authenticate."))
     if any("\x00" in value or "\ufffd" in value for value in fields.values()) or not fields:
         raise _Refused(_invalid("The form cannot be read."))
     return fields
 
 
 def _headers(request: Request) -> dict[str, str]:
-    # Authlib looks headers up by their written name; of all of them it needs this one.
-    given = request.headers.get("authorization")
-    return {} if given is None else {"Authorization": given}
+    # Authlib reads headers case-sensitively, and needs this one only.
+    value = request.headers.get("authorization")
+    return {} if value is None else {"Authorization": value}
 
 
-def _invalid(description: str) -> Answer:
-    return Answer(400, {"error": "invalid_request", "error_description": description}, {})
+def _invalid(description: str) -> TokenAnswer:
+    return TokenAnswer(400, {"error": "invalid_request", "error_description": description}, {})
 
 
 async def _answer(
     request: Request,
     form: dict[str, str],
-    keys: Keyring,
+    keys: KeyRing,
     now: datetime,
-    ask: Callable[[Server, dict[str, str], dict[str, str]], Answer],
+    respond: Callable[[OAuthServer, dict[str, str], dict[str, str]], TokenAnswer],
 ) -> Response:
-    """Ask in one short transaction, and count what failed when it is over.
+    """Answer in one short transaction, and count failures after it has ended.
 
-    Counting takes a connection of its own; whoever waited for it with one in hand could be as many as there are
-    connections, and nobody would get any.
+    Counting needs a connection of its own: if every request waited for a second one while holding the first, the pool
+    would deadlock.
     """
-    database, headers = doors.database_of(request), _headers(request)
+    database, headers = dependencies.database_of(request), _headers(request)
     claimed = oauth.claimed_by(headers, form)
     if claimed is None:
-        answer = Answer(*oauth.INVALID_CLIENT)
+        answer = TokenAnswer(*oauth.INVALID_CLIENT)
     elif form.get("client_id", claimed) != claimed:
         answer = _invalid("The request names two clients.")
     else:
-        answer = await database.short(
-            lambda session: session.run_sync(lambda db: ask(Server(db, database.settings, keys, now), headers, form))
+        answer = await database.in_transaction(
+            lambda session: session.run_sync(
+                lambda db: respond(OAuthServer(db, database.settings, keys, now), headers, form)
+            )
         )
     if claimed is not None:
-        # Who got a token or took one back; whoever was refused has only said who he is (LOG-02).
+        # `client` if it authenticated; otherwise the id is only what the request claims (LOG-02).
         request.scope["log_fields"] = {"client" if answer.status == 200 else "claimed": claimed}
-    limits: throttle.Throttle = request.app.state.throttle
+    limits: rate_limits.RateLimiter = request.app.state.throttle
     if answer.status == 401:
-        network = doors.network_of(request)
+        network = dependencies.client_network(request)
         await limits.hit("wrong-client-secret", WRONG_PER_CLIENT, claimed or "", network)
         await limits.hit("wrong-client-secret", WRONG_PER_NETWORK, network)
     elif answer.body == {"active": False}:
@@ -209,6 +211,6 @@ async def _answer(
     return _response(request, answer)
 
 
-def _response(request: Request, answer: Answer) -> Response:
+def _response(request: Request, answer: TokenAnswer) -> Response:
     request.scope["problem"] = answer.body.get("error")
     return JSONResponse(answer.body, answer.status, {**answer.headers, "Cache-Control": "no-store"})

@@ -1,9 +1,9 @@
-"""Our OAuth 2.0 server on Authlib: client credentials, introspection and revocation, and nothing else.
+"""Our OAuth 2.0 server on Authlib: client credentials, introspection and revocation only.
 
 Authlib is synchronous, so it runs on our session through `session.run_sync`. Four of its defaults are tightened: a
-scope that may not be granted is an error (it would be dropped silently), the assertion's audience is ours alone, an
-assertion lives five minutes at most, and every failed authentication reads the same. The signature of an assertion is
-checked by `tokens`: the library looks at its own clock, and knows EdDSA no more unless it is told.
+scope that may not be granted is an error (Authlib drops it silently), an assertion's only audience is ours, an
+assertion is valid for at most five minutes, and every failed authentication gets the same response. `keys.signing`
+checks the signature of an assertion: Authlib uses its own clock, and rejects EdDSA by default.
 """
 
 import secrets
@@ -24,10 +24,11 @@ from sqlalchemy import exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as SyncSession
 
-from identity_service import logs, tokens
+from identity_service import logs
 from identity_service.clients import actions, rules
 from identity_service.clients.tables import Client, ClientSecret, RevokedToken, UsedAssertion
-from identity_service.keyring import TOKEN_LIFE, Keyring
+from identity_service.keys import signing
+from identity_service.keys.ring import TOKEN_LIFETIME, KeyRing
 from identity_service.settings import Settings
 
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
@@ -35,71 +36,71 @@ INVALID_CLIENT = (401, {"error": "invalid_client"}, {"WWW-Authenticate": 'Basic 
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes out."""
+class TokenAnswer:
+    """Status, JSON body and headers of a response."""
 
     status: int
     body: dict[str, Any]
     headers: dict[str, str]
 
 
-class Server(AuthorizationServer):  # type: ignore[misc]
-    """One request's authorization server: a database session, the key ring, a moment."""
+class OAuthServer(AuthorizationServer):  # type: ignore[misc]
+    """The authorization server for one request, with its database session, key ring and time."""
 
-    def __init__(self, db: SyncSession, settings: Settings, keyring: Keyring, now: datetime) -> None:
-        """Register the one grant, the three ways to authenticate and the two endpoints."""
+    def __init__(self, db: SyncSession, settings: Settings, keys: KeyRing, now: datetime) -> None:
+        """Register the grant, the three ways to authenticate and the two endpoints."""
         super().__init__(scopes_supported=None)
-        self.db, self.settings, self.keyring, self.now = db, settings, keyring, now
+        self.db, self.settings, self.keys, self.now = db, settings, keys, now
         self.register_grant(_Grant)
         self.register_token_generator("default", self._token)
         self.register_client_auth_method("private_key_jwt", _Assertion(self))
         self.register_endpoint(_Introspection)
         self.register_endpoint(_Revocation)
 
-    def token(self, headers: dict[str, str], form: dict[str, str]) -> Answer:
+    def token(self, headers: dict[str, str], form: dict[str, str]) -> TokenAnswer:
         """Answer a token request (RFC 6749, 4.4)."""
         if "grant_type" not in form:
-            return Answer(400, {"error": "invalid_request", "error_description": "grant_type is missing."}, {})
-        answer: Answer = self.create_token_response(_request("/oauth/token", headers, form))
+            return TokenAnswer(400, {"error": "invalid_request", "error_description": "grant_type is missing."}, {})
+        answer: TokenAnswer = self.create_token_response(_request("/oauth/token", headers, form))
         return answer
 
-    def endpoint(self, name: str, headers: dict[str, str], form: dict[str, str]) -> Answer:
+    def endpoint(self, name: str, headers: dict[str, str], form: dict[str, str]) -> TokenAnswer:
         """Answer an introspection (RFC 7662) or revocation (RFC 7009) request."""
-        # A hint is to be ignored where it helps nothing (RFC 7009, 2.2); the library refuses one it does not know.
-        asked = {field: value for field, value in form.items() if field != "token_type_hint"}
-        answer: Answer = self.create_endpoint_response(name, _request(f"/oauth/{name}", headers, asked))
+        # A useless hint must be ignored (RFC 7009, 2.2), but Authlib refuses an unknown one.
+        parameters = {field: value for field, value in form.items() if field != "token_type_hint"}
+        answer: TokenAnswer = self.create_endpoint_response(name, _request(f"/oauth/{name}", headers, parameters))
         return answer
 
-    def use_up(self, client_id: str, jti: str, *, expires: float) -> bool:
-        """Use an assertion's `jti`; False if it was used before, by whatever process (OAU-19)."""
+    def consume_assertion(self, client_id: str, jti: str, *, expires: float) -> bool:
+        """Record an assertion's `jti` as used; False if it was used before, in any process (OAU-19)."""
         until = datetime.fromtimestamp(expires, UTC) + rules.ASSERTION_LEEWAY * 2
         new = insert(UsedAssertion).on_conflict_do_nothing().returning(UsedAssertion.jti)
-        return self.db.scalar(new, {"client_id": client_id, "jti": jti, "until": until}) is not None
+        return self.db.scalar(new, {"client_id": client_id, "jti": jti, "expires_at": until}) is not None
 
     def query_client(self, client_id: str) -> "_Client | None":
-        """Return a live client."""
+        """Return the client, None if it does not exist or is closed."""
         row = self.db.scalar(select(Client).where(Client.id == client_id, Client.closed_at.is_(None)))
         return None if row is None else _Client(row, self.db, self.now)
 
     def save_token(self, token: dict[str, Any], request: OAuth2Request) -> None:  # noqa: ARG002
-        """Keep no token; note at most once an hour that the client is in use."""
+        """Store no token; update the client's `last_used_at`, at most once an hour."""
         used, hour = Client.last_used_at, self.now.replace(minute=0, second=0, microsecond=0)
         idle = or_(used.is_(None), used < hour)
         self.db.execute(update(Client).where(Client.id == request.client.row.id, idle).values(last_used_at=self.now))
 
     def send_signal(self, name: str, *args: object, **kwargs: object) -> None:
-        """Tell nobody; what happens is logged at the door."""
+        """Ignore Authlib's signals; the access log records every request."""
 
     def create_oauth2_request(self, request: OAuth2Request) -> OAuth2Request:
-        """Return the request, which is made already."""
+        """Return the request unchanged: `_request` has made it already."""
         return request
 
-    def handle_response(self, status: int, body: Any, headers: Any) -> Answer:  # noqa: ANN401
-        """Return the answer with the headers that RFC 6749, 5.1 asks for."""
+    def handle_response(self, status: int, body: Any, headers: Any) -> TokenAnswer:  # noqa: ANN401
+        """Return the response with the headers of RFC 6749, 5.1; every failed authentication gets the same one."""
         if status != 200 and isinstance(body, dict) and body.get("error") == "invalid_client":
-            return Answer(*INVALID_CLIENT)
+            return TokenAnswer(*INVALID_CLIENT)
         wanted = {name: value for name, value in headers if name.lower() in ("www-authenticate",)}
-        return Answer(status, dict(body), {**wanted, "Pragma": "no-cache"})
+        return TokenAnswer(status, dict(body), {**wanted, "Pragma": "no-cache"})
 
     def _token(self, *, client: "_Client", scope: str, **_: object) -> dict[str, Any]:
         issued = int(self.now.timestamp())
@@ -109,31 +110,31 @@ class Server(AuthorizationServer):  # type: ignore[misc]
             "sub": client.row.id,
             "client_id": client.row.id,
             "iat": issued,
-            "exp": issued + int(TOKEN_LIFE.total_seconds()),
+            "exp": issued + int(TOKEN_LIFETIME.total_seconds()),
             "jti": secrets.token_urlsafe(16),
             "scope": scope,
             "desk": client.row.desk,
         }
-        token = tokens.sign(claims, self.keyring.signing(self.now), typ=tokens.ACCESS_TOKEN_TYPE)
+        token = signing.sign(claims, self.keys.signing(self.now), typ=signing.ACCESS_TOKEN_TYPE)
         return {
             "access_token": token,
             "token_type": "Bearer",
-            "expires_in": int(TOKEN_LIFE.total_seconds()),
+            "expires_in": int(TOKEN_LIFETIME.total_seconds()),
             "scope": scope,
         }
 
 
 class _Client:
-    """A client row in the words Authlib asks with."""
+    """Adapter from a client row to Authlib's client interface."""
 
     def __init__(self, row: Client, db: SyncSession, now: datetime) -> None:
         self.row, self._db, self._now = row, db, now
 
     def check_client_secret(self, secret: str) -> bool:
-        # The hash of a 256-bit secret is looked up, so there is nothing to compare and nothing to time.
-        live = or_(ClientSecret.ends_at.is_(None), ClientSecret.ends_at > self._now)
+        # The lookup is by hash of a 256-bit secret, so no comparison here depends on the secret (timing).
+        valid = or_(ClientSecret.expires_at.is_(None), ClientSecret.expires_at > self._now)
         mine = (ClientSecret.client_id == self.row.id) & (ClientSecret.secret_hash == actions.hash_secret(secret))
-        return bool(self._db.scalar(select(exists().where(mine, live))))
+        return bool(self._db.scalar(select(exists().where(mine, valid))))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002
         return (method == "private_key_jwt") == (self.row.jwks is not None) and method in METHODS
@@ -146,17 +147,17 @@ class _Grant(ClientCredentialsGrant):  # type: ignore[misc]
     TOKEN_ENDPOINT_AUTH_METHODS = METHODS
 
     def validate_requested_scope(self) -> None:
-        asked, registered = self.request.payload.scope, self.request.client.row.scopes
-        scope = rules.granted(asked, registered)
+        requested, registered = self.request.payload.scope, self.request.client.row.scopes
+        scope = rules.granted(requested, registered)
         if scope is None:
-            raise InvalidScopeError(rules.why_refused(asked, registered))
+            raise InvalidScopeError(rules.why_refused(requested, registered))
         self.request.payload.data["scope"] = scope
 
 
 class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
     CLIENT_AUTH_METHOD = "private_key_jwt"
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: AuthorizationServer) -> None:
         super().__init__(validate_jti=False)
         self._server = server
 
@@ -166,32 +167,32 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
         return KeySet.import_key_set(client.row.jwks)  # type: ignore[arg-type]
 
     def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        return tokens.unverified(assertion)
+        return signing.unverified(assertion)
 
     def process_assertion_claims(self, assertion: str, resolve_key: KeySet) -> None:
         server, (header, claims) = self._server, self.extract_assertion(assertion)
         if not rules.assertion_is_acceptable(header, claims, server.settings.issuer, server.now):
             raise InvalidClientError
         keys = {key.kid: key for key in resolve_key.keys}
-        named = header.get("kid") if "kid" in header or len(keys) != 1 else next(iter(keys))
-        key = keys.get(named) if isinstance(named, str) else None
-        if not isinstance(key, tokens.PublicKey):
+        kid = header.get("kid") if "kid" in header or len(keys) != 1 else next(iter(keys))
+        key = keys.get(kid) if isinstance(kid, str) else None
+        if not isinstance(key, signing.PublicKey):
             raise InvalidClientError
         try:
-            tokens.check_signature(assertion, header, key)
-        except tokens.InvalidToken as wrong:
+            signing.check_signature(assertion, header, key)
+        except signing.InvalidToken as wrong:
             raise InvalidClientError from wrong
-        # In the transaction of this request, so it is used up with whatever answer, and holds up nothing else.
-        if not server.use_up(claims["sub"], claims["jti"], expires=claims["exp"]):
-            # Signed by the client and sent before: by a client that is broken, or by whoever overheard it.
+        # Recorded in the transaction of this request, so no other connection is needed.
+        if not server.consume_assertion(claims["sub"], claims["jti"], expires=claims["exp"]):
+            # A valid signature, but a replay: the client is faulty, or the assertion was intercepted.
             logs.log.warning("client.assertion_replayed", client=claims["sub"])
             raise InvalidClientError
 
 
 class _Token:
-    """An access token in the words Authlib asks with."""
+    """Adapter from an access token to Authlib's token interface."""
 
-    def __init__(self, token: tokens.AccessToken, claims: dict[str, Any], *, revoked: bool) -> None:
+    def __init__(self, token: signing.AccessToken, claims: dict[str, Any], *, revoked: bool) -> None:
         self.token, self.claims, self._revoked = token, claims, revoked
 
     def check_client(self, client: _Client) -> bool:
@@ -204,17 +205,17 @@ class _Token:
         return self._revoked
 
 
-def _query_token(server: Server, text: str) -> _Token | None:
-    keys = server.keyring.verifying(server.now)
+def _query_token(server: AuthorizationServer, text: str) -> _Token | None:
+    keys = server.keys.verifying(server.now)
     settings = server.settings
     try:
-        token = tokens.verify_access_token(
+        token = signing.verify_access_token(
             text, keys, issuer=settings.issuer, audience=settings.audience, now=server.now
         )
-    except tokens.InvalidToken:
+    except signing.InvalidToken:
         return None
     revoked = bool(server.db.scalar(select(exists().where(RevokedToken.jti == token.jti))))
-    claims = tokens.verify(text, keys, typ=tokens.ACCESS_TOKEN_TYPE)
+    claims = signing.verify(text, keys, typ=signing.ACCESS_TOKEN_TYPE)
     return _Token(token, claims, revoked=revoked)
 
 
@@ -226,7 +227,7 @@ class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]
         return _query_token(self.server, token)
 
     def check_permission(self, token: _Token, client: _Client, request: OAuth2Request) -> bool:  # noqa: ARG002
-        # Our tokens are for our own audience; a client learns about its own and of nobody else's (OAU-29).
+        # A client may introspect only its own tokens (OAU-29).
         return token.check_client(client)
 
     def introspect_token(self, token: _Token) -> dict[str, Any]:
@@ -239,7 +240,7 @@ class _Revocation(RevocationEndpoint):  # type: ignore[misc]
 
     def query_token(self, token: str, hint: str | None) -> _Token | None:  # noqa: ARG002
         found = _query_token(self.server, token)
-        # Another client's token is answered like an unknown one: nothing is said of it, and nothing happens.
+        # Another client's token gets the response of an unknown one, and is not revoked.
         return found if found is not None and self.server.owns(found) else None
 
     def authenticate_endpoint_client(self, request: OAuth2Request) -> Any:  # noqa: ANN401
@@ -249,25 +250,25 @@ class _Revocation(RevocationEndpoint):  # type: ignore[misc]
 
     def revoke_token(self, token: _Token, request: OAuth2Request) -> None:  # noqa: ARG002
         until = datetime.fromtimestamp(token.token.expires_at, self.server.now.tzinfo)
-        row = {"jti": token.token.jti, "client_id": token.token.client_id, "until": until}
+        row = {"jti": token.token.jti, "client_id": token.token.client_id, "expires_at": until}
         self.server.db.execute(insert(RevokedToken).on_conflict_do_nothing(), row)
 
 
 def claimed_by(headers: dict[str, str], form: dict[str, str]) -> str | None:
-    """Return the client that a request says it comes from; None where that cannot be read or cannot be one."""
-    given: object = form.get("client_id")
+    """Return the client id that a request claims, before authentication; None if it is missing or malformed."""
+    claimed: object = form.get("client_id")
     try:
         if headers:
-            given, _ = extract_basic_authorization(headers)
+            claimed, _ = extract_basic_authorization(headers)
         elif "client_assertion" in form:
-            given = tokens.unverified(form["client_assertion"])[1].get("sub")
-    except (ValueError, tokens.InvalidToken):
+            claimed = signing.unverified(form["client_assertion"])[1].get("sub")
+    except (ValueError, signing.InvalidToken):
         return None
-    return given if isinstance(given, str) and rules.CLIENT_ID.fullmatch(given) else None
+    return claimed if isinstance(claimed, str) and rules.CLIENT_ID.fullmatch(claimed) else None
 
 
 def _request(path: str, headers: dict[str, str], form: dict[str, str]) -> OAuth2Request:
-    # Authlib refuses http; what scheme a proxy speaks to us is not what it means to check, so the URI is a plain name.
+    # Authlib refuses http, but a proxy in front of us may end TLS; so the URI always has the scheme https.
     request = _FormRequest("POST", f"https://identity-service{path}", headers=headers)
     request.payload = BasicOAuth2Payload(form)
     return request

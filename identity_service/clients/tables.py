@@ -1,4 +1,4 @@
-"""Clients, their secrets, and what has been used up or taken back."""
+"""Clients, their secrets, used assertions and revoked tokens."""
 
 from datetime import datetime
 from typing import Any
@@ -7,51 +7,56 @@ from sqlalchemy import CheckConstraint, ForeignKey, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
-from identity_service.database import Base, UtcDateTime
+from identity_service.database.privacy import FACT, IDENTIFIER, PROVING, TablePrivacy
+from identity_service.database.types import Base, UtcDateTime
 
 
 class Client(Base):
     """A service that acts for customers it has signed in, or a desk tool that acts for staff."""
 
     __tablename__ = "client"
+    privacy = TablePrivacy()
     __table_args__ = (CheckConstraint("id LIKE 'cli\\_%'", name="id"),)
 
-    id: Mapped[str] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    desk: Mapped[bool] = mapped_column(server_default=text("false"))
-    scopes: Mapped[list[str]] = mapped_column(ARRAY(TEXT))
-    jwks: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    id: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    name: Mapped[str] = mapped_column(info=FACT)
+    desk: Mapped[bool] = mapped_column(server_default=text("false"), info=FACT)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(TEXT), info=FACT)
+    jwks: Mapped[dict[str, Any] | None] = mapped_column(JSONB, info=FACT)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
 class ClientSecret(Base):
-    """SHA-256 of a random secret of 256 bits; nothing slower is needed for what cannot be guessed (OAU-08)."""
+    """SHA-256 of a random secret of 256 bits; it cannot be guessed, so no slow hash is needed (OAU-08)."""
 
     __tablename__ = "client_secret"
+    privacy = TablePrivacy()
 
-    secret_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    client_id: Mapped[str] = mapped_column(ForeignKey("client.id"), index=True)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    ends_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    secret_hash: Mapped[bytes] = mapped_column(primary_key=True, info=PROVING)
+    client_id: Mapped[str] = mapped_column(ForeignKey("client.id"), index=True, info=IDENTIFIER)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
 class UsedAssertion(Base):
-    """The `jti` of a client assertion, until it would have expired anyway (OAU-19)."""
+    """The `jti` of a used client assertion, kept until the assertion expires (OAU-19)."""
 
     __tablename__ = "used_assertion"
+    privacy = TablePrivacy()
 
-    client_id: Mapped[str] = mapped_column(primary_key=True)
-    jti: Mapped[str] = mapped_column(primary_key=True)
-    until: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    client_id: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    jti: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True, info=FACT)
 
 
 class RevokedToken(Base):
-    """The `jti` of an access token that was taken back, until it would have expired anyway."""
+    """The `jti` of a revoked access token, kept until the token expires."""
 
     __tablename__ = "revoked_token"
+    privacy = TablePrivacy()
 
-    jti: Mapped[str] = mapped_column(primary_key=True)
-    client_id: Mapped[str]
-    until: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    jti: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    client_id: Mapped[str] = mapped_column(info=IDENTIFIER)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True, info=FACT)

@@ -1,7 +1,7 @@
-"""Hold the ledger of consents against the sealed events, and the state against the ledger.
+"""Compare the ledger of consents with the sealed events, and the state with the ledger.
 
-Every entry's hash, the text it is about included, stands in an event under the seal. What permissions are answered
-from is derived from the ledger, so it is derived again here.
+A sealed event stores each entry's hash, which covers the text it is about. Permission questions are answered from the
+state, which is derived from the ledger, so it is derived again here.
 """
 
 import hashlib
@@ -10,27 +10,27 @@ from typing import Any, Final
 
 from sqlalchemy import select, text
 
+from identity_service.audit.actions import AuditFinding
 from identity_service.consents import actions
 from identity_service.consents.tables import ConsentEntry, ConsentWording
-from identity_service.database import AsyncSession
-from identity_service.events.audit import Finding
+from identity_service.database.transactions import DatabaseSession
 
 PAGE: Final = 1000
 
 Texts = Mapping[tuple[str | None, str | None], bytes]
-"""The hash of every text that somebody was asked with, by id and language."""
+"""The hash of every stored wording, by id and language."""
 
 
-async def check(session: AsyncSession, *, page: int = PAGE) -> tuple[int, Finding | None]:
-    """Return how many entries were checked, and the first thing that does not hold."""
+async def audit_consents(session: DatabaseSession, *, page: int = PAGE) -> tuple[int, AuditFinding | None]:
+    """Return how many entries were checked, and the first mismatch."""
     texts, finding = await _texts(session)
     checked, after = 0, 0
     while finding is None:
-        told = (await session.execute(_TOLD, {"after": after, "limit": page})).all()
-        if not told:
+        recorded = (await session.execute(_RECORDED, {"after": after, "limit": page})).all()
+        if not recorded:
             return checked, await _stray(session) or await _state(session)
-        entries = await _entries(session, [row.entry for row in told])
-        for row in told:
+        entries = await _entries(session, [row.entry for row in recorded])
+        for row in recorded:
             finding = _entry(row, entries.get(row.entry), texts)
             if finding is not None:
                 break
@@ -39,50 +39,51 @@ async def check(session: AsyncSession, *, page: int = PAGE) -> tuple[int, Findin
     return checked, finding
 
 
-async def _texts(session: AsyncSession) -> tuple[Texts, Finding | None]:
+async def _texts(session: DatabaseSession) -> tuple[Texts, AuditFinding | None]:
     texts: dict[tuple[str | None, str | None], bytes] = {}
     for wording in await session.scalars(select(ConsentWording).order_by(ConsentWording.id, ConsentWording.language)):
         texts[wording.id, wording.language] = hashed = hashlib.sha256(wording.text.encode()).digest()
         if hashed != wording.text_hash:
-            return texts, _found(f"The wording {wording.id} ({wording.language}) was altered.")
+            return texts, _finding(f"The wording {wording.id} ({wording.language}) was altered.")
     return texts, None
 
 
-async def _entries(session: AsyncSession, ids: list[int]) -> dict[int, ConsentEntry]:
+async def _entries(session: DatabaseSession, ids: list[int]) -> dict[int, ConsentEntry]:
     return {entry.id: entry for entry in await session.scalars(select(ConsentEntry).where(ConsentEntry.id.in_(ids)))}
 
 
-def _entry(told: Any, entry: ConsentEntry | None, texts: Texts) -> Finding | None:  # noqa: ANN401
+def _entry(recorded: Any, entry: ConsentEntry | None, texts: Texts) -> AuditFinding | None:  # noqa: ANN401
     if entry is None:
-        return _found(f"Consent entry {told.entry} is gone, but its event is there.")
-    if actions.fingerprint(entry, texts.get((entry.wording_id, entry.language))) != told.hash:
-        return _found(f"Consent entry {entry.id}, or the text it is about, was altered: its event has another hash.")
-    if told.evidence is not None and hashlib.sha256(told.evidence.encode()).digest() != entry.evidence_hash:
-        return _found(f"The evidence of consent entry {entry.id} was altered.")
+        return _finding(f"Consent entry {recorded.entry} is missing, but its event is there.")
+    if actions.fingerprint(entry, texts.get((entry.wording_id, entry.language))) != recorded.hash:
+        return _finding(f"Consent entry {entry.id}, or the text it is about, was altered: its event has another hash.")
+    evidence = recorded.evidence
+    if evidence is not None and actions.evidence_hash(evidence) != entry.evidence_hash:
+        return _finding(f"The evidence of consent entry {entry.id} was altered.")
     return None
 
 
-async def _stray(session: AsyncSession) -> Finding | None:
+async def _stray(session: DatabaseSession) -> AuditFinding | None:
     stray = await session.scalar(_STRAY)
-    return None if stray is None else _found(f"Consent entry {stray} was inserted: no event tells of it.")
+    return None if stray is None else _finding(f"Consent entry {stray} was inserted: no event records it.")
 
 
-async def _state(session: AsyncSession) -> Finding | None:
-    """Find the first state that the ledger does not lead to; where accounts were merged, other words count as well.
+async def _state(session: DatabaseSession) -> AuditFinding | None:
+    """Find the first state that does not follow from the ledger; the query also selects accounts with merged ones.
 
-    An erased customer's words stay in the ledger, and nothing follows from them any more.
+    An erased customer's entries stay in the ledger, but have no state.
     """
-    for user_id, purpose, decision in (await session.execute(_OTHERWISE)).all():
-        if (await actions.derived(session, user_id, purpose)).decision != decision:
-            return _found(f"The state of {user_id} for {purpose} is {decision}, but the ledger says otherwise.")
+    for user_id, purpose, decision in (await session.execute(_DIFFERENT)).all():
+        if (await actions.derive_state(session, user_id, purpose)).decision != decision:
+            return _finding(f"The state of {user_id} for {purpose} is {decision}, but the ledger says otherwise.")
     return None
 
 
-def _found(sentence: str) -> Finding:
-    return Finding(0, sentence)
+def _finding(sentence: str) -> AuditFinding:
+    return AuditFinding(0, sentence)
 
 
-_TOLD = text(
+_RECORDED = text(
     """
     SELECT e.id, (e.data->>'entry')::bigint AS entry, e.data->>'entry_hash' AS hash, v.text AS evidence
     FROM event e LEFT JOIN consent_evidence v ON v.entry_id = (e.data->>'entry')::bigint
@@ -95,19 +96,19 @@ _STRAY = text(
     SELECT c.id FROM consent_entry c LEFT JOIN (
         SELECT (data->>'entry')::bigint AS entry FROM event
         WHERE name IN ('consent.proposed', 'consent.granted', 'consent.withdrawn')
-    ) AS told ON told.entry = c.id WHERE told.entry IS NULL ORDER BY c.id LIMIT 1
+    ) AS recorded ON recorded.entry = c.id WHERE recorded.entry IS NULL ORDER BY c.id LIMIT 1
     """
 )
-_OTHERWISE = text(
+_DIFFERENT = text(
     """
     SELECT one.user_id, one.purpose, one.decision FROM (
-        SELECT user_id, purpose, s.decision, last.decision AS said FROM consent_state s FULL JOIN (
+        SELECT user_id, purpose, s.decision, last.decision AS derived FROM consent_state s FULL JOIN (
             SELECT DISTINCT ON (user_id, purpose) user_id, purpose, decision FROM consent_entry
             WHERE decision <> 'proposed' ORDER BY user_id, purpose, id DESC
         ) AS last USING (user_id, purpose)
     ) AS one JOIN account a ON a.user_id = one.user_id
     WHERE NOT (a.state = 'erased' AND one.decision IS NULL) AND (
-        one.decision IS DISTINCT FROM one.said
+        one.decision IS DISTINCT FROM one.derived
         OR EXISTS (SELECT 1 FROM account m WHERE m.merged_into = one.user_id)
     ) ORDER BY one.user_id, one.purpose
     """

@@ -1,8 +1,8 @@
-"""Receipts: a customer's consent state as a signed statement, and the check that anybody can make of one.
+"""Receipts: a customer's consent state as a signed statement, and the check of one, which anybody can do.
 
 A JWS of type `consent-receipt+jwt` with the fields of ISO/IEC TS 27560:2023 (and Kantara's consent receipt before it),
-signed with our published keys. It names the User ID and no address, and opens nothing: every other door wants another
-type. A receipt stays checkable when keys rotate, because old public keys stay published.
+signed with our published keys. It names the User ID and no address. It gives no access: every other token check demands
+another type. A receipt stays verifiable when keys rotate, because old public keys stay published.
 """
 
 import hashlib
@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from identity_service import keyring, tokens, user_ids
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import merges
+from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions, rules
 from identity_service.consents.tables import ConsentEntry, ConsentWording
-from identity_service.database import AsyncSession, settings_of
+from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Unprocessable
-from identity_service.tokens import InvalidToken, PublicKey
+from identity_service.keys import signing
+from identity_service.keys.signing import InvalidToken, PublicKey
+from identity_service.values import user_ids
 
 TYPE: Final = "consent-receipt+jwt"
 STATEMENT_TYPE: Final = "permission-statement+jwt"
@@ -27,16 +28,16 @@ MEDIA_TYPE: Final = "application/jwt"
 SCHEMA: Final = "ISO/IEC TS 27560:2023"
 
 
-class ReceiptNotWhole(Unprocessable):
-    """This is not a whole receipt: a part of it is missing, or it is something else."""
+class ReceiptIncomplete(Unprocessable):
+    """This is not a complete receipt: a part is missing, or it is something else. Enter all of its text."""
 
 
-class ReceiptOfAnotherKind(Unprocessable):
-    """This is signed, but it is no receipt."""
+class NotReceipt(Unprocessable):
+    """This is signed, but it is not a receipt."""
 
 
 class ReceiptOfAnotherIssuer(Unprocessable):
-    """This receipt was issued by somebody else, not by us."""
+    """This receipt was not issued by us."""
 
 
 class ReceiptOfUnknownKey(Unprocessable):
@@ -44,15 +45,15 @@ class ReceiptOfUnknownKey(Unprocessable):
 
 
 class ReceiptAltered(Unprocessable):
-    """This receipt is not ours as it stands: something in it was changed after it was signed."""
+    """This receipt is not authentic: it was changed after it was signed."""
 
 
 class ReceiptFromTheFuture(Unprocessable):
-    """This receipt is dated later than now; its clock or ours is wrong, and it proves nothing yet."""
+    """This receipt is dated in the future: its clock or ours is wrong. It proves nothing yet."""
 
 
-class Checked(NamedTuple):
-    """A receipt that is ours and unaltered: what it says, in plain values."""
+class ReceiptResult(NamedTuple):
+    """The content of a receipt that is ours and unaltered."""
 
     user_id: str
     issued_at: datetime
@@ -61,16 +62,16 @@ class Checked(NamedTuple):
     claims: dict[str, Any]
 
 
-async def issue(session: AsyncSession, account: Account, *, now: datetime) -> str:
-    """Return the receipt of an account's consent as it stands now."""
-    states = await actions.state(session, account.user_id)
-    said = await _said(session, account.user_id)
-    words = {entry.purpose: entry for entry in reversed(said)}
-    newest = said[0].id if said else 0
-    previous = said[1].id if len(said) > 1 else 0
-    settings = settings_of(session)
-    silent = all(rules.permission(state.decision) == "never" for state in states)
-    purposes = [await _purpose(session, state, words.get(state.purpose), settings.public_url) for state in states]
+async def issue_receipt(session: DatabaseSession, account: Account, *, now: datetime) -> str:
+    """Return the signed receipt of an account's current consent."""
+    states = await actions.list_states(session, account.user_id)
+    decisions = await _list_decisions(session, account.user_id)
+    last = {entry.purpose: entry for entry in reversed(decisions)}
+    newest = decisions[0].id if decisions else 0
+    previous = decisions[1].id if len(decisions) > 1 else 0
+    settings = session.settings
+    silent = all(account_rules.marketing_permission(state.decision) == "never" for state in states)
+    purposes = [await _purpose(session, state, last.get(state.purpose), settings.public_url) for state in states]
     claims = {
         "iss": settings.issuer,
         "iat": int(now.timestamp()),
@@ -87,56 +88,56 @@ async def issue(session: AsyncSession, account: Account, *, now: datetime) -> st
         "promise": account_rules.PROMISE[account.locale] if silent else None,
         "purposes": purposes,
     }
-    return tokens.sign(claims, keyring.of(session).signing(now), typ=TYPE)
+    return signing.sign(claims, session.keys.signing(now), typ=TYPE)
 
 
-def check(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now: datetime) -> Checked:
-    """Return what a receipt says, if it is ours, whole and unaltered; needs nothing but the published keys.
+def check_receipt(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now: datetime) -> ReceiptResult:
+    """Return the content of a receipt, if it is ours, complete and unaltered; needs only the published keys.
 
     Raises:
-        ReceiptNotWhole, ReceiptOfAnotherKind, ReceiptOfAnotherIssuer, ReceiptOfUnknownKey, ReceiptAltered,
+        ReceiptIncomplete, NotReceipt, ReceiptOfAnotherIssuer, ReceiptOfUnknownKey, ReceiptAltered,
         ReceiptFromTheFuture: each with its own sentence.
     """
     token = "".join(text.split())
-    if len(token.rpartition(".")[2]) < _SIGNATURE:
-        raise ReceiptNotWhole
-    header, claims = _look_inside(token)
+    if len(token.rpartition(".")[2]) < _SIGNATURE_LENGTH:
+        raise ReceiptIncomplete
+    header, claims = _decode_unverified(token)
     if header.get("typ") != TYPE:
-        raise ReceiptOfAnotherKind
+        raise NotReceipt
     if claims.get("iss") != issuer:
         raise ReceiptOfAnotherIssuer
     if str(header.get("kid")) not in keys:
         raise ReceiptOfUnknownKey
     try:
-        verified = tokens.verify(token, keys, typ=TYPE, maximum=LARGEST)
+        verified = signing.verify(token, keys, typ=TYPE, maximum=LARGEST)
     except InvalidToken:
         raise ReceiptAltered from None
     issued_at = datetime.fromtimestamp(int(verified["iat"]), UTC)
-    if issued_at.timestamp() > now.timestamp() + tokens.LEEWAY:
+    if issued_at.timestamp() > now.timestamp() + signing.LEEWAY:
         raise ReceiptFromTheFuture
-    return Checked(verified["sub"], issued_at, int(verified["ledger_entry"]), verified["purposes"], verified)
+    return ReceiptResult(verified["sub"], issued_at, int(verified["ledger_entry"]), verified["purposes"], verified)
 
 
 LARGEST: Final = 64 * 1024
-_SIGNATURE: Final = 86
-"""Characters of a signature under ES256 or EdDSA, 64 bytes both: what is shorter was cut off."""
+_SIGNATURE_LENGTH: Final = 86
+"""Characters of a signature under ES256 or EdDSA, 64 bytes both; a shorter one was cut off."""
 
 
-async def is_superseded(session: AsyncSession, checked: Checked) -> bool:
-    """Tell whether the customer has spoken again since a receipt was issued, under this User ID or the one that
-    answers for it by now (RCP-05). A proposal is not his word."""
+async def is_superseded(session: DatabaseSession, checked: ReceiptResult) -> bool:
+    """Return whether the customer made another decision after a receipt was issued, under this User ID or the one that
+    it resolves to now (RCP-05). A proposal does not count."""
     try:
-        account = await accounts.current(session, user_ids.parse(checked.user_id))
+        account = await accounts.find_active_account(session, user_ids.parse(checked.user_id))
     except account_rules.UnknownUserId:
         return False
-    said = await _said(session, account.user_id)
-    return bool(said) and said[0].id > checked.entry
+    decisions = await _list_decisions(session, account.user_id)
+    return bool(decisions) and decisions[0].id > checked.entry
 
 
-async def _said(session: AsyncSession, user_id: str) -> list[ConsentEntry]:
-    """Return the customer's own words, newest first, those under merged User IDs included."""
-    ids = [user_id, *(member for member, _ in await merges.merged_into(session, user_id))]
-    return [entry for entry in await actions.ledger(session, ids) if entry.decision != "proposed"]
+async def _list_decisions(session: DatabaseSession, user_id: str) -> list[ConsentEntry]:
+    """Return the customer's grants and withdrawals, newest first, those under merged User IDs included."""
+    ids = [user_id, *(member for member, _ in await ownership.merged_into(session, user_id))]
+    return [entry for entry in await actions.read_ledger(session, ids) if entry.decision != "proposed"]
 
 
 def receipt_id(user_id: str, entry: int) -> str:
@@ -144,13 +145,13 @@ def receipt_id(user_id: str, entry: int) -> str:
     return hashlib.sha256(f"receipt {user_id} {entry}".encode()).hexdigest()[:32]
 
 
-async def statement(
-    session: AsyncSession, purpose: str, asked: list[str], allowed: list[str], *, client_id: str, now: datetime
+async def permission_statement(
+    session: DatabaseSession, purpose: str, asked: list[str], allowed: list[str], *, client_id: str, now: datetime
 ) -> str:
-    """Return the signed answer to a permission question: the marketing system's proof, good for an hour (NOM-06)."""
+    """Return the signed answer to a permission question, valid for an hour: the marketing system's proof (NOM-06)."""
     issued = int(now.timestamp())
     claims = {
-        "iss": settings_of(session).issuer,
+        "iss": session.settings.issuer,
         "aud": client_id,
         "iat": issued,
         "exp": issued + rules.STATEMENT_LIFE_S,
@@ -160,34 +161,34 @@ async def statement(
         "allowed": len(allowed),
         "allowed_sha256": _digest(allowed),
     }
-    return tokens.sign(claims, keyring.of(session).signing(now), typ=STATEMENT_TYPE)
+    return signing.sign(claims, session.keys.signing(now), typ=STATEMENT_TYPE)
 
 
 async def _purpose(
-    session: AsyncSession, state: actions.State, word: ConsentEntry | None, public_url: str
+    session: DatabaseSession, state: actions.PurposeState, last: ConsentEntry | None, public_url: str
 ) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    claim: dict[str, Any] = {
         "purpose": state.purpose,
         "description": rules.PURPOSES.get(state.purpose, state.purpose),
         "legal_basis": "consent",
         "decision": state.decision or "never asked",
-        "permission": rules.permission(state.decision),
+        "permission": account_rules.marketing_permission(state.decision),
         "since": None if state.since is None else f"{state.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "withdraw_at": f"{public_url}/me",
         "notice": None,
     }
-    if word is not None and word.wording_id is not None and word.language is not None:
-        wording = await session.get_one(ConsentWording, (word.wording_id, word.language))
-        said["notice"] = {
+    if last is not None and last.wording_id is not None and last.language is not None:
+        wording = await session.get_one(ConsentWording, (last.wording_id, last.language))
+        claim["notice"] = {
             "id": wording.id, "language": wording.language, "text": wording.text,
             "sha256": wording.text_hash.hex(),
         }  # fmt: skip
-    if word is not None:
-        said["event"] = {"entry": word.id, "channel": word.channel, "actor": _who(word.actor)}
-    return said
+    if last is not None:
+        claim["event"] = {"entry": last.id, "channel": last.channel, "actor": _actor_kind(last.actor)}
+    return claim
 
 
-def _who(actor: str) -> str:
+def _actor_kind(actor: str) -> str:
     return "customer" if actor == "customer" else actor.partition(":")[0]
 
 
@@ -195,9 +196,9 @@ def _digest(values: list[str]) -> str:
     return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()
 
 
-def _look_inside(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims as they stand, believed by nobody yet: they tell which sentence a refusal needs."""
+def _decode_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims without checking the signature; they only select the error."""
     try:
-        return tokens.unverified(token, maximum=LARGEST)
+        return signing.unverified(token, maximum=LARGEST)
     except InvalidToken:
-        raise ReceiptNotWhole from None
+        raise ReceiptIncomplete from None

@@ -1,25 +1,26 @@
-"""What a decision means, whose word counts, and what is refused. Pure."""
+"""What a decision means, which one counts, and the errors. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
+from identity_service.accounts.rules import Permission as Permission  # noqa: PLC0414 (schemas of consents use it)
 from identity_service.errors import NotFound, Unprocessable
 
 Decision = Literal["proposed", "granted", "withdrawn"]
 DECISIONS: Final = ("proposed", "granted", "withdrawn")
-Permission = Literal["never", "allowed"]
+
 CHANNELS: Final = ("page", "letter", "app", "phone", "paper", "desk", "import", "merge")
 MAIN_PURPOSE: Final = "email"
-"""The purpose that verify answers speak of."""
+"""The purpose whose permission the answers of verify contain."""
 
 PURPOSES: Final = {
-    "email": "marketing by e-mail",
+    "email": "marketing by email",
     "phone": "marketing by phone",
     "post": "marketing by post",
 }
-"""The purposes there always are, in words; a setting adds others."""
+"""The purposes that always exist, with their description; a setting adds others."""
 
 ASKED_AT_MOST: Final = 10_000
 STATEMENT_LIFE_S: Final = 3600
@@ -34,58 +35,53 @@ class UnknownWording(Unprocessable):
 
 
 @dataclass(frozen=True, slots=True)
-class LastWord:
-    """The newest grant or withdrawal of one account for one purpose; `decision` None: silence."""
+class LastDecision:
+    """The newest grant or withdrawal of one account for one purpose; `decision` is None without one."""
 
     decision: str | None
-    at: datetime | None
+    occurred_at: datetime | None
     entry_id: int | None = None
 
 
 PROPOSED_FOR: Final = timedelta(days=7)
-"""How long a proposal waits for the mailbox; as long as the link in its letter is good."""
+"""How long a proposal waits for the mailbox: as long as the link in its email is valid."""
 
 
 class Entry(Protocol):
-    """What a rule needs to know of an entry in the ledger."""
+    """The fields of a ledger entry that rules need."""
 
     decision: str
     wording_id: str | None
     language: str | None
-    at: datetime
+    occurred_at: datetime
 
 
 def is_the_same_proposal(
     newest: Entry, wording_id: str, language: str, *, valid_after: datetime | None, now: datetime
 ) -> bool:
-    """Tell whether proposing this wording only repeats a proposal whose letter can still be answered.
+    """Return whether proposing this wording only repeats a proposal whose link is still valid.
 
-    `valid_after` is the account's `proofs_valid_after`: the links of letters from before are dead.
+    `valid_after` is the account's `tokens_valid_after`: links from before are invalid.
     """
-    said = (newest.decision, newest.wording_id, newest.language)
-    is_good = now - newest.at < PROPOSED_FOR and (valid_after is None or newest.at > valid_after)
-    return said == ("proposed", wording_id, language) and is_good
+    known = (newest.decision, newest.wording_id, newest.language)
+    is_valid = now - newest.occurred_at < PROPOSED_FOR and (valid_after is None or newest.occurred_at > valid_after)
+    return known == ("proposed", wording_id, language) and is_valid
 
 
-def permission(decision: str | None) -> Permission:
-    """Return what follows from a decision: only a grant allows; silence, proposed and withdrawn do not (PRV-01)."""
-    return "allowed" if decision == "granted" else "never"
-
-
-def sentence(allowed: list[str]) -> str:
-    """Return what a clerk reads out about marketing."""
+def describe_permission(allowed: list[str]) -> str:
+    """Return the sentence about marketing that a clerk reads out."""
     if not allowed:
         return "We do not send you any marketing. Only what concerns your account."
     return f"You have allowed: {', '.join(PURPOSES.get(purpose, purpose) for purpose in allowed)}. Nothing else."
 
 
-def strictest(own: LastWord, others: Iterable[tuple[LastWord, datetime]]) -> LastWord:
-    """Return the word that counts for an account that others were merged into, each with the moment of its merge.
+def strictest(own: LastDecision, others: Iterable[tuple[LastDecision, datetime]]) -> LastDecision:
+    """Return the decision that counts for an account that others were merged into, each with the time of its merge.
 
-    What the customer said after a merge counts alone; otherwise the stricter word wins: withdrawn before silence, and
-    silence before a grant.
+    A decision after a merge overrides the merged account's; otherwise the strictest counts: withdrawn before silence,
+    and silence before granted.
     """
-    words = [own]
-    words += [word for word, merged_at in others if own.at is None or own.at <= merged_at]
+    decisions = [own]
+    decisions += [last for last, merged_at in others if own.occurred_at is None or own.occurred_at <= merged_at]
     order = {"withdrawn": 0, None: 1, "granted": 2}
-    return min(words, key=lambda word: order[word.decision])
+    return min(decisions, key=lambda last: order[last.decision])

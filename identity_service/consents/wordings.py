@@ -1,6 +1,6 @@
 """The texts that customers agree to: versioned files, `<purpose>-<version>.<language>.txt`, never edited once used.
 
-What was agreed to is also kept in the database, word for word, so no file is needed to prove it later.
+The database also stores the exact text that was agreed to, so no file is needed to prove it later.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ class Wording(NamedTuple):
 
     @property
     def purpose(self) -> str:
-        """Return what the text asks for."""
+        """Return the purpose that the text asks for."""
         return self.id.partition("-")[0]
 
     @property
     def text_hash(self) -> bytes:
-        """Return what the ledger keeps of the text."""
+        """Return SHA-256 of the text in UTF-8, which the ledger refers to."""
         return hashlib.sha256(self.text.encode()).digest()
 
 
@@ -35,28 +35,32 @@ class WordingEdited(Exception):
     """The file of a wording was changed after customers were asked with it; a changed text needs a new version."""
 
 
-def find(purpose: str, wording_id: str, language: str) -> Wording:
+def find_wording(purpose: str, wording_id: str, language: str) -> Wording:
     """Return a wording of this purpose, in this language or in English.
 
     Raises:
         UnknownWording
     """
-    found = every().get((wording_id, language)) or every().get((wording_id, "en"))
+    found = all_wordings().get((wording_id, language)) or all_wordings().get((wording_id, "en"))
     if found is None or found.purpose != purpose:
-        raise UnknownWording(known=sorted({w.id for w in every().values() if w.purpose == purpose}))
+        raise UnknownWording(known=sorted({w.id for w in all_wordings().values() if w.purpose == purpose}))
     return found
 
 
-def newest(purpose: str, language: str) -> Wording:
-    """Return the wording that pages show now."""
-    mine = sorted(w.id for w in every().values() if w.purpose == purpose)
+def newest_wording(purpose: str, language: str) -> Wording:
+    """Return the wording that pages show now.
+
+    Raises:
+        UnknownWording: the purpose has no wording.
+    """
+    mine = sorted(w.id for w in all_wordings().values() if w.purpose == purpose)
     if not mine:
         raise UnknownWording(known=[])
-    return find(purpose, mine[-1], language)
+    return find_wording(purpose, mine[-1], language)
 
 
 @cache
-def every() -> dict[tuple[str, str], Wording]:
+def all_wordings() -> dict[tuple[str, str], Wording]:
     """Return all wordings, by id and language."""
     found = {}
     for path in sorted(FOLDER.glob("*.txt")):

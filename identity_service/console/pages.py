@@ -1,4 +1,4 @@
-"""The console's ways in, the one field that finds, and contacts."""
+"""Console pages: sign-in, enrolment, search and contacts."""
 
 from typing import Any
 
@@ -6,25 +6,27 @@ import segno
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from identity_service import doors, email_addresses, forms, pages, user_ids
-from identity_service.console import access, actions, finding, rules
-from identity_service.console.access import Server, Staff
+from identity_service.account_access import dependencies as access_dependencies
+from identity_service.account_access import rules as access_rules
+from identity_service.console import actions, rules, search, views
+from identity_service.console import dependencies as console_dependencies
+from identity_service.console.dependencies import DeskStaff, Staff
 from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
-from identity_service.doors import Now, Session, Settings
-from identity_service.events import access as events_access
-from identity_service.events import rules as event_rules
-from identity_service.forms import Form, PageDoor
-from identity_service.life import actions as life
+from identity_service.registration import actions as registration
+from identity_service.values import email_addresses, user_ids
+from identity_service.web import dependencies, forms, pages
+from identity_service.web.dependencies import Now, Session, Settings
+from identity_service.web.forms import Form, FormRoute
 
-router = APIRouter(prefix="/console", route_class=PageDoor, include_in_schema=False)
+router = APIRouter(prefix="/console", route_class=FormRoute, include_in_schema=False)
 
 
 @router.get("/signin")
 async def show_sign_in(request: Request) -> Response:
-    """Show the three fields."""
-    return pages.page(request, "console/signin.html")
+    """Show the form for name, password and one-time code."""
+    return pages.render_page(request, "console/signin.html")
 
 
 @router.post("/signin", openapi_extra={"x-form": "console/signin.html"})
@@ -32,97 +34,101 @@ async def sign_in(request: Request, form: Form, now: Now) -> Response:
     """Sign in with name, password and one-time code."""
     name, password, code = form.take("name", "password", "code")
     state = request.app.state
-    await state.throttle.hit("staff-network", rules.PER_NETWORK, doors.network_of(request))
+    await state.throttle.hit("staff-network", rules.PER_NETWORK, dependencies.client_network(request))
     await state.throttle.hit("staff-name", rules.PER_NAME, name.strip().lower()[:60])
-    cookie = await actions.sign_in(state.database, state.hasher, name, password[:1024], code, now=now)
-    return access.begin(RedirectResponse("/console", 303), cookie)
+    cookie = await actions.sign_in_staff(state.database, state.hasher, name, password[:1024], code, now=now)
+    return console_dependencies.set_staff_cookie(RedirectResponse("/console", 303), cookie)
 
 
 @router.post("/signout")
 async def sign_out(session: Session, form: Form, staff: Staff, now: Now) -> Response:
-    """End this session."""
+    """End the session, and delete its cookie."""
     form.take()
-    await actions.sign_out(session, staff, now=now)
-    return access.forget(RedirectResponse("/console/signin", 303))
+    await actions.sign_out_staff(session, staff, now=now)
+    return console_dependencies.delete_staff_cookie(RedirectResponse("/console/signin", 303))
 
 
 @router.get("/enrol")
 async def show_enrol(request: Request) -> Response:
-    """Show the first step of enrolling; the link's secret is in the fragment."""
-    return pages.page(request, "console/enrol.html")
+    """Show the first step of enrolment; the link's secret is in the URL fragment."""
+    return pages.render_page(request, "console/enrol.html")
 
 
 @router.post("/enrol", openapi_extra={"x-form": "console/enrol.html"})
-async def begin_enrolling(request: Request, form: Form, settings: Settings, now: Now) -> Response:
-    """Show the seed for the authenticator, as a picture and as text; the link stays valid."""
+async def begin_enrolment(request: Request, form: Form, settings: Settings, now: Now) -> Response:
+    """Show the seed for the authenticator, as QR code and text, without consuming the link."""
     (link,) = form.take("link")
-    return pages.page(request, "console/enrolling.html", **await _enrolling(request, link, settings, now=now))
+    return pages.render_page(request, "console/set_up.html", **await _enrolling(request, link, settings, now=now))
 
 
 @router.post("/enrolled", openapi_extra={"x-form": "console/enrol.html"})
 async def enrol(request: Request, form: Form, settings: Settings, now: Now) -> Response:
     """Set password and authenticator, and show the recovery codes once.
 
-    A wrong code or a weak password comes back on the same page, so the authenticator need not be set up again.
+    After a wrong code or a weak password, the same page is shown again with the same seed.
     """
     link, password, code = form.take("link", "password", "code")
-    forms.come_back_on(request, "console/enrolling.html", **await _enrolling(request, link, settings, now=now))
+    forms.redisplay_on(request, "console/set_up.html", **await _enrolling(request, link, settings, now=now))
     state = request.app.state
-    codes = await actions.enrol(state.database, state.hasher, link, password, code.replace(" ", ""), now=now)
-    return pages.page(request, "console/enrolled.html", codes=codes)
+    codes = await actions.enrol_staff(state.database, state.hasher, link, password, code.replace(" ", ""), now=now)
+    return pages.render_page(request, "console/enrolled.html", codes=codes)
 
 
 async def _enrolling(request: Request, link: str, settings: Settings, *, now: Now) -> dict[str, Any]:
-    """Return what the page with the seed shows, for a link that is still valid."""
-    found = await doors.database_of(request).short(lambda session: actions.enrolling(session, link, now=now))
-    picture = segno.make(found.uri, micro=False).svg_data_uri(scale=4, border=2)
+    """Return the facts of the page with the seed, for a link that is still valid."""
+    found = await dependencies.database_of(request).in_transaction(
+        lambda session: actions.find_enrolment(session, link, now=now)
+    )
+    qr_code = segno.make(found.uri, micro=False).svg_data_uri(scale=4, border=2)
     return {
-        "name": found.staff.name, "seed": found.seed, "picture": picture, "link": link,
+        "name": found.staff.name, "seed": found.seed, "picture": qr_code, "link": link,
         "minimum": settings.password_minimum,
     }  # fmt: skip
 
 
 @router.get("")
 async def show_console(request: Request, session: Session, staff: Staff, settings: Settings) -> Response:
-    """Show the one field, and what is waiting at each desk."""
-    waiting = {desk: await contacts.listing(session, desk=desk, limit=20) for desk in settings.desks}
-    return console_page(request, "console/home.html", staff, waiting=waiting, searched=None, typed="")
+    """Show the search field, and the open contacts of each desk."""
+    waiting = {desk: await contacts.list_contacts(session, desk=desk, limit=20) for desk in settings.desks}
+    return views.console_page(request, "console/home.html", staff, waiting=waiting, searched=None, typed="")
 
 
 @router.post("/find", openapi_extra={"x-form": "console/home_again.html"})
-async def find(request: Request, form: Form, session: Session, staff: Server, settings: Settings, now: Now) -> Response:
-    """Find a customer by whatever the caller knows."""
+async def find_customer(
+    request: Request, form: Form, session: Session, staff: DeskStaff, settings: Settings, now: Now
+) -> Response:
+    """Find a customer by what the caller knows."""
     (typed,) = form.take("typed")
-    await request.app.state.throttle.hit("staff-search", event_rules.SEARCHES, staff.staff.name)
-    searched = await finding.search(session, typed)
-    await events_access.searched(request, staff.actor, now=now)
+    await request.app.state.throttle.hit("staff-search", access_rules.SEARCHES, staff.staff.name)
+    searched = await search.search_customers(session, typed)
+    await access_dependencies.count_search(request, staff.actor, now=now)
     if searched.contact is not None:
         return RedirectResponse(f"/console/contacts/{searched.contact}", 303)
-    waiting = {desk: await contacts.listing(session, desk=desk, limit=20) for desk in settings.desks}
-    return console_page(request, "console/home.html", staff, waiting=waiting, searched=searched, typed=typed)
+    waiting = {desk: await contacts.list_contacts(session, desk=desk, limit=20) for desk in settings.desks}
+    return views.console_page(request, "console/home.html", staff, waiting=waiting, searched=searched, typed=typed)
 
 
 @router.post("/contacts", openapi_extra={"x-form": "console/home_again.html"})
-async def open_contact(session: Session, form: Form, staff: Server, now: Now) -> Response:
-    """Open a contact with a caller, known or not."""
+async def open_contact(session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """Open a contact with a caller, with or without a User ID."""
     desk, typed, note = form.take("desk", "user_id", "note")
     user_id = user_ids.parse(typed) if typed.strip() else None
-    contact = await contacts.begin(
-        session, user_id, desk=desk, words=note.strip()[:2000] or None, by=staff.actor, now=now
+    contact = await contacts.open_contact(
+        session, user_id, desk=desk, note=note.strip()[:2000] or None, actor=staff.actor, now=now
     )
     return RedirectResponse(f"/console/contacts/{contact.number}", 303)
 
 
 @router.get("/contacts/{number}")
 async def show_contact(
-    request: Request, number: str, session: Session, staff: Server, settings: Settings, now: Now
+    request: Request, number: str, session: Session, staff: DeskStaff, settings: Settings, now: Now
 ) -> Response:
-    """Show a contact with all that is known, to whichever desk it is at."""
-    contact, entries = await contacts.whole(session, number)
+    """Show a contact with all entries, to staff of any desk."""
+    contact, entries = await contacts.load_contact(session, number)
     match = None
     if contact.user_id is not None:
-        match = await checks.verified(session, contact, contact.user_id, now=now)
-    return console_page(
+        match = await checks.find_verification(session, contact, contact.user_id, now=now)
+    return views.console_page(
         request, "console/contact.html", staff, contact=contact, entries=entries, match=match, desks=settings.desks,
         warn=contact.hand_overs >= contact_rules.WARN_AT,
         waited_s=contact_rules.waited(contact.waited_s, contact.waiting_since, now),
@@ -131,52 +137,49 @@ async def show_contact(
 
 
 @router.post("/contacts/{number}/notes")
-async def add_note(number: str, session: Session, form: Form, staff: Server, now: Now) -> Response:
-    """Write down what was said."""
+async def add_note(number: str, session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """Add a note to a contact."""
     (note,) = form.take("note")
     if note.strip():
-        await contacts.note(session, number, note.strip()[:2000], by=staff.actor, now=now)
+        await contacts.add_note(session, number, note.strip()[:2000], actor=staff.actor, now=now)
     return RedirectResponse(f"/console/contacts/{number}", 303)
 
 
 @router.post("/contacts/{number}/hand-over")
-async def hand_over(number: str, session: Session, form: Form, staff: Server, now: Now) -> Response:
-    """Hand the caller to another desk, with everything."""
+async def hand_over(number: str, session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """Hand the contact over to another desk."""
     desk, note = form.take("desk", "note")
-    await contacts.hand_over(session, number, desk, note.strip()[:2000] or None, by=staff.actor, now=now)
+    await contacts.hand_over(session, number, desk, note.strip()[:2000] or None, actor=staff.actor, now=now)
     return RedirectResponse(f"/console/contacts/{number}", 303)
 
 
 @router.post("/contacts/{number}/pick-up")
-async def pick_up(number: str, session: Session, form: Form, staff: Server, now: Now) -> Response:
-    """Take up a contact that was handed over."""
+async def pick_up(number: str, session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """Pick up a contact that was handed over."""
     form.take()
-    await contacts.pick_up(session, number, by=staff.actor, now=now)
+    await contacts.pick_up(session, number, actor=staff.actor, now=now)
     return RedirectResponse(f"/console/contacts/{number}", 303)
 
 
 @router.post("/contacts/{number}/close")
-async def close_contact(number: str, session: Session, form: Form, staff: Server, now: Now) -> Response:
-    """Close the contact."""
+async def close_contact(number: str, session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """Close a contact, with an optional note."""
     (note,) = form.take("note")
-    await contacts.close(session, number, note.strip()[:2000] or None, by=staff.actor, now=now)
+    await contacts.close_contact(session, number, note.strip()[:2000] or None, actor=staff.actor, now=now)
     return RedirectResponse("/console", 303)
 
 
 @router.post("/contacts/{number}/issue")
-async def issue_id(number: str, session: Session, form: Form, staff: Server, settings: Settings, now: Now) -> Response:
-    """Issue a User ID to a caller who has none, from an address or from nothing, in the same screen."""
+async def issue_id(
+    number: str, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
+) -> Response:
+    """Issue a User ID to a caller who has none, with or without an address."""
     (text,) = form.take("email")
     address = email_addresses.parse(text.strip(), special_use=settings.development) if text.strip() else None
-    registered = await life.register(
+    registered = await registration.register_account(
         session, address, display_name=None, locale="en", external_ref=None, client_id="console", now=now
     )
-    await contacts.attach(session, number, user_ids.UserId(registered.account.user_id), by=staff.actor, now=now)
-    return RedirectResponse(f"/console/contacts/{number}", 303)
-
-
-def console_page(request: Request, template: str, staff: actions.SignedIn, **facts: Any) -> Response:  # noqa: ANN401
-    """Return a page of the console."""
-    return pages.page(
-        request, template, staff=staff.staff, may=rules.may, show=user_ids.show, mask=email_addresses.mask, **facts
+    await contacts.attach_account(
+        session, number, user_ids.UserId(registered.account.user_id), actor=staff.actor, now=now
     )
+    return RedirectResponse(f"/console/contacts/{number}", 303)

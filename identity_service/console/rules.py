@@ -1,4 +1,4 @@
-"""Roles, sessions and what is refused. Pure."""
+"""Roles, sessions and errors of staff. Pure."""
 
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -10,11 +10,11 @@ ROLES: Final = ("clerk", "lead", "auditor")
 MAY: Final = {
     "serve": ("clerk", "lead"),
     "approve": ("clerk", "lead"),
-    "watch": ("clerk", "lead", "auditor"),
+    "operations": ("clerk", "lead", "auditor"),
     "lift": ("lead",),
     "audit": ("auditor",),
 }
-"""What each role may do; whoever may approve still never approves what he asked for himself."""
+"""Which roles have a permission. Staff never approve what they requested themselves."""
 
 SESSION: Final = timedelta(hours=8)
 IDLE: Final = timedelta(minutes=30)
@@ -33,11 +33,11 @@ class StaffNotSignedIn(Problem):
 
 
 class WrongStaffSignIn(Unprocessable):
-    """Name, password and one-time code do not fit together."""
+    """Name, password and one-time code do not match."""
 
 
-class EnrolmentDead(Problem):
-    """This enrolment link does not work: it was used, it is older than a day, or it was never ours."""
+class EnrolmentLinkInvalid(Problem):
+    """This enrolment link is invalid: it was used, is older than a day, or was never issued. Ask for a new one."""
 
     status = 410
 
@@ -47,24 +47,24 @@ class RoleMissing(Forbidden):
 
 
 class UnknownStaff(NotFound):
-    """There is nobody of this name on the staff."""
+    """No staff member has this name."""
 
 
 class StaffNameTaken(Conflict):
-    """Somebody of this name is on the staff already."""
+    """A staff member already has this name; choose another one."""
 
 
 class MalformedStaffName(Unprocessable):
-    """A name is 2 to 60 letters, digits, dots and dashes."""
+    """A staff name has 2 to 60 letters, digits, dots and dashes."""
 
 
-def may(role: str, what: str) -> bool:
-    """Tell whether a role may do something."""
-    return role in MAY[what]
+def may(role: str, permission: str) -> bool:
+    """Return whether a role has a permission of `MAY`."""
+    return role in MAY[permission]
 
 
 def is_over(
     *, created_at: datetime, seen_at: datetime, ended_at: datetime | None, removed_at: datetime | None, now: datetime
 ) -> bool:
-    """Tell whether a session of staff is over (PHN-11)."""
+    """Return whether a staff session is over: ended, too old, idle for too long, or its owner removed (PHN-11)."""
     return ended_at is not None or removed_at is not None or now - created_at >= SESSION or now - seen_at >= IDLE

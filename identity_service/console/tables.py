@@ -1,4 +1,4 @@
-"""Staff, their second factors and sessions. Seeds are sealed by the key ring; codes and cookies are hashes."""
+"""Staff, their second factors and sessions. Seeds are encrypted by the key ring; codes and cookies are hashed."""
 
 import uuid
 from datetime import datetime
@@ -7,48 +7,52 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.console import rules
-from identity_service.database import Base, UtcDateTime, one_of
+from identity_service.database.privacy import FACT, IDENTIFIER, PROVING, TablePrivacy
+from identity_service.database.types import Base, UtcDateTime, one_of
 
 
 class Staff(Base):
-    """A person at the console. `totp_step` is the last time step that was used: each is good once (RFC 6238, 5.2)."""
+    """A person at the console. `totp_step` is the last time step used, so that each works once (RFC 6238, 5.2)."""
 
     __tablename__ = "staff"
+    privacy = TablePrivacy()
     __table_args__ = (
         CheckConstraint(one_of("role", rules.ROLES), name="role"),
         Index("uq_staff_name", text("lower(name)"), unique=True, postgresql_where=text("removed_at IS NULL")),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    role: Mapped[str]
-    phc: Mapped[str | None]
-    totp_sealed: Mapped[bytes | None]
-    totp_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
-    enrol_hash: Mapped[bytes | None] = mapped_column(unique=True)
-    enrol_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    added_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
+    name: Mapped[str] = mapped_column(info=FACT)
+    role: Mapped[str] = mapped_column(info=FACT)
+    phc: Mapped[str | None] = mapped_column(info=PROVING)
+    totp_sealed: Mapped[bytes | None] = mapped_column(info=PROVING)
+    totp_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"), info=PROVING)
+    enrol_hash: Mapped[bytes | None] = mapped_column(unique=True, info=PROVING)
+    enrol_until: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
 class RecoveryCode(Base):
-    """A saved code that stands for the one-time code, once (REC-05)."""
+    """A printed code that replaces the one-time code once (REC-05)."""
 
     __tablename__ = "recovery_code"
+    privacy = TablePrivacy()
 
-    code_hash: Mapped[bytes] = mapped_column(primary_key=True)
-    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id"), index=True)
-    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    code_hash: Mapped[bytes] = mapped_column(primary_key=True, info=PROVING)
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id"), index=True, info=IDENTIFIER)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
 class StaffSession(Base):
-    """One browser of one person; at most eight hours, half an hour idle."""
+    """One browser of one staff member; ends after eight hours, or half an hour idle."""
 
     __tablename__ = "staff_session"
+    privacy = TablePrivacy()
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    cookie_hash: Mapped[bytes] = mapped_column(unique=True)
-    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id"), index=True)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
+    cookie_hash: Mapped[bytes] = mapped_column(unique=True, info=PROVING)
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id"), index=True, info=IDENTIFIER)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)

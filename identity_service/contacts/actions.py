@@ -1,4 +1,4 @@
-"""Open a contact, write into it, hand it on, close it."""
+"""Open a contact, add notes, attach an account, hand it over, close it."""
 
 import secrets
 import uuid
@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from identity_service import user_ids
+from identity_service.account_access import actions as account_access
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import merges
+from identity_service.accounts import ownership
 from identity_service.contacts import rules
 from identity_service.contacts.tables import Contact, ContactEntry
-from identity_service.database import AsyncSession, settings_of
+from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events import looks
-from identity_service.user_ids import UserId
+from identity_service.values import user_ids as values_user_ids
+from identity_service.values.user_ids import UserId
 
 
-class Whole(NamedTuple):
+class ContactWithEntries(NamedTuple):
     """A contact with everything that happened in it, in order."""
 
     contact: Contact
     entries: Sequence[ContactEntry]
 
 
-async def begin(
-    session: AsyncSession, user_id: UserId | None, *, desk: str, words: str | None, by: str, now: datetime
+async def open_contact(
+    session: DatabaseSession, user_id: UserId | None, *, desk: str, note: str | None, actor: str, now: datetime
 ) -> Contact:
     """Open a contact with a caller, with or without a User ID.
 
@@ -36,23 +36,23 @@ async def begin(
         rules.UnknownDesk; accounts.rules.UnknownUserId
     """
     _check_desk(session, desk)
-    known = None if user_id is None else (await accounts.current(session, user_id)).user_id
-    contact = await _numbered(session, {"user_id": known, "desk": desk, "opened_by": by, "opened_at": now})
-    await write(session, contact, "opened", words, by=by, now=now)
+    known = None if user_id is None else (await accounts.find_active_account(session, user_id)).user_id
+    contact = await _insert_numbered(session, {"user_id": known, "desk": desk, "opened_by": actor, "opened_at": now})
+    await add_entry(session, contact, "opened", note, actor=actor, now=now)
     data = {"contact": contact.number, "desk": desk}
-    await events.record(session, "contact.opened", user_id=known, actor=by, data=data, now=now)
+    await events.record_event(session, "contact.opened", user_id=known, actor=actor, data=data, now=now)
     return contact
 
 
-async def find(session: AsyncSession, number: str, *, lock: bool = False) -> Contact:
+async def find_contact(session: DatabaseSession, number: str, *, lock: bool = False) -> Contact:
     """Return a contact by its number, in any readable form.
 
     Raises:
         rules.UnknownContact
     """
-    symbols = user_ids.read_symbols(number[:40])
+    symbols = values_user_ids.read_symbols(number[:40])
     if "\0" in symbols:
-        # PostgreSQL keeps no NUL: there is no such number, and asking for it would be an error of ours.
+        # PostgreSQL cannot store NUL, so no such number exists; the query would fail with a server error.
         raise rules.UnknownContact
     wanted = select(Contact).where(Contact.number == symbols)
     contact = await session.scalar(wanted.with_for_update() if lock else wanted)
@@ -61,21 +61,21 @@ async def find(session: AsyncSession, number: str, *, lock: bool = False) -> Con
     return contact
 
 
-async def whole(session: AsyncSession, number: str, *, limit: int = 200) -> Whole:
-    """Return a contact with what happened in it, the newest 200 entries.
+async def load_contact(session: DatabaseSession, number: str, *, limit: int = 200) -> ContactWithEntries:
+    """Return a contact with its newest `limit` entries, oldest first.
 
     Raises:
         rules.UnknownContact
     """
-    contact = await find(session, number)
+    contact = await find_contact(session, number)
     newest = select(ContactEntry).where(ContactEntry.contact_id == contact.id).order_by(ContactEntry.id.desc())
-    return Whole(contact, list(reversed((await session.scalars(newest.limit(limit))).all())))
+    return ContactWithEntries(contact, list(reversed((await session.scalars(newest.limit(limit))).all())))
 
 
-async def listing(
-    session: AsyncSession, *, user_ids: Sequence[str] | None = None, desk: str | None = None, limit: int
+async def list_contacts(
+    session: DatabaseSession, *, user_ids: Sequence[str] | None = None, desk: str | None = None, limit: int
 ) -> Sequence[Contact]:
-    """Return contacts, newest first: of one customer, or those open at a desk."""
+    """Return contacts, newest first: those of one customer, or those open at a desk."""
     wanted = select(Contact)
     if user_ids is not None:
         wanted = wanted.where(Contact.user_id.in_(user_ids))
@@ -84,69 +84,76 @@ async def listing(
     return (await session.scalars(wanted.order_by(Contact.opened_at.desc()).limit(limit))).all()
 
 
-async def note(session: AsyncSession, number: str, words: str, *, by: str, now: datetime) -> Contact:
-    """Write down what was said.
+async def add_note(session: DatabaseSession, number: str, note: str, *, actor: str, now: datetime) -> Contact:
+    """Add a note to an open contact.
 
     Raises:
         rules.UnknownContact, ContactClosed
     """
     contact = await _open(session, number)
-    await write(session, contact, "note", words, by=by, now=now)
+    await add_entry(session, contact, "note", note, actor=actor, now=now)
     return contact
 
 
-async def attach(session: AsyncSession, number: str, user_id: UserId, *, by: str, now: datetime) -> Contact:
-    """Say whose contact this is: the caller has a User ID now. What was said of one customer stays his.
+async def attach_account(
+    session: DatabaseSession, number: str, user_id: UserId, *, actor: str, now: datetime
+) -> Contact:
+    """Attach a customer's account to a contact. A contact never moves to another customer, because its notes stay.
 
     Raises:
-        rules.UnknownContact, ContactClosed, AnothersContact; accounts.rules.UnknownUserId
+        rules.UnknownContact, ContactClosed, ContactOfOtherCustomer; accounts.rules.UnknownUserId
     """
     contact = await _open(session, number)
-    account = await accounts.current(session, user_id)
-    if contact.user_id is not None and contact.user_id not in await merges.chain(session, user_id):
-        raise rules.AnothersContact
+    account = await accounts.find_active_account(session, user_id)
+    if contact.user_id is not None and contact.user_id not in await ownership.user_ids_of(session, user_id):
+        raise rules.ContactOfOtherCustomer
     if contact.user_id != account.user_id:
         await session.execute(update(Contact).where(Contact.id == contact.id).values(user_id=account.user_id))
-        await write(session, contact, "did", f"User ID {user_ids.show(account.user_id)}", by=by, now=now)
-    return await find(session, number)
+        await add_entry(
+            session, contact, "did", f"User ID {values_user_ids.show(account.user_id)}", actor=actor, now=now
+        )
+    return await find_contact(session, number)
 
 
-async def look(session: AsyncSession, number: str, user_id: UserId, reason: str, *, by: str, now: datetime) -> Contact:
-    """Open a customer's account in a contact, for a reason that he can read (PHN-13).
+async def open_account(
+    session: DatabaseSession, number: str, user_id: UserId, reason: str, *, actor: str, now: datetime
+) -> Contact:
+    """Open a customer's account in a contact, for a reason that the customer can read (PHN-13).
 
     Raises:
-        rules.UnknownContact, ContactClosed, AnothersContact; accounts.rules.UnknownUserId; events.rules.ReasonMissing
+        rules.UnknownContact, ContactClosed, ContactOfOtherCustomer; accounts.rules.UnknownUserId;
+        account_access.rules.ReasonMissing
     """
-    contact = await attach(session, number, user_id, by=by, now=now)
+    contact = await attach_account(session, number, user_id, actor=actor, now=now)
     assert contact.user_id is not None  # noqa: S101
-    await looks.look(
-        session, contact.user_id, actor=by, desk=contact.desk, contact=contact.number, reason=reason, now=now
+    await account_access.record_access(
+        session, contact.user_id, actor=actor, desk=contact.desk, contact=contact.number, reason=reason, now=now
     )
     return contact
 
 
 async def hand_over(
-    session: AsyncSession, number: str, desk: str, words: str | None, *, by: str, now: datetime
+    session: DatabaseSession, number: str, desk: str, note: str | None, *, actor: str, now: datetime
 ) -> Contact:
-    """Hand a contact to another desk; what is known and verified goes with it.
+    """Hand a contact over to another desk; notes and verification stay valid there.
 
     Raises:
         rules.UnknownContact, ContactClosed, UnknownDesk
     """
     _check_desk(session, desk)
     contact = await _open(session, number)
-    await write(session, contact, "handed_over", words, by=by, now=now)
+    await add_entry(session, contact, "handed_over", note, actor=actor, now=now)
     waited_s = rules.waited(contact.waited_s, contact.waiting_since, now)
     values = {"desk": desk, "waiting_since": now, "waited_s": waited_s, "hand_overs": Contact.hand_overs + 1}
     await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
     data = {"contact": contact.number, "from": contact.desk, "to": desk, "hand_overs": contact.hand_overs + 1}
-    await events.record(session, "contact.handed_over", user_id=contact.user_id, actor=by, data=data, now=now)
+    await events.record_event(session, "contact.handed_over", user_id=contact.user_id, actor=actor, data=data, now=now)
     await session.refresh(contact)
     return contact
 
 
-async def pick_up(session: AsyncSession, number: str, *, by: str, now: datetime) -> Contact:
-    """Take up a contact that was handed over; how long the caller waited is added up.
+async def pick_up(session: DatabaseSession, number: str, *, actor: str, now: datetime) -> Contact:
+    """Pick up a contact that was handed over, and add the wait to `waited_s`.
 
     Raises:
         rules.UnknownContact, ContactClosed
@@ -155,40 +162,49 @@ async def pick_up(session: AsyncSession, number: str, *, by: str, now: datetime)
     if contact.waiting_since is not None:
         values = {"waiting_since": None, "waited_s": rules.waited(contact.waited_s, contact.waiting_since, now)}
         await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
-        await write(session, contact, "picked_up", None, by=by, now=now)
+        await add_entry(session, contact, "picked_up", None, actor=actor, now=now)
         await session.refresh(contact)
     return contact
 
 
-async def close(session: AsyncSession, number: str, words: str | None, *, by: str, now: datetime) -> Contact:
-    """Close a contact.
+async def close_contact(
+    session: DatabaseSession, number: str, note: str | None, *, actor: str, now: datetime
+) -> Contact:
+    """Close a contact, with an optional note.
 
     Raises:
         rules.UnknownContact, ContactClosed
     """
     contact = await _open(session, number)
-    await write(session, contact, "closed", words, by=by, now=now)
+    await add_entry(session, contact, "closed", note, actor=actor, now=now)
     waited_s = rules.waited(contact.waited_s, contact.waiting_since, now)
     values = {"closed_at": now, "waiting_since": None, "waited_s": waited_s}
     await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
     data = {"contact": contact.number}
-    await events.record(session, "contact.closed", user_id=contact.user_id, actor=by, data=data, now=now)
+    await events.record_event(session, "contact.closed", user_id=contact.user_id, actor=actor, data=data, now=now)
     await session.refresh(contact)
     return contact
 
 
-async def write(
-    session: AsyncSession, contact: Contact, what: str, words: str | None, *, by: str, now: datetime
+async def add_entry(
+    session: DatabaseSession, contact: Contact, kind: str, note: str | None, *, actor: str, now: datetime
 ) -> None:
-    """Add an entry to a contact."""
-    row = {"contact_id": contact.id, "at": now, "by": by, "desk": contact.desk, "what": what, "words": words}
+    """Add an entry of one of `rules.ENTRY_KINDS` to a contact."""
+    row = {
+        "contact_id": contact.id,
+        "occurred_at": now,
+        "actor": actor,
+        "desk": contact.desk,
+        "kind": kind,
+        "note": note,
+    }
     await session.execute(insert(ContactEntry), row)
 
 
-async def _numbered(session: AsyncSession, row: dict[str, Any]) -> Contact:
-    """Add a contact under a number that nobody has: with a million of them, one draw in 150 is taken already."""
+async def _insert_numbered(session: DatabaseSession, row: dict[str, Any]) -> Contact:
+    """Add a contact under a random free number; with a million contacts, one draw in 150 is taken and repeated."""
     while True:
-        number = "".join(secrets.choice(user_ids.ALPHABET) for _ in range(rules.NUMBER_LENGTH))
+        number = "".join(secrets.choice(values_user_ids.ALPHABET) for _ in range(rules.NUMBER_LENGTH))
         new = insert(Contact).values(id=uuid.uuid4(), number=number, **row)
         contact: Contact | None = await session.scalar(
             new.on_conflict_do_nothing(index_elements=["number"]).returning(Contact)
@@ -197,14 +213,14 @@ async def _numbered(session: AsyncSession, row: dict[str, Any]) -> Contact:
             return contact
 
 
-async def _open(session: AsyncSession, number: str) -> Contact:
-    contact = await find(session, number, lock=True)
+async def _open(session: DatabaseSession, number: str) -> Contact:
+    contact = await find_contact(session, number, lock=True)
     if contact.closed_at is not None:
         raise rules.ContactClosed
     return contact
 
 
-def _check_desk(session: AsyncSession, desk: str) -> None:
-    desks = settings_of(session).desks
+def _check_desk(session: DatabaseSession, desk: str) -> None:
+    desks = session.settings.desks
     if desk not in desks:
         raise rules.UnknownDesk(known=list(desks))

@@ -1,40 +1,42 @@
-"""How long a check holds, how its code and phrase are made, when a hand-over is one too many. Pure."""
+"""How long a check is valid, how its code and phrase are derived, and which desk to suggest. Pure."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cache
-from typing import Final
+from typing import Final, Literal
 
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from identity_service import tokens
 from identity_service.errors import Conflict, NotFound, Problem, Unprocessable
+from identity_service.keys import hashing
 
 DIGITS: Final = 6
 TRIES: Final = 3
 HOLDS: Final = timedelta(minutes=15)
-"""How long a match unlocks anything (PHN-08)."""
+"""How long a matched check verifies the caller (PHN-08)."""
 WARN_AT: Final = 2
 NUMBER_LENGTH: Final = 6
-WHATS: Final = ("opened", "note", "handed_over", "picked_up", "verified", "not_verified", "did", "closed")
+ENTRY_KINDS: Final = ("opened", "note", "handed_over", "picked_up", "verified", "not_verified", "did", "closed")
 PURPOSES: Final = ("identify", "reset", "business", "receipt")
-"""What a check may be asked for; it is good for no other. `identify` is the call as a whole."""
+"""What a check is for; it is valid for nothing else. `identify` covers the whole call."""
 NAMES: Final = 2048
 
 CHECKS_PER_CLERK: Final = "30/hour"
 CHECKS_PER_ACCOUNT: Final = 6
 COUNTED_FOR: Final = timedelta(hours=1)
-"""However many clerks ask: 18 guesses an hour at six digits."""
+"""The limit of an account counts the checks of all clerks: at most 18 guesses an hour at six digits."""
 
 
 class UnknownContact(NotFound):
-    """There is no such contact."""
+    """No contact has this number."""
 
 
 class ContactClosed(Conflict):
     """This contact is closed; open a new one."""
 
 
-class AnothersContact(Conflict):
+class ContactOfOtherCustomer(Conflict):
     """This contact is about another customer, and so are its notes; open a new one."""
 
 
@@ -43,43 +45,93 @@ class UnknownDesk(Unprocessable):
 
 
 class UnknownCheck(NotFound):
-    """There is no such caller check, or it is another clerk's, or of another contact."""
+    """There is no such caller check, or it belongs to another clerk or contact."""
 
 
-class CheckOver(Conflict):
-    """This check is over: answered, out of tries, or too old. Start another one."""
+class CheckEnded(Conflict):
+    """This check has ended: it was answered, has no tries left, or is too old. Start another one."""
 
 
 class NotVerified(Problem):
-    """The caller is not verified in this contact, or it was more than 15 minutes ago."""
+    """The caller was not verified in this contact within the last 15 minutes; start a caller check."""
 
     status = 403
 
 
 def digits(key: bytes, nonce: bytes) -> str:
-    """Return the code of a check: six digits, derived like every secret in a letter and stored nowhere (PHN-05)."""
-    number = int.from_bytes(tokens.keyed_hash(key, "digits", b"caller_check", nonce), "big") % 10**DIGITS
+    """Return the code of a check: six digits, derived like every secret in an email, and never stored (PHN-05)."""
+    number = int.from_bytes(hashing.keyed_hash(key, "digits", b"caller_check", nonce), "big") % 10**DIGITS
     return f"{number:0{DIGITS}d}"
 
 
 def phrase(key: bytes, nonce: bytes) -> str:
-    """Return the two words that the clerk reads and the letter shows: first names, 22 bits, their own label, so that
-    they tell nothing of the code (PHN-07)."""
-    number = int.from_bytes(tokens.keyed_hash(key, "phrase", b"caller_check", nonce), "big")
+    """Return the two words that the clerk reads out and the email shows: first names, 22 bits. They are derived under
+    another label than the code, so they reveal nothing about it (PHN-07)."""
+    number = int.from_bytes(hashing.keyed_hash(key, "phrase", b"caller_check", nonce), "big")
     names = _names()
     return f"{names[number % NAMES].capitalize()} {names[number // NAMES % NAMES].capitalize()}"
 
 
 def waited(seconds: int, since: datetime | None, now: datetime) -> int:
-    """Return how long a caller has waited in all: what is added up, and the wait that is still going on."""
+    """Return the seconds that a caller has waited in all: `seconds` from earlier waits, and the wait since `since`."""
     return seconds if since is None else seconds + max(0, int((now - since).total_seconds()))
 
 
 def holds(answered_at: datetime | None, now: datetime) -> bool:
-    """Tell whether a match still unlocks something."""
+    """Return whether a match at `answered_at` still verifies the caller."""
     return answered_at is not None and now - answered_at <= HOLDS
 
 
 @cache
 def _names() -> list[str]:
     return sorted(name for name in list(FREQUENCY_LISTS["female_names"])[: NAMES + 400] if len(name) >= 3)[:NAMES]
+
+
+Desk = Literal["consumer", "business"]
+_FREE_MAIL: Final = (
+    "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
+    "me.com aol.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de freenet.de proton.me protonmail.com mail.com "
+    "posteo.de mailbox.org orange.fr free.fr laposte.net libero.it bluewin.ch comcast.net"
+)
+FREE_MAIL: Final = frozenset(_FREE_MAIL.split())
+
+
+@dataclass(frozen=True, slots=True)
+class DeskSuggestion:
+    """Which desk is best, which may serve, and why; no customer is excluded for being a consumer."""
+
+    desk: Desk
+    may_serve: tuple[Desk, ...]
+    reasons: tuple[str, ...]
+    offer_conversion: bool
+
+
+def suggest_desk(
+    *,
+    kind: str,
+    email_domain: str | None,
+    orders: int,
+    largest_total: Decimal,
+    many_orders: int,
+    large_amount: int,
+) -> DeskSuggestion:
+    """Return the desk for a customer, with the reasons: business by kind, or by address and orders.
+
+    `many_orders` and `large_amount` (of one currency, orders less refunds) are the thresholds of the settings.
+    """
+    if kind == "business":
+        return DeskSuggestion(
+            "business", ("business", "consumer"), ("this is a business account",), offer_conversion=False
+        )
+    reasons = []
+    if email_domain is not None and email_domain not in FREE_MAIL:
+        reasons.append(f"writes from the company domain {email_domain}")
+    if orders >= many_orders:
+        reasons.append(f"has placed {orders} orders")
+    if largest_total >= large_amount:
+        reasons.append(f"has bought for {largest_total:.2f}")
+    if not reasons:
+        return DeskSuggestion(
+            "consumer", ("consumer", "business"), ("this is a consumer account",), offer_conversion=False
+        )
+    return DeskSuggestion("business", ("business", "consumer"), tuple(reasons), offer_conversion=True)

@@ -1,8 +1,8 @@
-"""Record an event, seal what has been committed, read the feed.
+"""Record events, seal the committed ones, read the feed.
 
-Sequence ids commit out of order, so "everything after the last id I saw" misses events: 4,337 of 6,400 were seen with
-16 writers. The sealer therefore only takes events whose transaction is older than every one still running, in the
-order (transaction, id). No writer waits for it, and none is missed.
+Sequence ids commit out of order, so "everything after the last id I saw" misses events: with 16 writers, such a reader
+saw 4,337 of 6,400. The sealer therefore takes only events whose transaction is older than every running one, in the
+order (transaction, id). It misses no event, and no writer waits for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,31 +12,31 @@ from typing import Any, Final, NamedTuple
 import orjson
 from sqlalchemy import Row, Select, bindparam, func, insert, or_, select, text
 
-from identity_service import keyring, tokens
-from identity_service.database import AsyncSession
+from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
 from identity_service.events import rules
-from identity_service.events.tables import Event, Feed, SealedEvent
+from identity_service.events.tables import Event, FeedState, SealedEvent
+from identity_service.web import pagination
 
 BATCH = 1000
-_FEED = "feed"
+_FEED_LIST = "feed"
 
 
-class RestoredFeed(Problem):
+class FeedRestored(Problem):
     """The service was restored from a backup; positions may differ. Read the feed again without a cursor."""
 
     status = 410
 
 
 class Page(NamedTuple):
-    """Events of the feed, and the cursor behind the last of them (None where nothing more can come)."""
+    """Events of the feed, and the cursor after the last of them (None if there can be no more)."""
 
     events: Sequence[Row[Any]]
     cursor: str | None
 
 
-class Touched(NamedTuple):
-    """A customer whom events of a time name: what they are called, who did it, and the first and last moment."""
+class AffectedCustomer(NamedTuple):
+    """A customer whom events of a period name: the event names, the actors, and the first and last time."""
 
     user_id: str
     events: list[str]
@@ -45,8 +45,8 @@ class Touched(NamedTuple):
     last_at: datetime
 
 
-async def record(
-    session: AsyncSession,
+async def record_event(
+    session: DatabaseSession,
     name: str,
     *,
     user_id: str | None = None,
@@ -54,7 +54,7 @@ async def record(
     data: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> int:
-    """Write an event beside the change it tells about; return its id.
+    """Write an event in the transaction of the change it records; return its id.
 
     `actor` is `client:<id>`, `staff:<id>`, `worker`, `operator` or `customer`.
     """
@@ -63,72 +63,76 @@ async def record(
     return event_id
 
 
-def told(name: str, *, user_id: str | None, actor: str, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return the parameters of `TOLD`: an event that is written by the statement that writes what it tells about."""
-    return {f"told_{column}": value for column, value in _row(name, user_id, actor, data, now).items()}
+def insert_event(
+    name: str, *, user_id: str | None, actor: str, data: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Return the parameters of `INSERTED_EVENT`, which writes an event in the statement of the change it records."""
+    return {f"event_{column}": value for column, value in _row(name, user_id, actor, data, now).items()}
 
 
 def _row(name: str, user_id: str | None, actor: str, data: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
     rules.check_name(name)
-    return {"name": name, "user_id": user_id, "actor": actor, "at": now, "data": dict(data or {})}
+    return {"name": name, "user_id": user_id, "actor": actor, "occurred_at": now, "data": dict(data or {})}
 
 
-# On the table and not on its class: every change writes one of these, and the ORM's way costs more than twice as much.
+# The Core table, not the ORM class: every change writes an event, and an ORM insert costs more than twice as much.
 _EVENT = Event.metadata.tables["event"]
 _RECORD = insert(_EVENT).returning(_EVENT.c.id)
-_COLUMNS = ("name", "user_id", "actor", "at", "data")
-TOLD: Final = (
+_COLUMNS = ("name", "user_id", "actor", "occurred_at", "data")
+INSERTED_EVENT: Final = (
     insert(_EVENT)
-    .from_select(_COLUMNS, select(*(bindparam(f"told_{name}", type_=_EVENT.c[name].type) for name in _COLUMNS)))
+    .from_select(_COLUMNS, select(*(bindparam(f"event_{name}", type_=_EVENT.c[name].type) for name in _COLUMNS)))
     .returning(_EVENT.c.id)
-    .cte("told")
+    .cte("inserted_event")
 )
-"""For another statement's WITH: what is written and its event in one trip. Its `id` is the event's."""
+"""For the WITH of another statement: change and event in one round trip. Its `id` is the event's."""
 
 
-async def affected(session: AsyncSession, *, since: datetime, until: datetime, actor: str | None) -> list[Touched]:
+async def list_affected(
+    session: DatabaseSession, *, since: datetime, until: datetime, actor: str | None
+) -> list[AffectedCustomer]:
     """Return each customer that an event from `since` to before `until` names.
 
-    A desk tool's `actor` stands for every person behind it. Reading alone is no event but of a desk.
+    A desk tool's `actor` includes every person who works with it. Reads record no event, except those of a desk.
     """
     named = select(
         Event.user_id,
         func.array_agg(Event.name.distinct()).label("events"),
         func.array_agg(Event.actor.distinct()).label("actors"),
-        func.min(Event.at).label("first_at"),
-        func.max(Event.at).label("last_at"),
-    ).where(Event.user_id.is_not(None), Event.at >= since, Event.at < until)
+        func.min(Event.occurred_at).label("first_at"),
+        func.max(Event.occurred_at).label("last_at"),
+    ).where(Event.user_id.is_not(None), Event.occurred_at >= since, Event.occurred_at < until)
     if actor is not None:
         named = named.where(or_(Event.actor == actor, Event.actor.startswith(f"{actor}/", autoescape=True)))
     rows = await session.execute(named.group_by(Event.user_id).order_by(Event.user_id))
-    return [Touched._make(row) for row in rows]
+    return [AffectedCustomer._make(row) for row in rows]
 
 
-async def record_all(
-    session: AsyncSession, told: Sequence[tuple[str, str | None, Mapping[str, Any]]], *, actor: str, now: datetime
+async def record_events(
+    session: DatabaseSession, events: Sequence[tuple[str, str | None, Mapping[str, Any]]], *, actor: str, now: datetime
 ) -> None:
-    """Write many events, each its name, User ID and data, in one round trip to the database."""
-    for name, _, _ in told:
+    """Write many events, each given as name, User ID and data, in one round trip to the database."""
+    for name, _, _ in events:
         rules.check_name(name)
-    if told:
-        rows = [{"name": name, "user_id": user_id, "data": dict(data)} for name, user_id, data in told]
-        await session.execute(_ALL, {"rows": orjson.dumps(rows).decode(), "actor": actor, "at": now})
+    if events:
+        rows = [{"name": name, "user_id": user_id, "data": dict(data)} for name, user_id, data in events]
+        await session.execute(_ALL, {"rows": orjson.dumps(rows).decode(), "actor": actor, "occurred_at": now})
 
 
-# In the order they are given, as one statement: a row at a time costs three times as much.
+# One statement, in the given order: inserting row by row costs three times as much.
 _ALL = text(
     """
-    INSERT INTO event (name, user_id, actor, at, data)
-    SELECT name, user_id, :actor, CAST(:at AS timestamptz), data
+    INSERT INTO event (name, user_id, actor, occurred_at, data)
+    SELECT name, user_id, :actor, CAST(:occurred_at AS timestamptz), data
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(name text, user_id text, data jsonb)
     """
 )
 
 
-async def seal(session: AsyncSession, limit: int = BATCH) -> int:
-    """Give committed events their place; return how many. 0 as well while another sealer is at work (AUD-02)."""
-    mine = await session.scalar(select(Feed.id).with_for_update(skip_locked=True))
-    if mine is None:
+async def seal_events(session: DatabaseSession, limit: int = BATCH) -> int:
+    """Give committed events position and seal; return how many. 0 while another sealer holds the lock (AUD-02)."""
+    locked = await session.scalar(select(FeedState.id).with_for_update(skip_locked=True))
+    if locked is None:
         return 0
     last = (
         await session.execute(
@@ -152,58 +156,60 @@ async def seal(session: AsyncSession, limit: int = BATCH) -> int:
 
 _COMMITTED = text(
     """
-    SELECT id, transaction_id, name, user_id, actor, at, data FROM event
-    WHERE (transaction_id, id) > (:transaction_id, :id) AND id > (SELECT restored_event_id FROM feed)
+    SELECT id, transaction_id, name, user_id, actor, occurred_at, data FROM event
+    WHERE (transaction_id, id) > (:transaction_id, :id) AND id > (SELECT restored_event_id FROM feed_state)
       AND transaction_id < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
     ORDER BY transaction_id, id LIMIT :limit
     """
 )
 
 
-async def feed(session: AsyncSession, after: str | None, *, limit: int) -> Page:
-    """Return the events behind the cursor `after`, in sealed order, and the cursor to go on with.
+async def read_feed(session: DatabaseSession, after: str | None, *, limit: int) -> Page:
+    """Return the events after the cursor `after`, in sealed order, and the next cursor.
 
     Raises:
-        tokens.InvalidCursor: the cursor is not ours.
-        RestoredFeed: the cursor is older than the last restore (AUD-07).
+        pagination.InvalidCursor: the cursor is not ours.
+        FeedRestored: the cursor is older than the last restore (AUD-07).
     """
-    epoch, position = await _behind(session, _FEED, after)
+    epoch, position = await _start(session, _FEED_LIST, after)
     page = _events().where(SealedEvent.position > position).order_by(SealedEvent.position).limit(limit)
     events = (await session.execute(page)).all()
-    return Page(events, _cursor(session, _FEED, epoch, events[-1].position if events else position))
+    return Page(events, _cursor(session, _FEED_LIST, epoch, events[-1].position if events else position))
 
 
-async def of_account(session: AsyncSession, user_ids: Sequence[str], after: str | None, *, limit: int) -> Page:
-    """Return the sealed events of one customer (under every User ID he has had), oldest first.
+async def list_account_events(
+    session: DatabaseSession, user_ids: Sequence[str], after: str | None, *, limit: int
+) -> Page:
+    """Return the sealed events of one customer, under every User ID they have had, oldest first.
 
     Raises:
-        tokens.InvalidCursor, RestoredFeed: as in `feed`.
+        pagination.InvalidCursor, FeedRestored: as in `read_feed`.
     """
-    place = f"events of {user_ids[0]}"
-    epoch, position = await _behind(session, place, after)
+    list_name = f"events of {user_ids[0]}"
+    epoch, position = await _start(session, list_name, after)
     page = _events().where(Event.user_id.in_(user_ids), SealedEvent.position > position)
     events = (await session.execute(page.order_by(SealedEvent.position).limit(limit + 1))).all()
     more = len(events) > limit
-    return Page(events[:limit], _cursor(session, place, epoch, events[limit - 1].position) if more else None)
+    return Page(events[:limit], _cursor(session, list_name, epoch, events[limit - 1].position) if more else None)
 
 
-async def _behind(session: AsyncSession, place: str, after: str | None) -> tuple[int, int]:
-    """Return today's epoch, and the position behind which a reader goes on in the list named `place`."""
-    epoch: int = (await session.execute(select(Feed.epoch))).scalar_one()
+async def _start(session: DatabaseSession, list_name: str, after: str | None) -> tuple[int, int]:
+    """Return the current epoch, and the position after which the cursor continues the list `list_name`."""
+    epoch: int = (await session.execute(select(FeedState.epoch))).scalar_one()
     if after is None:
         return epoch, 0
-    seen, position = tokens.read_cursor(keyring.of(session).internal(), place, after)
-    if seen != epoch:
-        raise RestoredFeed
+    cursor_epoch, position = pagination.read_cursor(session.keys.internal(), list_name, after)
+    if cursor_epoch != epoch:
+        raise FeedRestored
     return epoch, position
 
 
-def _cursor(session: AsyncSession, place: str, epoch: int, position: int) -> str:
-    return tokens.make_cursor(keyring.of(session).internal(), place, epoch, position)
+def _cursor(session: DatabaseSession, list_name: str, epoch: int, position: int) -> str:
+    return pagination.make_cursor(session.keys.internal(), list_name, epoch, position)
 
 
-async def position(session: AsyncSession) -> tuple[int, int]:
-    """Return how far the feed is sealed, and how many events wait for their place."""
+async def position(session: DatabaseSession) -> tuple[int, int]:
+    """Return the last sealed position, and how many events are not sealed yet."""
     sealed = await session.scalar(select(func.max(SealedEvent.position))) or 0
     waiting = await session.scalar(_WAITING) or 0
     return sealed, waiting
@@ -219,6 +225,6 @@ _WAITING = text(
 
 
 def _events() -> Select[Any]:
-    return select(SealedEvent.position, Event.id, Event.name, Event.user_id, Event.actor, Event.at, Event.data).join(
-        Event, Event.id == SealedEvent.event_id
-    )
+    return select(
+        SealedEvent.position, Event.id, Event.name, Event.user_id, Event.actor, Event.occurred_at, Event.data
+    ).join(Event, Event.id == SealedEvent.event_id)

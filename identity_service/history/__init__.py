@@ -1,8 +1,8 @@
-"""History: what happened to a customer anywhere, in the words of the services where it happened.
+"""History: what happened to a customer in other services, as those services report it.
 
-entry     an order, refund, ticket, note …: one per source and reference, so a repeat is answered and not doubled
-summary   customer since, orders, amounts per currency, last order, open tickets: what a desk sees at a glance
+entry     an order, refund, ticket, note …: one per source and reference, so that a repeat adds nothing
+summary   customer since, orders, amounts per currency, last order, open tickets
 
-An entry keeps the User ID it was addressed to for ever; it is read through the chain of merges. Nothing that happens
-to an account, becoming a business, merging or changing its address, loses an entry.
+An entry keeps the User ID under which it was reported; reads follow merges. No conversion, merge or change of address
+loses an entry.
 """

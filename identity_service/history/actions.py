@@ -1,4 +1,4 @@
-"""Append, read and sum up history."""
+"""Append, list and summarize history entries."""
 
 import uuid
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from identity_service.database import AsyncSession
+from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.history import rules
 from identity_service.history.tables import HistoryEntry
@@ -18,7 +18,7 @@ from identity_service.history.tables import HistoryEntry
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """One thing that happened, as a service tells it."""
+    """One entry as a service reports it; `amount` and `currency` are set together or not at all."""
 
     reference: str
     kind: str
@@ -30,17 +30,17 @@ class NewEntry:
 
 
 class Appended(NamedTuple):
-    """The entry under a reference, and whether it is new; a repeat answers with the one that was there.
+    """The entry of a reference, and whether it is new; a repeat returns the stored entry.
 
-    `entry` is None where the reference stands for something that happened to another customer: nothing was added.
+    `entry` is `None` if the reference belongs to an entry of another customer; then nothing was added.
     """
 
     entry: HistoryEntry | None
     is_new: bool
 
 
-async def append(
-    session: AsyncSession,
+async def append_entries(
+    session: DatabaseSession,
     user_id: str,
     source: str,
     new: Sequence[NewEntry],
@@ -49,14 +49,14 @@ async def append(
     actor: str,
     now: datetime,
 ) -> list[Appended]:
-    """Add entries of one source, in order; one per reference, whoever repeats it (decision 8).
+    """Add entries of one source, one per reference (decision 8); return a result for each, in the same order.
 
-    `customer` is every User ID of the customer: what came in under another one of his is a repeat as well.
+    `customer` is every User ID of the customer: a reference stored under any of them is a repeat.
     """
     if not new:
         return []
     rows = [_row(user_id, source, entry, now=now) for entry in new]
-    # In the order of the references, so that two batches that overlap wait for one another and never deadlock.
+    # Insert in the order of the references, so that overlapping batches block each other but cannot deadlock.
     rows.sort(key=lambda row: str(row["reference"]))
     fresh = {
         str(reference)
@@ -70,13 +70,13 @@ async def append(
     found = {entry.reference: entry for entry in await session.scalars(mine)}
     if fresh:
         data = {"source": source, "entries": len(fresh)}
-        await events.record(session, "history.appended", user_id=user_id, actor=actor, data=data, now=now)
-    answered = []
+        await events.record_event(session, "history.appended", user_id=user_id, actor=actor, data=data, now=now)
+    results = []
     for entry in new:
-        there = found[entry.reference]
-        answered.append(Appended(there if there.user_id in customer else None, entry.reference in fresh))
+        stored = found[entry.reference]
+        results.append(Appended(stored if stored.user_id in customer else None, entry.reference in fresh))
         fresh.discard(entry.reference)
-    return answered
+    return results
 
 
 def _row(user_id: str, source: str, entry: NewEntry, *, now: datetime) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _row(user_id: str, source: str, entry: NewEntry, *, now: datetime) -> dict[s
     }  # fmt: skip
 
 
-async def listing(
-    session: AsyncSession,
+async def list_entries(
+    session: DatabaseSession,
     user_ids: Sequence[str],
     *,
     kind: str | None = None,
@@ -96,7 +96,7 @@ async def listing(
     before: tuple[datetime, uuid.UUID] | None = None,
     limit: int,
 ) -> Sequence[HistoryEntry]:
-    """Return entries newest first, under every User ID of the customer."""
+    """Return the entries under these User IDs, newest first; `before` is the time and id of the last one of a page."""
     wanted = select(HistoryEntry).where(HistoryEntry.user_id.in_(user_ids))
     if kind is not None:
         wanted = wanted.where(HistoryEntry.kind == kind)
@@ -110,8 +110,8 @@ async def listing(
     return (await session.scalars(newest)).all()
 
 
-async def summary(session: AsyncSession, user_ids: Sequence[str], *, since: datetime) -> rules.Summary:
-    """Sum up a customer's history: three aggregates over an index, however long it is."""
+async def summarise(session: DatabaseSession, user_ids: Sequence[str], *, since: datetime) -> rules.Summary:
+    """Return the summary of these User IDs, by three aggregates over an index; `since` is the account's own date."""
     mine = HistoryEntry.user_id.in_(user_ids)
     counted = await session.execute(
         select(HistoryEntry.kind, func.count(), func.max(HistoryEntry.occurred_at))
@@ -132,5 +132,5 @@ async def summary(session: AsyncSession, user_ids: Sequence[str], *, since: date
         orders=kinds.get(rules.ORDER, nothing)[0],
         last_order_at=kinds.get(rules.ORDER, nothing)[1],
         open_tickets=max(0, opened - closed),
-        amounts=rules.net((kind, str(currency), total or Decimal(0)) for kind, currency, total in amounts),
+        amounts=rules.net_amount((kind, str(currency), total or Decimal(0)) for kind, currency, total in amounts),
     )

@@ -1,4 +1,4 @@
-"""What an amount may be, and what a summary counts. Pure."""
+"""Checks of amounts and sources, and what a summary contains. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -12,34 +12,34 @@ from babel.numbers import get_currency_precision, list_currencies
 from identity_service.errors import Conflict, Forbidden, Unprocessable
 
 LARGEST: Final = Decimal(2**53)
-"""Amounts beyond are no longer exact in everybody's JSON."""
+"""The largest amount; many JSON parsers cannot represent larger numbers exactly."""
 BATCH: Final = 1000
 ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
 KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
-"""What the kinds that we know are called where a customer reads them; others stand there as the service wrote them."""
+"""The names that customers read for the known kinds; other kinds are shown as the service wrote them."""
 _CLIENT: Final = "cli_"
 _AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,4})?")
 
 
 class MalformedAmount(Unprocessable):
-    """This amount cannot be: it is too large, has more decimals than its currency, or its currency does not exist."""
+    """This amount is invalid: it is too large, has more decimals than its currency, or its currency does not exist."""
 
 
 class ReferenceTaken(Conflict):
-    """This source has the reference for something that happened to another customer."""
+    """This source already uses this reference for an entry of another customer; use another reference."""
 
 
-class AnothersSource(Forbidden):
-    """A source that is named like a client is that client's alone; leave it out, or use a word of your own."""
+class SourceNotYours(Forbidden):
+    """A source that begins with `cli_` must be your own client id; leave it out, or use another name."""
 
 
 class DetailsTooLarge(Unprocessable):
-    """The details of an entry are small: 2,000 characters in all."""
+    """The details of an entry are too large; at most 2,000 characters in all are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A customer's history at a glance; amounts are orders less refunds."""
+    """A customer's summary; amounts are orders minus refunds, per currency."""
 
     customer_since: datetime
     entries: int
@@ -49,50 +49,50 @@ class Summary:
     amounts: dict[str, Decimal] = field(default_factory=dict)
 
 
-def source(named: str | None, client_id: str) -> str:
-    """Return the name that entries stand under: the client's own, or a word that services agreed upon (`shop`).
+def check_source(named: str | None, client_id: str) -> str:
+    """Return the source of entries: the caller's client id, or a name that services have agreed on (`shop`).
 
-    References are taken per source. Whoever could write under another client's id would take those of its next entries
-    before they come, and speak in its name.
+    References are unique per source. A client that could write under another's id could use up its references and
+    impersonate it.
 
     Raises:
-        AnothersSource: the name looks like a client's id and is not the caller's.
+        SourceNotYours: the name has the form of a client id and is not the caller's.
     """
     if named is not None and named.startswith(_CLIENT) and named != client_id:
-        raise AnothersSource
+        raise SourceNotYours
     return named or client_id
 
 
-def amount(text: str | None, currency: str | None) -> Decimal | None:
-    """Return an amount as an exact decimal, or None where there is none.
+def parse_amount(text: str | None, currency: str | None) -> Decimal | None:
+    """Return an amount as an exact decimal, or `None` without amount and currency.
 
     Raises:
-        MalformedAmount: with a sentence that says which rule.
+        MalformedAmount: with a detail that names the broken rule.
     """
     if text is None or currency is None:
         if text is not None or currency is not None:
-            raise MalformedAmount("Amount and currency go together.")
+            raise MalformedAmount("Amount and currency go together: give both or neither.")
         return None
     if currency not in list_currencies():
-        raise MalformedAmount("There is no such currency (ISO 4217).")
+        raise MalformedAmount("There is no such currency; use a code of ISO 4217.")
     if not _AMOUNT.fullmatch(text):
-        raise MalformedAmount("An amount is digits with a point, like 12.50.")
+        raise MalformedAmount("An amount must be digits with a decimal point, like 12.50.")
     value = Decimal(text)
     decimals = get_currency_precision(currency)
     if -int(value.as_tuple().exponent) > decimals:
-        raise MalformedAmount(f"{currency} has {decimals} decimals at the most.")
+        raise MalformedAmount(f"{currency} has at most {decimals} decimals.")
     if abs(value) > LARGEST:
-        raise MalformedAmount("This amount is too large.")
+        raise MalformedAmount("This amount is too large; at most 2^53 is allowed.")
     return value
 
 
 def show_amount(value: Decimal, currency: str) -> str:
-    """Return an amount with its currency's decimals."""
+    """Return an amount as text with the decimals of its currency (CLDR)."""
     return f"{value:.{get_currency_precision(currency)}f}"
 
 
-def net(rows: Iterable[tuple[str, str, Decimal]]) -> dict[str, Decimal]:
-    """Return orders less refunds per currency, from (kind, currency, sum)."""
+def net_amount(rows: Iterable[tuple[str, str, Decimal]]) -> dict[str, Decimal]:
+    """Return orders minus refunds per currency, from rows of (kind, currency, sum)."""
     found: dict[str, Decimal] = {}
     for kind, currency, total in rows:
         sign = -1 if kind == REFUND else 1

@@ -1,4 +1,4 @@
-"""What other services say happened to a customer."""
+"""History entries that other services report about customers."""
 
 import uuid
 from datetime import datetime
@@ -9,27 +9,29 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, UniqueConstr
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from identity_service.database import Base, UtcDateTime
+from identity_service.database.privacy import FACT, IDENTIFIER, PERSONAL, TablePrivacy, emptied
+from identity_service.database.types import Base, UtcDateTime
 
 
 class HistoryEntry(Base):
-    """One thing that happened elsewhere. `user_id` is the ID it was addressed to, and is never rewritten."""
+    """One entry of another service. `user_id` is the ID under which it was reported; it is never rewritten."""
 
     __tablename__ = "history_entry"
+    privacy = TablePrivacy(owner="user_id", erase="empty")
     __table_args__ = (
         UniqueConstraint("source", "reference"),
         CheckConstraint("(amount IS NULL) = (currency IS NULL)", name="amount_has_currency"),
         Index("ix_history_entry_user_id_occurred_at", "user_id", text("occurred_at DESC"), text("id DESC")),
     )
 
-    id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"))
-    source: Mapped[str]
-    reference: Mapped[str]
-    kind: Mapped[str]
-    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    amount: Mapped[Decimal | None] = mapped_column(Numeric(20, 4))
-    currency: Mapped[str | None]
-    link: Mapped[str | None]
-    details: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
+    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), info=IDENTIFIER)
+    source: Mapped[str] = mapped_column(info=IDENTIFIER)
+    reference: Mapped[str] = mapped_column(info=emptied(PERSONAL, "erased:"))
+    kind: Mapped[str] = mapped_column(info=FACT)
+    occurred_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    recorded_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    amount: Mapped[Decimal | None] = mapped_column(Numeric(20, 4), info=FACT)
+    currency: Mapped[str | None] = mapped_column(info=FACT)
+    link: Mapped[str | None] = mapped_column(info=PERSONAL)
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB, info=emptied(PERSONAL, {}))

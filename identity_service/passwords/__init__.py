@@ -1,7 +1,7 @@
-"""Passwords: set by proving the mailbox and in no other way; checked at one price for everybody.
+"""Passwords: set only by proving the mailbox, and checked at the same cost for known and unknown accounts.
 
-An account without a password has none, and nothing verifies against it. Only argon2id stands in the table, in the
-parameters OWASP names. A try is counted and committed before it is checked, so a burst of guesses buys no more than
-the limit; delays grow, but nobody is locked out by a stranger, and after a hundred failures in a row it is the
-password that dies, not the account. An unknown address costs the same counting, hashing and time as a known one.
+An account without a password has no row, and no password matches. New hashes are argon2id with the parameters of OWASP.
+An attempt is counted and committed before it is checked, so that concurrent guesses cannot exceed the limit. Delays
+grow up to an hour, but a stranger cannot lock an account: after a hundred failures in a row only the password is
+locked, until a reset. An unknown address takes the same statements, hashing and time as a known one.
 """

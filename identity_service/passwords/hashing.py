@@ -1,9 +1,7 @@
-"""Where passwords are hashed: a small pool of threads with a bounded queue.
+"""Password hashing in a small thread pool with a bounded queue, so that many sign-ins exhaust neither memory nor CPU.
 
-A burst of sign-ins exhausts neither memory nor the event loop.
-
-The threads are nice: readers of everything else keep their p99, and hashing takes what they leave (measured 5.1 ms
-against 5.5 alone). A queue that is full is a 503 with Retry-After, not a wait without end (PWD-12, REL-29).
+The threads run at low priority (nice 19), so that other requests keep their p99 (measured 5.1 ms; 5.5 without hashing).
+If the queue is full, the response is 503 with Retry-After instead of an unbounded wait (PWD-12, REL-29).
 """
 
 import asyncio
@@ -12,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final, TypeVar
 
 import argon2
@@ -19,7 +18,7 @@ from argon2 import Parameters, PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from identity_service import logs
-from identity_service.passwords import foreign, rules
+from identity_service.passwords import cpu, legacy_hashes, rules
 from identity_service.passwords.rules import HashingBusy
 from identity_service.settings import Settings
 
@@ -30,26 +29,33 @@ OWASP: Final = Parameters(
 )
 """argon2id with 19 MiB, 2 passes, 1 lane (OWASP Password Storage Cheat Sheet; RFC 9106): 25 to 60 ms a hash."""
 FOR_TESTS: Final = argon2.profiles.CHEAPEST
-"""0.1 ms a hash; for tests alone."""
+"""0.1 ms a hash; for tests only."""
 QUEUE_PER_THREAD: Final = 32
 _NICE: Final = 19
 
 
 class Hasher:
-    """The hashing of one process."""
+    """The password hasher of one process."""
 
     def __init__(self, settings: Settings) -> None:
-        """Make the pool; its threads start when they are needed."""
+        """Create the pool; its threads start when they are needed.
+
+        Raises:
+            cpu.UnsuitableCpu: argon2 was built for another CPU (ARGON2_MARCH of the image).
+        """
+        problem = cpu.cpu_problem(os.environ.get("ARGON2_MARCH", ""), Path("/proc/cpuinfo"))
+        if problem is not None:
+            raise cpu.UnsuitableCpu(problem)
         self._hasher = PasswordHasher.from_parameters(_parameters(settings))
         self.threads = max(1, (os.cpu_count() or 2) - 1)
-        self._pool = ThreadPoolExecutor(self.threads, "hash", initializer=_be_nice)
+        self._pool = ThreadPoolExecutor(self.threads, "hash", initializer=_lower_priority)
         self._waiting = 0
-        # What an unknown account is checked against: the same work, and no password fits it (PWD-13).
-        self._nobody = self._hasher.hash(os.urandom(16))
+        # Verified for unknown accounts, so that they take equally long; no password matches it (PWD-13).
+        self._dummy = self._hasher.hash(os.urandom(16))
 
     @property
     def waiting(self) -> int:
-        """Return how many hashes are being made or waited for."""
+        """Return how many hashes are running or queued."""
         return self._waiting
 
     async def hash(self, password: str) -> str:
@@ -57,25 +63,25 @@ class Hasher:
         return await self.run(lambda: self._hasher.hash(password))
 
     async def verify(self, phc: str | None, password: str) -> bool:
-        """Tell whether a password fits; None is nobody's, costs the same, and never does."""
+        """Return whether a password matches. With None a dummy hash is verified: same time, always false."""
         return await self.run(lambda: self._verify(phc, password))
 
     def is_outdated(self, phc: str) -> bool:
-        """Tell whether a stored hash was made with other parameters than today's."""
-        return foreign.is_foreign(phc) or self._hasher.check_needs_rehash(phc)
+        """Return whether a stored hash was made by another algorithm or with other parameters than the current ones."""
+        return legacy_hashes.is_legacy(phc) or self._hasher.check_needs_rehash(phc)
 
     def refuse_if_busy(self) -> None:
-        """Refuse at once what would not find room in the queue.
+        """Refuse work if the queue is full, before anything else is done.
 
         Raises:
             HashingBusy
         """
         if self._waiting >= self.threads * QUEUE_PER_THREAD:
-            # Whoever is refused in one moment should not come back in one.
+            # Random, so that callers refused at the same time do not retry at the same time.
             raise HashingBusy(retry_after=2 + secrets.randbelow(4))
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do `work` in the pool.
+        """Run `work` in the pool and return its result.
 
         Raises:
             HashingBusy: the queue is full.
@@ -88,42 +94,42 @@ class Hasher:
             self._waiting -= 1
 
     def close(self) -> None:
-        """End the threads."""
+        """Cancel queued work and stop the threads without waiting for them."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, phc: str | None, password: str) -> bool:
-        stored = self._nobody if phc is None else phc
+        stored = self._dummy if phc is None else phc
         usable = _is_bounded(stored)
-        if usable and foreign.is_foreign(stored) and not stored.startswith("$argon2"):
-            return foreign.verify(stored, password)
+        if usable and legacy_hashes.is_legacy(stored) and not stored.startswith("$argon2"):
+            return legacy_hashes.verify_hash(stored, password)
         try:
-            fits = self._hasher.verify(stored if usable else self._nobody, password)
+            matches = self._hasher.verify(stored if usable else self._dummy, password)
         except (VerificationError, InvalidHashError):
             return False
-        return fits and usable and phc is not None
+        return matches and usable and phc is not None
 
 
 def _parameters(settings: Settings) -> Parameters:
-    return FOR_TESTS if settings.development and settings.cheap_passwords else OWASP
+    return FOR_TESTS if settings.development and settings.insecure_fast_hashing else OWASP
 
 
 def _is_bounded(phc: str) -> bool:
-    """Tell whether a stored hash asks for no more than we are ready to give (PWD-15)."""
+    """Return whether the parameters of a stored hash are within the limits of `rules.is_bounded` (PWD-15)."""
     if not phc.startswith("$argon2"):
-        # Bounded when it was read: only the import writes such a row.
+        # Only the import writes such a hash, and it checked the limits.
         return True
     try:
-        asked = argon2.extract_parameters(phc)
+        parameters = argon2.extract_parameters(phc)
     except InvalidHashError:
         logs.log.error("password.unreadable_row")
         return False
-    bounded = rules.is_bounded(asked.memory_cost, asked.time_cost, asked.parallelism)
+    bounded = rules.is_bounded(parameters.memory_cost, parameters.time_cost, parameters.parallelism)
     if not bounded:
-        logs.log.error("password.row_asks_too_much", memory_kib=asked.memory_cost, passes=asked.time_cost)
+        logs.log.error("password.parameters_too_costly", memory_kib=parameters.memory_cost, passes=parameters.time_cost)
     return bounded
 
 
-def _be_nice() -> None:
-    # On Linux niceness is a thread's own; where that is not so, the number of threads alone keeps the others well.
+def _lower_priority() -> None:
+    # On Linux niceness is per thread; on other systems only the number of threads limits the CPU that hashing takes.
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)

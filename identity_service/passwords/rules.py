@@ -1,4 +1,4 @@
-"""When a password may be tried again, when it is dead, and the errors that say so. Pure."""
+"""Limits of password attempts, cost limits of hashes, and errors. Pure."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -11,10 +11,10 @@ Reason = Literal["too_short", "too_long", "common", "context", "guessable", "bre
 
 MAXIMUM_CHARACTERS: Final = 256
 MAXIMUM_BYTES: Final = 1024
-"""Longer is refused, never cut (PWD-02; NIST SP 800-63B-4, 3.1.1.2)."""
-FREE_TRIES: Final = 10
-DEAD_AFTER: Final = 100
-"""Failures in a row after which a password is dead until a reset (NIST SP 800-63B-4, 3.2.2; PWD-06)."""
+"""Longer passwords are refused, never cut (PWD-02; NIST SP 800-63B-4, 3.1.1.2)."""
+FREE_ATTEMPTS: Final = 10
+LOCKED_AFTER: Final = 100
+"""Failures in a row after which a password is locked until a reset (NIST SP 800-63B-4, 3.2.2; PWD-06)."""
 FIRST_DELAY: Final = timedelta(seconds=30)
 LONGEST_DELAY: Final = timedelta(hours=1)
 FORGET_AFTER: Final = timedelta(days=30)
@@ -22,33 +22,34 @@ FORGET_AFTER: Final = timedelta(days=30)
 MAXIMUM_MEMORY_KIB: Final = 256 * 1024
 MAXIMUM_PASSES: Final = 10
 MAXIMUM_LANES: Final = 8
-"""What a stored row may ask of us; more is refused and told, so that a row cannot be made a weapon (PWD-15)."""
+"""Cost limits of a stored argon2 hash; one above them is not evaluated and an error is logged, so that a manipulated
+row cannot exhaust memory or CPU (PWD-15)."""
 
 
 _WEAK: Final[Mapping[Reason, str]] = {
     "too_short": "A password needs at least {minimum} characters; four or five words do well.",
     "too_long": "A password has at most 256 characters.",
-    "common": "This password, or one made of it, is among the first that anybody would try.",
+    "common": "This password is common, or made of common passwords, and would be guessed first.",
     "context": "This password is made of your own name or address, or of ours.",
     "guessable": "This password can be guessed quickly. Four or five words that do not belong together do well.",
-    "breached": "This password has appeared in a known breach; somebody will try it.",
+    "breached": "This password has appeared in a known breach. Please choose another one.",
 }
 
 
 class WeakPassword(Unprocessable):
-    """This password is too easy to guess; `reason` says why, `detail` what helps."""
+    """This password is too weak; `reason` says why, `detail` what helps."""
 
     def __init__(self, reason: Reason, minimum: int) -> None:
-        """Take the reason, and how many characters are the least."""
+        """Set the sentence for `reason`; `minimum` is the smallest number of characters."""
         super().__init__(_WEAK[reason].format(minimum=minimum), reason=reason, minimum=minimum)
 
     def sentence(self, say: Callable[[str], str] = str) -> str:
-        """Return why, in somebody's language."""
+        """Return the sentence in the language of `say`."""
         return say(_WEAK[self.members["reason"]]).format(minimum=self.members["minimum"])
 
 
 class NoPassword(Conflict):
-    """This account has no password."""
+    """This account has no password; a reset sets one."""
 
 
 class HashingBusy(Unavailable):
@@ -56,21 +57,21 @@ class HashingBusy(Unavailable):
 
 
 def is_bounded(memory_kib: int, passes: int, lanes: int) -> bool:
-    """Tell whether an argon2 hash asks for no more than we are ready to give (PWD-15)."""
+    """Return whether the cost parameters of an argon2 hash are within our limits (PWD-15)."""
     return memory_kib <= MAXIMUM_MEMORY_KIB and passes <= MAXIMUM_PASSES and lanes <= MAXIMUM_LANES
 
 
 def delay_after(failures: int) -> timedelta | None:
-    """Return how long no further try is evaluated after so many failures in a row: ten are free, then 30 s, doubling
-    to an hour (PWD-06)."""
-    if failures < FREE_TRIES:
+    """Return the delay before another attempt is evaluated, by the number of failures in a row: None for the first
+    nine, then 30 s, doubling up to an hour (PWD-06)."""
+    if failures < FREE_ATTEMPTS:
         return None
-    doublings = min(failures - FREE_TRIES, 12)
+    doublings = min(failures - FREE_ATTEMPTS, 12)
     return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
 
 
 def seconds_left(blocked_until: datetime | None, now: datetime) -> int:
-    """Return how many whole seconds no try is evaluated; 0: one is."""
+    """Return for how many more seconds no attempt is evaluated, rounded up; 0 if attempts are evaluated."""
     if blocked_until is None or blocked_until <= now:
         return 0
     return int((blocked_until - now).total_seconds()) + 1

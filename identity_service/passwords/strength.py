@@ -1,8 +1,8 @@
-"""Whether a password is good enough: its length, a block list, the words of its own account, and zxcvbn. Pure.
+"""Check the strength of a password: length, a block list, the words of its own account, and zxcvbn. Pure.
 
 No composition rules, no expiry, nothing cut or trimmed (NIST SP 800-63B-4, 3.1.1.2). The list of common passwords has
-30,000 entries, but only 31 of them have fifteen characters; what people really do at that length is to say a common
-password twice, put two together, or walk over the keyboard. So the block list holds all of those (PWD-04, ASVS 6.2.4).
+30,000 entries, but only 31 of them have fifteen characters; at that length people repeat a common password, combine
+two, or type a row of the keyboard. So the block list covers all of those (PWD-04, ASVS 6.2.4).
 """
 
 import re
@@ -18,10 +18,10 @@ from identity_service.passwords import rules
 from identity_service.passwords.rules import WeakPassword
 
 READ_BY_ZXCVBN: Final = 72
-"""Characters that zxcvbn takes; more raise ValueError, which would refuse a good passphrase (FACT-8)."""
+"""Characters that zxcvbn accepts; more raise ValueError, which would refuse a good passphrase (FACT-8)."""
 GOOD_GUESSES: Final = 10**8
-"""Guesses that a password is worth at least: where zxcvbn's score 3 begins. The score itself begins five guesses later,
-and would refuse every eight signs that people could set as the least, however random (PWD-01)."""
+"""The smallest accepted number of zxcvbn guesses. zxcvbn's own score 3 needs five more, and would refuse every password
+of eight characters, the smallest minimum that can be configured, however random (PWD-01)."""
 _ROWS: Final = (
     "1234567890",
     "qwertyuiop",
@@ -33,13 +33,13 @@ _ROWS: Final = (
 )
 
 
-def normal(password: str) -> str:
-    """Return the password as it is hashed: in NFC, otherwise as typed (PWD-03)."""
+def normalise(password: str) -> str:
+    """Return the password in the form that is hashed: NFC, otherwise as typed (PWD-03)."""
     return unicodedata.normalize("NFC", password)
 
 
 def check_length(password: str, *, minimum: int) -> None:
-    """Refuse a password that is too short or too long; cheap, and asked before anything else (PWD-11).
+    """Refuse a password that is too short or too long; cheap, so it is checked first (PWD-11).
 
     Raises:
         WeakPassword: `too_short` or `too_long`.
@@ -50,13 +50,13 @@ def check_length(password: str, *, minimum: int) -> None:
         raise WeakPassword("too_short", minimum)
 
 
-def check(password: str, *, minimum: int, own_words: Iterable[str]) -> None:
-    """Refuse a password that somebody would guess. `own_words`: names and addresses of this account and service.
+def check_guessable(password: str, *, minimum: int, own_words: Iterable[str]) -> None:
+    """Refuse a password that can be guessed. `own_words`: names and addresses of this account and service.
 
-    Takes some milliseconds of CPU: it runs where passwords are hashed.
+    Takes a few milliseconds of CPU, so run it in the hasher's thread pool.
 
     Raises:
-        WeakPassword: with `reason`, and a sentence that helps.
+        WeakPassword: with `reason`, and a sentence that says what helps.
     """
     check_length(password, minimum=minimum)
     plain = password.casefold()
@@ -70,20 +70,20 @@ def check(password: str, *, minimum: int, own_words: Iterable[str]) -> None:
 
 
 def is_common(plain: str) -> bool:
-    """Tell whether a case-folded password is on the block list: common, said several times, two put together with or
-    without a sign, or a walk over keyboard or alphabet."""
+    """Return whether a case-folded password is on the block list: common, repeated, two combined with or without a
+    separator, or a row of the keyboard or alphabet."""
     unit = _unit(plain)
-    if unit in _common() or len(unit) <= 4 or _is_walk(unit) or plain in _common():
+    if unit in _common() or len(unit) <= 4 or _is_row(unit) or plain in _common():
         return True
     pieces = re.split(r"[\s._!@#-]", plain)
-    if len(pieces) > 1 and all(piece in _common() or _is_walk(piece) or piece == "" for piece in pieces):
+    if len(pieces) > 1 and all(piece in _common() or _is_row(piece) or piece == "" for piece in pieces):
         return True
-    return any(_is_block(plain[:cut]) and _is_block(plain[cut:]) for cut in range(4, len(plain) - 3))
+    return any(_is_blocked(plain[:cut]) and _is_blocked(plain[cut:]) for cut in range(4, len(plain) - 3))
 
 
 def is_made_of(plain: str, words: Iterable[str]) -> bool:
-    """Tell whether a password is one of these words with no more than digits and signs around it (no substring rule:
-    a passphrase may contain a name)."""
+    """Return whether a password is one of these words with only digits and signs added (no substring rule: a
+    passphrase may contain a name)."""
     bare = re.sub(r"[\W\d_]+", "", plain)
     squeezed = [re.sub(r"[\W\d_]+", "", word) for word in words]
     return any(word and _unit(bare) == _unit(word) for word in squeezed)
@@ -94,12 +94,12 @@ def _common() -> frozenset[str]:
     return frozenset(FREQUENCY_LISTS["passwords"])
 
 
-def _is_block(part: str) -> bool:
-    return part in _common() or _is_walk(part)
+def _is_blocked(part: str) -> bool:
+    return part in _common() or _is_row(part)
 
 
-def _is_walk(part: str) -> bool:
-    """Tell whether part goes along a row of the keyboard or the alphabet, forwards or backwards, or stays on a key."""
+def _is_row(part: str) -> bool:
+    """Return whether `part` is along a row of the keyboard or the alphabet, in either direction, or one symbol only."""
     if len(set(part)) <= 1:
         return True
     return len(part) >= 4 and any(part in row * 3 or part in row[::-1] * 3 for row in _ROWS)

@@ -1,33 +1,36 @@
-"""Passwords and the tries that were counted. No row here: the account has no password (PWD-14)."""
+"""Passwords and counted attempts. An account without a row in `password` has no password (PWD-14)."""
 
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from identity_service.database import Base, UtcDateTime
+from identity_service.database.privacy import FACT, IDENTIFIER, PROVING, TablePrivacy
+from identity_service.database.types import Base, UtcDateTime
 
 
 class Password(Base):
-    """An account's password as a PHC string. `dead_at`: guessed at too often; only a reset gives a new one.
-    `retired_at`: it became known; the right one is told that, and leads nowhere else."""
+    """An account's password as a PHC string. `locked_at`: too many failures; `compromised_at`: it became known. Either
+    way only a reset sets a new one; a correct compromised password gets the result `change_required`."""
 
     __tablename__ = "password"
+    privacy = TablePrivacy(owner="user_id", erase="delete")
     __table_args__ = (CheckConstraint("phc LIKE '$%'", name="phc"),)
 
-    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), primary_key=True)
-    phc: Mapped[str]
-    set_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    dead_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    retired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), primary_key=True, info=IDENTIFIER)
+    phc: Mapped[str] = mapped_column(info=PROVING)
+    set_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    locked_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    compromised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
-class PasswordTry(Base):
-    """Failures in a row for one account, or for one address that has none: by a keyed hash, known and unknown alike."""
+class PasswordAttempt(Base):
+    """Failures in a row for one account, or for an address without one; both are found by a keyed hash."""
 
-    __tablename__ = "password_try"
+    __tablename__ = "password_attempt"
+    privacy = TablePrivacy()
 
-    subject: Mapped[bytes] = mapped_column(primary_key=True)
-    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    blocked_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    subject: Mapped[bytes] = mapped_column(primary_key=True, info=PROVING)
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"), info=FACT)
+    blocked_until: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True, info=FACT)

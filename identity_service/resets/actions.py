@@ -1,217 +1,218 @@
-"""Ask for a new password, follow the letter, and set the password by link or code."""
+"""Request a reset, and set the new password by link or code."""
 
 import uuid
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from identity_service import keyring
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import merges
+from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
-from identity_service.database import AsyncSession, Database
-from identity_service.email_addresses import EmailAddress
+from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.mail import actions as mail
+from identity_service.messages import actions as messages
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import rules as token_rules
+from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
-from identity_service.proofs import actions as proofs
-from identity_service.proofs import rules as proof_rules
-from identity_service.proofs.actions import Found
-from identity_service.proofs.rules import LinkDead
-from identity_service.proofs.tables import Proof
 from identity_service.resets import rules
-from identity_service.throttle import Throttle
-from identity_service.user_ids import UserId
+from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.user_ids import UserId
+from identity_service.web.rate_limits import RateLimiter
 
 PURPOSE = ("reset",)
 
 
-class Asked(NamedTuple):
-    """A reset that was asked for, and the handle under which its asker follows the letter. `again_at`: this address
-    has had its share, no new letter went out, and the newest one is followed instead."""
+class ResetRequest(NamedTuple):
+    """A requested reset with the handle of its tracking page.
 
-    proof: Proof
+    With `again_at` the address has reached its limit until then: nothing new was sent, and the handle is for the newest
+    message to it.
+    """
+
+    token: OneTimeToken
     handle: str
     again_at: datetime | None = None
 
 
-async def ask_within_limit(
-    session: AsyncSession,
-    limits: Throttle,
+async def request_reset_within_limit(
+    session: DatabaseSession,
+    limits: RateLimiter,
     address: EmailAddress,
     *,
     locale: str,
     where_from: str | None,
     actor: str,
     now: datetime,
-) -> Asked:
-    """Ask as `ask` does; beyond the limit of an address, known or unknown, follow its newest letter (ATT-18)."""
-    wait = await limits.wait("reset-address", rules.PER_ADDRESS, keyring.of(session).address_hash(address.key).hex())
+) -> ResetRequest:
+    """Call `request_reset`; beyond the limit of an address, known or unknown, track its newest message (ATT-18)."""
+    wait = await limits.wait("reset-address", rules.PER_ADDRESS, session.keys.address_hash(address.key).hex())
     if wait:
-        newest = await proofs.latest(session, "reset", address)
+        newest = await one_time_tokens.latest_message(session, "reset", address)
         if newest is not None:
-            asked = await _asked(session, newest, actor=actor, now=now)
-            return asked._replace(again_at=now + timedelta(seconds=wait))
-    return await ask(session, address, locale=locale, where_from=where_from, actor=actor, now=now)
+            requested = await _record_request(session, newest, actor=actor, now=now)
+            return requested._replace(again_at=now + timedelta(seconds=wait))
+    return await request_reset(session, address, locale=locale, where_from=where_from, actor=actor, now=now)
 
 
-async def ask(
-    session: AsyncSession, address: EmailAddress, *, locale: str, where_from: str | None, actor: str, now: datetime
-) -> Asked:
-    """Ask for a new password by address. The same statements and rows whether or not there is an account (ATT-21).
+async def request_reset(
+    session: DatabaseSession, address: EmailAddress, *, locale: str, where_from: str | None, actor: str, now: datetime
+) -> ResetRequest:
+    """Request a reset by address, with the same statements and rows whether or not there is an account (ATT-21).
 
-    A second ask while the letter is still on its way joins it; after hand-over a new letter goes out, and the link in
-    the older one lives on (RST-08). The letter goes to the address on file, never to the typed one (ATT-02).
+    While a message is still pending, another request uses the same one; once a relay has it, a new message is sent, and
+    the link in the older one stays valid (RST-08). The address on file is used, never the typed one (ATT-02).
     """
-    found = await merges.answering(session, address, hold=True)
-    proof = await proofs.send(
+    found = await ownership.owner_of_address(session, address, hold=True)
+    token = await one_time_tokens.send_token(
         session, "reset", kind="no_account" if found.active is None else "reset", to=found.address,
-        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="reset.asked", actor=actor,
+        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="reset.requested",
+        actor=actor,
         now=now,
     )  # fmt: skip
-    return await _asked(session, proof, actor=actor, now=now)
+    return await _record_request(session, token, actor=actor, now=now)
 
 
-async def ask_for(
-    session: AsyncSession, user_id: UserId, *, where_from: str | None, actor: str, now: datetime
-) -> Asked:
-    """Ask for a new password for an account, for a service or desk: the letter goes to its address on file.
+async def request_reset_for_account(
+    session: DatabaseSession, user_id: UserId, *, where_from: str | None, actor: str, now: datetime
+) -> ResetRequest:
+    """Request a reset for an account, for a service or desk; the message goes to the address on file.
 
     Raises:
-        accounts.rules.UnknownUserId, NoEmail; rules.AccountClosed
+        accounts.rules.UnknownUserId, accounts.rules.NoEmail, rules.AccountClosed
     """
-    account = await accounts.current(session, user_id, lock=True)
+    account = await accounts.find_active_account(session, user_id, lock=True)
     if account.state != "active":
         raise rules.AccountClosed
-    proof = await proofs.send(
+    token = await one_time_tokens.send_token(
         session, "reset", kind="reset", to=accounts.address_of(account), user_id=account.user_id,
-        locale=account.locale, facts={"from": where_from}, once=True, cause="reset.asked", actor=actor, now=now,
+        locale=account.locale, facts={"from": where_from}, once=True, cause="reset.requested", actor=actor, now=now,
     )  # fmt: skip
-    return await _asked(session, proof, actor=actor, now=now)
+    return await _record_request(session, token, actor=actor, now=now)
 
 
-async def find(session: AsyncSession, reset_id: uuid.UUID) -> Found:
-    """Return a reset with its letter.
+async def find_reset(session: DatabaseSession, reset_id: uuid.UUID) -> TokenWithMessage:
+    """Return a reset with its newest message.
 
     Raises:
         rules.UnknownReset
     """
-    found = await proofs.find(session, reset_id)
-    if found is None or found.proof.purpose != "reset":
+    found = await one_time_tokens.find_token(session, reset_id)
+    if found is None or found.token.purpose != "reset":
         raise rules.UnknownReset
     return found
 
 
-async def note_opened(session: AsyncSession, link: str, *, now: datetime) -> None:
-    """Note that a person's browser opened the link; spends nothing, and says nothing of whether it was one."""
+async def note_opened(session: DatabaseSession, link: str, *, now: datetime) -> None:
+    """Record that a browser opened the link; consumes nothing, and returns nothing that reveals if it was valid."""
     try:
-        found = await proofs.by_link(session, PURPOSE, link)
-    except LinkDead:
+        found = await one_time_tokens.verify_link(session, PURPOSE, link)
+    except LinkInvalid:
         return
-    if await proofs.note_opened(session, found.proof.id, now=now) and found.proof.user_id is not None:
-        data = {"reset_id": str(found.proof.id)}
-        await events.record(session, "reset.opened", user_id=found.proof.user_id, actor="customer", data=data, now=now)
+    if await one_time_tokens.note_opened(session, found.token.id, now=now) and found.token.user_id is not None:
+        data = {"reset_id": str(found.token.id)}
+        await events.record_event(
+            session, "reset.opened", user_id=found.token.user_id, actor="customer", data=data, now=now
+        )
 
 
 async def choose_by_link(database: Database, hasher: Hasher, link: str, password: str, *, now: datetime) -> None:
-    """Set the password with the link from the letter. A weak password does not spend it (RST-13).
+    """Set the password with the link from the email. A weak password does not consume the link (RST-13).
 
     Raises:
-        LinkDead, passwords.rules.WeakPassword, passwords.rules.HashingBusy
+        LinkInvalid, passwords.rules.WeakPassword, passwords.rules.HashingBusy
     """
     async with database.transaction() as session:
-        found = await proofs.by_link(session, PURPOSE, link)
-        account = await _living(session, found, by="link", now=now)
-        words = _own_words(account, found)
-    phc = await passwords.make(hasher, database.settings, password, words)
+        found = await one_time_tokens.verify_link(session, PURPOSE, link)
+        account = await _account_of_token(session, found, by="link", now=now)
+        own_words = _own_words(account, found)
+    phc = await passwords.make_hash(hasher, database.settings, password, own_words)
     async with database.transaction() as session:
-        await _spend(session, found.proof.id, phc, by="link", now=now)
+        await _use_reset(session, found.token.id, phc, by="link", now=now)
 
 
 async def choose_by_code(
-    database: Database, hasher: Hasher, limits: Throttle, handle: str, code: str, password: str, *, now: datetime
+    database: Database, hasher: Hasher, limits: RateLimiter, handle: str, code: str, password: str, *, now: datetime
 ) -> None:
-    """Set the password with the code from the letter, at the page where it was asked for.
+    """Set the password with the code from the email, on its tracking page.
 
-    The password is judged first, so that a weak one costs no try; then the try is counted, then the code is compared,
-    and only behind the right one is anything hashed or said that depends on the account. A code typed for an unknown
-    address costs and reads the same (RST-14).
+    The password is checked first, so that a weak one costs no attempt; then the attempt is counted and the code is
+    compared. Only after a correct code does anything depend on the account. For an unknown address, time and errors
+    are the same (RST-14).
 
     Raises:
-        proofs.rules.UnknownTracking, CodeWrong, CodeIsUserId; LinkDead; WeakPassword; HashingBusy;
-        TooManyRequests
+        one_time_tokens.rules.UnknownTracking, one_time_tokens.rules.CodeWrong, one_time_tokens.rules.CodeIsUserId,
+        LinkInvalid, passwords.rules.WeakPassword, passwords.rules.HashingBusy, rate_limits.TooManyRequests
     """
-    typed = proof_rules.read_code(code)
-    found = await database.short(lambda session: proofs.followed(session, handle, PURPOSE, now=now))
-    await passwords.judge(hasher, database.settings, password, _own_words(None, found))
-    await proofs.spend_try(database, limits, found.proof)
+    typed = token_rules.read_code(code)
+    found = await database.in_transaction(
+        lambda session: one_time_tokens.find_by_tracking(session, handle, PURPOSE, now=now)
+    )
+    await passwords.check_strength(hasher, database.settings, password, _own_words(None, found))
+    await one_time_tokens.count_code_attempt(database, limits, found.token)
     async with database.transaction() as session:
-        proofs.check_code(session, found.proof, typed)
-        account = await _living(session, found, by="code", now=now)
-    phc = await passwords.make(hasher, database.settings, password, _own_words(account, found))
+        one_time_tokens.check_code(session, found.token, typed)
+        account = await _account_of_token(session, found, by="code", now=now)
+    phc = await passwords.make_hash(hasher, database.settings, password, _own_words(account, found))
     async with database.transaction() as session:
-        await _spend(session, found.proof.id, phc, by="code", now=now)
+        await _use_reset(session, found.token.id, phc, by="code", now=now)
 
 
-def where_from(network: str) -> str:
-    """Return roughly where an ask came from, for its letter: the first half of the network, no more (PRV-13)."""
-    if ":" in network:
-        return network.split(":", maxsplit=1)[0] + ":…"
-    return ".".join(network.split(".")[:2]) + ".…" if network.count(".") == 3 else "…"
+async def _record_request(session: DatabaseSession, token: OneTimeToken, *, actor: str, now: datetime) -> ResetRequest:
+    handle = await one_time_tokens.create_tracking_link(session, token.id, now=now)
+    data = {"reset_id": str(token.id)}
+    await events.record_event(session, "reset.requested", user_id=token.user_id, actor=actor, data=data, now=now)
+    return ResetRequest(token, handle)
 
 
-async def _asked(session: AsyncSession, proof: Proof, *, actor: str, now: datetime) -> Asked:
-    handle = await proofs.track(session, proof.id, now=now)
-    data = {"reset_id": str(proof.id)}
-    await events.record(session, "reset.asked", user_id=proof.user_id, actor=actor, data=data, now=now)
-    return Asked(proof, handle)
-
-
-async def _living(session: AsyncSession, found: Found, *, by: str, now: datetime) -> Account:
-    """Return the account behind a secret that is alive; closed, erased or never there is as dead as used (RST-14)."""
-    account = await accounts.find_for_sign_in(session, found.proof.user_id or "")
+async def _account_of_token(session: DatabaseSession, found: TokenWithMessage, *, by: str, now: datetime) -> Account:
+    """Return the account of a valid token; an account that is closed, erased or missing raises LinkInvalid (RST-14)."""
+    account = await accounts.find_for_sign_in(session, found.token.user_id or "")
     if account is None:
-        raise LinkDead
-    proofs.check_alive(session, found, valid_after=account.proofs_valid_after, by=by, now=now)
+        raise LinkInvalid
+    one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by=by, now=now)
     return account
 
 
-async def _spend(session: AsyncSession, proof_id: uuid.UUID, phc: str, *, by: str, now: datetime) -> None:
-    """Use the reset up and set the password: all of it or nothing (RST-09, RST-10)."""
-    found = await find(session, proof_id)
-    if found.proof.user_id is not None:
-        # Whoever comes with another link of this account waits here, and then finds his own dead.
-        await accounts.find(session, UserId(found.proof.user_id), lock=True)
-    await _living(session, found, by=by, now=now)
-    proof = await proofs.use_up(session, found, now=now)
+async def _use_reset(session: DatabaseSession, token_id: uuid.UUID, phc: str, *, by: str, now: datetime) -> None:
+    """Consume the token and set the password, in one transaction (RST-09, RST-10)."""
+    found = await find_reset(session, token_id)
+    if found.token.user_id is not None:
+        # Lock the account: a concurrent reset by another link waits here, and then finds its own token revoked.
+        await accounts.find_account(session, UserId(found.token.user_id), lock=True)
+    await _account_of_token(session, found, by=by, now=now)
+    proof = await one_time_tokens.consume(session, found, now=now)
     await passwords.set_password(session, proof, phc, now=now)
-    account = await accounts.mailbox_proven(session, proof.user_id, ends_sessions=True, actor="customer", now=now)
-    await mail.put(
+    account = await accounts.confirm_mailbox(session, proof.user_id, ends_sessions=True, actor="customer", now=now)
+    await messages.enqueue(
         session, "password_changed", to=_mailbox(account, found), user_id=account.user_id, locale=account.locale,
-        facts={"at": now.isoformat(), "from": found.message.facts.get("from")}, cause="password.set",
+        facts={"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}, cause="password.set",
         actor="customer", now=now,
     )  # fmt: skip
-    data = {"reset_id": str(proof_id), "by": by}
-    await events.record(session, "reset.used", user_id=account.user_id, actor="customer", data=data, now=now)
+    data = {"reset_id": str(token_id), "by": by}
+    await events.record_event(session, "reset.used", user_id=account.user_id, actor="customer", data=data, now=now)
 
 
-def _mailbox(account: Account, found: Found) -> EmailAddress:
-    """Return where to tell of it: the address on file, or, where a merge leads here from one, the mailbox that asked.
+def _mailbox(account: Account, found: TokenWithMessage) -> EmailAddress:
+    """Return the recipient of the notice: the address on file, or, if the account has none (after a merge), the mailbox
+    that was proven.
 
     Raises:
-        LinkDead: the customer was erased meanwhile.
+        LinkInvalid: the customer was erased meanwhile.
     """
     if account.email is not None:
         return accounts.address_of(account)
-    shown, plain = found.message.to_addr, found.message.to_ascii
+    shown, plain = found.message.recipient, found.message.recipient_ascii
     if shown is None or plain is None:
-        raise LinkDead
+        raise LinkInvalid
     return EmailAddress(shown, plain, plain.lower())
 
 
-def _own_words(account: Account | None, found: Found) -> list[str]:
-    """Return what a password must not be made of: the address it was asked with, and the account's name."""
-    address = found.message.to_addr or ""
+def _own_words(account: Account | None, found: TokenWithMessage) -> list[str]:
+    """Return the words that a password must not consist of: the recipient's address and the account's name."""
+    address = found.message.recipient or ""
     local, _, domain = address.rpartition("@")
     name = (account.display_name or "") if account is not None else ""
     return [address, local, domain, domain.partition(".")[0], name, *name.split()]

@@ -1,111 +1,74 @@
-"""Resets for services and desks: ask, and read how far one has come."""
+"""Resets for services and desks: request a reset and read its state."""
 
 import uuid
-from datetime import datetime
-from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import Field, model_validator
 
-from identity_service import email_addresses, idempotency, problems, throttle, user_ids
 from identity_service.accounts import rules as account_rules
-from identity_service.accounts.api import Locale
-from identity_service.clients import access
-from identity_service.clients.access import Caller
-from identity_service.doors import Door, Now, Session, Settings, Shape, View
-from identity_service.email_addresses import MalformedEmailAddress
-from identity_service.mail import actions as mail
-from identity_service.mail.api import MessageWithTimeline, message_view
-from identity_service.proofs import actions as proofs
+from identity_service.messages import actions as messages
+from identity_service.messages.views import message_view
+from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.resets import actions, rules
-from identity_service.user_ids import MalformedUserId
+from identity_service.resets.schemas import NewReset, ResetRequested, ResetView
+from identity_service.values import email_addresses, user_ids
+from identity_service.values.email_addresses import MalformedEmailAddress
+from identity_service.values.user_ids import MalformedUserId
+from identity_service.web import authentication, idempotency, problems, rate_limits
+from identity_service.web.authentication import Caller
+from identity_service.web.dependencies import Now, Session, Settings
+from identity_service.web.routing import StrictRoute
 
-router = APIRouter(prefix="/v1", route_class=Door, tags=["resets"])
-
-
-class NewReset(Shape):
-    """Exactly one of address and User ID. `locale` is the letter's language where an address is given."""
-
-    email: Annotated[str, Field(max_length=320, json_schema_extra={"format": "email"})] | None = None
-    user_id: Annotated[str, Field(max_length=40)] | None = None
-    locale: Locale = "en"
-
-    @model_validator(mode="after")
-    def _one(self) -> "NewReset":
-        if (self.email is None) == (self.user_id is None):
-            raise ValueError("exactly one of email and user_id is needed")
-        return self
-
-
-class AskedView(View):
-    """A reset that was asked for; hand `tracking_url` on to the customer. The same for unknown addresses."""
-
-    reset_id: uuid.UUID
-    tracking_url: str = Field(description="the page that shows the letter's way, and takes its code")
-
-
-class ResetView(View):
-    """How far a reset has come, with the whole timeline of its letter."""
-
-    reset_id: uuid.UUID
-    state: rules.State
-    reference: str = Field(description="short; the customer can read it out on the phone")
-    user_id: str | None
-    asked_at: datetime
-    opened_at: datetime | None
-    used_at: datetime | None
-    link_until: datetime
-    code_until: datetime
-    message: MessageWithTimeline
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["resets"])
 
 
 @router.post(
     "/resets",
     status_code=202,
-    dependencies=[access.requires("resets:create"), idempotency.Repeatable],
-    responses=problems.documented(
+    dependencies=[authentication.requires("resets:create"), idempotency.Repeatable],
+    responses=problems.error_responses(
         MalformedEmailAddress, MalformedUserId, account_rules.UnknownUserId, account_rules.NoEmail,
-        rules.AccountClosed, *throttle.REFUSALS, *idempotency.REFUSALS, *access.REFUSALS,
+        rules.AccountClosed, *rate_limits.RATE_LIMIT_ERRORS, *idempotency.IDEMPOTENCY_ERRORS,
+        *authentication.AUTH_ERRORS,
     ),
 )  # fmt: skip
-async def ask_for_reset(
+async def request_reset(
     request: Request, body: NewReset, session: Session, caller: Caller, settings: Settings, now: Now
-) -> AskedView:
-    """Ask for a new password: a letter goes to the address on file, or, where there is no account, to the one given."""
+) -> ResetRequested:
+    """Request a reset: an email goes to the address on file, or to the given address if it has no account."""
     limits = request.app.state.throttle
     await limits.hit("reset-client", rules.PER_CLIENT, caller.client_id)
     if body.user_id is not None:
-        asked = await actions.ask_for(
+        requested = await actions.request_reset_for_account(
             session, user_ids.parse(body.user_id), where_from=None, actor=caller.actor, now=now
         )
     else:
         address = email_addresses.parse(body.email or "", special_use=settings.development)
-        asked = await actions.ask_within_limit(
+        requested = await actions.request_reset_within_limit(
             session, limits, address, locale=body.locale, where_from=None, actor=caller.actor, now=now
         )
-    return AskedView(reset_id=asked.proof.id, tracking_url=f"{settings.public_url}/reset/{asked.handle}")
+    return ResetRequested(reset_id=requested.token.id, tracking_url=f"{settings.public_url}/reset/{requested.handle}")
 
 
 @router.get(
     "/resets/{reset_id}",
-    dependencies=[access.requires("messages:read")],
-    responses=problems.documented(rules.UnknownReset, *access.REFUSALS),
+    dependencies=[authentication.requires("messages:read")],
+    responses=problems.error_responses(rules.UnknownReset, *authentication.AUTH_ERRORS),
 )
 async def read_reset(reset_id: uuid.UUID, session: Session, caller: Caller, now: Now) -> ResetView:
-    """Read a reset: asked, mailed, opened, used or expired, and everything that happened to its letter."""
-    proof, message = found = await actions.find(session, reset_id)
-    ends = proofs.ends_at(session, found)
+    """Read a reset: its state and the timeline of its message."""
+    token, message = found = await actions.find_reset(session, reset_id)
+    ends = one_time_tokens.ends_at(session, found)
     return ResetView(
-        reset_id=proof.id,
+        reset_id=token.id,
         state=rules.state(
-            opened_at=proof.opened_at, used_at=proof.used_at, accepted_at=message.accepted_at, ends_at=ends, now=now
+            opened_at=token.opened_at, used_at=token.used_at, accepted_at=message.accepted_at, ends_at=ends, now=now
         ),
-        reference=f"{proof.reference[:4]}-{proof.reference[4:]}",
-        user_id=None if proof.user_id is None else user_ids.show(proof.user_id),
-        asked_at=proof.asked_at,
-        opened_at=proof.opened_at,
-        used_at=proof.used_at,
+        reference=f"{token.reference[:4]}-{token.reference[4:]}",
+        user_id=None if token.user_id is None else user_ids.show(token.user_id),
+        requested_at=token.requested_at,
+        opened_at=token.opened_at,
+        used_at=token.used_at,
         link_until=ends,
-        code_until=proofs.ends_at(session, found, by="code"),
-        message=message_view(await mail.fate(session, message.id), caller),
+        code_until=one_time_tokens.ends_at(session, found, by="code"),
+        message=message_view(await messages.load_timeline(session, message.id), caller),
     )

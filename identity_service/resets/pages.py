@@ -1,7 +1,7 @@
-"""The pages of a reset: ask, watch the letter, choose a password by link or code.
+"""The pages of a reset: request it, track the email, choose a password by link or code.
 
-Opening any of them changes nothing; scanners that follow the link and run its script find a form that wants a password
-somebody typed. Fixed paths stand before `/reset/{handle}`.
+A GET changes nothing: a mail scanner that follows the link and runs its script only gets a form that asks for a
+password. Fixed paths are declared before `/reset/{handle}`.
 """
 
 from typing import Annotated
@@ -9,78 +9,74 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
-from identity_service import doors, email_addresses, pages, user_ids
-from identity_service.doors import Now, Session, Settings
-from identity_service.errors import Problem, Unprocessable
-from identity_service.forms import Form, PageDoor
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import tracking
 from identity_service.passwords import strength
 from identity_service.passwords.rules import WeakPassword
-from identity_service.proofs import actions as proofs
-from identity_service.proofs import watch
 from identity_service.resets import actions, rules
+from identity_service.values import email_addresses
+from identity_service.web import dependencies, forms, networks, pages
+from identity_service.web.dependencies import Now, Session, Settings
+from identity_service.web.forms import Form, FormRoute
 
-router = APIRouter(prefix="/reset", route_class=PageDoor, include_in_schema=False)
-
-
-class UserIdTyped(Unprocessable):
-    """That is a User ID. Please type the e-mail address of your account."""
+router = APIRouter(prefix="/reset", route_class=FormRoute, include_in_schema=False)
 
 
 @router.get("")
-async def show_ask(request: Request) -> Response:
-    """Show the one field."""
-    return pages.page(request, "resets/ask.html")
+async def show_request_form(request: Request) -> Response:
+    """Show the form with one field, the address."""
+    return pages.render_page(request, "resets/request.html")
 
 
-@router.post("", openapi_extra={"x-form": "resets/ask.html"})
-async def ask(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
-    """Take an address; whoever it belongs to, the answer is the page that shows the letter's way."""
+@router.post("", openapi_extra={"x-form": "resets/request.html"})
+async def request_reset(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
+    """Request a reset for an address; the response is the tracking page, whether or not there is an account."""
     (text,) = form.take("email")
-    refuse_user_id(text)
+    forms.refuse_user_id(text)
     address = email_addresses.parse(text.strip(), special_use=settings.development)
-    limits, network = request.app.state.throttle, doors.network_of(request)
+    limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit("reset-network", rules.PER_NETWORK, network)
-    asked = await actions.ask_within_limit(
-        session, limits, address, locale=pages.locale_of(request), where_from=actions.where_from(network),
+    requested = await actions.request_reset_within_limit(
+        session, limits, address, locale=pages.locale_of(request), where_from=networks.coarse_network(network),
         actor="customer", now=now,
     )  # fmt: skip
-    limited = "" if asked.again_at is None else f"?again={asked.again_at:%H%M}"
-    return RedirectResponse(f"/reset/{asked.handle}{limited}", 303)
+    limited = "" if requested.again_at is None else f"?again={requested.again_at:%H%M}"
+    return RedirectResponse(f"/reset/{requested.handle}{limited}", 303)
 
 
 @router.get("/choose")
 async def show_choose(request: Request) -> Response:
-    """Show the form of the link: the same page for everybody, its secret is in the fragment and never reaches us."""
-    return pages.page(request, "resets/choose.html")
+    """Show the form behind the link: the same page for every link, whose secret is in the fragment and is not sent."""
+    return pages.render_page(request, "resets/choose.html")
 
 
 @router.post("/choose", openapi_extra={"x-form": "resets/choose.html"})
 async def choose(request: Request, form: Form, now: Now) -> Response:
-    """Set the password, if the link is good and alive: this spends it."""
+    """Set the password if the link is valid, and consume the link."""
     link, password = form.take("link", "password")
     state = request.app.state
     await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
-    # A fragment of its own: a browser would carry the link's one on (RFC 9110, 10.2.2).
+    # The redirect needs a fragment of its own: browsers would keep the one with the secret (RFC 9110, 10.2.2).
     return RedirectResponse("/reset/done#main", 303)
 
 
 @router.post("/opened")
 async def note_opened(form: Form, session: Session, now: Now) -> Response:
-    """Note that the page of the link was opened; its script says so."""
+    """Record that the page of the link was opened, as its script reports."""
     (link,) = form.take("link")
     await actions.note_opened(session, link, now=now)
     return Response(status_code=204)
 
 
 @router.post("/strength")
-async def tell_strength(request: Request, form: Form, settings: Settings) -> Response:
-    """Tell, while somebody types, what the rule will say; the same rule decides afterwards."""
+async def check_strength(request: Request, form: Form, settings: Settings) -> Response:
+    """Check a password while it is typed, with the rule that is applied when it is set."""
     (password,) = form.take("password")
-    await request.app.state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, doors.network_of(request))
-    typed, minimum = strength.normal(password), settings.password_minimum
-    say = pages.say(request)
+    await request.app.state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
+    typed, minimum = strength.normalise(password), settings.password_minimum
+    say = pages.translator(request)
     try:
-        await request.app.state.hasher.run(lambda: strength.check(typed, minimum=minimum, own_words=()))
+        await request.app.state.hasher.run(lambda: strength.check_guessable(typed, minimum=minimum, own_words=()))
     except WeakPassword as weak:
         return JSONResponse({"good": False, "sentence": weak.sentence(say)})
     return JSONResponse({"good": True, "sentence": say("This is a good password.")})
@@ -88,50 +84,37 @@ async def tell_strength(request: Request, form: Form, settings: Settings) -> Res
 
 @router.get("/done")
 async def show_done(request: Request) -> Response:
-    """Say that the password was set, and that nobody is signed in by that."""
-    return pages.page(request, "resets/done.html")
+    """Show that the password was set; this does not sign in."""
+    return pages.render_page(request, "resets/done.html")
 
 
 @router.get("/{handle}")
-async def show_watch(
+async def show_tracking(
     request: Request,
     handle: str,
     session: Session,
     now: Now,
     again: Annotated[str, Query(pattern=r"^([0-9]{4})?$")] = "",
 ) -> Response:
-    """Show where the letter is."""
-    found = await proofs.followed(session, handle, actions.PURPOSE, now=now)
-    watched = await watch.look(session, found, locale=pages.locale_of(request), now=now)
+    """Show the tracking page; `again` is the time (HHMM) from which the address may ask again."""
+    found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
+    watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
     again_at = f"{again[:2]}:{again[2:]}" if again else None
-    return pages.page(request, "resets/watch.html", watched=watched, handle=handle, again_at=again_at)
+    return pages.render_page(request, "resets/tracking.html", watched=watched, handle=handle, again_at=again_at)
 
 
 @router.get("/{handle}/code")
 async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
-    """Show the form for the code, for people who read mail on another device or use no scripts."""
-    await proofs.followed(session, handle, actions.PURPOSE, now=now)
-    return pages.page(request, "resets/code.html", handle=handle)
+    """Show the form for the code, for people who read email on another device or use no scripts."""
+    await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
+    return pages.render_page(request, "resets/code.html", handle=handle)
 
 
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
-    """Set the password with the code from the letter."""
+    """Set the password with the code from the email, and consume its token."""
     code, password = form.take("code", "password")
     state = request.app.state
-    await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, doors.network_of(request))
+    await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
     await actions.choose_by_code(state.database, state.hasher, state.throttle, handle, code, password, now=now)
     return RedirectResponse("/reset/done", 303)
-
-
-def refuse_user_id(text: str) -> None:
-    """Refuse a User ID where an address belongs, before any query (RST-17).
-
-    Raises:
-        UserIdTyped
-    """
-    try:
-        user_ids.parse(text)
-    except Problem:
-        return
-    raise UserIdTyped

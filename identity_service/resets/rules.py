@@ -1,4 +1,4 @@
-"""The states of a reset and what is refused. Pure."""
+"""States, limits and errors of resets. Pure."""
 
 from datetime import datetime
 from typing import Literal
@@ -11,16 +11,16 @@ PER_ADDRESS = "3/hour; 10/day"
 PER_NETWORK = "30/hour; 100/day"
 PER_CLIENT = "600/minute"
 JUDGED_PER_NETWORK = "240/minute"
-"""How often a reset may be asked for; over the address's limit the asker is led to the newest letter (ATT-18);
-and how many passwords are judged for somebody who has not proven anything yet."""
+"""Limits of requests for resets, and of password checks before a token is presented. A request beyond the address's
+limit gets the tracking page of the newest message (ATT-18)."""
 
 
 class UnknownReset(NotFound):
-    """There is no such reset."""
+    """There is no reset with this id."""
 
 
 class AccountClosed(Conflict):
-    """This account is closed; it needs no password."""
+    """This account is closed, so its password cannot be reset."""
 
 
 def state(
@@ -31,7 +31,7 @@ def state(
     ends_at: datetime,
     now: datetime,
 ) -> State:
-    """Return how far a reset has come: asked → mailed → opened → used, or expired."""
+    """Return the state of a reset: asked → mailed → opened → used, or expired."""
     if used_at is not None:
         return "used"
     if now >= ends_at:

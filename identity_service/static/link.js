@@ -1,4 +1,4 @@
-// Moves the secret from the link's fragment into the form, and out of the address bar; sends nothing but "opened".
+// Moves the link's secret into the form; sends nothing but "opened".
 "use strict";
 {
   const form = document.querySelector("form[data-link]");
@@ -7,7 +7,7 @@
     // Any secret is longer than the name of a place on the page, such as #main.
     if (!form || !/^[\w.-]{20,}$/.test(link)) return;
     form.elements.link.value = link;
-    // A refused form comes back without the secret; the fragment stays, and is found here again.
+    // A refused form comes back without the secret; the fragment brings it.
     form.action = `${location.pathname}#${link}`;
     history.replaceState(null, "", location.pathname);
     document.body.classList.add("has-link");

@@ -6,7 +6,7 @@
   function shown(line) {
     const item = document.createElement("li");
     const at = document.createElement("time");
-    at.textContent = line.at;
+    at.textContent = line.occurred_at;
     const sentence = document.createElement("span");
     sentence.textContent = line.sentence;
     item.append(at, " ", sentence);

@@ -11,9 +11,10 @@ import atheris
 
 ROOT = Path(__file__).parents[2]
 FOLLOWED = {
-    "identity_service.user_ids", "identity_service.email_addresses", "identity_service.tokens",
-    "identity_service.lines", "identity_service.mail.bounces", "identity_service.mail.rules",
-    "identity_service.life.incoming", "identity_service.passwords.foreign", "identity_service.commands.reading",
+    "identity_service.keys.signing", "identity_service.values.email_addresses", "identity_service.values.text",
+    "identity_service.values.user_ids", "identity_service.imports.files", "identity_service.imports.rows",
+    "identity_service.messages.delivery.replies", "identity_service.messages.inbound.dsn",
+    "identity_service.messages.rules", "identity_service.passwords.legacy_hashes", "identity_service.web.pagination",
 }  # fmt: skip
 """The parsers themselves: to watch the whole product takes longer to begin than a short search lasts."""
 PRODUCT = {

@@ -18,13 +18,15 @@ import argon2
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
-from identity_service import email_addresses, tokens, user_ids
-from identity_service.commands import reading
 from identity_service.errors import Problem
-from identity_service.life import incoming
-from identity_service.mail import bounces
-from identity_service.passwords import foreign, rules
+from identity_service.imports import files
+from identity_service.imports import rows as imports_rows
+from identity_service.keys import signing
+from identity_service.messages.inbound import dsn
+from identity_service.passwords import legacy_hashes, rules
 from identity_service.settings import Settings
+from identity_service.values import email_addresses, user_ids
+from identity_service.web import pagination
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SETTINGS = Settings(environment="development")
@@ -36,7 +38,7 @@ CLAIMS = {
     "iss": "https://id.example.com", "aud": "https://id.example.com/v1", "sub": "cli_1", "client_id": "cli_1",
     "jti": "a", "scope": "events:read", "iat": int(NOW.timestamp()), "exp": int(NOW.timestamp()) + 600,
 }  # fmt: skip
-TOKEN = tokens.sign(CLAIMS, KEY, typ=tokens.ACCESS_TOKEN_TYPE)
+TOKEN = signing.sign(CLAIMS, KEY, typ=signing.ACCESS_TOKEN_TYPE)
 CURSOR_KEY = b"k" * 32
 TAG = ("0" * 31 + "1", "0123456789")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -94,7 +96,7 @@ def an_address(data: bytes) -> None:
 
 def a_notice(data: bytes) -> None:
     """Whatever comes back is kept in a form that the database takes, and nothing but our own tag names a letter."""
-    notice = bounces.read(data, envelope_from="x@y.z", envelope_to="b@y.z", check_tag=_is_ours, now=NOW)
+    notice = dsn.read_notice(data, envelope_from="x@y.z", envelope_to="b@y.z", check_tag=_is_ours, now=NOW)
     texts = [
         notice.words,
         notice.raw,
@@ -113,16 +115,16 @@ def a_token(data: bytes) -> None:
     """OAU-20…27: no bytes are a token but the one that we signed; what we sign by mistake is refused in peace."""
     text = text_of(data)
     try:
-        tokens.verify_access_token(text, {"one": KEY}, issuer=CLAIMS["iss"], audience=CLAIMS["aud"], now=NOW)
+        signing.verify_access_token(text, {"one": KEY}, issuer=CLAIMS["iss"], audience=CLAIMS["aud"], now=NOW)
         assert text == TOKEN
-    except tokens.InvalidToken:
+    except signing.InvalidToken:
         assert text != TOKEN
-    with contextlib.suppress(tokens.InvalidCursor):
-        assert tokens.make_cursor(CURSOR_KEY, "feed", *tokens.read_cursor(CURSOR_KEY, "feed", text)) == text
-    header = {"alg": "EdDSA", "kid": "one", "typ": tokens.ACCESS_TOKEN_TYPE}
-    ours = jws.serialize_compact(header, data, KEY, registry=tokens._OneAlgorithm(KEY))
-    with contextlib.suppress(tokens.InvalidToken):
-        read = tokens.verify_access_token(ours, {"one": KEY}, issuer=CLAIMS["iss"], audience=CLAIMS["aud"], now=NOW)
+    with contextlib.suppress(pagination.InvalidCursor):
+        assert pagination.make_cursor(CURSOR_KEY, "feed", *pagination.read_cursor(CURSOR_KEY, "feed", text)) == text
+    header = {"alg": "EdDSA", "kid": "one", "typ": signing.ACCESS_TOKEN_TYPE}
+    ours = jws.serialize_compact(header, data, KEY, registry=signing._SingleAlgorithm(KEY))
+    with contextlib.suppress(signing.InvalidToken):
+        read = signing.verify_access_token(ours, {"one": KEY}, issuer=CLAIMS["iss"], audience=CLAIMS["aud"], now=NOW)
         assert read.client_id == json.loads(data)["sub"]
         assert read.expires_at > NOW.timestamp()
 
@@ -131,11 +133,11 @@ def a_file(data: bytes) -> None:
     """A file that is imported: each line is an account or a refusal with a sentence, and what goes in can be kept."""
     text = io.TextIOWrapper(io.BytesIO(data[1:]), encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        rows = list(reading._csv(text, {}) if data[:1] == b"c" else reading._objects(text))
+        rows = list(files._csv(text, {}) if data[:1] == b"c" else files._objects(text))
     except Problem as refused:
         _is_a_sentence(refused)
         return
-    judge = incoming.Judge(SETTINGS, now=NOW)
+    judge = imports_rows.RowValidator(SETTINGS, now=NOW)
     for _, row in rows:
         if isinstance(row, str):
             assert row.isprintable()
@@ -166,8 +168,8 @@ def _check_account(account: dict) -> None:
 def a_password_hash(data: bytes) -> None:
     """PWD-15: a hash of another system is refused, or can be checked within bounds without an error."""
     try:
-        stored = foreign.read(text_of(data))
-    except foreign.UnknownPasswordHash:
+        stored = legacy_hashes.read_hash(text_of(data))
+    except legacy_hashes.UnknownPasswordHash:
         return
     assert stored.isascii()
     if stored.startswith("$argon2"):
@@ -175,8 +177,8 @@ def a_password_hash(data: bytes) -> None:
         assert asked.memory_cost <= rules.MAXIMUM_MEMORY_KIB
         assert asked.time_cost <= rules.MAXIMUM_PASSES
         assert asked.parallelism <= rules.MAXIMUM_LANES
-    if foreign.is_foreign(stored) and re.match(r"\$pbkdf2\$sha\d+\$\d{1,3}\$|\$2.\$04", stored):
-        assert foreign.verify(stored, "no such password") in (True, False)
+    if legacy_hashes.is_legacy(stored) and re.match(r"\$pbkdf2\$sha\d+\$\d{1,3}\$|\$2.\$04", stored):
+        assert legacy_hashes.verify_hash(stored, "no such password") in (True, False)
 
 
 def _is_ours(message_id: str, tag: str) -> bool:
@@ -259,7 +261,7 @@ PARSERS = {
                                 b"Content-Type: message/delivery-status\n\nReporting-MTA: r\n\n"
                                 b"content-Type: text/plain; charset=u\0\n\xe0"]),
     "token": Parser(a_token, [TOKEN.encode(), json.dumps(CLAIMS).encode(), b'{"exp": NaN, "exp": 1}',
-                              tokens.make_cursor(CURSOR_KEY, "feed", 1, "a").encode()]),
+                              pagination.make_cursor(CURSOR_KEY, "feed", 1, "a").encode()]),
     "import": Parser(a_file, [_csv(PERSON, {"email": "ben@"}), _csv(FIRM), _jsonl(PERSON, FIRM, {"email": None}),
                               b'j{"email": "\\ud800@x.example"}\n[1]\n{', b"c"]),
     "password_hash": Parser(a_password_hash, [

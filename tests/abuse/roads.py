@@ -4,9 +4,9 @@ import re
 
 from sqlalchemy import text
 
-from identity_service import tokens
 from identity_service.console import actions as staff
-from identity_service.database import Database
+from identity_service.database.transactions import Database
+from identity_service.keys import encoding
 from tests.abuse.canaries import in_letters
 from tests.browser import Browser
 from tests.clients.given import a_client, a_key, assertion, key_set, proven_by
@@ -16,8 +16,8 @@ from tests.life.given import call, confirm, consent, link_to, press
 from tests.mail.test_hooks_postmark import basic, bounce
 from tests.resets.given import a_reset, choose, forget_limits, type_code
 
-ADDRESS = "kanarie.anna@kanarie-mailbox.example"
-OTHER_ADDRESS = "kanarie.neu@kanarie-mailbox.example"
+ADDRESS = "kanarie.anna@kanariemailbox.example"
+OTHER_ADDRESS = "kanarie.neu@kanariemailbox.example"
 GIVEN = {
     "master key": MASTER_KEY,
     "database password": "kanarie-database-4f1d",
@@ -54,7 +54,7 @@ class Walk:
     async def all(self) -> None:
         """Go every road."""
         self.note(first_secret=self.caller.client_secret, first_token=self.caller.token)
-        self.note(inner_key=tokens.encode(self.service.database.info["keyring"].internal()))
+        self.note(inner_key=encoding.base64url_encode(self.service.database.keys.internal()))
         await self.register()
         await self.reset_and_sign_in()
         await self.clients()
@@ -173,7 +173,7 @@ class Walk:
     async def desk(self) -> None:
         """Somebody of the staff enrols and signs in, well and badly, and checks a caller."""
         service = self.service
-        link = await service.database.short(lambda s: staff.add(s, "ada", "lead", now=service.clock()))
+        link = await service.database.in_transaction(lambda s: staff.add_staff(s, "ada", "lead", now=service.clock()))
         ada = console.Clerk(service.app, BASE, source="198.51.100.20")
         ada.name = "ada"
         await ada.open("/console/enrol")
@@ -206,11 +206,11 @@ class Walk:
         ((message_id,),) = await self.service.rows("SELECT id::text FROM message ORDER BY id LIMIT 1")
         for name in ("wrong hook secret", "hook secret"):
             for headers in ({"X-Hook-Secret": GIVEN[name]}, basic(GIVEN[name])):
-                await self.service.http.post("/hooks/postmark", json=bounce(message_id), headers=headers)
+                await self.service.http.post("/webhooks/postmark", json=bounce(message_id), headers=headers)
 
     async def breaks(self) -> None:
         """The same with a table that is not there, and with a database that is not: both are our own failure."""
-        for table in ("account", "client", "proof", "staff", "idempotency_key", "throttle_counter"):
+        for table in ("account", "client", "one_time_token", "staff", "idempotency_key", "rate_limit_counter"):
             async with self.owner.begin() as connection:
                 await connection.execute(text(f"ALTER TABLE {table} RENAME TO away_{table}"))
             try:
@@ -220,7 +220,7 @@ class Walk:
                     await connection.execute(text(f"ALTER TABLE away_{table} RENAME TO {table}"))
         there = self.service.database
         gone = Database(there.settings, f"postgresql://app:{GIVEN['database password']}@127.0.0.1:1/nothing")
-        gone.info.update(there.info)
+        gone.keys = there.keys
         self.service.app.state.database = gone
         try:
             await self.ask_once_more()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from identity_service.mail import rules
+from identity_service.messages import kinds
 from tests.abuse import budget
 from tests.browser import Browser
 from tests.conftest import BASE
@@ -25,7 +25,7 @@ PASSWORDS = st.sampled_from(
     ["violet teapot argues with gravity", "seven herons borrow a ladder", "copper moths read the timetable"]
 )
 NAMES = ("anna", "ben", "cleo", "dora")
-LETTERS = {(name, kind.purpose) for name, kind in rules.KINDS.items()}
+LETTERS = {(name, kind.purpose) for name, kind in kinds.KINDS.items()}
 
 
 class AbusedLife(Life):
@@ -151,7 +151,7 @@ class AbusedLife(Life):
     @invariant()
     def no_letter_is_of_another_kind_or_to_anybody_else(self):
         rows = self.do(
-            self.service.rows("SELECT DISTINCT kind, purpose, to_addr FROM message WHERE to_addr IS NOT NULL")
+            self.service.rows("SELECT DISTINCT kind, purpose, recipient FROM message WHERE recipient IS NOT NULL")
         )
         assert {(kind, purpose) for kind, purpose, _ in rows} <= LETTERS
         mine = {address for _, _, address in rows if address.endswith(f"{self.run}@example.com")}

@@ -10,15 +10,16 @@ import os
 import re
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
-from identity_service import logs, processes
-from identity_service.clients import rules as client_rules
-from identity_service.database import Database
+from identity_service import logs
+from identity_service.database.transactions import Database
+from identity_service.key_store import flows as key_store_flows
 from identity_service.settings import Relay, Settings
+from identity_service.web import scopes as client_rules
 from tests.abuse.canaries import Overheard, columns, found_in, stands_in
 from tests.abuse.roads import GIVEN, PERSONAL, Walk
 from tests.conftest import BASE, empty
@@ -36,13 +37,14 @@ MAY_STAND_IN = {
     "account.email": OLD, "account.email_ascii": OLD, "account.email_key": OLD,
     "email_change.old_email": OLD, "email_change.old_ascii": OLD, "email_change.old_key": OLD,
     "email_change.new_email": NEW, "email_change.new_ascii": NEW, "email_change.new_key": NEW,
-    "message.to_addr": OLD | NEW, "message.to_ascii": OLD | NEW,
+    "message.recipient": OLD | NEW, "message.recipient_ascii": OLD | NEW,
     "idempotency_key.key": {"idempotency key"},
 }  # fmt: skip
 """The customer's addresses, where erasing finds them; and a caller's name for a request, which opens nothing."""
 MAY_BE_ANSWERED = {"the answer 422 POST /signin": {"address"}}
 """Who mistyped a password finds the address that he typed in its field again."""
-OPEN = ("/v1/events?limit=200", "/v1/audit/entries", "/v1/audit/heads", "/v1/mail/health", "/v1/relays", "/v1/messages",
+OPEN = ("/v1/events?limit=200", "/v1/audit/events", "/v1/audit/checkpoints", "/v1/mail/health", "/v1/relays",
+"/v1/messages",
         "/.well-known/mail-transparency", "/v1/approvals", "/v1/suppressions")  # fmt: skip
 """What others read, too: with every scope but the one for addresses."""
 
@@ -71,7 +73,7 @@ def settings(settings: Settings, relay: FaultRelay) -> Settings:
         password=SecretStr(GIVEN["relay password"]),
     )  # fmt: skip
     relays = (first, *settings.relays)
-    return settings.model_copy(update={"hook_secret": SecretStr(GIVEN["hook secret"]), "relays": relays})
+    return settings.model_copy(update={"webhook_secret": SecretStr(GIVEN["hook secret"]), "relays": relays})
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ async def database(urls, settings: Settings, owner):
     url = make_url(urls.application)
     url = url if url.password else url.set(password=GIVEN["database password"])
     found = Database(settings, url.render_as_string(hide_password=False))
-    await processes.load_keys(found, settings.key())
+    await key_store_flows.load_key_ring(found, settings.key())
     yield found
     await found.close()
     await empty(owner)
@@ -99,8 +101,8 @@ def written():
 async def walk(service, caller, owner, written) -> Walk:
     """Every road, gone; what was answered is in `service.app.answers`."""
     service.app = Overheard(service.app)
-    transport = httpx.ASGITransport(service.app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
-    async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+    transport = httpx2.ASGITransport(service.app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
+    async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
         service.http = caller.http = http
         found = Walk(service, caller, owner)
         await found.all()
@@ -154,7 +156,7 @@ def test_a_start_that_fails_tells_no_secret(tmp_path):
         f'"password": "{GIVEN["relay password"]}"}}]'
     )
     environment = {
-        **PRODUCTION, "IDENTITY_RELAYS": relays, "IDENTITY_HOOK_SECRET": GIVEN["hook secret"],
+        **PRODUCTION, "IDENTITY_RELAYS": relays, "IDENTITY_WEBHOOK_SECRET": GIVEN["hook secret"],
         "DATABASE_URL": f"postgresql://app:{GIVEN['database password']}@127.0.0.1:1/identity",
     }  # fmt: skip
     for words in (["settings"], ["settings", "--json"], ["client", "list"], ["mail", "doctor", "--json"]):

@@ -17,11 +17,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis import GenerationMode, checks
 
-from identity_service import processes
+from identity_service import app
 from tests.abuse import budget
 from tests.accounts.given import an_account
 
-DOCUMENT = json.loads(processes.openapi_document())
+DOCUMENT = json.loads(app.openapi_document())
 GOOD, BAD = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 CASES = [
     (method.upper(), path, mode)
@@ -37,7 +37,7 @@ LEFT_OUT = {
 """Checks of the library that are not made, with the reason."""
 checks.load_all_checks()
 CHECKS = [check for check in checks.CHECKS.get_all() if check.__name__ not in LEFT_OUT]
-MADE_BY_OTHERS = {"/hooks/{provider}", "/oauth/introspect", "/oauth/revoke"}
+MADE_BY_OTHERS = {"/webhooks/{provider}", "/oauth/introspect", "/oauth/revoke"}
 EXAMPLES = budget.examples(60, 5)
 CHAINED = 200
 """So many requests of chains are answered as promised, at least."""

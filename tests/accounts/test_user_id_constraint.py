@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from identity_service import user_ids
 from identity_service.accounts import actions as accounts
-from identity_service.user_ids import ALPHABET, is_canonical, issue, show
+from identity_service.values import user_ids as values_user_ids
+from identity_service.values.user_ids import ALPHABET, is_canonical, issue, show
 from tests.accounts.given import an_account, erase, sql
 
 GOOD = "6WPPC7QF7FF6"
@@ -116,9 +116,9 @@ async def test_the_fifth_try_is_the_last(service, caller, monkeypatch):
     draw(monkeypatch, *[taken] * 4)
     await an_account(caller)
     drawn = draw(monkeypatch, *[taken] * 9)
-    with pytest.raises(RuntimeError, match="five fresh User IDs"):
-        await service.database.short(
-            lambda session: accounts.add(session, None, display_name=None, locale="en", now=service.clock())
+    with pytest.raises(RuntimeError, match="five new User IDs"):
+        await service.database.in_transaction(
+            lambda session: accounts.add_account(session, None, display_name=None, locale="en", now=service.clock())
         )
     assert len(drawn.ids) == 4
     assert await service.rows("SELECT count(*) FROM account") == [(2,)]
@@ -147,5 +147,5 @@ async def test_an_erased_id_is_never_given_again(service, caller, owner, monkeyp
 
 def test_the_double_for_randomness_gives_what_it_is_told(monkeypatch):
     draw(monkeypatch, GOOD)
-    assert user_ids.issue() == GOOD
-    assert user_ids.issue() != GOOD
+    assert values_user_ids.issue() == GOOD
+    assert values_user_ids.issue() != GOOD

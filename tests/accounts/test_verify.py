@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from identity_service import user_ids
-from identity_service.life import verification
+from identity_service.values import user_ids
+from identity_service.verification import actions as verification
 from tests.accounts.given import an_account, close, erase, merge
 
 
@@ -93,10 +93,10 @@ async def test_a_long_input_is_not_echoed_whole(caller):
 async def test_a_malformed_id_costs_no_query(service, caller):
     """ATT-25, IDN-09: with the read pool closed, what is malformed is still answered; what is well-formed is not."""
     await (await service.database.reads()).close()
-    (result,) = await verification.verify(service.database, ["3W08-K7QX-M1C"])
+    (result,) = await verification.verify_user_ids(service.database, ["3W08-K7QX-M1C"])
     assert result["status"] == "malformed"
     with pytest.raises(Exception, match="closed"):
-        await verification.verify(service.database, [user_ids.issue()])
+        await verification.verify_user_ids(service.database, [user_ids.issue()])
 
 
 async def test_a_desk_that_only_verifies_sees_no_address_and_no_name(service, caller):

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 
 from sqlalchemy import text
 
+from identity_service.audit import actions as audit
+from identity_service.audit.actions import AuditFinding, AuditResult
 from identity_service.consents import audit as consent_audit
-from identity_service.events import audit, rules
-from identity_service.events.audit import Finding, Walked
+from identity_service.events import rules
 from tests.events.given import sealed_events
 
 EVENTS = 30
 CHECKPOINTS = (10, 20, 30)
 BY_POSITION = "(SELECT event_id FROM sealed_event WHERE position = {})"
 CHAIN = """
-    SELECT s.position, e.id, e.name, e.user_id, e.actor, e.at, e.data
+    SELECT s.position, e.id, e.name, e.user_id, e.actor, e.occurred_at, e.data
     FROM sealed_event s JOIN event e ON e.id = s.event_id ORDER BY s.position
 """
 
@@ -28,8 +29,8 @@ async def a_feed(service) -> list[str]:
     return kept
 
 
-async def publish(service) -> audit.Head | None:
-    return await service.database.short(lambda s: audit.publish(s, now=service.clock()))
+async def publish(service) -> audit.SignedCheckpoint | None:
+    return await service.database.in_transaction(lambda s: audit.publish_checkpoint(s, now=service.clock()))
 
 
 async def forge(owner, *statements: str, **values) -> None:
@@ -51,11 +52,11 @@ async def reseal(owner) -> None:
             await connection.execute(change, {"seal": previous, "position": row["position"]})
 
 
-async def walked(service, kept: Sequence[str] = ()) -> Walked:
-    return await service.database.short(lambda s: audit.walk(s, kept=kept))
+async def walked(service, kept: Sequence[str] = ()) -> AuditResult:
+    return await service.database.in_transaction(lambda s: audit.audit_events(s, kept=kept))
 
 
-async def finding(service, kept: Sequence[str] = ()) -> Finding:
+async def finding(service, kept: Sequence[str] = ()) -> AuditFinding:
     """Audit the feed, which must not hold."""
     found = (await walked(service, kept)).finding
     assert found is not None, "nothing was found"
@@ -64,5 +65,5 @@ async def finding(service, kept: Sequence[str] = ()) -> Finding:
 
 async def ledger(service) -> tuple[int, str | None]:
     """Audit the ledger; return how many entries were checked, and the sentence about the first that does not hold."""
-    checked, found = await service.database.short(consent_audit.check)
+    checked, found = await service.database.in_transaction(consent_audit.audit_consents)
     return checked, None if found is None else found.sentence

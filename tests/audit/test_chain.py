@@ -2,14 +2,14 @@
 
 import pytest
 
-from identity_service.events import audit
+from identity_service.audit import actions as audit
 from tests.audit.given import BY_POSITION, CHECKPOINTS, EVENTS, a_feed, finding, forge, walked
 from tests.events.given import events
 
 SEVENTH = BY_POSITION.format(7)
 INSERT = """
-    INSERT INTO event (id, transaction_id, name, user_id, actor, at, data) OVERRIDING SYSTEM VALUE
-    SELECT 1000000, transaction_id, name, user_id, actor, at, data FROM event WHERE id = {like}
+    INSERT INTO event (id, transaction_id, name, user_id, actor, occurred_at, data) OVERRIDING SYSTEM VALUE
+    SELECT 1000000, transaction_id, name, user_id, actor, occurred_at, data FROM event WHERE id = {like}
 """
 SHIFT = [
     "UPDATE sealed_event SET position = -position - 1 WHERE position >= 7",
@@ -24,7 +24,7 @@ SCRIPTS = {
     "name": ([f"UPDATE event SET name = 'account.registered' WHERE id = {SEVENTH}"], 7),
     "user": ([f"UPDATE event SET user_id = '111111111111' WHERE id = {SEVENTH}"], 7),
     "actor": ([f"UPDATE event SET actor = 'customer' WHERE id = {SEVENTH}"], 7),
-    "moment": ([f"UPDATE event SET at = at - interval '1 microsecond' WHERE id = {SEVENTH}"], 7),
+    "moment": ([f"UPDATE event SET occurred_at = occurred_at - interval '1 microsecond' WHERE id = {SEVENTH}"], 7),
     "facts": ([f"UPDATE event SET data = '{{\"number\": 77}}' WHERE id = {SEVENTH}"], 7),
     "a fact more": ([f"UPDATE event SET data = data || '{{\"x\": null}}' WHERE id = {SEVENTH}"], 7),
     "seal": (["UPDATE sealed_event SET seal = sha256('x') WHERE position = 7"], 7),
@@ -81,7 +81,7 @@ async def test_an_event_that_was_slipped_in_without_a_place_is_found(service, ow
     await forge(owner, INSERT.format(like=SEVENTH))
     assert await service.seal() == 0
     assert (
-        "Event 1000000 stands before sealed ones without a place: it was inserted" in (await finding(service)).sentence
+        "Event 1000000 is older than sealed events but not sealed: it was inserted" in (await finding(service)).sentence
     )
 
 
@@ -99,5 +99,7 @@ async def test_a_place_that_was_taken_from_an_event_is_found_at_the_end_too(serv
 async def test_the_walk_tells_how_far_it_is(service):
     await a_feed(service)
     told: list[tuple[int, int]] = []
-    await service.database.short(lambda s: audit.walk(s, progress=lambda done, total: told.append((done, total))))
+    await service.database.in_transaction(
+        lambda s: audit.audit_events(s, progress=lambda done, total: told.append((done, total)))
+    )
     assert told == [(EVENTS, EVENTS)]

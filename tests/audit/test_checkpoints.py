@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-import httpx
+import httpx2
 import pytest
 from joserfc.jwk import ECKey
 
-from identity_service import tokens
-from identity_service.events import audit
+from identity_service.audit import actions as audit
+from identity_service.keys import signing
 from tests.audit.given import BY_POSITION, EVENTS, a_feed, finding, forge, publish, reseal, walked
 from tests.events import chain
 from tests.events.given import sealed_events
@@ -74,9 +74,9 @@ async def test_a_checkpoint_that_somebody_else_signed_is_found(service, owner):
     await a_feed(service)
     await rewrite(owner, 13)
     stranger = ECKey.generate_key("P-256", {"kid": "stranger"})
-    head = (await service.database.short(lambda s: audit.heads(s, None, limit=1)))[0]
+    head = (await service.database.in_transaction(lambda s: audit.list_checkpoints(s, None, limit=1)))[0]
     claims = {"iss": "x", "iat": 1, "position": head.position, "seal": head.seal, "count": head.position}
-    forged = tokens.sign(claims, stranger, typ=audit.TYPE)
+    forged = signing.sign(claims, stranger, typ=audit.TYPE)
     await forge(owner, "UPDATE checkpoint SET statement = :forged WHERE position = 30", forged=forged)
     found = await finding(service)
     assert found == (30, "The checkpoint of position 30 does not carry our signature.")
@@ -130,8 +130,8 @@ async def test_a_checkpoint_is_published_when_enough_has_happened(service):
 async def test_checkpoints_are_read_without_a_token_newest_first(service):
     """AUD-04: page by page, by whoever wants to keep them."""
     kept = await a_feed(service)
-    first = (await service.http.get("/v1/audit/heads", params={"limit": 2})).json()
-    rest = (await service.http.get("/v1/audit/heads", params={"limit": 2, "after": first["next"]})).json()
+    first = (await service.http.get("/v1/audit/checkpoints", params={"limit": 2})).json()
+    rest = (await service.http.get("/v1/audit/checkpoints", params={"limit": 2, "after": first["next"]})).json()
     found = [*first["items"], *rest["items"]]
     assert [head["position"] for head in found] == [30, 20, 10]
     assert [head["statement"] for head in found] == kept[::-1]
@@ -144,15 +144,15 @@ async def test_an_auditor_recomputes_the_seals_from_the_api(service):
     caller = await service.caller()
     await chain.sealed(service)
     previous, after = chain.GENESIS, None
-    heads = {h["position"]: h["seal"] for h in (await service.http.get("/v1/audit/heads")).json()["items"]}
+    heads = {h["position"]: h["seal"] for h in (await service.http.get("/v1/audit/checkpoints")).json()["items"]}
     while True:
-        page: httpx.Response = await caller.get("/v1/audit/entries", params={"after": after} if after else {})
+        page: httpx2.Response = await caller.get("/v1/audit/events", params={"after": after} if after else {})
         for entry in page.json()["items"]:
             told = entry["event"]
             row = {
                 "id": int(told["id"]), "name": told["type"], "actor": told["actor"], "data": told["data"],
                 "user_id": told["subject"] and told["subject"].replace("-", ""),
-                "at": datetime.fromisoformat(told["time"]),
+                "occurred_at": datetime.fromisoformat(told["time"]),
             }  # fmt: skip
             previous = chain.seal(previous, entry["position"], row)
             assert previous.hex() == entry["seal"]

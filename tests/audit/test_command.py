@@ -45,7 +45,7 @@ async def test_the_first_bad_row_is_named_and_the_status_is_1(service, owner, co
     await a_feed(service)
     await forge(owner, f"UPDATE event SET actor = 'x' WHERE id = {BY_POSITION.format(7)}")
     ended = await command("audit")
-    sentence = "The seal of position 7 does not fit: this event, or one before it, was altered."
+    sentence = "The seal of position 7 does not match: this event, or one before it, was altered."
     assert (ended.status, ended.out) == (1, f"{sentence}\n")
     as_json = await command("audit", "--json")
     assert (as_json.status, as_json.json["finding"]) == (1, {"position": 7, "sentence": sentence})
@@ -63,10 +63,10 @@ async def test_a_bad_entry_of_the_ledger_is_named(service, caller, owner, comman
 
 
 async def test_checkpoints_kept_elsewhere_find_what_the_database_forgot(service, owner, command, tmp_path):
-    """AUD-04: as they come from `/v1/audit/heads`, one a line."""
+    """AUD-04: as they come from `/v1/audit/checkpoints`, one a line."""
     await a_feed(service)
     heads = tmp_path / "heads"
-    published = (await service.http.get("/v1/audit/heads")).json()["items"]
+    published = (await service.http.get("/v1/audit/checkpoints")).json()["items"]
     heads.write_text("\n".join(head["statement"] for head in published) + "\n\n")
     assert (await command("audit", "--heads", str(heads))).status == 0
     await forge(owner, *cut(15, forget=True))
@@ -89,7 +89,7 @@ async def test_a_database_that_is_away_is_told_as_such(command):
 async def test_an_altered_look_at_an_account_is_named(service, caller, owner, command):
     """AUD-03: why a clerk opened an account cannot be made nicer afterwards."""
     await (await a_clerk(service)).open_account(await an_account(caller), reason="curious")
-    await forge(owner, "UPDATE look SET reason = 'order arrived broken'")
+    await forge(owner, "UPDATE account_access SET reason = 'order arrived broken'")
     ended = await command("audit")
     assert ended.status == 1
-    assert "The look at an account" in ended.out
+    assert "The account access" in ended.out

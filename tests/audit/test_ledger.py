@@ -11,8 +11,9 @@ from tests.consents.given import a_customer, allowed, propose, withdraw
 THIRD = "(SELECT id FROM consent_entry ORDER BY id OFFSET 2 LIMIT 1)"
 EDITS = [
     "purpose = 'phone'", "decision = 'withdrawn'", "wording_id = 'post-2026-11'", "language = 'de'",
-    "channel = 'desk'", "actor = 'staff:1'", "at = at - interval '1 s'", "previous_id = 1", "evidence_hash = ''",
-    "proof_id = gen_random_uuid()", "user_id = (SELECT user_id FROM account WHERE email = 'zoe@example.com')",
+    "channel = 'desk'", "actor = 'staff:1'", "occurred_at = occurred_at - interval '1 s'", "previous_id = 1",
+    "evidence_hash = ''",
+    "token_id = gen_random_uuid()", "user_id = (SELECT user_id FROM account WHERE email = 'zoe@example.com')",
 ]  # fmt: skip
 
 
@@ -52,7 +53,7 @@ async def test_an_edited_entry_is_named(service, anna, owner, edit):
 async def test_a_removed_entry_is_named(service, anna, owner):
     number = await third(service)
     await forge(owner, f"DELETE FROM consent_entry WHERE id = {number}")
-    assert await ledger(service) == (2, f"Consent entry {number} is gone, but its event is there.")
+    assert await ledger(service) == (2, f"Consent entry {number} is missing, but its event is there.")
 
 
 async def test_an_inserted_entry_is_named(service, anna, owner):
@@ -60,25 +61,25 @@ async def test_an_inserted_entry_is_named(service, anna, owner):
     await forge(
         owner,
         """
-        INSERT INTO consent_entry (id, user_id, purpose, decision, wording_id, language, channel, actor, at)
+        INSERT INTO consent_entry (id, user_id, purpose, decision, wording_id, language, channel, actor, occurred_at)
         OVERRIDING SYSTEM VALUE
-        SELECT 1000000, user_id, 'phone', 'granted', wording_id, language, 'page', 'customer', at
+        SELECT 1000000, user_id, 'phone', 'granted', wording_id, language, 'page', 'customer', occurred_at
         FROM consent_entry WHERE decision = 'granted' LIMIT 1
         """,
     )
-    assert await ledger(service) == (5, "Consent entry 1000000 was inserted: no event tells of it.")
+    assert await ledger(service) == (5, "Consent entry 1000000 was inserted: no event records it.")
 
 
 async def test_an_entry_that_the_application_slips_in_is_named(service, anna):
     """AUD-01: its role may add to the ledger; without an event it is found."""
     await service.rows(
         """
-        INSERT INTO consent_entry (user_id, purpose, decision, wording_id, language, channel, actor, at)
+        INSERT INTO consent_entry (user_id, purpose, decision, wording_id, language, channel, actor, occurred_at)
         SELECT user_id, 'phone', 'granted', wording_id, language, 'page', 'customer', now()
         FROM consent_entry WHERE decision = 'granted' LIMIT 1 RETURNING id
         """
     )
-    assert "was inserted: no event tells of it." in (await ledger(service))[1]
+    assert "was inserted: no event records it." in (await ledger(service))[1]
 
 
 async def test_entry_and_event_removed_together_break_the_chain(service, anna, owner):
@@ -91,7 +92,7 @@ async def test_entry_and_event_removed_together_break_the_chain(service, anna, o
         "UPDATE consent_state SET decision = 'withdrawn' WHERE purpose = 'email'",
     )
     assert await ledger(service) == (4, None)
-    assert "is gone" in (await finding(service)).sentence
+    assert "is missing" in (await finding(service)).sentence
 
 
 @pytest.mark.parametrize("change", ["text = 'You may do anything.'", "text_hash = sha256('x')"])
@@ -151,7 +152,7 @@ async def test_where_accounts_were_joined_the_words_of_both_lead_to_the_state(se
 
 @pytest.mark.parametrize("page", [1, 2, 5, 6])
 async def test_the_ledger_is_walked_page_by_page(service, anna, page):
-    assert await service.database.short(lambda s: audit.check(s, page=page)) == (5, None)
+    assert await service.database.in_transaction(lambda s: audit.audit_consents(s, page=page)) == (5, None)
 
 
 async def test_no_address_and_no_evidence_stands_in_ledger_or_chain(service, caller, anna):

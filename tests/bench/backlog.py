@@ -9,7 +9,8 @@ TERMINAL = int(os.environ.get("BENCH_TERMINAL", "1000000"))
 DEFERRED = int(os.environ.get("BENCH_DEFERRED", "100000"))
 
 _MESSAGES = """
-INSERT INTO message (id, kind, purpose, to_addr, to_ascii, to_hash, to_domain, locale, facts, message_id_header, lane,
+INSERT INTO message (id, kind, purpose, recipient, recipient_ascii, recipient_hash, recipient_domain, locale, facts,
+message_id_header, priority,
     state, state_changed_at, created_at, next_attempt_at, deadline_at, attempts, turns, accepted_at, accepted_relay,
     event_id)
 SELECT gen_random_uuid(), 'test', 'account', 'a@example.com', 'a@example.com', sha256(n::text::bytea), 'example.com',

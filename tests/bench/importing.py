@@ -11,7 +11,7 @@ import asyncpg
 import bcrypt
 from sqlalchemy.engine import make_url
 
-from identity_service.embedded import postgres
+from identity_service.dev import postgres
 from tests.bench.roads import PASSWORD
 from tests.bench.stage import Stage
 from tests.bench.wrk import resident_mib

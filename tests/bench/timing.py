@@ -16,19 +16,21 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 from pydantic import SecretStr
 from sqlalchemy import insert
 from sqlalchemy.engine import make_url
 
 from identity_service import app as web
-from identity_service import email_addresses, logs, processes, schema
+from identity_service import database_schema, logs
 from identity_service.accounts import actions as accounts
-from identity_service.database import Database
-from identity_service.doors import utc_now
-from identity_service.embedded import postgres
+from identity_service.clock import utc_now
+from identity_service.database.transactions import Database
+from identity_service.dev import postgres
+from identity_service.key_store import flows as key_store_flows
 from identity_service.passwords.tables import Password
 from identity_service.settings import Relay, Settings
+from identity_service.values import email_addresses
 from tests.browser import PAGE
 from tests.conftest import BASE, MASTER_KEY
 
@@ -58,7 +60,7 @@ async def main() -> int:
     logs.configure("json", stream=io.StringIO())
     with tempfile.TemporaryDirectory() as folder:
         server = await postgres.start(Path(folder) / "data")
-        await schema.migrate(server.owner, make_url(server.application).username)
+        await database_schema.migrate(server.owner, make_url(server.application).username)
         settings = Settings(
             environment="development",
             data_dir=Path(folder),
@@ -68,8 +70,8 @@ async def main() -> int:
             mail_from="service@identity.example",
         )
         database = Database(settings, server.application)
-        await processes.load_keys(database, settings.key())
-        app = web.create(database, settings.key())
+        await key_store_flows.load_key_ring(database, settings.key())
+        app = web.create_app(database, settings.key())
         async with app.router.lifespan_context(app):
             worst = 0.0
             for road, fields in ROADS.items():
@@ -97,13 +99,13 @@ async def _accounts(app, road: str) -> None:
         async with app.state.database.transaction() as session:
             for number in range(start, min(start + 500, PAIRS + WARM)):
                 address = email_addresses.parse(_address(road, "a", number), special_use=True)
-                made = await accounts.add(session, address, display_name=None, locale="en", now=utc_now())
+                made = await accounts.add_account(session, address, display_name=None, locale="en", now=utc_now())
                 await session.execute(insert(Password), {"user_id": made.user_id, "phc": phc, "set_at": utc_now()})
 
 
 async def _measure(app, road: str, fields: dict[str, str]) -> tuple[list[float], list[float]]:
     known, unknown = [], []
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE, headers=PAGE) as http:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE, headers=PAGE) as http:
         token = re.search(r'name="form_token" value="([^"]+)"', (await http.get(PAGE_OF[road])).text)[1]
         cookies = dict(http.cookies)
     for number in range(PAIRS + WARM):
@@ -111,9 +113,9 @@ async def _measure(app, road: str, fields: dict[str, str]) -> tuple[list[float],
         random.shuffle(pair)
         for side, (state, times) in enumerate(pair):
             network = f"10.{number >> 7}.{(number & 127) * 2 + side}.1"
-            transport = httpx.ASGITransport(app, client=(network, 40000))
+            transport = httpx2.ASGITransport(app, client=(network, 40000))
             sent = {"form_token": token, "email": _address(road, state, number), **fields}
-            async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=PAGE, cookies=cookies) as http:
+            async with httpx2.AsyncClient(transport=transport, base_url=BASE, headers=PAGE, cookies=cookies) as http:
                 started = time.perf_counter()
                 answer = await http.post(road, data=sent)
                 seconds = time.perf_counter() - started

@@ -3,7 +3,7 @@
 import re
 from html import unescape
 
-import httpx
+import httpx2
 
 PAGE = {"Accept": "text/html,application/xhtml+xml", "Sec-Fetch-Site": "same-origin"}
 
@@ -12,17 +12,17 @@ class Browser:
     """One person's browser; cookies and the last page are its own."""
 
     def __init__(self, app, base: str, *, language: str = "en", source: str = "198.51.100.9") -> None:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(source, 50000))
-        self.http = httpx.AsyncClient(
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=(source, 50000))
+        self.http = httpx2.AsyncClient(
             transport=transport, base_url=base, headers={**PAGE, "Accept-Language": language}, follow_redirects=True
         )
-        self.page: httpx.Response | None = None
+        self.page: httpx2.Response | None = None
 
-    async def open(self, path: str) -> httpx.Response:
+    async def open(self, path: str) -> httpx2.Response:
         self.page = await self.http.get(path)
         return self.page
 
-    async def send(self, action: str, **fields: str) -> httpx.Response:
+    async def send(self, action: str, **fields: str) -> httpx2.Response:
         """Send the form of the page in front of us, with the hidden value that it carries."""
         token = re.search(r'name="form_token" value="([^"]+)"', self.page.text)
         assert token, "the page has no form"

@@ -9,7 +9,8 @@ import smtplib
 import ssl
 from collections.abc import Awaitable, Callable
 
-from identity_service.mail import bounce_door, rules
+from identity_service.messages import kinds
+from identity_service.messages.inbound import bounce_server
 from tests.faults.conftest import Road
 from tests.faults.relay import DROP, ENDLESS, GARBAGE, HANG, FaultRelay, always
 
@@ -242,7 +243,7 @@ async def case_25_every_relay_down_to_the_end(road: Road, ask: Ask) -> str:
 
 
 async def past_deadline(road: Road) -> None:
-    road.service.clock.now += rules.KINDS["reset"].hand_over
+    road.service.clock.now += kinds.KINDS["reset"].hand_over
     await road.tend()
 
 
@@ -258,7 +259,7 @@ async def _returns(road: Road, *, action: str, status: str, words: str) -> None:
     sender, recipient, _ = road.a.mails[-1]
     to = sender.partition("<")[2].partition(">")[0]
     notice = NOTICE.format(to=to, recipient=recipient, action=action, status=status, words=words.format(to=recipient))
-    door = await bounce_door.listen(road.service.database, "127.0.0.1", 0)
+    door = await bounce_server.listen_for_bounces(road.service.database, "127.0.0.1", 0)
     port = door.sockets[0].getsockname()[1]
 
     def send() -> None:

@@ -11,12 +11,15 @@ import pytest
 from playwright.async_api import Browser as Chromium
 from playwright.async_api import async_playwright, expect
 
-from identity_service.mail.smtp import Timeouts
-from identity_service.server import Server
+from identity_service.messages.delivery.smtp import Timeouts
 from identity_service.settings import Settings
+from identity_service.web.server import Server
 from tests.browser.visitor import Visitor
 from tests.conftest import BASE, Service
-from tests.faults.conftest import Road, certificate  # noqa: F401 (a fixture, for the tests beside this file)
+from tests.faults.conftest import (
+    Road,
+    certificate,  # noqa: F401 (a fixture, for the tests beside this file)
+)
 from tests.faults.relay import FaultRelay
 
 FLAGS = (

@@ -23,7 +23,7 @@ def clock(clock):
 async def test_take_the_card(visit):
     one = await visit(phone=True)
     await one.open("/")
-    await one.type("E-mail address", "anna@example.org")
+    await one.type("Email address", "anna@example.org")
     await one.press("Get my User ID")
     await keep(one, ".card", until=".promise", name="card")
 
@@ -34,8 +34,8 @@ async def test_take_the_watch_page(visit, roads):
     road.use(road.relay("mail-1", road.a), road.relay("mail-2", road.b))
     one = await visit(phone=True)
     await one.open("/reset")
-    await one.type("E-mail address", "anna@example.org")
-    await one.press("Send the e-mail")
+    await one.type("Email address", "anna@example.org")
+    await one.press("Send the email")
     road.service.clock.advance(seconds=2)
     await road.turn()
     await expect(one.page.locator("[data-state=accepted]")).to_be_visible()

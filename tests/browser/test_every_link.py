@@ -6,12 +6,11 @@ from urllib.parse import urldefrag, urlsplit
 import pytest
 from playwright.async_api import expect
 
-from identity_service import development
-from identity_service.embedded import letters as previews
-from identity_service.embedded import mailbox
-from identity_service.life import guarded
-from identity_service.mail.rules import KINDS
-from identity_service.user_ids import UserId
+from identity_service.approvals import actions as approvals
+from identity_service.cli import dev
+from identity_service.dev import mailbox, previews
+from identity_service.messages.kinds import KINDS
+from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.browser.conftest import GOOD
 from tests.browser.walk import every_page
@@ -68,7 +67,7 @@ async def test_staff_enrol_by_clicking_the_printed_link(visit, service, staff_li
     await one.open(link)
     one.expected = {410}
     await one.press("Begin")
-    await expect(one.page.get_by_role("alert")).to_contain_text("does not work")
+    await expect(one.page.get_by_role("alert")).to_contain_text("link is invalid")
 
 
 @pytest.fixture
@@ -130,10 +129,14 @@ async def from_page(service, path: str, email: str) -> None:
 async def approve_change(service, user_id: str, address: str) -> None:
     value = {"email": address, "ascii": address, "key": address}
     row = UserId(row_id(user_id))
-    asked = await service.database.short(
-        lambda s: guarded.wait(s, row, "email", value, reason="lost", actor="staff:a", now=service.clock())
+    asked = await service.database.in_transaction(
+        lambda s: approvals.request_approval(
+            s, row, "email", value, reason="lost", actor="staff:a", now=service.clock()
+        )
     )
-    await service.database.short(lambda s: guarded.approve(s, asked.id, actor="staff:b", now=service.clock()))
+    await service.database.in_transaction(
+        lambda s: approvals.approve_change(s, asked.id, actor="staff:b", now=service.clock())
+    )
 
 
 @pytest.mark.timeout(300)
@@ -187,7 +190,7 @@ async def test_every_link_of_every_page_works(visit, service, letters, developer
     found: set[str] = set()
     async for _ in every_page(one, service, letters, "en"):
         found |= await links_on(one)
-    found |= {f"{site}{path}" for path in ("/console/signin", "/docs", "/dev/mailbox", "/dev/letters")}
+    found |= {f"{site}{path}" for path in ("/console/signin", "/docs", "/dev/mailbox", "/dev/messages")}
     opened: set[str] = set()
     stranger = await visit()
     # Where the account has ended, signed-in pages lead to the sign-in page, which is an answer, too.
@@ -208,7 +211,7 @@ async def test_every_link_of_every_page_works(visit, service, letters, developer
 
 async def test_every_address_that_run_prints_works(visit, service, developer, site: str):
     """The lines that a newcomer reads first: each address in them is opened."""
-    text = development._greeting(service.database.settings, {"client_id": "c"})
+    text = dev.greeting(service.database.settings, {"client_id": "c"})
     pages = {link for link in URL.findall(text) if not re.search("/v1/|/oauth/|messages", link)}
     pages |= {f"{site}{path}" for path in ("/reset", "/signin", "/me", "/receipt")}
     one = await visit()

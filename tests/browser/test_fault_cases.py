@@ -33,8 +33,8 @@ async def play(one: Visitor, road: Road, case, to: str, certificate) -> str:
 
     async def ask() -> None:
         await one.open("/reset")
-        await one.type("E-mail address", to)
-        await one.press("Send the e-mail")
+        await one.type("Email address", to)
+        await one.press("Send the email")
         kind = "reset" if to == KNOWN else "no_account"
         ((road.id,),) = await road.service.rows("SELECT id FROM message WHERE kind = :kind", kind=kind)
         for acts in road.a.script.values():
@@ -65,7 +65,7 @@ def shown(entry: dict, to: str) -> list[str | None]:
     reply = entry["reply"]
     if reply is not None:
         reply = reply.replace(to, f"{to[0]}…@example.org").replace("postmaster@faulty.example", "…@…")
-    return [entry["at"][11:19], entry["sentence"], reply]
+    return [entry["occurred_at"][11:19], entry["sentence"], reply]
 
 
 def check_transcript(road: Road, message: dict, to: str) -> None:

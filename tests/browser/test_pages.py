@@ -76,9 +76,9 @@ async def test_a_refusal_is_announced_and_belongs_to_its_field(visit):
     one = await visit()
     one.expected = {422}
     await one.open("/")
-    await one.type("E-mail address", "ben@localhost")
+    await one.type("Email address", "ben@localhost")
     await one.press("Get my User ID")
-    field = one.page.get_by_label("E-mail address")
+    field = one.page.get_by_label("Email address")
     assert await field.get_attribute("aria-invalid") == "true"
     told = one.page.locator(f"#{await field.get_attribute('aria-describedby')}")
     assert await told.get_attribute("role") == "alert"

@@ -14,8 +14,8 @@ INTRUSION = """() => {
 
 async def ask(one, service, to: str = "anna@example.org") -> None:
     await one.open("/reset")
-    await one.type("E-mail address", to)
-    await one.press("Send the e-mail")
+    await one.type("Email address", to)
+    await one.press("Send the email")
     await service.deliver()
 
 
@@ -89,7 +89,7 @@ async def test_the_link_opens_where_somebody_is_signed_in(visit, service, letter
     await one.page.locator("#email-code").fill("anna@example.org")
     await one.press("Mail me a code")
     await service.deliver()
-    await one.type("Code from the e-mail", letters.code("anna@example.org", "Your code to sign in"))
+    await one.type("Code from the email", letters.code("anna@example.org", "Your code to sign in"))
     await one.press("Sign in")
     cookies = {cookie["name"]: cookie for cookie in await one.context.cookies()}
     assert set(cookies) == {"__Host-form", "__Host-session"}
@@ -107,7 +107,7 @@ async def test_nothing_of_a_session_stays_in_the_browser(visit, service, letters
     await one.page.locator("#email-code").fill("anna@example.org")
     await one.press("Mail me a code")
     await service.deliver()
-    await one.type("Code from the e-mail", letters.code("anna@example.org", "Your code to sign in"))
+    await one.type("Code from the email", letters.code("anna@example.org", "Your code to sign in"))
     await one.press("Sign in")
     kept = "Promise.all([indexedDB.databases(), caches.keys(), navigator.serviceWorker.getRegistrations()])"
     assert await one.page.evaluate(kept) == [[], [], []]

@@ -10,8 +10,8 @@ from tests.faults.relay import HANG
 
 async def ask(one, to: str = "anna@example.org") -> None:
     await one.open("/reset")
-    await one.type("E-mail address", to)
-    await one.press("Send the e-mail")
+    await one.type("Email address", to)
+    await one.press("Send the email")
 
 
 async def test_one_relay_refuses_and_the_other_takes_it_live(visit, roads, service, anna: str):
@@ -29,9 +29,9 @@ async def test_one_relay_refuses_and_the_other_takes_it_live(visit, roads, servi
     await running
     await expect(lines.nth(1)).to_contain_text("a refuses by policy. (refused by policy)")
     await expect(lines.nth(1).locator("q")).to_have_text("5.7.1 relay access denied")
-    await expect(lines.nth(2)).to_contain_text("b took the e-mail.")
+    await expect(lines.nth(2)).to_contain_text("b took the email.")
     await expect(lines.nth(2).locator("q")).to_have_text("2.0.0 ok: queued as 4F2A")
-    await expect(one.page.locator(".state")).to_contain_text("A relay took the e-mail. That is not delivered yet")
+    await expect(one.page.locator(".state")).to_contain_text("A relay took the email. That is not delivered yet")
     assert one.page.url == address
     assert await one.overhang() <= 0
 
@@ -58,7 +58,7 @@ async def test_the_page_renews_itself_without_scripts(visit, service, anna: str)
     assert "waiting for its first try" in await one.text()
     await service.deliver()
     await expect(one.page.locator("[data-state=accepted]")).to_be_visible()
-    await expect(one.page.locator(".timeline li").last).to_contain_text("first took the e-mail.")
+    await expect(one.page.locator(".timeline li").last).to_contain_text("first took the email.")
 
 
 async def test_a_stranger_sees_neither_opened_nor_used(visit, service, letters, anna: str):

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator
 
-from identity_service import languages
-from identity_service.events import looks
+from identity_service import translations
+from identity_service.account_access import actions as account_access
 from tests.browser.conftest import GOOD, Letters
 from tests.browser.visitor import Visitor
 from tests.conftest import Service
@@ -14,7 +14,7 @@ REFUSED = {401, 404, 410, 422}
 async def every_page(one: Visitor, service: Service, letters: Letters, language: str) -> AsyncIterator[str]:
     """Yield the name of each page while it is on the screen; the words pressed are those of the language."""
     one.expected |= REFUSED
-    say = languages.catalogue(language).gettext
+    say = translations.catalogue(language).gettext
     for part in (
         _registering,
         _resetting,
@@ -33,15 +33,15 @@ async def every_page(one: Visitor, service: Service, letters: Letters, language:
 async def _registering(one, service, letters, say) -> AsyncIterator[str]:
     await one.open("/")
     yield "home"
-    await one.type(say("E-mail address"), "ben@localhost")
+    await one.type(say("Email address"), "ben@localhost")
     await one.press(say("Get my User ID"))
     yield "home refused"
-    await one.type(say("E-mail address"), "ben@example.org")
+    await one.type(say("Email address"), "ben@example.org")
     await one.press(say("Get my User ID"))
     yield "welcome"
     await one.follow(say("I have the code"))
     yield "confirm by code"
-    await one.type(say("Code from the e-mail"), "00000-00000")
+    await one.type(say("Code from the email"), "00000-00000")
     await one.press(say("Confirm"))
     yield "confirm refused"
     await service.deliver()
@@ -56,12 +56,12 @@ async def _resetting(one, service, letters, say) -> AsyncIterator[str]:
     service.clock.advance(seconds=1)
     await one.open("/reset")
     yield "ask"
-    await one.type(say("E-mail address"), "ben@@example.org")
+    await one.type(say("Email address"), "ben@@example.org")
     await one.page.evaluate("document.querySelector('form').noValidate = true")
-    await one.press(say("Send the e-mail"))
+    await one.press(say("Send the email"))
     yield "ask refused"
-    await one.type(say("E-mail address"), "ben@example.org")
-    await one.press(say("Send the e-mail"))
+    await one.type(say("Email address"), "ben@example.org")
+    await one.press(say("Send the email"))
     watch = one.path
     yield "watch waiting"
     await service.deliver()
@@ -84,18 +84,18 @@ async def _signing_in(one, service, letters, say) -> AsyncIterator[str]:
     service.clock.advance(seconds=1)
     await one.open("/me")
     yield "signin"
-    await one.type(say("E-mail address"), "ben@example.org")
+    await one.type(say("Email address"), "ben@example.org")
     await one.type(say("Password"), "not this one, I fear")
     await one.press(say("Sign in"))
     yield "signin refused"
     await one.page.locator("#email-code").fill("ben@example.org")
     await one.press(say("Mail me a code"))
     yield "signin code"
-    await one.type(say("Code from the e-mail"), "00000-00000")
+    await one.type(say("Code from the email"), "00000-00000")
     await one.press(say("Sign in"))
     yield "signin code refused"
     await service.deliver()
-    await one.type(say("Code from the e-mail"), letters.code("ben@example.org", say("Your code to sign in")))
+    await one.type(say("Code from the email"), letters.code("ben@example.org", say("Your code to sign in")))
     await one.press(say("Sign in"))
 
 
@@ -140,19 +140,21 @@ async def _history(one, service) -> None:
     added = await shop.post(f"/v1/accounts/{user_id}/history", {"entries": entries})
     assert added.is_success, added.text
     why = {"desk": "business", "contact": "K7QX3W", "reason": "Invoice 4711 is missing"}
-    await service.database.short(
-        lambda session: looks.look(session, user_id.replace("-", ""), actor="staff:1", now=service.clock(), **why)
+    await service.database.in_transaction(
+        lambda session: account_access.record_access(
+            session, user_id.replace("-", ""), actor="staff:1", now=service.clock(), **why
+        )
     )
 
 
 async def _another_address(one, service, letters, say) -> AsyncIterator[str]:
     await one.open("/me/email")
     yield "another address"
-    await one.type(say("E-mail address"), "ben@localhost")
-    await one.press(say("Send the e-mail"))
+    await one.type(say("Email address"), "ben@localhost")
+    await one.press(say("Send the email"))
     yield "another address refused"
-    await one.type(say("E-mail address"), "benjamin@example.org")
-    await one.press(say("Send the e-mail"))
+    await one.type(say("Email address"), "benjamin@example.org")
+    await one.press(say("Send the email"))
     yield "another address asked"
     await service.deliver()
     await one.open(letters.link("benjamin@example.org", say("Please confirm your new address")))

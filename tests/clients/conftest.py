@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import insert, select, text
 
 from identity_service import app as web
-from identity_service import processes
-from identity_service.database import Database
-from identity_service.keyring import RingKey
+from identity_service.database.transactions import Database
+from identity_service.key_store import flows as key_store_flows
+from identity_service.key_store.tables import EncryptionKey
 from tests.conftest import BASE, MASTER_KEY, Service
 
 COMMAND = Path(sys.executable).parent / "identity-service"
@@ -34,11 +34,11 @@ class Ended(NamedTuple):
 async def other(service, urls, settings, clock):
     """Another process: its own application, connections and memory, on the same database, under the same clock."""
     found = Database(settings, urls.application)
-    await processes.load_keys(found, settings.key())
-    app = web.create(found, settings.key(), clock=clock)
+    await key_store_flows.load_key_ring(found, settings.key())
+    app = web.create_app(found, settings.key(), clock=clock)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.8", 40000))
-        async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.8", 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
             yield Service(app, http, found, None, clock)
     await found.close()
 
@@ -46,12 +46,12 @@ async def other(service, urls, settings, clock):
 @pytest.fixture
 async def ring(service, owner):
     """What happens to the keys in this test is undone behind it; other tests go on with those of before."""
-    columns = RingKey.__table__
+    columns = EncryptionKey.__table__
     async with owner.begin() as connection:
         before = [dict(row) for row in (await connection.execute(select(columns))).mappings()]
     yield before
     async with owner.begin() as connection:
-        await connection.execute(text("DELETE FROM ring_key"))
+        await connection.execute(text("DELETE FROM encryption_key"))
         await connection.execute(insert(columns), before)
 
 

@@ -9,9 +9,9 @@ from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from joserfc.jwk import ECKey, OKPKey
 from joserfc.jws import JWSRegistry
 
-from identity_service import tokens
 from identity_service.clients import actions as clients
-from identity_service.clients import rules
+from identity_service.keys import encoding, signing
+from identity_service.web import scopes as web_scopes
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 GRANT = {"grant_type": "client_credentials"}
@@ -20,9 +20,9 @@ REALM = 'Basic realm="identity-service"'
 
 async def a_client(service, *scopes: str, jwks: dict | None = None) -> clients.Credentials:
     """Add a client; by default it may do everything."""
-    wanted = list(scopes or rules.SCOPES)
-    return await service.database.short(
-        lambda s: clients.add(s, "shop", wanted, desk=False, jwks=jwks, now=service.clock())
+    wanted = list(scopes or web_scopes.SCOPES)
+    return await service.database.in_transaction(
+        lambda s: clients.add_client(s, "shop", wanted, desk=False, jwks=jwks, now=service.clock())
     )
 
 
@@ -41,10 +41,11 @@ def key_set(*keys) -> dict:
 def signed(header: Any, payload: Any, key, algorithm: str = "ES256") -> str:
     """Sign whatever is given: mappings as JSON, bytes as they are; the header may lie about the algorithm."""
     first, second = (
-        tokens.encode(part if isinstance(part, bytes) else json.dumps(part).encode()) for part in (header, payload)
+        encoding.base64url_encode(part if isinstance(part, bytes) else json.dumps(part).encode())
+        for part in (header, payload)
     )
     signature = JWSRegistry.algorithms[algorithm].sign(f"{first}.{second}".encode(), key)
-    return f"{first}.{second}.{tokens.encode(signature)}"
+    return f"{first}.{second}.{encoding.base64url_encode(signature)}"
 
 
 def assertion(service, client_id: str, key, *, header: dict | None = None, **claims: Any) -> str:
@@ -54,7 +55,7 @@ def assertion(service, client_id: str, key, *, header: dict | None = None, **cla
         "iss": client_id, "sub": client_id, "aud": service.database.settings.issuer,
         "iat": moment, "exp": moment + 60, "jti": secrets.token_urlsafe(16),
     }  # fmt: skip
-    algorithm = tokens.algorithm_of(key)
+    algorithm = signing.algorithm_of(key)
     wanted = {"alg": algorithm, "kid": key.kid, "typ": "client-authentication+jwt"} if header is None else header
     kept = {name: value for name, value in {**good, **claims}.items() if value is not None}
     return signed(wanted, kept, key, algorithm)

@@ -6,7 +6,7 @@ import re
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from identity_service.clients import rules
+from identity_service.web import scopes as web_scopes
 from tests.clients.given import a_client, token_of
 
 USER_ID = "3W08-K7QX-M1C4"
@@ -59,7 +59,7 @@ async def test_a_token_stands_in_one_header_alone(service, caller, place):
     assert good.status_code == 200
 
 
-OPEN = ["/v1/audit/heads"]
+OPEN = ["/v1/audit/checkpoints"]
 """Doors under /v1 without a token: whoever keeps our checkpoints, so that we cannot rewrite, need not be known."""
 
 
@@ -103,9 +103,9 @@ async def test_every_door_refuses_who_lacks_its_scope_and_names_it(service):
     """OAU-28, ATT-51: with all other scopes together it stays shut; sentence and header say which is missing."""
     for method, path, body, scopes in guarded(service.app):
         assert scopes, (method, path)
-        assert scopes <= rules.SCOPES.keys()
+        assert scopes <= web_scopes.SCOPES.keys()
         for scope in scopes:
-            caller = await service.caller(*(rules.SCOPES.keys() - {scope}))
+            caller = await service.caller(*(web_scopes.SCOPES.keys() - {scope}))
             refused = await service.http.request(method, path, headers=caller.headers, **body)
             assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope"), (method, path)
             assert refused.headers["WWW-Authenticate"] == f'Bearer error="insufficient_scope", scope="{scope}"'

@@ -9,8 +9,8 @@ import socket
 import pytest
 from joserfc.jwk import OKPKey, RSAKey
 
-from identity_service import tokens
 from identity_service.clients import actions as clients
+from identity_service.keys import encoding
 from tests.clients.given import GRANT, a_client, a_key, assertion, key_set, proven_by, signed, status_with
 
 ISSUER = "https://id.example.com"
@@ -150,8 +150,8 @@ async def test_a_strange_claim_is_refused_like_a_wrong_signature(service, signer
 
 
 def hmac_with(secret: bytes, header: dict, text: str) -> str:
-    first = f"{tokens.encode(json.dumps(header).encode())}.{text.split('.')[1]}"
-    return f"{first}.{tokens.encode(hmac.digest(secret, first.encode(), hashlib.sha256))}"
+    first = f"{encoding.base64url_encode(json.dumps(header).encode())}.{text.split('.')[1]}"
+    return f"{first}.{encoding.base64url_encode(hmac.digest(secret, first.encode(), hashlib.sha256))}"
 
 
 HEADERS = {
@@ -195,7 +195,7 @@ async def test_no_other_key_and_no_other_algorithm_fits(service, signer):
     made = await a_client(service, jwks=key_set(ANOTHER))
     good = assertion(service, signer.client_id, KEY)
     first, second, third = good.split(".")
-    claims = tokens.strict_object(tokens.decode(second))
+    claims = encoding.strict_json_object(encoding.base64url_decode(second))
     texts = [
         signed(GOOD, claims, ANOTHER),
         signed({**GOOD, "kid": "another"}, claims, ANOTHER),
@@ -267,10 +267,10 @@ async def test_a_number_is_kept_until_its_assertion_is_over(service, signer):
     """OAU-19, Keycloak CVE-2026-9802: upkeep forgets none that could still be replayed, and a restart none at all."""
     text = assertion(service, signer.client_id, KEY, jti="kept")
     assert (await ask(service, text)).status_code == 200
-    await service.database.short(clients.purge)
+    await service.database.in_transaction(clients.purge_tokens)
     assert refused(await ask(service, text))
-    ((until,),) = await service.rows("SELECT until FROM used_assertion")
-    assert until.timestamp() >= int(service.clock().timestamp()) + 60
+    ((expires_at,),) = await service.rows("SELECT expires_at FROM used_assertion")
+    assert expires_at.timestamp() >= int(service.clock().timestamp()) + 60
 
 
 async def test_two_clients_may_use_one_number(service, signer):

@@ -62,7 +62,7 @@ async def test_a_client_with_keys_of_its_own_gets_no_secret(service, command, tm
     assert (await service.http.post("/oauth/token", data=form)).status_code == 200
     refused = await command("client", "rotate", made.client_id)
     assert (refused.status, refused.out) == (1, "")
-    assert "signs with its own key" in refused.err
+    assert "authenticates with its own key" in refused.err
 
 
 KEY_SETS = {
@@ -83,14 +83,14 @@ async def test_what_is_no_set_of_public_keys_is_refused_in_a_sentence(service, c
     (tmp_path / "keys.json").write_bytes(text)
     ended = await command("client", "add", "shop", "--scope", "events:read", "--jwks", str(tmp_path / "keys.json"))
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err.startswith("This is not a set of public keys")
+    assert ended.err.startswith("This is not a JSON Web Key Set of public keys")
     assert "Traceback" not in ended.err
     assert await service.rows("SELECT count(*) FROM client") == [(0,)]
 
 
 REFUSED = {
     "scope": (["client", "add", "shop", "--scope", "nothing:read"], 1, "There is no scope 'nothing:read'"),
-    "name": (["client", "add", "a<b", "--scope", "events:read"], 1, "A client's name is"),
+    "name": (["client", "add", "a<b", "--scope", "events:read"], 1, "A client's name must be"),
     "unknown, rotate": (["client", "rotate", "cli_0", "--json"], 1, "There is no such client"),
     "unknown, close": (["client", "close", "3W08-K7QX-M1C4"], 1, "There is no such client"),
     "no scope": (["client", "add", "shop"], 2, "--scope"),
@@ -130,9 +130,9 @@ async def test_a_key_is_rotated_beside_the_running_service(service, command, rin
     assert [row["active_from"] for row in listed if row["id"] == kid] == [signs_from]
     await service.app.state.gate.reload()
     assert kid in [key["kid"] for key in (await service.http.get("/oauth/jwks.json")).json()["keys"]]
-    assert service.database.info["keyring"].signing(clock()).kid != kid
+    assert service.database.keys.signing(clock()).kid != kid
     clock.advance(minutes=11)
-    assert service.database.info["keyring"].signing(clock()).kid == kid
+    assert service.database.keys.signing(clock()).kid == kid
     ((actor, data),) = await service.rows("SELECT actor, data FROM event WHERE name = 'keys.rotated'")
     assert (actor, data) == ("operator", {"kid": kid})
 
@@ -146,7 +146,7 @@ async def test_the_master_key_is_changed_and_the_old_one_says_so(service, comman
     for words in (["keys", "rotate"], ["keys", "rewrap", str(tmp_path / "new.key")]):
         refused = await command(*words)
         assert (refused.status, refused.out) == (1, "")
-        assert refused.err == "The key ring was sealed with another IDENTITY_MASTER_KEY.\n"
+        assert refused.err == "The key ring was encrypted under another IDENTITY_MASTER_KEY.\n"
     started = await command("serve", IDENTITY_ENVIRONMENT="development")
     assert (started.status, started.err) == (1, refused.err)
     assert (await command("keys", "rotate", "--json", IDENTITY_MASTER_KEY=NEW_MASTER)).status == 0
@@ -162,6 +162,6 @@ async def test_a_master_key_that_can_be_guessed_is_not_taken(service, command, r
     refused = await command("keys", "rewrap", str(tmp_path / "new.key"))
     assert (refused.status, refused.out) == (1, "")
     assert refused.err.startswith("The new master key ")
-    assert [row.sealed for row in await service.rows("SELECT sealed FROM ring_key ORDER BY id")] == [
+    assert [row.sealed for row in await service.rows("SELECT sealed FROM encryption_key ORDER BY id")] == [
         row["sealed"] for row in sorted(ring, key=lambda row: row["id"])
     ]

@@ -9,8 +9,8 @@ import pytest
 from joserfc import jwe
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
-from identity_service import tokens
 from identity_service.clients.actions import Credentials
+from identity_service.keys import encoding
 from tests.clients.given import a_client, signed
 
 USER_ID = "3W08-K7QX-M1C4"
@@ -23,7 +23,7 @@ class Forge:
         self.client, client_id = client, client.client_id
         moment = int(service.clock().timestamp())
         self.now = moment
-        self.key: ECKey = service.database.info["keyring"].signing(service.clock())
+        self.key: ECKey = service.database.keys.signing(service.clock())
         self.header = {"alg": "ES256", "kid": self.key.kid, "typ": "at+jwt"}
         self.claims = {
             "iss": "https://id.example.com", "aud": "https://id.example.com/v1", "sub": client_id,
@@ -41,8 +41,8 @@ class Forge:
 
     def hmac(self, secret: bytes) -> str:
         parts = ({**self.header, "alg": "HS256"}, self.claims)
-        first = ".".join(tokens.encode(json.dumps(part).encode()) for part in parts)
-        return f"{first}.{tokens.encode(hmac.digest(secret, first.encode(), hashlib.sha256))}"
+        first = ".".join(encoding.base64url_encode(json.dumps(part).encode()) for part in parts)
+        return f"{first}.{encoding.base64url_encode(hmac.digest(secret, first.encode(), hashlib.sha256))}"
 
     def raw(self, header: bytes | None = None, payload: bytes | None = None) -> str:
         return signed(
@@ -211,7 +211,7 @@ async def test_a_forged_token_opens_nothing(service, forge, make):
     async for answer in answers(service, token):
         assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token")
         assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
-        assert answer.json()["detail"] == "The access token is missing, expired, revoked or not ours."
+        assert answer.json()["detail"] == "The access token is invalid, expired or revoked; request a new one."
     if len(token) < 60_000:
         said = await service.http.post("/oauth/introspect", data={"token": token}, auth=tuple(forge.client))
         assert said.content == b'{"active":false}'

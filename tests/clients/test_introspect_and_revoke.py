@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from identity_service.clients import access
 from identity_service.clients import actions as clients
-from identity_service.database import Database
-from identity_service.tokens import InvalidToken
+from identity_service.database.transactions import Database
+from identity_service.key_store import actions as key_store
+from identity_service.keys.signing import InvalidToken
+from identity_service.web import authentication
 from tests.clients.given import a_client, signed, status_with, token_of
 
 INACTIVE = b'{"active":false}'
@@ -51,7 +52,7 @@ async def test_of_any_other_token_nothing_is_said(service, clock):
     made, another = await a_client(service), await a_client(service)
     mine, revoked, foreign = [await fresh(service, who) for who in (made, made, another)]
     await call(service, "revoke", made, revoked)
-    key = service.database.info["keyring"].signing(clock())
+    key = service.database.keys.signing(clock())
     id_token = signed({"alg": "ES256", "kid": key.kid, "typ": "JWT"}, {"sub": made.client_id}, key)
     for token in (
         "x",
@@ -113,7 +114,7 @@ async def test_a_closed_client_is_dead_in_a_process_that_has_just_taken_it(servi
     made, another = await a_client(service), await a_client(service)
     token, kept = await fresh(other, made), await fresh(other, another)
     assert await status_with(service, token) == await status_with(other, token) == 200
-    await service.database.short(lambda s: clients.close(s, made.client_id, now=clock()))
+    await service.database.in_transaction(lambda s: clients.close_client(s, made.client_id, now=clock()))
     for process in (service, other):
         assert (await token_of(process, made)).status_code == 401
         assert (await call(process, "introspect", made, token)).status_code == 401
@@ -130,7 +131,11 @@ async def test_a_process_looks_every_five_seconds_and_goes_on_when_the_database_
     token = await fresh(service, made)
     await call(service, "revoke", made, token)
     away = Database(settings, NOWHERE)
-    gate, paused = access.Gate(away, clock, settings.key()), []
+    gate = authentication.TokenVerifier(
+        away, clock, load_revoked=clients.list_revoked,
+        load_keys=lambda session: key_store.load_keys(session, settings.key()),
+    )  # fmt: skip
+    paused: list[float] = []
 
     async def pause(seconds: float) -> None:
         paused.append(seconds)
@@ -173,8 +178,8 @@ async def test_what_is_taken_back_is_remembered_until_it_would_have_ended(servic
     made = await a_client(service)
     token = await fresh(service, made)
     await call(service, "revoke", made, token)
-    await service.database.short(clients.purge)
+    await service.database.in_transaction(clients.purge_tokens)
     await service.app.state.gate.reload()
     assert await status_with(service, token) == 401
-    ((until,),) = await service.rows("SELECT until FROM revoked_token")
-    assert until.timestamp() == int(clock().timestamp()) + 600
+    ((expires_at,),) = await service.rows("SELECT expires_at FROM revoked_token")
+    assert expires_at.timestamp() == int(clock().timestamp()) + 600

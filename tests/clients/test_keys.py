@@ -7,10 +7,14 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from joserfc.jwk import ECKey, KeySet
 
-from identity_service import keyring, processes, tokens
 from identity_service.clients import actions as clients
-from identity_service.database import Database
-from identity_service.keyring import CACHE_TIME, TOKEN_LIFE, WrongMasterKey
+from identity_service.database.transactions import Database
+from identity_service.key_store import actions as key_store
+from identity_service.key_store import flows as key_store_flows
+from identity_service.key_store.actions import WrongMasterKey
+from identity_service.keys import encoding, signing
+from identity_service.keys import ring as keys_ring
+from identity_service.keys.ring import CACHE_TIME, TOKEN_LIFETIME
 from tests.clients.given import a_client, status_with, token_of
 
 NEW_MASTER = bytes(range(32))
@@ -18,14 +22,14 @@ NEW_MASTER = bytes(range(32))
 
 async def rotate(service, algorithm: str = "ES256") -> str:
     master = service.database.settings.key()
-    made, _ = await service.database.short(
-        lambda s: keyring.rotate(s, master, algorithm=algorithm, now=service.clock())
+    made, _ = await service.database.in_transaction(
+        lambda s: key_store.rotate_signing_key(s, master, algorithm=algorithm, now=service.clock())
     )
     return made
 
 
 async def rewrap(service, old: bytes, new: bytes) -> int:
-    return await service.database.short(lambda s: keyring.rewrap(s, old, new))
+    return await service.database.in_transaction(lambda s: key_store.rewrap_keys(s, old, new))
 
 
 async def look(*processes_: object) -> None:
@@ -34,7 +38,7 @@ async def look(*processes_: object) -> None:
 
 
 def kid_of(token: str) -> str:
-    return tokens.strict_object(tokens.decode(token.partition(".")[0]))["kid"]
+    return encoding.strict_json_object(encoding.base64url_decode(token.partition(".")[0]))["kid"]
 
 
 class CachingClient:
@@ -50,7 +54,7 @@ class CachingClient:
             age = int(answer.headers["Cache-Control"].removeprefix("public, max-age="))
             self.keys = {key.kid: key for key in KeySet.import_key_set(answer.json()).keys}
             self.until = now + timedelta(seconds=age)
-        tokens.verify_access_token(
+        signing.verify_access_token(
             token, self.keys, issuer="https://id.example.com", audience="https://id.example.com/v1", now=now
         )
 
@@ -90,8 +94,8 @@ async def test_a_new_key_is_seen_before_it_signs_and_the_old_one_outlives_its_to
     first = (await token_of(other, made)).json()["access_token"]
     assert kid_of(first) == new
     assert [await status_with(process, token) for process in (service, other) for token in (last, first)] == [200] * 4
-    ring_now = service.database.info["keyring"]
-    clock.advance(seconds=TOKEN_LIFE.total_seconds() - 3)
+    ring_now = service.database.keys
+    clock.advance(seconds=TOKEN_LIFETIME.total_seconds() - 3)
     assert await status_with(service, last) == 200
     clock.advance(seconds=CACHE_TIME.total_seconds() + 3)
     assert set(ring_now.verifying(clock())) == {new}
@@ -110,7 +114,7 @@ async def test_a_caching_client_never_meets_a_token_it_cannot_check(service, oth
             token = (await token_of(process, made)).json()["access_token"]
             held.append((clock(), token))
             signers.add(kid_of(token))
-        held = [(issued, token) for issued, token in held if clock() - issued < TOKEN_LIFE]
+        held = [(issued, token) for issued, token in held if clock() - issued < TOKEN_LIFETIME]
         for number, watcher in enumerate(watchers):
             if minute >= number:
                 for _, token in held:
@@ -126,23 +130,23 @@ async def test_a_caching_client_never_meets_a_token_it_cannot_check(service, oth
 
 async def test_what_was_signed_long_ago_can_still_be_checked(service, ring, clock):
     """OAU-14, REL-24: receipts outlive rotation, so no public key is ever taken out of the set."""
-    key = service.database.info["keyring"].signing(clock())
-    receipt = tokens.sign({"said": "no"}, key, typ="receipt+jwt")
+    key = service.database.keys.signing(clock())
+    receipt = signing.sign({"said": "no"}, key, typ="receipt+jwt")
     for _ in range(3):
         await rotate(service)
         clock.advance(days=400)
     await look(service)
     keys = KeySet.import_key_set((await service.http.get("/oauth/jwks.json")).json()).keys
-    assert tokens.verify(receipt, {key.kid: key for key in keys}, typ="receipt+jwt") == {"said": "no"}
-    assert key.kid not in service.database.info["keyring"].verifying(clock())
+    assert signing.verify(receipt, {key.kid: key for key in keys}, typ="receipt+jwt") == {"said": "no"}
+    assert key.kid not in service.database.keys.verifying(clock())
 
 
 async def test_a_new_master_key_leaves_every_key_as_it_was(service, ring, clock, settings):
     """ASVS 13.3.4: the same key set, tokens, hashes and sealed values, under another wrapping."""
-    master, before = settings.key(), service.database.info["keyring"]
+    master, before = settings.key(), service.database.keys
     kept = before.seal("note", b"kept")
     assert await rewrap(service, master, NEW_MASTER) == len(ring)
-    after = await service.database.short(lambda s: keyring.load(s, NEW_MASTER))
+    after = await service.database.in_transaction(lambda s: key_store.load_keys(s, NEW_MASTER))
     assert after.jwks() == before.jwks()
     assert after.address_hash("a") == before.address_hash("a")
     assert after.unseal("note", kept) == b"kept"
@@ -155,25 +159,25 @@ async def test_the_old_master_key_opens_nothing_and_adds_nothing(service, ring, 
     await rewrap(service, old, NEW_MASTER)
     starting = Database(settings, urls.application)
     for attempt in (
-        lambda: service.database.short(lambda s: keyring.load(s, old)),
+        lambda: service.database.in_transaction(lambda s: key_store.load_keys(s, old)),
         lambda: rewrap(service, old, bytes(32)),
         lambda: rotate(service),
-        lambda: processes.load_keys(starting, old),
+        lambda: key_store_flows.load_key_ring(starting, old),
     ):
         with pytest.raises(WrongMasterKey):
             await attempt()
     await starting.close()
-    opened = await service.database.short(lambda s: keyring.load(s, NEW_MASTER))
+    opened = await service.database.in_transaction(lambda s: key_store.load_keys(s, NEW_MASTER))
     assert len(opened.jwks()["keys"]) == 1
 
 
 async def test_a_missing_key_is_not_made_under_the_wrong_master_key(service, ring, owner):
     """As when a newer version brings a new purpose, and starts with the wrong key."""
     async with owner.begin() as connection:
-        await connection.exec_driver_sql("DELETE FROM ring_key WHERE purpose = 'link'")
+        await connection.exec_driver_sql("DELETE FROM encryption_key WHERE purpose = 'link'")
     with pytest.raises(WrongMasterKey):
-        await service.database.short(lambda s: keyring.ensure(s, NEW_MASTER, now=service.clock()))
-    assert len(await service.rows("SELECT 1 FROM ring_key")) == len(ring) - 1
+        await service.database.in_transaction(lambda s: key_store.ensure_keys(s, NEW_MASTER, now=service.clock()))
+    assert len(await service.rows("SELECT 1 FROM encryption_key")) == len(ring) - 1
 
 
 async def test_a_process_that_still_has_the_old_master_key_goes_on_and_still_forgets_the_dead(service, ring, clock):
@@ -181,7 +185,7 @@ async def test_a_process_that_still_has_the_old_master_key_goes_on_and_still_for
     made, kept = await a_client(service), await a_client(service)
     token, good = [(await token_of(service, one)).json()["access_token"] for one in (made, kept)]
     await rewrap(service, service.database.settings.key(), NEW_MASTER)
-    await service.database.short(lambda s: clients.close(s, made.client_id, now=clock()))
+    await service.database.in_transaction(lambda s: clients.close_client(s, made.client_id, now=clock()))
     with pytest.raises(WrongMasterKey):
         await service.app.state.gate.reload()
     assert await status_with(service, token) == 401
@@ -195,7 +199,7 @@ async def test_rotating_and_rewrapping_at_once_leaves_one_ring(service, ring, se
         *(rotate(service) for _ in range(4)), rewrap(service, settings.key(), NEW_MASTER),
         *(rotate(service) for _ in range(4)), return_exceptions=True,
     )  # fmt: skip
-    opened = await service.database.short(lambda s: keyring.load(s, NEW_MASTER))
+    opened = await service.database.in_transaction(lambda s: key_store.load_keys(s, NEW_MASTER))
     assert len(opened.jwks()["keys"]) >= 1
 
 
@@ -204,16 +208,16 @@ async def test_a_row_of_the_ring_cannot_stand_for_another(service, ring, owner, 
     """What is sealed is bound to its row: the bytes of the address key are not taken for the link key."""
     async with owner.begin() as connection:
         if column == "id":
-            await connection.exec_driver_sql("UPDATE ring_key SET id = 'link-00000000' WHERE purpose = 'link'")
+            await connection.exec_driver_sql("UPDATE encryption_key SET id = 'link-00000000' WHERE purpose = 'link'")
         else:
-            await connection.exec_driver_sql("UPDATE ring_key SET purpose = 'internal' WHERE purpose = 'link'")
+            await connection.exec_driver_sql("UPDATE encryption_key SET purpose = 'internal' WHERE purpose = 'link'")
     with pytest.raises(WrongMasterKey):
-        await service.database.short(lambda s: keyring.load(s, settings.key()))
+        await service.database.in_transaction(lambda s: key_store.load_keys(s, settings.key()))
 
 
 async def test_no_key_stands_readable_in_the_database(service, ring):
-    key: ECKey = service.database.info["keyring"].signing(service.clock())
-    internal = service.database.info["keyring"].internal()
+    key: ECKey = service.database.keys.signing(service.clock())
+    internal = service.database.keys.internal()
     for row in ring:
         for secret in (b"PRIVATE KEY", key.as_der(private=True)[-32:], internal):
             assert secret not in row["sealed"]
@@ -243,7 +247,7 @@ def test_every_flipped_bit_and_every_cut_is_noticed(a_ring):
 
 @pytest.fixture
 def a_ring():
-    return keyring.Keyring([keyring._Key("internal-1", "internal", None, bytes(range(32)), None)])
+    return keys_ring.KeyRing([keys_ring.OpenedKey("internal-1", "internal", None, bytes(range(32)), None)])
 
 
 async def test_a_clock_that_fell_behind_every_key_still_signs(service):
@@ -251,4 +255,4 @@ async def test_a_clock_that_fell_behind_every_key_still_signs(service):
     client = await a_client(service)
     service.clock.advance(hours=-1)
     answer = await token_of(service, client)
-    assert kid_of(answer.json()["access_token"]) in service.database.info["keyring"].published()
+    assert kid_of(answer.json()["access_token"]) in service.database.keys.published()

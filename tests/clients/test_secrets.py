@@ -7,15 +7,16 @@ import logging
 
 import pytest
 
-from identity_service import logs, tokens
+from identity_service import logs
 from identity_service.clients import actions as clients
 from identity_service.clients import rules
+from identity_service.keys import encoding
 from tests.accounts.given import sql
 from tests.clients.given import GRANT, a_client, a_key, assertion, key_set, proven_by, token_of
 
 
 async def rotate(service, client_id: str) -> clients.Credentials:
-    return await service.database.short(lambda s: clients.rotate(s, client_id, now=service.clock()))
+    return await service.database.in_transaction(lambda s: clients.rotate_secret(s, client_id, now=service.clock()))
 
 
 async def test_a_secret_is_random_and_only_its_hash_is_kept(service):
@@ -25,7 +26,7 @@ async def test_a_secret_is_random_and_only_its_hash_is_kept(service):
     assert len(secrets) == 20
     for secret in secrets:
         assert secret.startswith("ids_")
-        assert len(tokens.decode(secret.removeprefix("ids_"))) == 32
+        assert len(encoding.base64url_decode(secret.removeprefix("ids_"))) == 32
     kept = {row.secret_hash for row in await service.rows("SELECT secret_hash FROM client_secret")}
     assert kept == {hashlib.sha256(secret.encode()).digest() for secret in secrets}
     for table in ("client", "client_secret", "event"):
@@ -63,9 +64,10 @@ async def test_rotating_twice_in_one_moment_leaves_two(service):
 async def test_what_cannot_be_rotated_is_refused(service, clock):
     """A closed client gets no secret, nor does one that signs: no door would take it."""
     made, signer = await a_client(service), await a_client(service, jwks=key_set(a_key()))
-    await service.database.short(lambda s: clients.close(s, made.client_id, now=clock()))
+    await service.database.in_transaction(lambda s: clients.close_client(s, made.client_id, now=clock()))
     for client_id, problem in (
-        (made.client_id, rules.UnknownClient), ("cli_0", rules.UnknownClient), (signer.client_id, rules.SignsItself),
+        (made.client_id, rules.UnknownClient), ("cli_0", rules.UnknownClient),
+        (signer.client_id, rules.ClientHasNoSecret),
     ):  # fmt: skip
         with pytest.raises(problem):
             await rotate(service, client_id)
@@ -78,7 +80,7 @@ async def test_the_last_use_is_noted(service, clock):
     for hours in (0, 0, 2):
         clock.advance(hours=hours, microseconds=1)
         await token_of(service, made)
-        rows = {row.id: row.last_used_at for row in await service.database.short(clients.listing)}
+        rows = {row.id: row.last_used_at for row in await service.database.in_transaction(clients.list_clients)}
         assert rows[idle.client_id] is None
         seen.append(rows[made.client_id])
     assert seen[0] == seen[1]
@@ -88,7 +90,7 @@ async def test_the_last_use_is_noted(service, clock):
 async def test_every_change_of_a_client_is_an_event_without_its_secret(service, clock):
     made = await a_client(service, "events:read")
     newer = await rotate(service, made.client_id)
-    await service.database.short(lambda s: clients.close(s, made.client_id, now=clock()))
+    await service.database.in_transaction(lambda s: clients.close_client(s, made.client_id, now=clock()))
     rows = await service.rows("SELECT name, actor, data FROM event ORDER BY id")
     assert [row.name for row in rows] == ["client.added", "client.rotated", "client.closed"]
     assert {row.actor for row in rows} == {"operator"}
@@ -132,7 +134,7 @@ async def test_guessing_is_limited_for_the_network_it_comes_from(service, other,
     ]
     assert answers == [401] * 120 + [429]
     assert (await other.http.post("/oauth/token", data=GRANT, auth=("cli_1", "x"))).status_code == 401
-    await sql(owner, "UPDATE throttle_counter SET count = 1000 WHERE key LIKE '%198.51.100.7/1000/%'")
+    await sql(owner, "UPDATE rate_limit_counter SET count = 1000 WHERE key LIKE '%198.51.100.7/1000/%'")
     refused = await service.http.post("/oauth/token", data=GRANT, auth=("cli_x", "x"))
     assert refused.status_code == 429
 
@@ -140,7 +142,7 @@ async def test_guessing_is_limited_for_the_network_it_comes_from(service, other,
 async def test_many_guesses_at_once_hold_nobody_up(service):
     """OAU-09: what is counted is counted with no connection in hand, or a few dozen guesses would take them all."""
     made = await a_client(service)
-    many = 4 * service.database.settings.database_connections
+    many = 4 * service.database.settings.database_pool_size
     guesses = (service.http.post("/oauth/token", data=GRANT, auth=(made.client_id, "x")) for _ in range(many))
     good, *answers = await asyncio.gather(token_of(service, made), *guesses)
     assert good.status_code == 200

@@ -5,9 +5,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from identity_service import tokens
 from identity_service.clients import actions as clients
-from identity_service.clients import rules
+from identity_service.keys import encoding, signing
+from identity_service.web import scopes
 from tests.accounts.given import an_account, sql
 from tests.clients.given import GRANT, REALM, a_client, a_key, assertion, key_set, proven_by, token_of
 
@@ -34,8 +34,8 @@ async def test_a_token_says_what_rfc_9068_asks_for(service):
     """OAU-12: ten minutes and never more, for our own audience, each with a number of its own."""
     made = await a_client(service, "events:read", "accounts:verify")
     texts = [(await token_of(service, made, lifetime="3600")).json()["access_token"] for _ in range(2)]
-    keys = service.database.info["keyring"].verifying(service.clock())
-    first, second = (tokens.verify(text, keys, typ="at+jwt") for text in texts)
+    keys = service.database.keys.verifying(service.clock())
+    first, second = (signing.verify(text, keys, typ="at+jwt") for text in texts)
     moment = int(service.clock().timestamp())
     assert len(first["jti"]) >= 20
     assert first["jti"] != second["jti"]
@@ -44,7 +44,7 @@ async def test_a_token_says_what_rfc_9068_asks_for(service):
         "sub": made.client_id, "client_id": made.client_id, "jti": "",
         "iat": moment, "exp": moment + 600, "scope": "accounts:verify events:read", "desk": False,
     }  # fmt: skip
-    header = tokens.strict_object(tokens.decode(texts[0].split(".")[0]))
+    header = encoding.strict_json_object(encoding.base64url_decode(texts[0].split(".")[0]))
     assert header.keys() == {"alg", "kid", "typ"}
     assert header["typ"] == "at+jwt"
 
@@ -65,9 +65,9 @@ async def test_there_is_no_other_grant(service, grant):
 
 
 FORMS = {
-    "scope=events:read&scope=accounts:read": "Each parameter once",
-    "grant_type=client_credentials&grant_type=client_credentials": "Each parameter once",
-    "client_id=a&client_id=b": "Each parameter once",
+    "scope=events:read&scope=accounts:read": "Send each parameter once",
+    "grant_type=client_credentials&grant_type=client_credentials": "Send each parameter once",
+    "client_id=a&client_id=b": "Send each parameter once",
     "scope=%00": "cannot be read",
     "scope=%ff": "cannot be read",
     "scope=é": "cannot be read",
@@ -139,7 +139,7 @@ async def wrong_ways(service) -> dict[str, tuple[dict, dict]]:
     """Return forms and headers that prove nothing."""
     made, another, closed = [await a_client(service) for _ in range(3)]
     signer = await a_client(service, jwks=key_set(a_key()))
-    await service.database.short(lambda s: clients.close(s, closed.client_id, now=service.clock()))
+    await service.database.in_transaction(lambda s: clients.close_client(s, closed.client_id, now=service.clock()))
 
     def post(client_id: str, secret: str | None) -> tuple[dict, dict]:
         return {"client_id": client_id, "client_secret": secret or "x"}, {}
@@ -183,7 +183,7 @@ async def test_every_wrong_proof_reads_the_same(service, owner):
             assert refused.headers["WWW-Authenticate"] == REALM, (name, path)
             assert refused.headers["Cache-Control"] == "no-store"
             seen.add(refused.content)
-        await sql(owner, "DELETE FROM throttle_counter")
+        await sql(owner, "DELETE FROM rate_limit_counter")
     assert seen == {b'{"error":"invalid_client"}'}
 
 
@@ -205,7 +205,7 @@ async def test_a_scope_that_does_not_exist_is_refused_and_not_echoed(service, sc
     """OAU-07: the sentence names the scopes there are; what was sent does not come back."""
     refused = await token_of(service, await a_client(service), scope=scope)
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_scope")
-    assert all(known in refused.json()["error_description"] for known in rules.SCOPES)
+    assert all(known in refused.json()["error_description"] for known in scopes.SCOPES)
     assert len(refused.text) < 600
     assert "<" not in refused.text
 

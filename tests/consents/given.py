@@ -2,7 +2,7 @@
 
 import re
 
-import httpx
+import httpx2
 
 from tests.accounts.given import an_account
 from tests.browser import Browser
@@ -35,7 +35,7 @@ class Customer:
         self.service.clock.advance(seconds=1)
         self.signed_in = True
 
-    async def says(self, purpose: str, decision: str, **more: str) -> httpx.Response:
+    async def says(self, purpose: str, decision: str, **more: str) -> httpx2.Response:
         """Press the button on `/me`."""
         await self.sign_in()
         await self.browser.open("/me")
@@ -68,13 +68,13 @@ async def a_customer(
     return Customer(service, user_id, email, language=locale, source=source)
 
 
-async def propose(caller: Caller, user_id: str, purpose: str = "email", **more) -> httpx.Response:
+async def propose(caller: Caller, user_id: str, purpose: str = "email", **more) -> httpx2.Response:
     """Say over the API that the customer would agree."""
     body = {"granted": True, "wording": f"{purpose}-2026-11", **more}
     return await caller.put(f"/v1/accounts/{user_id}/consents/{purpose}", body)
 
 
-async def withdraw(caller: Caller, user_id: str, purpose: str = "email") -> httpx.Response:
+async def withdraw(caller: Caller, user_id: str, purpose: str = "email") -> httpx2.Response:
     return await caller.put(f"/v1/accounts/{user_id}/consents/{purpose}", {"granted": False})
 
 

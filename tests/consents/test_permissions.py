@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from sqlalchemy import event as sqlalchemy_events
 
-from identity_service import user_ids
+from identity_service.values import user_ids
 from tests.accounts.given import an_account, close, erase, merge
 from tests.consents.given import a_customer, allowed, withdraw
 
@@ -15,7 +15,7 @@ COUNT = "SELECT count(*) FROM permission_check"
 
 @pytest.fixture
 async def anna(service, caller):
-    """A customer who said yes to marketing by e-mail."""
+    """A customer who said yes to marketing by email."""
     customer = await a_customer(caller, service)
     await customer.grants()
     return customer
@@ -129,7 +129,7 @@ async def test_addresses_go_out_only_with_their_scope_and_only_of_who_said_yes(s
     assert "ben@example.com" not in answer.text
     await withdraw(caller, anna.user_id)
     assert (await with_scope.post(ASK, question)).json()["addresses"] == []
-    counted = "SELECT with_addresses FROM permission_check ORDER BY at, with_addresses"
+    counted = "SELECT with_addresses FROM permission_check ORDER BY occurred_at, with_addresses"
     assert sorted(row[0] for row in await service.rows(counted)) == [0, 0, 1]
 
 
@@ -173,7 +173,7 @@ async def test_the_row_names_who_asked_what_and_each_answer(service, caller, ann
     """NOM-06."""
     ben = await an_account(caller)
     await allowed(caller, ben, anna.user_id)
-    (row,) = await service.rows("SELECT client_id, purpose, at, user_ids, allowed FROM permission_check")
+    (row,) = await service.rows("SELECT client_id, purpose, occurred_at, user_ids, allowed FROM permission_check")
     answered = sorted([(ben.replace("-", ""), False), (anna.user_id.replace("-", ""), True)])
     assert row[:3] == (caller.client_id, "email", service.clock())
     assert list(zip(row.user_ids, row.allowed, strict=True)) == answered

@@ -5,8 +5,9 @@ import json
 import pytest
 from joserfc.jwk import ECKey
 
-from identity_service import schema, tokens
+from identity_service import database_schema
 from identity_service.consents import receipts
+from identity_service.keys import encoding, signing
 from tests.accounts.given import an_account
 from tests.browser import Browser
 from tests.conftest import BASE
@@ -20,13 +21,13 @@ SENTENCES = {
     "an altered byte": receipts.ReceiptAltered,
     "an altered signature": receipts.ReceiptAltered,
     "another algorithm": receipts.ReceiptAltered,
-    "a cut end": receipts.ReceiptNotWhole,
-    "a cut signature": receipts.ReceiptNotWhole,
-    "nothing": receipts.ReceiptNotWhole,
-    "a letter": receipts.ReceiptNotWhole,
-    "an access token": receipts.ReceiptOfAnotherKind,
-    "a permission statement": receipts.ReceiptOfAnotherKind,
-    "a checkpoint's type": receipts.ReceiptOfAnotherKind,
+    "a cut end": receipts.ReceiptIncomplete,
+    "a cut signature": receipts.ReceiptIncomplete,
+    "nothing": receipts.ReceiptIncomplete,
+    "a letter": receipts.ReceiptIncomplete,
+    "an access token": receipts.NotReceipt,
+    "a permission statement": receipts.NotReceipt,
+    "a checkpoint's type": receipts.NotReceipt,
     "a key id that is a list": receipts.ReceiptOfUnknownKey,
     "a clock in the future": receipts.ReceiptFromTheFuture,
 }
@@ -39,11 +40,11 @@ class Good:
     def __init__(self, service, receipt: str) -> None:
         self.receipt = receipt
         self.head, self.body, self.signature = receipt.split(".")
-        self.header, self.claims = tokens.unverified(receipt, maximum=receipts.LARGEST)
-        self.key = service.database.info["keyring"].signing(service.clock())
+        self.header, self.claims = signing.unverified(receipt, maximum=receipts.LARGEST)
+        self.key = service.database.keys.signing(service.clock())
 
     def signed(self, typ: str = receipts.TYPE, key=None, **claims) -> str:
-        return tokens.sign({**self.claims, **claims}, key or self.key, typ=typ)
+        return signing.sign({**self.claims, **claims}, key or self.key, typ=typ)
 
     def under(self, **header) -> str:
         """The same body and signature below another header."""
@@ -51,7 +52,7 @@ class Good:
 
 
 def encoded(value: dict) -> str:
-    return tokens.encode(json.dumps(value).encode())
+    return encoding.base64url_encode(json.dumps(value).encode())
 
 
 MADE = {
@@ -148,7 +149,7 @@ async def test_the_page_says_that_a_receipt_is_superseded(service, caller):
 
 async def rows_of_all(service) -> dict[str, list]:
     """Everything that stands anywhere in the database."""
-    tables = [table.name for table in schema.METADATA.sorted_tables]
+    tables = [table.name for table in database_schema.METADATA.sorted_tables]
     return {name: await service.rows(f"SELECT t::text FROM {name} t ORDER BY 1") for name in tables}
 
 
@@ -184,7 +185,7 @@ async def test_the_command_line_checks_offline_with_the_published_keys(service, 
     ended = await command(*words, **away)
     assert ended.status == 0, ended.err
     assert f"{OURS} User ID {user_id}" in ended.out
-    assert "marketing by e-mail: never (never asked)" in ended.out
+    assert "marketing by email: never (never asked)" in ended.out
     as_json = await command(*words, "--json", **away)
     assert as_json.json["sub"] == user_id
 
@@ -222,4 +223,4 @@ async def test_a_receipt_that_is_no_file_is_wrong_usage(command, tmp_path):
     assert "does not exist" in " ".join(ended.err.replace("│", " ").split())
     (tmp_path / "picture.jwt").write_bytes(b"\xff\xd8\xff\xe0")
     binary = await command("receipt", "check", str(tmp_path / "picture.jwt"))
-    assert binary.err.strip() == receipts.ReceiptNotWhole.title()
+    assert binary.err.strip() == receipts.ReceiptIncomplete.title()

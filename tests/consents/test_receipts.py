@@ -9,8 +9,9 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from identity_service import keyring, tokens
 from identity_service.consents import receipts
+from identity_service.key_store import actions as key_store
+from identity_service.keys import encoding
 from identity_service.settings import read_master_key
 from tests.accounts.given import an_account, merge
 from tests.conftest import MASTER_KEY
@@ -28,14 +29,16 @@ async def receipt_of(caller, user_id: str) -> str:
 
 
 def claims_of(receipt: str) -> dict:
-    return json.loads(tokens.decode(receipt.split(".")[1]))
+    return json.loads(encoding.base64url_decode(receipt.split(".")[1]))
 
 
 async def rotate(service, algorithm: str) -> None:
     """Publish a new key, let it begin to sign, and let this process know it."""
-    await service.database.short(lambda s: keyring.rotate(s, MASTER, algorithm=algorithm, now=service.clock()))
+    await service.database.in_transaction(
+        lambda s: key_store.rotate_signing_key(s, MASTER, algorithm=algorithm, now=service.clock())
+    )
     service.clock.advance(minutes=11)
-    service.database.info["keyring"] = await service.database.short(lambda s: keyring.load(s, MASTER))
+    service.database.keys = await service.database.in_transaction(lambda s: key_store.load_keys(s, MASTER))
 
 
 async def test_the_welcome_letters_attachment_is_the_receipt_and_checks(service, caller, jose):
@@ -66,9 +69,9 @@ async def test_receipts_are_checked_by_other_code_than_ours_after_five_rotations
     assert [c["header"]["alg"] for c in checked] == ["ES256", "EdDSA", "ES256", "EdDSA", "ES256", "EdDSA"]
     assert len({c["header"]["kid"] for c in checked}) == 6
     assert {c["claims"]["sub"] for c in checked} == {user_id}
-    keys = service.database.info["keyring"].published()
+    keys = service.database.keys.published()
     for receipt in kept:
-        receipts.check(receipt, keys, issuer=service.database.settings.issuer, now=service.clock())
+        receipts.check_receipt(receipt, keys, issuer=service.database.settings.issuer, now=service.clock())
 
 
 async def test_other_code_refuses_what_we_refuse(service, caller, jose):
@@ -76,7 +79,7 @@ async def test_other_code_refuses_what_we_refuse(service, caller, jose):
     receipt = await receipt_of(caller, await an_account(caller))
     issuer = service.database.settings.issuer
     head, body, signature = receipt.split(".")
-    altered = tokens.encode(tokens.decode(body).replace(b'"never"', b'"maybe"'))
+    altered = encoding.base64url_encode(encoding.base64url_decode(body).replace(b'"never"', b'"maybe"'))
     assert "claims" in await jose(receipt, typ=TYPE, issuer=issuer)
     assert "refused" in await jose(f"{head}.{altered}.{signature}", typ=TYPE, issuer=issuer)
     assert "refused" in await jose(receipt, typ="at+jwt", issuer=issuer)
@@ -104,9 +107,9 @@ async def test_a_receipt_tells_decision_wording_and_the_place_in_the_ledger(serv
     await customer.grants()
     claims = claims_of(await receipt_of(caller, customer.user_id))
     (said,) = (purpose for purpose in claims["purposes"] if purpose["purpose"] == "email")
-    (entry,) = await service.rows("SELECT id, at FROM consent_entry")
+    (entry,) = await service.rows("SELECT id, occurred_at FROM consent_entry")
     assert (said["decision"], said["permission"]) == ("granted", "allowed")
-    assert said["since"] == f"{entry.at:%Y-%m-%dT%H:%M:%SZ}"
+    assert said["since"] == f"{entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}"
     assert said["event"] == {"entry": entry.id, "channel": "page", "actor": "customer"}
     assert (said["notice"]["id"], said["notice"]["language"]) == (WORDING, "de")
     assert said["notice"]["sha256"] == hashlib.sha256(said["notice"]["text"].encode()).hexdigest()
@@ -154,13 +157,13 @@ async def test_a_receipt_is_superseded_by_the_customers_word_alone(service, call
     """RCP-05: also where it was said under the User ID that answers by now."""
     customer = await a_customer(caller, service)
     other = await an_account(caller, email="ben@example.com")
-    old = receipts.check(
-        await receipt_of(caller, customer.user_id), service.database.info["keyring"].published(),
+    old = receipts.check_receipt(
+        await receipt_of(caller, customer.user_id), service.database.keys.published(),
         issuer=service.database.settings.issuer, now=service.clock(),
     )  # fmt: skip
 
     async def superseded() -> bool:
-        return await service.database.short(lambda s: receipts.is_superseded(s, old))
+        return await service.database.in_transaction(lambda s: receipts.is_superseded(s, old))
 
     assert await superseded() is False
     await propose(caller, customer.user_id)
@@ -177,7 +180,7 @@ async def test_a_receipt_opens_no_door(service, caller):
     customer = await a_customer(caller, service)
     await customer.grants()
     receipt = await receipt_of(caller, customer.user_id)
-    for path in ("/v1/events", f"/v1/accounts/{customer.user_id}", "/v1/audit/entries"):
+    for path in ("/v1/events", f"/v1/accounts/{customer.user_id}", "/v1/audit/events"):
         answer = await service.http.get(path, headers={"Authorization": f"Bearer {receipt}"})
         assert answer.status_code == 401
     me = await service.http.get("/me", headers={"Cookie": f"__Host-session={receipt}", "Accept": "text/html"})

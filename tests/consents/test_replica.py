@@ -1,17 +1,18 @@
 """NOM-06: a replica lags, so it never says yes; permissions are asked of the primary whatever stands there."""
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import insert, select
 from sqlalchemy.engine import make_url
 
 from identity_service import app as web
-from identity_service import database as databases
-from identity_service import processes, schema
+from identity_service import database_schema
 from identity_service.accounts.tables import Account
 from identity_service.consents.tables import ConsentState
-from identity_service.database import Database
-from identity_service.embedded import postgres
+from identity_service.database import engine as database_engine
+from identity_service.database.transactions import Database
+from identity_service.dev import postgres
+from identity_service.key_store import flows as key_store_flows
 from tests.conftest import BASE, Caller, Service
 from tests.consents.given import a_customer, allowed, withdraw
 
@@ -28,8 +29,8 @@ async def behind(urls, owner):
     connection = await postgres.connect(make_url(urls.owner))
     await connection.execute(f'DROP DATABASE IF EXISTS "{NAME}" WITH (FORCE)')
     await connection.execute(f'CREATE DATABASE "{NAME}"')
-    await schema.migrate(_there(urls.owner), make_url(urls.application).username)
-    engine = databases.engine(_there(urls.owner), size=1)
+    await database_schema.migrate(_there(urls.owner), make_url(urls.application).username)
+    engine = database_engine.create_engine(_there(urls.owner), size=1)
 
     async def copy() -> None:
         for table in (Account.__table__, ConsentState.__table__):
@@ -48,11 +49,11 @@ async def behind(urls, owner):
 async def lagging(service, urls, settings, clock, behind):
     """A process that verifies against the replica."""
     found = Database(settings, urls.application, read_url=_there(urls.application))
-    await processes.load_keys(found, settings.key())
-    app = web.create(found, settings.key(), clock=clock)
+    await key_store_flows.load_key_ring(found, settings.key())
+    app = web.create_app(found, settings.key(), clock=clock)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.8", 40000))
-        async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.8", 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
             yield Service(app, http, found, None, clock)
     await found.close()
 

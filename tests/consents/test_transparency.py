@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from identity_service.events import audit
-from identity_service.mail import rules, transparency
+from identity_service.audit import actions as audit
+from identity_service.messages import kinds, transparency
 from tests.accounts.given import an_account
 from tests.consents.given import a_customer, propose
 
@@ -40,10 +40,10 @@ async def test_what_is_published_equals_a_recount(service, letters):
     for at, purpose in await service.rows("SELECT created_at, purpose FROM message"):
         counted[f"{at:%Y-%m-%d}", purpose] += 1
     shown = Counter({
-        (day["day"], purpose): day[purpose] for day in published["days"] for purpose in rules.PURPOSES if day[purpose]
+        (day["day"], purpose): day[purpose] for day in published["days"] for purpose in kinds.PURPOSES if day[purpose]
     })  # fmt: skip
     assert shown == counted
-    assert {purpose for _, purpose in counted} == set(rules.PURPOSES)
+    assert {purpose for _, purpose in counted} == set(kinds.PURPOSES)
     assert {day["marketing"] for day in published["days"]} == {0}
 
 
@@ -66,7 +66,7 @@ async def test_the_statement_signs_the_same_counts_and_the_head_of_the_seals(ser
     """NOM-04: checked by other code than ours."""
     while await service.seal():
         pass
-    head = await service.database.short(lambda s: audit.publish(s, now=service.clock()))
+    head = await service.database.in_transaction(lambda s: audit.publish_checkpoint(s, now=service.clock()))
     published = await told(service)
     assert published["head"] == {"position": head.position, "seal": head.seal}
     checked = await jose(published["statement"], typ="mail-transparency+jwt", issuer=service.database.settings.issuer)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from identity_service import languages
+from identity_service import translations
 from identity_service.consents import actions, wordings
 from tests.accounts.given import an_account, close, merge, sql
 from tests.browser import Browser
@@ -49,7 +49,7 @@ async def test_consent_is_asked_for_apart_and_no_box_is_ticked(service, caller):
     assert sorted(purpose for purpose, _ in forms) == ["email", "phone", "post"]
     for purpose, form in forms:
         assert re.findall(r"name=\"(\w+)\"", form) == ["form_token", "wording", "decision"]
-        assert wordings.newest(purpose, "en").text in customer.browser.text
+        assert wordings.newest_wording(purpose, "en").text in customer.browser.text
     assert "checked" not in customer.browser.page.text
 
 
@@ -75,9 +75,9 @@ async def test_a_proposal_waits_for_the_mailbox_and_its_link_makes_it_a_yes(serv
     }  # fmt: skip
     assert answer.json()["proposed_at"] is not None
     assert await allowed(caller, customer.user_id) == []
-    subject = languages.catalogue("de").gettext("May we? Please answer")
+    subject = translations.catalogue("de").gettext("May we? Please answer")
     link = await customer.link(subject)
-    assert wordings.find("email", WORDING, "de").text in service.letter(customer.email, subject)["text"]
+    assert wordings.find_wording("email", WORDING, "de").text in service.letter(customer.email, subject)["text"]
     assert await customer.presses(*link) == 200
     assert await allowed(caller, customer.user_id) == [customer.user_id]
     first, second = await service.rows(LEDGER)
@@ -213,15 +213,15 @@ async def test_a_wording_in_use_stays_and_an_edited_file_is_refused(service, cal
     customer = await a_customer(caller, service)
     await customer.grants()
     kept = await service.rows("SELECT text, text_hash FROM consent_wording")
-    edited = wordings.every()["email-2026-11", "en"]._replace(text="You may send me anything.")
+    edited = wordings.all_wordings()["email-2026-11", "en"]._replace(text="You may send me anything.")
     with pytest.raises(wordings.WordingEdited):
-        await database.short(lambda s: _grant(s, customer.user_id, edited, service.clock()))
+        await database.in_transaction(lambda s: _grant(s, customer.user_id, edited, service.clock()))
     assert await service.rows("SELECT text, text_hash FROM consent_wording") == kept
 
 
 async def _grant(session, user_id, wording, now):
     plain = user_id.replace("-", "")
-    await actions.grant(session, plain, "email", wording, channel="page", actor="customer", now=now)
+    await actions.grant_consent(session, plain, "email", wording, channel="page", actor="customer", now=now)
 
 
 async def test_the_history_tells_everything_newest_first(service, caller):
@@ -236,11 +236,11 @@ async def test_the_history_tells_everything_newest_first(service, caller):
         ("withdrawn", "app", None, actor),
         ("proposed", "desk", WORDING, actor),
     ]
-    assert history[0]["at"] > history[1]["at"]
+    assert history[0]["occurred_at"] > history[1]["occurred_at"]
 
 
 async def test_a_further_purpose_comes_from_a_setting(service, caller):
-    service.database.info["settings"] = service.database.settings.model_copy(update={"consent_purposes": ("fairs",)})
+    service.database.settings = service.database.settings.model_copy(update={"consent_purposes": ("fairs",)})
     user_id = await an_account(caller)
     assert (await states(caller, user_id)).keys() == {"email", "phone", "post", "fairs"}
     assert (await withdraw(caller, user_id, "fairs")).json()["decision"] == "withdrawn"

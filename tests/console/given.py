@@ -55,7 +55,7 @@ def another(code: str) -> str:
 
 async def enrol(service, name: str, role: str = "clerk") -> Clerk:
     """Add and enrol somebody; nobody is signed in by that."""
-    secret = await service.database.short(lambda s: staff.add(s, name, role, now=service.clock()))
+    secret = await service.database.in_transaction(lambda s: staff.add_staff(s, name, role, now=service.clock()))
     clerk = Clerk(service.app, BASE, source="198.51.100.20")
     clerk.name = name
     await clerk.open("/console/enrol")

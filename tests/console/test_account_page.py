@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import event, text
 
-from identity_service import user_ids
+from identity_service.values import user_ids
 from tests.browser import Browser
 from tests.console.given import a_clerk, an_account, another, code_of
 from tests.resets.given import a_browser, a_password, sign_in
@@ -65,7 +65,7 @@ async def test_whoever_looks_gives_a_reason_of_his_own(service, ada, anna):
     assert "customer since" not in bob.text
     assert (await bob.do(f"/console/accounts/{anna}/check", contact=number)).status_code == 404
     await bob.open_account(anna, contact=number, reason="took the call over")
-    looked = await service.rows("SELECT actor, reason FROM look ORDER BY event_id")
+    looked = await service.rows("SELECT actor, reason FROM account_access ORDER BY event_id")
     assert looked == [("staff:ada", "order arrived broken"), ("staff:bob", "took the call over")]
 
 
@@ -171,7 +171,7 @@ async def test_sending_again_stays_within_the_customers_letters(service, ada, an
     ben = await an_account(caller, BEN)
     letter = (await service.rows("SELECT id FROM message WHERE user_id = :u", u=ben.replace("-", "")))[0].id
     number = await ada.open_account(anna)
-    path = f"/console/accounts/{anna}/letters/{letter}/again"
+    path = f"/console/accounts/{anna}/messages/{letter}/retry"
     assert (await ada.do(path, contact=number, relay="")).status_code == 403
 
 
@@ -218,7 +218,7 @@ async def test_the_page_asks_the_database_no_more_for_ten_thousand_contacts(serv
             "'n' || n, :u, 'consumer', 'staff:ada', now() - n * interval '1 minute' FROM generate_series(1, 10000) n"
         ), row)  # fmt: skip
         await session.execute(text(
-            "INSERT INTO contact_entry (contact_id, at, by, desk, what) "
+            "INSERT INTO contact_entry (contact_id, occurred_at, actor, desk, kind) "
             "SELECT id, opened_at, 'staff:ada', desk, 'opened' FROM contact WHERE number LIKE 'n%'"
         ))  # fmt: skip
     many = await statements(service, lambda: ada.open(path))
@@ -258,7 +258,7 @@ async def test_no_form_of_another_session_is_taken(service, ada, anna):
             f"/console/contacts/{number}/notes", data={"form_token": ada.token, "note": "planted"}, headers=header
         )
         assert answer.status_code == 403
-    assert await service.rows("SELECT 1 FROM contact_entry WHERE words = 'planted'") == []
+    assert await service.rows("SELECT 1 FROM contact_entry WHERE note = 'planted'") == []
 
 
 async def test_an_unknown_and_an_erased_customer_read_the_same(ada, caller):

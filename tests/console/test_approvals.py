@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from identity_service.life import guarded
+from identity_service.approvals import actions as approvals
 from tests.browser import Browser
 from tests.console.given import a_clerk, an_account
 
@@ -30,7 +30,7 @@ async def ask(service, clerk, user_id: str, verb: str = "close", *, value: str =
     given = {"verb": verb, "value": value, "reason": reason}
     answer = await clerk.do(f"/console/accounts/{user_id}/ask", contact=number, **given)
     assert answer.status_code == 200, clerk.text
-    return str((await service.rows("SELECT id FROM pending_change ORDER BY asked_at DESC LIMIT 1"))[0].id)
+    return str((await service.rows("SELECT id FROM pending_change ORDER BY requested_at DESC LIMIT 1"))[0].id)
 
 
 async def state(service, user_id: str) -> str:
@@ -61,7 +61,7 @@ async def test_the_database_knows_no_approval_of_ones_own(service, ada, anna):
     """PHN-10, ATT-50: SQL as the application's role, around the console."""
     await ask(service, ada, anna, reason="lost the mailbox")
     with pytest.raises(IntegrityError, match="second_person"):
-        await service.rows("UPDATE pending_change SET approved_by = asked_by, due_at = now()")
+        await service.rows("UPDATE pending_change SET approved_by = requested_by, due_at = now()")
 
 
 async def test_a_second_person_approves_and_seventy_two_hours_pass(service, ada, anna):
@@ -70,14 +70,14 @@ async def test_a_second_person_approves_and_seventy_two_hours_pass(service, ada,
     bob = await a_clerk(service, "bob")
     assert (await bob.do(f"/console/approvals/{change}")).status_code == 200
     service.clock.advance(hours=71, minutes=59, seconds=59)
-    assert await guarded.carry_out_due(service.database, now=service.clock()) == 0
+    assert await approvals.carry_out_due(service.database, now=service.clock()) == 0
     assert await state(service, anna) == "active"
     service.clock.advance(seconds=1)
-    assert await guarded.carry_out_due(service.database, now=service.clock()) == 1
+    assert await approvals.carry_out_due(service.database, now=service.clock()) == 1
     assert await state(service, anna) == "closed"
     told = await service.rows("SELECT name, actor FROM event WHERE name LIKE 'account.c%' ORDER BY id")
     assert [tuple(row) for row in told] == [
-        ("account.change_asked", "staff:ada"), ("account.change_approved", "staff:bob"),
+        ("account.change_requested", "staff:ada"), ("account.change_approved", "staff:bob"),
         ("account.closed", "staff:bob"),
     ]  # fmt: skip
 
@@ -90,7 +90,7 @@ async def test_the_old_mailbox_stops_it(service, ada, anna):
     service.clock.advance(hours=71, minutes=59)
     assert (await press(service, path, link)).status_code == 200
     service.clock.advance(hours=2)
-    assert await guarded.carry_out_due(service.database, now=service.clock()) == 0
+    assert await approvals.carry_out_due(service.database, now=service.clock()) == 0
     assert await state(service, anna) == "active"
     assert (await press(service, path, link)).status_code == 410
 
@@ -151,7 +151,7 @@ async def test_an_address_that_was_approved_is_confirmed_by_its_own_mailbox_too(
     change = await ask(service, ada, anna, "email", value="new@example.org", reason="lost the mailbox")
     await (await a_clerk(service, "bob")).do(f"/console/approvals/{change}")
     service.clock.advance(hours=72)
-    assert await guarded.carry_out_due(service.database, now=service.clock()) == 1
+    assert await approvals.carry_out_due(service.database, now=service.clock()) == 1
     assert (await service.rows("SELECT email FROM account")) == [(ANNA,)]
     path, link = await link_in(service, "new@example.org", "/confirm")
     assert (await press(service, path, link)).status_code == 200

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from identity_service.clients import rules as client_rules
 from identity_service.console import rules as console_rules
+from identity_service.web import scopes
 from tests.browser import Browser
 from tests.conftest import BASE
 from tests.console.given import Clerk, a_clerk, an_account
@@ -38,7 +38,7 @@ async def test_nobody_else_reaches_the_console(service, caller, who):
     if who == "a customer":
         await signed_in(service, visitor, "anna@example.org")
     elif who == "a client with every scope":
-        visitor.http.headers["Authorization"] = f"Bearer {await token_of(service, *client_rules.SCOPES)}"
+        visitor.http.headers["Authorization"] = f"Bearer {await token_of(service, *scopes.SCOPES)}"
     await visitor.open("/console/signin")
     token = re.search(r'name="form_token" value="([^"]+)"', visitor.page.text)[1]
     visitor.http.follow_redirects = False

@@ -10,7 +10,7 @@ from tests.console.given import Clerk, a_clerk, an_account
 ANNA = "anna@example.org"
 PAGES = {
     "/console": ("clerk", "lead", "auditor"),
-    "/console/watch": ("clerk", "lead", "auditor"),
+    "/console/operations": ("clerk", "lead", "auditor"),
     "/console/approvals": ("clerk", "lead"),
     "/console/audit": ("auditor",),
     "/console/audit/export": ("auditor",),
@@ -42,17 +42,17 @@ async def test_an_auditor_opens_no_account_and_a_clerk_lifts_no_limit(service, c
     assert (await judge.do("/console/accounts/open", **opened)).status_code == 403
     assert (await judge.do("/console/find", typed=ANNA)).status_code == 403
     assert (await judge.do("/console/contacts", desk="consumer", user_id="", note="")).status_code == 403
-    assert (await ada.do("/console/watch/lift", key="x")).status_code == 403
+    assert (await ada.do("/console/operations/lift-limit", key="x")).status_code == 403
     assert await service.rows("SELECT 1 FROM contact") == []
 
 
 async def test_a_lead_lifts_a_limit_and_it_is_told(service):
     """AUD-01"""
     lead = await a_clerk(service, "bob", "lead")
-    key = (await service.rows("SELECT key FROM throttle_counter LIMIT 1"))[0].key
-    assert (await lead.do("/console/watch/lift", key=key)).status_code == 200
-    assert await service.rows("SELECT 1 FROM throttle_counter WHERE key = :key", key=key) == []
-    assert await service.rows("SELECT actor FROM event WHERE name = 'throttle.lifted'") == [("staff:bob",)]
+    key = (await service.rows("SELECT key FROM rate_limit_counter LIMIT 1"))[0].key
+    assert (await lead.do("/console/operations/lift-limit", key=key)).status_code == 200
+    assert await service.rows("SELECT 1 FROM rate_limit_counter WHERE key = :key", key=key) == []
+    assert await service.rows("SELECT actor FROM event WHERE name = 'rate_limit.lifted'") == [("staff:bob",)]
 
 
 async def test_the_auditor_finds_what_staff_did(service, caller):
@@ -70,9 +70,9 @@ async def test_the_auditor_finds_what_staff_did(service, caller):
         assert unseen not in judge.text
     await judge.open("/console/audit/export")
     lines = [json.loads(line) for line in judge.page.text.splitlines()]
-    assert {"at", "what", "by", "user_id", "reason", "data"} == set(lines[0])
+    assert {"occurred_at", "what", "by", "user_id", "reason", "data"} == set(lines[0])
     assert {line["reason"] for line in lines} == {None, "because of ada", "because of bob"}
-    assert {line["by"] for line in lines} >= {"staff:ada", "staff:bob", "staff:jo"}
+    assert {line["actor"] for line in lines} >= {"staff:ada", "staff:bob", "staff:jo"}
     assert judge.page.headers["content-type"] == "application/x-ndjson"
 
 
@@ -83,7 +83,9 @@ async def test_what_staff_did_cannot_be_rewritten(service, caller):
     for statement in ("UPDATE event SET actor = 'staff:bob'", "DELETE FROM event", "TRUNCATE event"):
         with pytest.raises(Exception, match=r"permission denied|append-only"):
             await service.rows(statement)
-    assert await service.rows("SELECT DISTINCT actor FROM event WHERE name = 'desk.looked'") == [("staff:ada",)]
+    assert await service.rows("SELECT DISTINCT actor FROM event WHERE name = 'account.opened_by_staff'") == [
+        ("staff:ada",)
+    ]
 
 
 @pytest.mark.parametrize("how", ["id", "heard", "address", "contact", "company", "reference"])
@@ -123,7 +125,7 @@ async def test_the_customer_reads_who_looked_and_why(service, caller):
     await (await a_clerk(service)).open_account(anna, reason="parcel is lost")
     await service.seal()
     looked = (await caller.get(f"/v1/accounts/{anna}/events")).json()["items"]
-    (told,) = [event for event in looked if event["type"].endswith("desk.looked")]
+    (told,) = [event for event in looked if event["type"].endswith("account.opened_by_staff")]
     assert told["data"]["desk"] == "consumer"
     assert "parcel" not in str(looked)
     everything = (await caller.get(f"/v1/accounts/{anna}/export")).json()

@@ -3,13 +3,13 @@
 import asyncio
 from collections import Counter
 
-import httpx
+import httpx2
 import pytest
 
 from identity_service.console import actions as staff
 from identity_service.console import rules
-from identity_service.life.data_map import MAP
 from identity_service.passwords import hashing
+from identity_service.privacy.inventory import INVENTORY
 from tests.browser import PAGE
 from tests.conftest import BASE
 from tests.consents.given import CODE, a_customer
@@ -24,8 +24,8 @@ async def fifty(service, clerk, path: str, **fields: str) -> Counter:
     """Send one form fifty times at once; return how often each status came."""
     await clerk.open(path)
     token = clerk.page.text.partition('name="form_token" value="')[2].partition('"')[0]
-    transport = httpx.ASGITransport(service.app, raise_app_exceptions=False, client=("198.51.100.30", 1))
-    async with httpx.AsyncClient(
+    transport = httpx2.ASGITransport(service.app, raise_app_exceptions=False, client=("198.51.100.30", 1))
+    async with httpx2.AsyncClient(
         transport=transport, base_url=BASE, headers=PAGE, cookies=clerk.http.cookies, timeout=60
     ) as http:
         answers = await asyncio.gather(*(http.post(path, data={"form_token": token, **fields}) for _ in range(50)))
@@ -131,17 +131,17 @@ async def test_a_mailbox_and_the_authenticator_are_no_way_in(service, caller):
     assert (await private.browser.send("/reset", email="ada")).status_code == 422
     await service.deliver()
     assert {to for letter in service.mailbox.letters() for to in letter["to"]} == {private.email}
-    assert not [name for name in MAP["staff"].columns if "mail" in name or "addr" in name]
+    assert not [name for name in INVENTORY["staff"].columns if "mail" in name or "addr" in name]
     assert await sessions(service) == 0
 
 
 async def test_an_enrolment_link_is_good_once(service):
     """PHN-11: fifty at once make one person, with one set of recovery codes."""
-    secret = await service.database.short(lambda s: staff.add(s, "ada", "clerk", now=service.clock()))
+    secret = await service.database.in_transaction(lambda s: staff.add_staff(s, "ada", "clerk", now=service.clock()))
     ada = Clerk(service.app, BASE)
     await ada.open("/console/enrol")
     await ada.send("/console/enrol", link=secret)
-    seed = (await service.database.short(lambda s: staff.enrolling(s, secret, now=service.clock()))).seed
+    seed = (await service.database.in_transaction(lambda s: staff.find_enrolment(s, secret, now=service.clock()))).seed
     token = ada.page.text.partition('name="form_token" value="')[2].partition('"')[0]
     given = {"form_token": token, "link": secret, "password": PASSWORD, "code": now_code(service, seed)}
     answers = await asyncio.gather(*(ada.http.post("/console/enrolled", data=given) for _ in range(50)))
@@ -157,8 +157,8 @@ async def test_an_enrolment_link_is_good_once(service):
 @pytest.mark.parametrize("wrong", ["unknown", "after a day", "code", "weak password"])
 async def test_enrolling_refuses(service, wrong):
     """PHN-11: nothing is spent by a refusal; the link works still, but for the day."""
-    secret = await service.database.short(lambda s: staff.add(s, "ada", "clerk", now=service.clock()))
-    seed = (await service.database.short(lambda s: staff.enrolling(s, secret, now=service.clock()))).seed
+    secret = await service.database.in_transaction(lambda s: staff.add_staff(s, "ada", "clerk", now=service.clock()))
+    seed = (await service.database.in_transaction(lambda s: staff.find_enrolment(s, secret, now=service.clock()))).seed
     if wrong == "after a day":
         service.clock.advance(hours=24)
     ada = Clerk(service.app, BASE)
@@ -174,7 +174,7 @@ async def test_enrolling_refuses(service, wrong):
 
 async def test_all_mail_is_down_and_staff_get_in(service, box):
     """PHN-11: when mail is down they are needed."""
-    service.database.info["settings"] = service.database.settings.model_copy(update={"relays": ()})
+    service.database.settings = service.database.settings.model_copy(update={"relays": ()})
     ada = await a_clerk(service)
     assert ada.page.url.path == "/console"
     assert await service.rows("SELECT 1 FROM message") == []
@@ -214,7 +214,7 @@ async def test_the_session_is_dead_at_once(service, how):
     ada = await a_clerk(service)
     kept = ada.http.cookies.get("__Host-staff")
     if how == "removed":
-        await service.database.short(lambda s: staff.remove(s, "ADA", now=service.clock()))
+        await service.database.in_transaction(lambda s: staff.remove_staff(s, "ADA", now=service.clock()))
     else:
         await ada.do("/console/signout")
     ada.http.cookies.set("__Host-staff", kept, domain="id.example.com")
@@ -253,16 +253,16 @@ async def test_guessing_the_second_factor_is_limited_by_name(service):
 @pytest.mark.parametrize("name", ["a", "x" * 61, "ada<b>", "a b", "ädä"])
 async def test_a_name_that_no_log_could_carry_is_refused(service, name):
     with pytest.raises(rules.MalformedStaffName):
-        await service.database.short(lambda s: staff.add(s, name, "clerk", now=service.clock()))
+        await service.database.in_transaction(lambda s: staff.add_staff(s, name, "clerk", now=service.clock()))
 
 
 async def test_a_name_is_one_person(service):
     """PHN-11: no shared account; whoever has left does not block the name."""
-    await service.database.short(lambda s: staff.add(s, "ada", "clerk", now=service.clock()))
+    await service.database.in_transaction(lambda s: staff.add_staff(s, "ada", "clerk", now=service.clock()))
     with pytest.raises(rules.StaffNameTaken):
-        await service.database.short(lambda s: staff.add(s, "Ada", "lead", now=service.clock()))
-    await service.database.short(lambda s: staff.remove(s, "ada", now=service.clock()))
-    await service.database.short(lambda s: staff.add(s, "ada", "lead", now=service.clock()))
+        await service.database.in_transaction(lambda s: staff.add_staff(s, "Ada", "lead", now=service.clock()))
+    await service.database.in_transaction(lambda s: staff.remove_staff(s, "ada", now=service.clock()))
+    await service.database.in_transaction(lambda s: staff.add_staff(s, "ada", "lead", now=service.clock()))
 
 
 async def test_seeds_and_passwords_are_sealed_or_hashed(service):

@@ -25,7 +25,7 @@ class Tool:
         return await self.caller.get(path, headers=self.named(contact))
 
     async def open_account(self, user_id: str, number: str, reason: str = "order arrived broken"):
-        return await self.post(f"/v1/contacts/{number}/looks", {"user_id": user_id, "reason": reason})
+        return await self.post(f"/v1/contacts/{number}/account-access", {"user_id": user_id, "reason": reason})
 
     async def put(self, path: str, json, *, contact: str | None = None):
         return await self.caller.http.put(path, json=json, headers={**self.caller.headers, **self.named(contact)})

@@ -96,7 +96,7 @@ async def test_three_wrong_tries_end_a_check(service, tool, anna):
     answers = [(await tool.answer(anna, check, another(code))).json() for _ in range(3)]
     assert [a["tries_left"] for a in answers] == [2, 1, 0]
     late = await tool.answer(anna, check, code)
-    assert (late.status_code, late.json()["code"]) == (409, "check_over")
+    assert (late.status_code, late.json()["code"]) == (409, "check_ended")
 
 
 async def test_fifty_guesses_at_once_are_three(service, tool, anna):
@@ -126,7 +126,7 @@ async def test_a_code_is_not_good_again_after_its_success(service, tool, anna):
     check = (await tool.check(anna, number))["id"]
     code = await code_of(service, ANNA)
     assert (await tool.answer(anna, check, code)).json()["result"] == "match"
-    assert (await tool.answer(anna, check, code)).json()["code"] == "check_over"
+    assert (await tool.answer(anna, check, code)).json()["code"] == "check_ended"
     service.clock.advance(seconds=1)
     again = (await tool.check(anna, number))["id"]
     assert await code_of(service, ANNA) != code
@@ -139,7 +139,7 @@ async def test_only_the_newest_check_of_an_account_lives(service, tool, anna):
     code = await code_of(service, ANNA)
     service.clock.advance(seconds=1)
     await tool.check(anna, await tool.contact(anna))
-    assert (await tool.answer(anna, old, code)).json()["code"] == "check_over"
+    assert (await tool.answer(anna, old, code)).json()["code"] == "check_ended"
 
 
 @pytest.mark.parametrize(("after", "good"), [(299, True), (300, False), (301, False)])
@@ -185,20 +185,20 @@ async def test_a_check_ends_with_its_contact(service, tool, anna):
     check = (await tool.check(anna, number))["id"]
     code = await code_of(service, ANNA)
     await tool.post(f"/v1/contacts/{number}/close", {})
-    assert (await tool.answer(anna, check, code)).json()["code"] == "check_over"
-    what = {e["what"] for e in (await tool.get(f"/v1/contacts/{number}")).json()["entries"]}
+    assert (await tool.answer(anna, check, code)).json()["code"] == "check_ended"
+    what = {e["kind"] for e in (await tool.get(f"/v1/contacts/{number}")).json()["entries"]}
     assert "verified" not in what
 
 
 async def test_a_reset_ends_the_check_that_was_running(service, tool, anna):
-    """RST-10, PHN-05: `proofs_valid_after` moves, and what is older is dead when read."""
+    """RST-10, PHN-05: `tokens_valid_after` moves, and what is older is dead when read."""
     check = (await tool.check(anna, await tool.contact(anna)))["id"]
     code = await code_of(service, ANNA)
     service.clock.advance(seconds=1)
-    statement = "UPDATE account SET proofs_valid_after = :now"
+    statement = "UPDATE account SET tokens_valid_after = :now"
     async with service.database.transaction() as session:
         await session.execute(text(statement), {"now": service.clock()})
-    assert (await tool.answer(anna, check, code)).json()["code"] == "check_over"
+    assert (await tool.answer(anna, check, code)).json()["code"] == "check_ended"
 
 
 async def test_new_names_for_the_clerk_bring_no_new_tries(service, tool, anna):
@@ -252,7 +252,7 @@ async def test_no_code_and_no_words_stand_in_the_database(service, tool, anna):
     """PHN-05, RST-04: derived like every secret of a letter; a stolen table tells neither."""
     started = await tool.check(anna, await tool.contact(anna))
     code = plain(await code_of(service, ANNA))
-    for table in ("caller_check", "proof", "message", "contact_entry", "event"):
+    for table in ("caller_check", "one_time_token", "message", "contact_entry", "event"):
         rows = str(await service.rows(f"SELECT * FROM {table}"))
         assert code not in rows
         assert started["phrase"] not in rows

@@ -20,7 +20,7 @@ async def test_a_contact_is_opened_without_a_user_id(service, tool):
     assert len(number) == 7
     read = (await tool.get(f"/v1/contacts/{number}")).json()
     assert read["user_id"] is None
-    assert [(e["what"], e["words"]) for e in read["entries"]] == [("opened", "refuses to give an address")]
+    assert [(e["kind"], e["note"]) for e in read["entries"]] == [("opened", "refuses to give an address")]
     assert read["verified_until"] is None
 
 
@@ -38,7 +38,7 @@ async def test_what_one_desk_learned_the_next_desk_sees(service, tool, caller):
     read = (await tool.of("bob").get(f"/v1/contacts/{number}")).json()
     assert read["desk"] == "technical"
     assert read["user_id"] == user_id
-    assert [entry["words"] for entry in read["entries"]] == [None, "router does not start", "tried another cable"]
+    assert [entry["note"] for entry in read["entries"]] == [None, "router does not start", "tried another cable"]
     at_desk = (await tool.get("/v1/contacts?desk=technical")).json()["items"]
     assert [contact["number"] for contact in at_desk] == [number]
 
@@ -78,7 +78,7 @@ async def test_nothing_more_is_written_into_a_closed_contact(service, tool, verb
     refused = await tool.post(f"/v1/contacts/{number}/{verb}", body)
     assert (refused.status_code, refused.json()["code"]) == (409, "contact_closed")
     entries = (await tool.get(f"/v1/contacts/{number}")).json()["entries"]
-    assert [entry["what"] for entry in entries] == ["opened", "closed"]
+    assert [entry["kind"] for entry in entries] == ["opened", "closed"]
 
 
 async def test_an_unknown_desk_is_refused_with_the_known_ones(tool):
@@ -114,7 +114,7 @@ async def test_what_was_said_goes_with_the_customer_and_the_contact_stays(servic
     number = await tool.contact(user_id, note="lives at Elm Street")
     assert (await caller.post(f"/v1/accounts/{user_id}/erase")).status_code == 200
     entries = (await tool.get(f"/v1/contacts/{number}")).json()["entries"]
-    assert [entry["words"] for entry in entries] == [None]
+    assert [entry["note"] for entry in entries] == [None]
 
 
 async def test_events_tell_of_contacts_without_their_words(service, tool, caller):

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from identity_service.proofs import actions as proofs
-from identity_service.proofs import rules as proof_rules
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import rules as token_rules
 from tests.browser import Browser
 from tests.console.given import PASSWORD, an_account, code_of
 from tests.contacts.given import a_tool, plain
@@ -167,7 +167,7 @@ async def test_what_waits_is_read_with_who_asked(service, tool, anna):
     assert [item["verb"] for item in first["items"] + rest["items"]] == ["close", "erase", "business"]
     assert rest["next"] is None
     assert {item["waits_for"] for item in first["items"]} == {"mailbox"}
-    assert first["items"][0]["asked_by"] == f"client:{tool.caller.client_id}"
+    assert first["items"][0]["requested_by"] == f"client:{tool.caller.client_id}"
 
 
 async def test_approvals_are_for_those_who_audit(service):
@@ -175,12 +175,12 @@ async def test_approvals_are_for_those_who_audit(service):
     assert refused.status_code == 403
 
 
-@pytest.mark.parametrize("purpose", sorted(set(proof_rules.LIVES) - {"caller_check"}))
+@pytest.mark.parametrize("purpose", sorted(set(token_rules.LIFETIMES) - {"caller_check"}))
 def test_the_secrets_of_a_check_are_those_of_no_other_purpose(purpose):
     """ATT-05, PHN-06: same key and nonce, another purpose, another secret."""
     key, nonce = b"k" * 32, b"n" * 16
-    assert proof_rules.secret(key, "caller_check", nonce) != proof_rules.secret(key, purpose, nonce)
-    assert proof_rules.code(key, "caller_check", nonce) != proof_rules.code(key, purpose, nonce)
+    assert token_rules.derive_secret(key, "caller_check", nonce) != token_rules.derive_secret(key, purpose, nonce)
+    assert token_rules.derive_code(key, "caller_check", nonce) != token_rules.derive_code(key, purpose, nonce)
 
 
 async def test_a_code_for_the_call_opens_nothing_else(service, tool, anna):
@@ -192,10 +192,10 @@ async def test_a_code_for_the_call_opens_nothing_else(service, tool, anna):
         pages.append((await visitor.send(field, email=ANNA)).url.path)
     await tool.check(anna, await tool.contact(anna))
     digits = plain(await code_of(service, ANNA))
-    (proof,) = await service.rows("SELECT * FROM proof WHERE purpose = 'caller_check'")
+    (proof,) = await service.rows("SELECT * FROM one_time_token WHERE purpose = 'caller_check'")
     async with service.database.transaction() as session:
-        link = f"v1.{proof.handle}.{proofs.secret_of(session, proof)}"
-        code = proofs.code_of(session, proof)
+        link = f"v1.{proof.handle}.{one_time_tokens.secret_of(session, proof)}"
+        code = one_time_tokens.code_of(session, proof)
     for typed in (digits, code):
         await visitor.open(f"{pages[0]}/code")
         assert (await visitor.send(f"{pages[0]}/code", code=typed, password=PASSWORD)).status_code in (410, 422)
@@ -207,7 +207,7 @@ async def test_a_code_for_the_call_opens_nothing_else(service, tool, anna):
     for given in ({"link": link}, {"code": code}, {"code": digits}):
         assert (await visitor.send(f"/confirm/{proof.handle}", **given)).status_code in (410, 422)
     assert "__Host-session" not in visitor.http.cookies
-    assert await service.rows("SELECT 1 FROM event WHERE name IN ('password.set', 'signin.succeeded')") == []
+    assert await service.rows("SELECT 1 FROM event WHERE name IN ('password.set', 'sign_in.succeeded')") == []
 
 
 @pytest.mark.parametrize("letter", ["Your new password", "sign in"])

@@ -22,7 +22,7 @@ async def test_what_hides_in_a_text_is_refused_by_its_place(service, caller, too
     for path, body, place in (
         ("", {"desk": "consumer", "note": text}, "/note"),
         (f"/{number}/notes", {"note": text}, "/note"),
-        (f"/{number}/looks", {"user_id": anna, "reason": text}, "/reason"),
+        (f"/{number}/account-access", {"user_id": anna, "reason": text}, "/reason"),
         (f"/{number}/hand-over", {"desk": "technical", "note": text}, "/note"),
         (f"/{number}/close", {"note": text}, "/note"),
     ):
@@ -34,7 +34,7 @@ async def test_what_hides_in_a_text_is_refused_by_its_place(service, caller, too
 async def test_what_can_be_read_is_kept_as_it_was_written(service, tool, text):
     number = await tool.contact()
     assert (await tool.post(f"/v1/contacts/{number}/notes", {"note": text})).status_code < 300
-    assert await service.rows("SELECT words FROM contact_entry WHERE words IS NOT NULL") == [(text,)]
+    assert await service.rows("SELECT note FROM contact_entry WHERE note IS NOT NULL") == [(text,)]
 
 
 async def test_a_number_with_nul_is_unknown(tool, caller):

@@ -15,11 +15,11 @@ import pytest
 import yaml
 from sqlalchemy.engine import make_url
 
-from identity_service import doors
 from identity_service import settings as configuration
 from identity_service.consents.api import PERMISSIONS_LIMIT
-from identity_service.embedded import postgres
+from identity_service.dev import postgres
 from identity_service.settings import Settings
+from identity_service.web import routing
 from tests.events.test_restored import BINARIES
 from tests.source import ROOT
 
@@ -68,7 +68,7 @@ def test_it_is_made_of_what_the_specification_knows():
 
 def test_there_are_two_of_what_serves_and_of_what_works():
     commands = [service["command"][0] for service in OURS.values()]
-    assert sorted(commands) == ["bounces", "migrate", "serve", "serve", "worker"]
+    assert sorted(commands) == ["bounce-server", "migrate", "serve", "serve", "worker"]
     assert SERVICES["worker"]["deploy"] == {"replicas": 2}
     assert re.findall(r"server (serve-\w):8080", NGINX) == ["serve-a", "serve-b"]
 
@@ -155,8 +155,8 @@ def test_what_it_sets_starts_in_production(monkeypatch, secrets, name):
     assert configuration.refusals(settings) == []
     assert settings.environment == "production"
     if SERVICES[name]["command"] == ["serve"]:
-        assert settings.trusted_proxies == 1
-        assert settings.inner_port == 8081
+        assert settings.trusted_proxy_count == 1
+        assert settings.internal_port == 8081
 
 
 def test_the_secrets_are_all_made_and_a_second_run_keeps_them(secrets):
@@ -208,7 +208,7 @@ async def test_the_roles_script_makes_an_owner_who_migrates_and_a_role_that_does
 
 
 def test_the_proxy_overwrites_what_a_caller_says_of_himself():
-    """ATT-39, IDENTITY_TRUSTED_PROXIES=1: exactly one address, the one that it saw."""
+    """ATT-39, IDENTITY_TRUSTED_PROXY_COUNT=1: exactly one address, the one that it saw."""
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in NGINX
     assert "proxy_set_header Host $host;" in NGINX
     assert "non_idempotent" not in NGINX
@@ -237,6 +237,6 @@ def test_the_proxy_finds_a_container_that_came_back_at_another_address():
 
 def test_the_proxy_lets_through_what_the_service_takes_and_waits_as_long():
     size = int(re.findall(r"client_max_body_size (\d+)m;", NGINX)[0]) * 1024 * 1024
-    assert size >= max(doors.BODY_LIMIT, doors.BATCH_LIMIT, PERMISSIONS_LIMIT)
+    assert size >= max(routing.BODY_LIMIT, routing.BATCH_LIMIT, PERMISSIONS_LIMIT)
     assert int(re.findall(r"proxy_read_timeout (\d+)s;", NGINX)[0]) > 30
     assert "proxy_buffering off;" in NGINX

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from identity_service import metrics
-from identity_service.database import Database
-from identity_service.mail import upkeep
+from identity_service.database.transactions import Database
+from identity_service.messages import heartbeat
 from identity_service.passwords.hashing import Hasher
 from identity_service.settings import Settings
 from tests.source import ROOT
@@ -36,13 +36,13 @@ async def told(service, caller) -> set[str]:
     """Every name in /metrics after a little of everything has happened."""
     await caller.post("/v1/accounts", {"email": "anna@example.com"})
     await service.deliver()
-    await service.database.short(lambda s: upkeep.show(s, service.courier(), service.clock()))
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, service.courier(), service.clock()))
     return set(re.findall(r"(?m)^([a-z_]+)[{ ]", (await service.http.get("/metrics")).text))
 
 
 def of_security_txt() -> str:
     """Told only where the operator has set the day."""
-    settings = Settings(security_expires="2027-01-01", environment="development", cheap_passwords=True)
+    settings = Settings(security_contact_expires="2027-01-01", environment="development", insecure_fast_hashing=True)
     hasher = Hasher(settings)
     text = metrics.Metrics(Database(settings, "postgresql://nobody@localhost/none"), hasher).exposition(None).decode()
     hasher.close()

@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from identity_service import user_ids
-from identity_service.database import Database, is_away
+from identity_service.database.failures import is_unavailable
+from identity_service.database.transactions import Database
+from identity_service.values import user_ids
 
 USER_ID = user_ids.show(user_ids.issue())
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -33,7 +34,7 @@ async def away(service, caller):
     """The application, whose database is gone: nobody listens where it was."""
     there = service.database
     gone = Database(there.settings, NOWHERE)
-    gone.info.update(there.info)
+    gone.keys = there.keys
     service.app.state.database = gone
     yield service
     await gone.close()
@@ -53,7 +54,7 @@ async def ask(service, caller, door: str):
 async def test_a_door_without_a_database_says_so(away, caller, door):
     """API-01, API-04, ASVS 16.5.2: 503 with Retry-After, and not a word about servers or statements."""
     refused = await ask(away, caller, door)
-    assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert int(refused.headers["Retry-After"]) > 0
     assert refused.headers["X-Content-Type-Options"] == "nosniff"
@@ -69,7 +70,7 @@ async def test_a_door_without_a_database_says_so(away, caller, door):
 )  # fmt: skip
 def test_a_disk_that_fails_is_a_refusal_and_rows_that_are_damaged_are_an_alarm(problem, away):
     """REL-11, REL-37: what may mend itself is asked again; what will not is a 500, which wakes somebody."""
-    assert is_away(problem("could not read blocks")) == away
+    assert is_unavailable(problem("could not read blocks")) == away
 
 
 async def test_without_a_database_the_process_lives_and_is_not_ready(away):
@@ -117,7 +118,7 @@ async def test_a_connection_to_what_is_no_primary_any_more_is_not_kept(service, 
             refused = await caller.post("/v1/accounts", {})
         finally:
             await raw.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
-    assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
     assert (await caller.post("/v1/accounts", {})).status_code == 201
 
 
@@ -144,16 +145,16 @@ async def test_a_request_that_is_cut_off_has_no_effect(service, caller, owner, u
 
 async def test_when_all_connections_are_busy_a_request_waits_and_then_says_so(service, caller):
     """REL: a pool that is used up is a 503, not a 500 and not an endless wait."""
-    settings = service.database.settings.model_copy(update={"database_connections": 2})
+    settings = service.database.settings.model_copy(update={"database_pool_size": 2})
     small = Database(settings, service.database._url)
-    small.info.update(service.database.info)
+    small.keys = service.database.keys
     service.app.state.database = small
     try:
         async with small.transaction() as one, small.transaction() as two:
             await one.execute(text("SELECT 1"))
             await two.execute(text("SELECT 1"))
             refused = await caller.post("/v1/accounts", {})
-            assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
+            assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
         assert (await caller.post("/v1/accounts", {})).status_code == 201
     finally:
         await small.close()

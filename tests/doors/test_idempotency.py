@@ -7,7 +7,7 @@ import re
 import pytest
 from sqlalchemy import text
 
-from identity_service import idempotency
+from identity_service.web import idempotency
 from tests.accounts.given import an_account
 
 BODY = {"display_name": "Anna Unmistakable", "email": "anna.unmistakable@example.com"}
@@ -80,7 +80,7 @@ async def test_another_body_under_the_same_key_is_refused(service, caller, other
     """API-02."""
     await caller.post("/v1/accounts", BODY, headers={"Idempotency-Key": "k1"})
     refused = await caller.post("/v1/accounts", other, headers={"Idempotency-Key": "k1"})
-    assert (refused.status_code, refused.json()["code"]) == (422, "key_reused")
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
     assert "nmistakable" not in refused.text
     assert await count(service) == 1
 
@@ -108,7 +108,7 @@ async def test_the_same_key_for_another_account_is_refused(caller):
     headers, body = {"Idempotency-Key": "k1"}, {"email": "b@example.com"}
     assert (await caller.post(f"/v1/accounts/{one}/email-changes", body, headers=headers)).status_code == 202
     refused = await caller.post(f"/v1/accounts/{two}/email-changes", body, headers=headers)
-    assert (refused.status_code, refused.json()["code"]) == (422, "key_reused")
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
 
 
 @pytest.mark.parametrize("key", ["k", "k" * 255, "with blanks inside", "!#$%&'()*+,-./:;<=>?@[]^_`{|}~"])
@@ -125,7 +125,7 @@ async def test_a_key_may_be_quoted_or_not(service, caller, key):
 async def test_a_key_that_is_none_is_refused(service, caller, key):
     """API-02: 256 characters are too many."""
     refused = await caller.post("/v1/accounts", {}, headers={"Idempotency-Key": key.encode()})
-    assert (refused.status_code, refused.json()["code"]) in ((422, "malformed_key"), (422, "invalid_shape"))
+    assert (refused.status_code, refused.json()["code"]) in ((422, "malformed_idempotency_key"), (422, "invalid_shape"))
     assert await count(service) == 0
 
 
@@ -153,8 +153,10 @@ async def test_upkeep_forgets_what_is_over_and_keeps_the_rest(service, caller, o
     for key in ("old", "new"):
         await caller.post("/v1/accounts", {}, headers={"Idempotency-Key": key})
     async with owner.begin() as connection:
-        await connection.execute(text("UPDATE idempotency_key SET until = now() - interval '1s' WHERE key = 'old'"))
-    await service.database.short(idempotency.purge)
+        await connection.execute(
+            text("UPDATE idempotency_key SET expires_at = now() - interval '1s' WHERE key = 'old'")
+        )
+    await service.database.in_transaction(idempotency.purge_keys)
     assert await service.rows("SELECT key FROM idempotency_key") == [("new",)]
 
 

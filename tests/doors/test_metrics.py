@@ -4,21 +4,21 @@ import asyncio
 import contextlib
 import re
 
-import httpx
+import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from identity_service import app as web
-from identity_service import user_ids
-from identity_service.database import Database
-from identity_service.mail import upkeep
+from identity_service.database.transactions import Database
+from identity_service.messages import heartbeat
 from identity_service.settings import Relay, Settings
+from identity_service.values import user_ids
 from tests.accounts.given import an_account
 from tests.events.given import events
 
 CUSTOMERS = 200
-LABELS = {"method", "route", "status", "le", "lane", "state", "quantile", "relay"}
+LABELS = {"method", "route", "status", "le", "priority", "state", "quantile", "relay"}
 PER_ROUTE = 15
 
 
@@ -92,11 +92,11 @@ async def test_the_outbox_is_counted_by_lane_with_its_age(service, caller, clock
     assert sum(values(samples, "identity_outbox_waiting").values()) == 1
     assert sum(values(samples, "identity_outbox_due").values()) == 1
     assert max(values(samples, "identity_outbox_oldest_seconds").values()) == pytest.approx(90, abs=5)
-    assert values(samples, "identity_letters_last_hour") == {(("state", "queued"),): 1}
+    assert values(samples, "identity_messages_last_hour") == {(("state", "queued"),): 1}
     await service.deliver()
     samples = await scrape(service.http)
     assert sum(values(samples, "identity_outbox_waiting").values()) == 0
-    assert values(samples, "identity_letters_last_hour") == {(("state", "accepted"),): 1}
+    assert values(samples, "identity_messages_last_hour") == {(("state", "accepted"),): 1}
     assert values(samples, "identity_delivery_seconds")[("quantile", "0.95"),] == pytest.approx(90, abs=5)
 
 
@@ -107,7 +107,7 @@ async def test_breakers_and_workers_are_those_that_workers_show(service):
         Relay(name="second", host="127.0.0.1", port=2, tls="none"),
     )
     courier.relays.breakers["second"].state = "open"
-    await service.database.short(lambda s: upkeep.show(s, courier, service.clock()))
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, courier, service.clock()))
     samples = await scrape(service.http)
     assert values(samples, "identity_workers_alive") == {(): 1}
     assert values(samples, "identity_relay_breakers") == {
@@ -136,8 +136,8 @@ async def test_pool_and_hashing_are_those_of_this_process(service):
         await held.connection()
         samples = await scrape(service.http)
     assert values(samples, "identity_pool_in_use")[()] >= 1
-    assert values(samples, "identity_pool_connections") == {(): service.database.settings.database_connections}
-    assert values(samples, "identity_hash_waiting") == {(): 0}
+    assert values(samples, "identity_pool_connections") == {(): service.database.settings.database_pool_size}
+    assert values(samples, "identity_password_queue") == {(): 0}
     assert values(samples, "identity_hash_threads") == {(): hasher.threads}
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -146,7 +146,7 @@ async def test_pool_and_hashing_are_those_of_this_process(service):
     samples = await scrape(service.http)
     release.set()
     await hashing
-    assert values(samples, "identity_hash_waiting") == {(): 1}
+    assert values(samples, "identity_password_queue") == {(): 1}
 
 
 async def test_without_a_database_it_tells_what_the_process_knows_itself(service, monkeypatch):
@@ -164,17 +164,17 @@ async def test_without_a_database_it_tells_what_the_process_knows_itself(service
 async def test_in_production_it_is_on_the_inner_port_alone(service, urls):
     """ASVS 13.4.5: outside there is nothing at this path; inside, under any name, both doors are counted together."""
     settings = Settings(
-        **{**service.database.settings.model_dump(), "environment": "production", "cheap_passwords": False}
+        **{**service.database.settings.model_dump(), "environment": "production", "insecure_fast_hashing": False}
     )
     database = Database(settings, urls.application)
-    database.info.update(service.database.info)
-    app = web.create(database, settings.key())
+    database.keys = service.database.keys
+    app = web.create_app(database, settings.key())
     async with contextlib.AsyncExitStack() as stack:
         outside, inside = [
             await stack.enter_async_context(
-                httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="https://id.example.com")
+                httpx2.AsyncClient(transport=httpx2.ASGITransport(door), base_url="https://id.example.com")
             )
-            for door in (app, web.inner(app))
+            for door in (app, web.internal_app(app))
         ]
         assert (await outside.get("/metrics")).status_code == 404
         told = await inside.get("/metrics", headers={"Host": "10.0.0.7:8081"})

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from identity_service import user_ids
-from identity_service.database import Database
+from identity_service.database.transactions import Database
+from identity_service.values import user_ids
 from tests.accounts.given import an_account
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -47,7 +47,7 @@ async def reading_from(service):
 
     def put(read_url: str, url: str = there._url) -> Database:
         found = Database(there.settings, url, read_url=read_url)
-        found.info.update(there.info)
+        found.keys = there.keys
         service.app.state.database = found
         made.append(found)
         return found
@@ -96,7 +96,7 @@ async def test_a_question_that_is_refused_does_not_count_as_a_replica_that_is_aw
         asked.append(True)
         return "it is asked"
 
-    assert await database.from_replica(ask_it) == "it is asked"
+    assert await database.try_replica(ask_it) == "it is asked"
 
 
 async def test_while_the_primary_is_away_the_replica_still_says_what_it_knows(service, caller, urls, reading_from):
@@ -109,7 +109,7 @@ async def test_while_the_primary_is_away_the_replica_still_says_what_it_knows(se
     assert verified.json()["results"][0]["status"] == "valid"
     never = user_ids.show(user_ids.issue())
     refused = await caller.post("/v1/accounts/verifications", {"user_ids": [user_id, never]})
-    assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
 
 
 async def test_who_looks_at_the_replica_cannot_write(service, reading_from, urls):
@@ -117,4 +117,4 @@ async def test_who_looks_at_the_replica_cannot_write(service, reading_from, urls
     database = reading_from(f"{urls.application}&target_session_attrs=any")
     with pytest.raises(Exception, match="read-only transaction"):
         async with database.transaction(on_replica=True) as session:
-            await session.execute(text("DELETE FROM proof"))
+            await session.execute(text("DELETE FROM one_time_token"))

@@ -16,7 +16,9 @@ def named(service, monkeypatch):
 
     def name(days: int, contact: str = "https://id.example.com/report") -> str:
         until = (service.clock() + timedelta(days=days)).date()
-        settings = service.database.settings.model_copy(update={"security_contact": contact, "security_expires": until})
+        settings = service.database.settings.model_copy(
+            update={"security_contact": contact, "security_contact_expires": until}
+        )
         monkeypatch.setattr(service.database, "settings", settings)
         return f"{until}T00:00:00Z"
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from identity_service.server import LimitedProtocol, Server
+from identity_service.web.server import LimitedProtocol, Server
 
 HEAD = b"Host: id.example.com\r\n"
 LIVE = b"GET /livez HTTP/1.1\r\n" + HEAD + b"\r\n"

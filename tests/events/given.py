@@ -6,13 +6,13 @@ SOMEBODY = "000000000000"
 
 
 async def record(session, clock, *, name: str = "account.updated", user_id: str | None = SOMEBODY, **data) -> None:
-    await actions.record(session, name, user_id=user_id, actor="operator", data=data, now=clock())
+    await actions.record_event(session, name, user_id=user_id, actor="operator", data=data, now=clock())
 
 
 async def events(service, count: int, **options) -> None:
     """So many events, each committed by itself, numbered in `data`."""
     for number in range(count):
-        await service.database.short(lambda s, n=number: record(s, service.clock, **{"number": n, **options}))
+        await service.database.in_transaction(lambda s, n=number: record(s, service.clock, **{"number": n, **options}))
 
 
 async def sealed_events(service, count: int, **options) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from identity_service import user_ids
+from identity_service.values import user_ids
 from tests.accounts.given import an_account, erase, sql
 from tests.events.given import follow, sealed_events
 
@@ -83,9 +83,9 @@ async def test_a_cursor_of_another_customer_is_refused(service, caller, anna):
 async def test_after_a_restore_an_old_cursor_is_told_so(caller, anna, owner):
     """AUD-07: positions may differ, for one customer as for all."""
     old = (await caller.get(path(anna), params={"limit": 1})).json()["next"]
-    await sql(owner, "UPDATE feed SET epoch = epoch + 1")
+    await sql(owner, "UPDATE feed_state SET epoch = epoch + 1")
     refused = await caller.get(path(anna), params={"after": old})
-    assert (refused.status_code, refused.json()["code"]) == (410, "restored_feed")
+    assert (refused.status_code, refused.json()["code"]) == (410, "feed_restored")
     assert len(await follow(caller, path(anna), limit=3)) == 8
 
 

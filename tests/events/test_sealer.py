@@ -13,7 +13,7 @@ from tests.events.given import events, record
 
 MY_PID = text("SELECT pg_backend_pid()")
 MANY = """
-    INSERT INTO event (name, user_id, actor, at, data)
+    INSERT INTO event (name, user_id, actor, occurred_at, data)
     SELECT 'account.updated', NULL, 'operator', now(), jsonb_build_object('number', n) FROM generate_series(1, :n) n
 """
 
@@ -37,7 +37,7 @@ async def test_where_nothing_is_new_nothing_is_sealed(service):
 async def test_the_chain_goes_on_over_batches(service):
     """AUD-02: a seal covers the one before it, whichever sealer made that."""
     await events(service, 7)
-    limited = [await service.database.short(lambda s: actions.seal(s, 3)) for _ in range(4)]
+    limited = [await service.database.in_transaction(lambda s: actions.seal_events(s, 3)) for _ in range(4)]
     assert limited == [3, 3, 1, 0]
     await events(service, 2)
     assert len(await chain.sealed(service)) == 9
@@ -92,7 +92,7 @@ async def test_two_sealers_are_never_at_work_at_once(service):
     """AUD-02, REL-36: the second goes home at once, and finds nothing undone or done twice."""
     await events(service, 3)
     async with service.database.transaction() as first:
-        assert await actions.seal(first, 2) == 2
+        assert await actions.seal_events(first, 2) == 2
         async with asyncio.timeout(5):
             assert await service.seal() == 0
     assert await service.seal() == 1
@@ -103,7 +103,7 @@ async def test_a_writer_waits_for_no_sealer(service):
     """AUD-02: while one is at work, events are recorded and committed."""
     await events(service, 1)
     async with service.database.transaction() as sealer:
-        await actions.seal(sealer)
+        await actions.seal_events(sealer)
         async with asyncio.timeout(5):
             await events(service, 1)
     assert numbers(await chain.sealed(service)) == [0, 0]
@@ -116,13 +116,13 @@ async def test_a_sealer_that_dies_in_the_middle_leaves_nothing_behind(service, o
     await events(service, 3)
 
     async def die(session) -> None:
-        assert await actions.seal(session, 2) == 2
+        assert await actions.seal_events(session, 2) == 2
         pid = await session.scalar(MY_PID)
         async with owner.begin() as connection:
             await connection.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
 
     with pytest.raises(DBAPIError):
-        await service.database.short(die)
+        await service.database.in_transaction(die)
     assert await service.rows("SELECT count(*) FROM sealed_event") == [(2,)]
     assert await service.seal() == 3
     assert numbers(await chain.sealed(service)) == [0, 1, 0, 1, 2]
@@ -141,7 +141,7 @@ async def test_no_two_events_can_have_one_place_nor_one_event_two(service):
 
 async def test_an_event_that_nobody_listed_is_not_recorded(service, clock):
     with pytest.raises(rules.UnknownEvent):
-        await service.database.short(lambda s: record(s, clock, name="account.invented"))
+        await service.database.in_transaction(lambda s: record(s, clock, name="account.invented"))
     assert await service.rows("SELECT count(*) FROM event") == [(0,)]
 
 
@@ -149,7 +149,7 @@ async def test_a_moment_without_a_zone_is_not_recorded(service, clock):
     """A naive moment would mean another one on another server."""
     clock.now = clock.now.replace(tzinfo=None)
     with pytest.raises(StatementError, match="time zone"):
-        await service.database.short(lambda s: record(s, clock))
+        await service.database.in_transaction(lambda s: record(s, clock))
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 import pytest
 from sqlalchemy import text
 
-from identity_service import email_addresses
 from identity_service.clients import actions as clients
-from identity_service.mail import actions as mail
-from identity_service.mail import suppressions
-from identity_service.mail.tables import Message
+from identity_service.messages import actions as messages
+from identity_service.messages import suppressions
+from identity_service.messages.tables import Message
+from identity_service.values import email_addresses
 from tests.accounts.given import an_account
 
 REFUSE = "CREATE FUNCTION refuse_for_a_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no room'; END $$"
@@ -87,16 +87,18 @@ async def test_where_the_event_cannot_be_written_nothing_is(service, caller, own
 async def test_a_client_is_not_changed_in_silence(service, caller, owner, name):
     """AUD-06."""
     verbs = {
-        "client.added": lambda s: clients.add(s, "x", ["events:read"], desk=False, jwks=None, now=service.clock()),
-        "client.rotated": lambda s: clients.rotate(s, caller.client_id, now=service.clock()),
-        "client.closed": lambda s: clients.close(s, caller.client_id, now=service.clock()),
+        "client.added": lambda s: clients.add_client(
+            s, "x", ["events:read"], desk=False, jwks=None, now=service.clock()
+        ),
+        "client.rotated": lambda s: clients.rotate_secret(s, caller.client_id, now=service.clock()),
+        "client.closed": lambda s: clients.close_client(s, caller.client_id, now=service.clock()),
     }
     before = await whole(service)
     async with refused(owner, AT_ONCE, name):
         with pytest.raises(Exception, match="no room"):
-            await service.database.short(verbs[name])
+            await service.database.in_transaction(verbs[name])
         assert await whole(service) == before
-    await service.database.short(verbs[name])
+    await service.database.in_transaction(verbs[name])
     assert (await service.rows(EVENTS))[-1].name == name
 
 
@@ -105,12 +107,12 @@ async def test_a_letter_is_not_sent_again_in_silence(service, caller, owner):
     await an_account(caller, email="anna@example.com")
     ((message_id,),) = await service.rows("SELECT id FROM message")
     before = await whole(service)
-    async with refused(owner, AT_ONCE, "mail.sent_again"):
-        asked = await caller.post(f"/v1/messages/{message_id}/send-again", {"relay": "first"})
+    async with refused(owner, AT_ONCE, "mail.retried"):
+        asked = await caller.post(f"/v1/messages/{message_id}/retry", {"relay": "first"})
         assert asked.status_code == 500
         assert await whole(service) == before
-    assert (await caller.post(f"/v1/messages/{message_id}/send-again", {"relay": "first"})).status_code == 202
-    assert (await service.rows(EVENTS))[-1].name == "mail.sent_again"
+    assert (await caller.post(f"/v1/messages/{message_id}/retry", {"relay": "first"})).status_code == 202
+    assert (await service.rows(EVENTS))[-1].name == "mail.retried"
 
 
 async def test_a_change_tells_who_made_it_and_what(service, caller):
@@ -141,7 +143,7 @@ async def a_suppression(service) -> None:
     async with service.database.transaction() as session:
         newest = "SELECT id FROM message ORDER BY created_at DESC, id DESC LIMIT 1"
         message = await session.get(Message, await session.scalar(text(newest)))
-        await suppressions.suppress(session, message, feedback_id=None, now=service.clock())
+        await suppressions.suppress_address(session, message, feedback_id=None, now=service.clock())
 
 
 async def test_a_letter_that_is_not_tried_any_more_says_so(service, caller):
@@ -160,8 +162,8 @@ async def test_an_address_that_takes_mail_again_says_so(service, caller):
     await a_suppression(service)
     address = email_addresses.parse("anna@example.com", special_use=True)
     async with service.database.transaction() as session:
-        await mail.put(
-            session, "test", to=address, user_id=None, locale="en", anyway=True, cause="mail.test_asked",
+        await messages.enqueue(
+            session, "test", to=address, user_id=None, locale="en", anyway=True, cause="mail.test_requested",
             actor="operator", now=service.clock(),
         )  # fmt: skip
     await service.deliver()

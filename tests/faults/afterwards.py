@@ -31,12 +31,12 @@ async def settle(cluster: Cluster, seconds: int, over: str = DEAD) -> None:
         await asyncio.sleep(1)
 
 
-async def rows(cluster: Cluster, named: str = "to_ascii") -> list[checker.Row]:
+async def rows(cluster: Cluster, named: str = "recipient_ascii") -> list[checker.Row]:
     """Return every message; `named` is what the checker knows it by, once a letter."""
     async with cluster.owner.begin() as connection:
         found = await connection.execute(
             text(
-                f"SELECT id::text, {named}, state, maybe_sent, (SELECT count(*) FROM attempt a "
+                f"SELECT id::text, {named}, state, possibly_sent, (SELECT count(*) FROM attempt a "
                 "WHERE a.message_id = m.id AND finished_at IS NULL) FROM message m"
             )
         )

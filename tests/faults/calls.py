@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from itertools import count
 
-import httpx
+import httpx2
 
 from tests.faults import checker
 from tests.faults.afterwards import DEAD, letters, rows, settle
@@ -18,7 +18,7 @@ BETWEEN = 0.1
 class Calls:
     """Registrations, one after the other by each of some callers; every answer is noted."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http, self._numbers = http, count()
         self.acknowledged: list[str] = []
         self.ids: list[str] = []
@@ -45,11 +45,11 @@ class Calls:
         else:
             self.ids.append(answer.json()["user_id"])
 
-    async def _ask(self, path: str, address: str, *done: int) -> httpx.Response | None:
+    async def _ask(self, path: str, address: str, *done: int) -> httpx2.Response | None:
         """Return the answer; None where it was refused for now, or nobody knows what became of it."""
         try:
             answer = await self.http.post(path, json={"email": address})
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             self.told["unknown"] += 1
             await asyncio.sleep(BETWEEN)
             return None

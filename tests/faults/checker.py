@@ -15,7 +15,7 @@ class Row:
     message_id: str
     address: str
     state: str
-    maybe_sent: bool
+    possibly_sent: bool
     open_attempts: int
 
 
@@ -68,7 +68,7 @@ def _unmarked(received: Counter[str], by_address: dict[str, Row]) -> Iterator[st
         row = by_address.get(address)
         if row is None:
             yield f"invented: {address} lies in an inbox and has no row"
-        elif count > 1 and not row.maybe_sent:
+        elif count > 1 and not row.possibly_sent:
             yield f"twice: {address} came {count} times and is not marked"
 
 

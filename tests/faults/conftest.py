@@ -12,20 +12,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from identity_service import email_addresses
-from identity_service.database import Database
-from identity_service.embedded import postgres
-from identity_service.mail import actions, reaper, rules
-from identity_service.mail.courier import Courier
+from identity_service.database.transactions import Database
+from identity_service.dev import postgres
+from identity_service.messages import actions as messages
+from identity_service.messages import kinds, rendering
+from identity_service.messages.delivery import reaper
+from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.settings import Relay
-from identity_service.worker import COMPOSERS
+from identity_service.values import email_addresses
 from tests.conftest import QUICK, Service, Urls, empty
 from tests.faults.processes import Cluster
 from tests.faults.relay import FaultRelay
 
 
 class Road:
-    """The way of one letter (kind `test`: lane 0, 10 minutes) past relays A and B."""
+    """The way of one letter (kind `test`: priority 0, 10 minutes) past relays A and B."""
 
     timeouts = QUICK
 
@@ -40,15 +41,18 @@ class Road:
     def use(self, *relays: Relay) -> None:
         settings = self.service.database.settings.model_copy(update={"relays": relays})
         self.database = Database(settings, self.service.database._url)
-        self.database.info["keyring"] = self.service.database.info["keyring"]
-        self.service.database.info["settings"] = settings
-        self.courier = Courier(self.database, COMPOSERS, clock=self.service.clock, timeouts=self.timeouts)
+        self.database.keys = self.service.database.keys
+        self.service.database.settings = settings
+        self.courier = OutboxSender(
+            self.database, rendering.load_builders(), clock=self.service.clock, timeouts=self.timeouts
+        )
 
     async def put(self, to: str = "anna@example.com", kind: str = "test", **options) -> None:
         address = email_addresses.parse(to, special_use=True)
-        self.id = await self.database.short(
-            lambda s: actions.put(
-                s, kind, to=address, locale="en", cause="mail.test_asked", actor="operator", now=self.service.clock(),
+        self.id = await self.database.in_transaction(
+            lambda s: messages.enqueue(
+                s, kind, to=address, locale="en", cause="mail.test_requested", actor="operator",
+                now=self.service.clock(),
                 **{"user_id": None, **options},
             )
         )  # fmt: skip
@@ -73,11 +77,11 @@ class Road:
     async def tend(self) -> None:
         """What every worker does each 5 s."""
         now = self.service.clock()
-        await self.database.short(lambda s: reaper.reap(s, now=now))
-        await self.database.short(lambda s: reaper.expire(s, now=now))
+        await self.database.in_transaction(lambda s: reaper.release_expired_leases(s, now=now))
+        await self.database.in_transaction(lambda s: reaper.expire_messages(s, now=now))
 
     async def past_deadline(self) -> None:
-        self.service.clock.now += rules.KINDS["test"].hand_over
+        self.service.clock.now += kinds.KINDS["test"].hand_over
         await self.tend()
 
     async def message(self) -> dict:

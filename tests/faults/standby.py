@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Callable
 
 import asyncpg
-import httpx
+import httpx2
 from sqlalchemy.engine import make_url
 
-from identity_service import database as databases
-from identity_service.embedded import postgres
+from identity_service.database import engine
+from identity_service.dev import postgres
 from tests.faults.processes import AS_SERVER, Cluster
 
 NAMES = "ALTER SYSTEM SET synchronous_standby_names = 'standby'"
@@ -46,7 +46,7 @@ class Pair(Cluster):
         await self._start(self.server.data, self.ports[0])
         await self._copy()
         await self._start(self.standby, self.ports[1])
-        self.owner = databases.engine(self.url("postgres", *self.ports), size=2)
+        self.owner = engine.create_engine(self.url("postgres", *self.ports), size=2)
         # After the copy, so that the replica does not wait for one of its own when it has become the primary.
         primary = await self.connect(self.ports[0])
         await primary.execute(NAMES)
@@ -63,10 +63,10 @@ class Pair(Cluster):
         await super().start(workers)
         self.second_api = await self.spawn("serve", IDENTITY_PORT=str(self.second_port))
 
-    async def clients(self, *scopes: str) -> list[httpx.AsyncClient]:
+    async def clients(self, *scopes: str) -> list[httpx2.AsyncClient]:
         """Return a client of each API process; both use one token."""
         first = await self.client(*scopes)
-        second = httpx.AsyncClient(
+        second = httpx2.AsyncClient(
             base_url=f"http://localhost:{self.second_port}", timeout=30, headers=dict(first.headers)
         )
         await self.ready(second)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from identity_service.database import TRIES
+from identity_service.database.failures import TRIES
 from tests.accounts.given import an_account
 from tests.faults.conftest import Road
 from tests.resets.given import a_browser
@@ -76,7 +76,7 @@ async def test_the_victim_of_a_deadlock_is_begun_again_and_nobody_sees_it(servic
                 await asyncio.sleep(0.02)
         await other.execute(
             text(
-                "INSERT INTO idempotency_key (client_id, route, key, fingerprint, until)"
+                "INSERT INTO idempotency_key (client_id, route, key, fingerprint, expires_at)"
                 " VALUES (:client, 'POST /v1/accounts', 'k1', '', now())"
             ),
             {"client": caller.client_id},
@@ -102,7 +102,7 @@ async def test_what_is_broken_off_every_time_is_a_503_and_nothing_stands_there(s
     """REL-38: three times, and then the caller decides; sent again later it is done."""
     await planted.plant("event", TRIES)
     refused = await caller.post("/v1/accounts", ANNA, headers=KEY)
-    assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
+    assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
     assert int(refused.headers["Retry-After"]) > 0
     assert await effects(service) == [(0, 0, 0, 0)]
     assert (await caller.post("/v1/accounts", ANNA, headers=KEY)).status_code == 201

@@ -45,7 +45,7 @@ async def test_02_first_relay_refused_second_healthy(road: Road):
     await road.a.stop()
     await road.turn()
     assert await road.tries() == [("a", "relay_fault"), ("b", "accepted")]
-    (row,) = await road.service.rows("SELECT turns, attempts FROM message")
+    (row,) = await road.service.rows("SELECT deliveries, attempts FROM message")
     assert tuple(row) == (1, 2)
 
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import random
 
-import httpx
+import httpx2
 import pytest
 
 from tests.faults import checker
@@ -64,7 +64,7 @@ async def test_nothing_is_lost_and_nothing_comes_twice_unmarked(tmp_path, unused
     assert {row.state for row in found} <= {"accepted", "unconfirmed"}
 
 
-async def _register(http: httpx.AsyncClient, acknowledged: list[str]) -> None:
+async def _register(http: httpx2.AsyncClient, acknowledged: list[str]) -> None:
     """Register everybody; what failed or is unknown is asked again, as a careful caller does."""
     gate = asyncio.Semaphore(8)
 
@@ -74,7 +74,7 @@ async def _register(http: httpx.AsyncClient, acknowledged: list[str]) -> None:
             while True:
                 try:
                     answer = await http.post("/v1/accounts", json={"email": address})
-                except httpx.HTTPError:
+                except httpx2.HTTPError:
                     await asyncio.sleep(0.3)
                     continue
                 assert answer.status_code in (200, 201, 503), answer.text

@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.checker import Row, judge
 
-GOOD = Row("1", "a@x.de", "accepted", maybe_sent=False, open_attempts=0)
+GOOD = Row("1", "a@x.de", "accepted", possibly_sent=False, open_attempts=0)
 INBOX = [("<1@x>", "a@x.de")]
 
 
@@ -17,17 +17,21 @@ def test_a_clean_run_has_nothing_wrong():
     [
         ([], [], "lost"),
         ([GOOD], [], "lost"),
-        ([Row("1", "a@x.de", "bounced", maybe_sent=True, open_attempts=0)], [], "lost"),
+        ([Row("1", "a@x.de", "bounced", possibly_sent=True, open_attempts=0)], [], "lost"),
         ([GOOD], INBOX * 2, "twice"),
-        ([GOOD, Row("2", "a@x.de", "accepted", maybe_sent=False, open_attempts=0)], INBOX, "doubled"),
-        ([GOOD, Row("2", "a@x.de", "queued", maybe_sent=False, open_attempts=0)], INBOX, "unended"),
-        ([Row("2", "a@x.de", "queued", maybe_sent=False, open_attempts=0), GOOD], INBOX, "unended"),
+        ([GOOD, Row("2", "a@x.de", "accepted", possibly_sent=False, open_attempts=0)], INBOX, "doubled"),
+        ([GOOD, Row("2", "a@x.de", "queued", possibly_sent=False, open_attempts=0)], INBOX, "unended"),
+        ([Row("2", "a@x.de", "queued", possibly_sent=False, open_attempts=0), GOOD], INBOX, "unended"),
         ([GOOD], [("<2@x>", "a@x.de")], "changed"),
-        ([Row("1", "a@x.de", "deferred", maybe_sent=False, open_attempts=0)], [], "unended"),
-        ([Row("1", "a@x.de", "accepted", maybe_sent=False, open_attempts=1)], INBOX, "open attempt"),
-        ([Row("1", "a@x.de", "expired", maybe_sent=False, open_attempts=0)], INBOX, "untrue"),
+        ([Row("1", "a@x.de", "deferred", possibly_sent=False, open_attempts=0)], [], "unended"),
+        ([Row("1", "a@x.de", "accepted", possibly_sent=False, open_attempts=1)], INBOX, "open attempt"),
+        ([Row("1", "a@x.de", "expired", possibly_sent=False, open_attempts=0)], INBOX, "untrue"),
         ([GOOD], [*INBOX, ("<2@x>", "b@x.de")], "invented"),
-        ([Row("1", "a@x.de", "accepted", maybe_sent=True, open_attempts=0)], [*INBOX, ("<2@x>", "a@x.de")], "changed"),
+        (
+            [Row("1", "a@x.de", "accepted", possibly_sent=True, open_attempts=0)],
+            [*INBOX, ("<2@x>", "a@x.de")],
+            "changed",
+        ),
     ],
 )
 def test_a_planted_wrong_is_found(rows, inbox, wrong):
@@ -35,7 +39,7 @@ def test_a_planted_wrong_is_found(rows, inbox, wrong):
 
 
 def test_one_loss_and_one_duplicate_among_many_are_both_found_and_nothing_else_is():
-    rows = [Row(str(n), f"a{n}@x.de", "accepted", maybe_sent=n == 7, open_attempts=0) for n in range(50)]
+    rows = [Row(str(n), f"a{n}@x.de", "accepted", possibly_sent=n == 7, open_attempts=0) for n in range(50)]
     inbox = [(f"<{n}@x>", f"a{n}@x.de") for n in range(50) if n != 20]
     found = judge([row.address for row in rows], rows, [*inbox, inbox[7], inbox[30]])
     lost, twice = sorted(found)
@@ -44,4 +48,4 @@ def test_one_loss_and_one_duplicate_among_many_are_both_found_and_nothing_else_i
 
 
 def test_a_marked_duplicate_is_no_wrong():
-    assert judge(["a@x.de"], [Row("1", "a@x.de", "accepted", maybe_sent=True, open_attempts=0)], INBOX * 2) == []
+    assert judge(["a@x.de"], [Row("1", "a@x.de", "accepted", possibly_sent=True, open_attempts=0)], INBOX * 2) == []

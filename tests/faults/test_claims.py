@@ -12,7 +12,7 @@ LETTERS = 60
 
 
 def counted(road: Road) -> Counter[str]:
-    """Count the statements that claim, per lane."""
+    """Count the statements that claim, per priority."""
     claims: Counter[str] = Counter()
 
     @event.listens_for(road.database.engine.sync_engine, "before_cursor_execute")

@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import asyncpg
-import httpx
+import httpx2
 import pytest
 from sqlalchemy.engine import make_url
 
-from identity_service.embedded import postgres
+from identity_service.dev import postgres
 from tests.faults.afterwards import FORGOTTEN, rows, whole
 from tests.faults.calls import Calls, judged
 from tests.faults.processes import Cluster
@@ -175,7 +175,7 @@ async def suffer(cluster: OnBadDisk, load: Load, call: str, part: str, complaint
     assert ("PANIC" in cluster.log[before:]) == ends_all
 
 
-async def all_is_well(cluster: OnBadDisk, http: httpx.AsyncClient) -> None:
+async def all_is_well(cluster: OnBadDisk, http: httpx2.AsyncClient) -> None:
     """The processes are those that were started, and ready."""
     assert [process.returncode for process in (cluster.api, *cluster.workers)] == [None, None]
     ready = (await http.get("/readyz")).json()

@@ -6,11 +6,11 @@ import os
 import signal
 from pathlib import Path
 
-import httpx
+import httpx2
 
-from identity_service import database as databases
-from identity_service.embedded import postgres
-from identity_service.embedded.mailbox import KEPT, Mailbox
+from identity_service.database import engine
+from identity_service.dev import postgres
+from identity_service.dev.mailbox import KEPT, Mailbox
 from tests.faults import checker
 from tests.faults.afterwards import rows, settle
 from tests.faults.calls import Calls
@@ -32,7 +32,7 @@ class Machine:
             "IDENTITY_LOG_FORMAT": "json",
         }
 
-    async def start(self, http: httpx.AsyncClient) -> None:
+    async def start(self, http: httpx2.AsyncClient) -> None:
         """Start, wait until it serves, and get a token with the client it has made for itself."""
         with (self.data.parent / "run.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
@@ -58,7 +58,7 @@ class Machine:
 async def test_both_are_killed_while_writing_and_are_whole_after_a_start(tmp_path, unused_tcp_port):
     """REL-34: every acknowledged customer is found, once, and his letter lies in the mailbox; the seals hold."""
     machine = Machine(tmp_path, unused_tcp_port)
-    async with httpx.AsyncClient(base_url=f"http://localhost:{unused_tcp_port}", timeout=30) as http:
+    async with httpx2.AsyncClient(base_url=f"http://localhost:{unused_tcp_port}", timeout=30) as http:
         await machine.start(http)
         calls = Calls(http)
         try:
@@ -85,7 +85,7 @@ async def test_both_are_killed_while_writing_and_are_whole_after_a_start(tmp_pat
 async def judged(machine: Machine, calls: Calls) -> list[str]:
     """Return what the checker finds wrong when every letter has ended, in the rows and the mailbox's folder."""
     server = await postgres.start(machine.data)
-    machine.owner = databases.engine(server.owner, size=2)
+    machine.owner = engine.create_engine(server.owner, size=2)
     try:
         await settle(machine, 60)
         letters = Mailbox(machine.data / "mailbox").letters()

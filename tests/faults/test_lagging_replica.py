@@ -5,13 +5,13 @@ The replica stands still while the primary goes on, so that every lag is one tha
 
 import asyncio
 
-import httpx
+import httpx2
 import pytest
 
 from identity_service import app as web
-from identity_service import processes
-from identity_service.database import Database
+from identity_service.database.transactions import Database
 from identity_service.events import actions
+from identity_service.key_store import flows as key_store_flows
 from identity_service.settings import Settings, read_master_key
 from tests.accounts.given import an_account
 from tests.conftest import BASE, MASTER_KEY, Service, empty
@@ -26,7 +26,7 @@ async def pair(tmp_path_factory, unused_tcp_port_factory):
     found = Pair(tmp_path_factory.mktemp("pair"), [], unused_tcp_port_factory)
     await found.prepare()
     database = Database(Settings(environment="development"), found.environment["DATABASE_URL"])
-    await processes.load_keys(database, read_master_key(MASTER_KEY))
+    await key_store_flows.load_key_ring(database, read_master_key(MASTER_KEY))
     await database.close()
     yield found
     await found.stop()
@@ -37,11 +37,11 @@ async def far(pair, settings, clock):
     """A process that reads from the replica."""
     url = pair.environment["DATABASE_URL"]
     found = Database(settings, url, read_url=pair.environment["DATABASE_READ_URL"])
-    await processes.load_keys(found, settings.key())
-    app = web.create(found, settings.key(), clock=clock)
+    await key_store_flows.load_key_ring(found, settings.key())
+    app = web.create_app(found, settings.key(), clock=clock)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.8", 40000))
-        async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.8", 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
             yield Service(app, http, found, None, clock)
     await found.close()
     await pair.catch_up()
@@ -61,7 +61,7 @@ async def page(caller, **query) -> dict:
 
 async def at_the_primary(far: Service, *, limit: int) -> str:
     """Return the cursor of a reader whose process asks the primary."""
-    found = await far.database.short(lambda session: actions.feed(session, None, limit=limit))
+    found = await far.database.in_transaction(lambda session: actions.read_feed(session, None, limit=limit))
     return found.cursor
 
 
@@ -116,14 +116,14 @@ async def test_a_restore_that_the_replica_has_not_heard_of_confuses_no_reader(pa
     old = (await page(caller, limit=1))["next"]
     await pair.pause()
     async with pair.owner.begin() as connection:
-        await connection.exec_driver_sql("UPDATE feed SET epoch = epoch + 1")
+        await connection.exec_driver_sql("UPDATE feed_state SET epoch = epoch + 1")
     new = await at_the_primary(far, limit=1)
     assert [event["sequence"] for event in (await page(caller, after=new))["items"]] == [2, 3]
     assert [event["sequence"] for event in (await page(caller, after=old))["items"]] == [2, 3]
     await pair.catch_up()
     assert [event["sequence"] for event in (await page(caller, after=new))["items"]] == [2, 3]
     refused = await caller.get(FEED, params={"after": old})
-    assert (refused.status_code, refused.json()["code"]) == (410, "restored_feed")
+    assert (refused.status_code, refused.json()["code"]) == (410, "feed_restored")
 
 
 async def test_an_id_that_the_replica_does_not_know_yet_is_valid(pair, far, caller):

@@ -6,7 +6,7 @@ import time
 import pytest
 from sqlalchemy import text
 
-from identity_service.database import Database
+from identity_service.database.transactions import Database
 from tests.accounts.given import an_account
 from tests.life.given import an_entry, append
 
@@ -18,9 +18,9 @@ ENDS_WITHIN = 15.0
 async def small(service):
     """The application with eight connections."""
     there = service.database
-    settings = there.settings.model_copy(update={"database_connections": 8})
+    settings = there.settings.model_copy(update={"database_pool_size": 8})
     found = Database(settings, there._url)
-    found.info.update(there.info, settings=settings)
+    found.keys = there.keys
     service.app.state.database = found
     yield found
     await found.close()
@@ -48,7 +48,7 @@ async def test_who_waits_for_a_held_row_is_told_so_and_the_others_go_on(service,
             await asyncio.sleep(0.05)
         assert served > 10
         for refused in await asyncio.gather(*asked):
-            assert (refused.status_code, refused.json()["code"]) == (503, "database_away")
+            assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
             assert int(refused.headers["Retry-After"]) > 0
         await holder.rollback()
     assert small.in_use() == 0

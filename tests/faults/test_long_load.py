@@ -12,7 +12,7 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median
 
-import httpx
+import httpx2
 import pytest
 
 from tests.faults.conftest import Beside
@@ -38,7 +38,7 @@ class Held:
 class Mixed:
     """Callers that do a little of everything, and some of it wrong."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx2.AsyncClient) -> None:
         self.http, self.done, self.over = http, 0, asyncio.Event()
 
     async def caller(self, name: str) -> None:
@@ -72,7 +72,7 @@ class Mixed:
         await writer.drain()
         writer.transport.abort()
 
-    async def ask(self, method: str, path: str, status: int, **options) -> httpx.Response:
+    async def ask(self, method: str, path: str, status: int, **options) -> httpx2.Response:
         answer = await self.http.request(method, path, **options)
         assert answer.status_code in (status, 429), (path, answer.status_code, answer.text)
         return answer

@@ -10,8 +10,8 @@ import time
 import pytest
 from sqlalchemy.engine import make_url
 
-from identity_service import user_ids
-from identity_service.embedded import postgres
+from identity_service.dev import postgres
+from identity_service.values import user_ids
 from tests.bench.stage import FILLED, add_accounts, begin_to_fill
 from tests.conftest import Fresh
 from tests.faults.processes import Cluster

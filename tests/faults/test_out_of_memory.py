@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from tests.faults.calls import Calls, judged
 from tests.faults.conftest import Beside
@@ -35,12 +35,12 @@ def short_of_memory(process: asyncio.subprocess.Process, size: int) -> Iterator[
         group.rmdir()
 
 
-async def swell(http: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+async def swell(http: httpx2.AsyncClient, process: asyncio.subprocess.Process) -> None:
     """Send what is allowed and large, much at once, until the process is no more."""
 
     async def one() -> None:
         while process.returncode is None:
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(httpx2.HTTPError):
                 await http.post("/v1/accounts/verifications", json=BATCH)
 
     await asyncio.gather(*(one() for _ in range(8)))

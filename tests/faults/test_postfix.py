@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from identity_service.mail import bounce_door, letters
-from identity_service.mail.courier import Courier
-from identity_service.mail.smtp import Timeouts
+from identity_service.messages import rendering
+from identity_service.messages.delivery.sender import OutboxSender
+from identity_service.messages.delivery.smtp import Timeouts
+from identity_service.messages.inbound import bounce_server
 from identity_service.settings import Relay
-from identity_service.worker import COMPOSERS
 from tests.faults import postfix
 from tests.faults.conftest import Road
 from tests.faults.postfix import Ports, Postfix
@@ -34,11 +34,13 @@ class Tour:
         self.postfix = Postfix(ports, tls, door=speaks, lifetime=lifetime)
         authority = tls.folder / "certificate.pem"
         road.use(Relay(name="postfix", host="127.0.0.1", port=ports.relay, tls="starttls", ca_file=authority))
-        road.courier = Courier(road.database, COMPOSERS, clock=road.service.clock, timeouts=Timeouts())
+        road.courier = OutboxSender(
+            road.database, rendering.load_builders(), clock=road.service.clock, timeouts=Timeouts()
+        )
 
     async def open_door(self) -> None:
         port, lmtp = self.postfix.ports.door, self.speaks == "lmtp"
-        self.door = await bounce_door.listen(self.road.service.database, "127.0.0.1", port, lmtp=lmtp)
+        self.door = await bounce_server.listen_for_bounces(self.road.service.database, "127.0.0.1", port, lmtp=lmtp)
 
     async def send(self) -> dict:
         """Hand one letter to Postfix."""
@@ -46,9 +48,9 @@ class Tour:
         await self.road.turn()
         message = await self.road.message()
         assert "accepted" in [entry["what"] for entry in message["timeline"]], message
-        key = self.road.database.info["keyring"].internal()
-        self.return_address = letters.return_address(self.road.id.hex, self.road.database.settings, key)
-        self.envelope_id = letters.envelope_id(self.road.id.hex, key)
+        key = self.road.database.keys.internal()
+        self.return_address = rendering.return_address(self.road.id.hex, self.road.database.settings, key)
+        self.envelope_id = rendering.envelope_id(self.road.id.hex, key)
         return message
 
     async def forge(self, raw: bytes, to: str) -> None:
@@ -81,7 +83,7 @@ class Tour:
     async def inbound(self) -> list:
         """Return every notice the door has kept."""
         wanted = "envelope_from, envelope_to, parse_status, message_id, raw, detail->>'matched_by' AS matched_by"
-        return await self.road.service.rows(f"SELECT {wanted} FROM inbound ORDER BY received_at")
+        return await self.road.service.rows(f"SELECT {wanted} FROM inbound_mail ORDER BY received_at")
 
     async def suppressions(self) -> int:
         return len(await self.road.service.rows("SELECT 1 FROM suppression"))

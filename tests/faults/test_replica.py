@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from itertools import count, cycle
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
@@ -25,9 +25,9 @@ VERIFY = "/v1/accounts/verifications"
 
 
 class Load:
-    """What callers ask of two API processes by turns, and what they were told."""
+    """What callers ask of two API processes by deliveries, and what they were told."""
 
-    def __init__(self, apis: list[httpx.AsyncClient]) -> None:
+    def __init__(self, apis: list[httpx2.AsyncClient]) -> None:
         self.apis, self._numbers = cycle(apis), count()
         self.ids: dict[str, str] = {}
         self.acknowledged: list[str] = []
@@ -39,7 +39,7 @@ class Load:
         """Return the answer; None where the call failed or nobody knows what became of it."""
         try:
             answer = await next(self.apis).request(method, path, **options)
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             self.told["unknown"] += 1
             return None
         if answer.status_code == 503:
@@ -137,7 +137,7 @@ async def test_the_replica_takes_over_under_load_and_nothing_acknowledged_is_los
     assert "nothing altered" in await pair.run("audit")
 
 
-async def without_a_primary(apis: list[httpx.AsyncClient], load: Load) -> None:
+async def without_a_primary(apis: list[httpx2.AsyncClient], load: Load) -> None:
     """A desk goes on verifying, readers go on reading; marketing and writing are a clear 503."""
     known = next(iter(load.ids.values()))
     for http in apis:
@@ -149,11 +149,11 @@ async def without_a_primary(apis: list[httpx.AsyncClient], load: Load) -> None:
             ("/v1/accounts", {"email": "late@domain.example"}),
         ):
             refused = await http.post(path, json=body)
-            assert (refused.status_code, refused.json()["code"]) == (503, "database_away"), refused.text
+            assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable"), refused.text
 
 
 async def everything_is_there(pair: Pair, load: Load, relay: FaultRelay) -> None:
-    found = await rows(pair, named="to_ascii || ' ' || kind")
+    found = await rows(pair, named="recipient_ascii || ' ' || kind")
     names = {row.message_id.replace("-", ""): row.address for row in found}
     inbox = [(message_id, names.get(key(message_id), to)) for message_id, to in letters(relay)]
     assert checker.judge(load.acknowledged, found, inbox) == []

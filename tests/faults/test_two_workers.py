@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from identity_service import email_addresses, processes
-from identity_service.database import Database
+from identity_service.database.transactions import Database
 from identity_service.events import actions as events
-from identity_service.mail import actions as mail
-from identity_service.mail import outbox
+from identity_service.key_store import flows as key_store_flows
+from identity_service.messages import actions as messages
+from identity_service.messages.delivery import queue
 from identity_service.settings import Settings, read_master_key
+from identity_service.values import email_addresses
 from tests.conftest import MASTER_KEY
 from tests.faults.processes import Cluster
 
@@ -45,7 +46,7 @@ async def test_two_schedulers_and_two_sealers_do_each_thing_once(tmp_path, unuse
 async def opened(cluster: Cluster) -> Database:
     settings = Settings(environment="development", mail_from="service@identity.example")
     database = Database(settings, cluster.server.application)
-    await processes.load_keys(database, read_master_key(MASTER_KEY))
+    await key_store_flows.load_key_ring(database, read_master_key(MASTER_KEY))
     return database
 
 
@@ -55,14 +56,14 @@ async def leave_behind(database: Database) -> None:
     async with database.transaction() as session:
         for number in range(LEASED):
             await put(session, "welcome", f"leased{number}", then)
-        await outbox.claim(session, worker="w-dead", lane=5, limit=LEASED, relay="a", now=then)
+        await queue.claim_messages(session, worker="w-dead", priority=5, limit=LEASED, relay="a", now=then)
         for number in range(LATE):
             await put(session, "test", f"late{number}", then - timedelta(hours=1))
 
 
 async def put(session, kind: str, name: str, now: datetime) -> None:
     to = email_addresses.parse(f"{name}@example.com", special_use=True)
-    await mail.put(
+    await messages.enqueue(
         session,
         kind,
         to=to,
@@ -76,7 +77,9 @@ async def put(session, kind: str, name: str, now: datetime) -> None:
 
 async def record(database: Database, number: int) -> None:
     async with database.transaction() as session:
-        await events.record(session, "account.registered", user_id=f"{number}", actor="operator", now=datetime.now(UTC))
+        await events.record_event(
+            session, "account.registered", user_id=f"{number}", actor="operator", now=datetime.now(UTC)
+        )
 
 
 async def until(database: Database, statement: str) -> None:

@@ -7,21 +7,23 @@ import uuid
 import pytest
 from sqlalchemy import text
 
-from identity_service.mail import outbox, reaper, rules
-from identity_service.mail.outbox import Finish, Report
+from identity_service.messages import kinds
+from identity_service.messages import rules as message_rules
+from identity_service.messages.delivery import queue, reaper
+from identity_service.messages.delivery.queue import AttemptReport, AttemptResult
 from tests.faults.conftest import Road
 from tests.faults.relay import always
 
-TAKEN = Report("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok: queued as 77", relay="a", queue_id="77")
+TAKEN = AttemptReport("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok: queued as 77", relay="a", queue_id="77")
 
 
 RACED = 2 * int(os.environ.get("CHAOS_MESSAGES", "40"))
 """Letters that eight workers race for: 80, and with `make faults` 10,000."""
 
 
-async def claim(road: Road, worker: str = "w-dies") -> outbox.Claimed:
-    (claimed,), _ = await road.database.short(
-        lambda s: outbox.claim(s, worker=worker, lane=0, limit=5, relay="a", now=road.service.clock())
+async def claim(road: Road, worker: str = "w-dies") -> queue.ClaimedMessage:
+    (claimed,), _ = await road.database.in_transaction(
+        lambda s: queue.claim_messages(s, worker=worker, priority=0, limit=5, relay="a", now=road.service.clock())
     )
     return claimed
 
@@ -31,9 +33,9 @@ async def lapse(road: Road) -> None:
     await road.tend()
 
 
-async def record(road: Road, claimed: outbox.Claimed, report: Report = TAKEN) -> set[uuid.UUID]:
-    finish = Finish(claimed, claimed.attempts, report, rules.Step("accepted"))
-    return await road.database.short(lambda s: outbox.record(s, [finish], now=road.service.clock()))
+async def record(road: Road, claimed: queue.ClaimedMessage, report: AttemptReport = TAKEN) -> set[uuid.UUID]:
+    finish = AttemptResult(claimed, claimed.attempts, report, message_rules.Transition("accepted"))
+    return await road.database.in_transaction(lambda s: queue.record_results(s, [finish], now=road.service.clock()))
 
 
 async def test_21_a_worker_killed_before_the_payload_loses_nothing(road: Road):
@@ -55,7 +57,7 @@ async def test_22_a_worker_killed_after_the_dot_may_duplicate_with_one_message_i
     await road.put()
     claimed = await claim(road)
     envelope = await road.courier._compose(claimed)
-    assert (await road.courier.relays.pools["a"].deliver(envelope, lane=0)).outcome == "accepted"
+    assert (await road.courier.relays.pools["a"].deliver(envelope, priority=0)).outcome == "accepted"
     await lapse(road)
     await road.turn()
     message = await road.message()
@@ -117,15 +119,15 @@ async def test_the_database_away_before_the_letter_is_made_delays_it_by_a_moment
     await road.put()
     await road.turn()
     tries = await road.service.rows("SELECT reply_class FROM attempt ORDER BY attempt_no")
-    assert tries == [("handed_back",), ("accepted",)]
-    assert await road.service.rows("SELECT state, maybe_sent FROM message") == [("accepted", False)]
+    assert tries == [("released",), ("accepted",)]
+    assert await road.service.rows("SELECT state, possibly_sent FROM message") == [("accepted", False)]
     assert len(road.a.mails) == len(cut) == 1
 
 
 async def test_a_second_worker_cannot_record_for_the_first(road: Road):
     await road.put()
     claimed = await claim(road)
-    forged = outbox.Claimed(**{**{n: getattr(claimed, n) for n in claimed.__slots__}, "token": uuid.uuid4()})
+    forged = queue.ClaimedMessage(**{**{n: getattr(claimed, n) for n in claimed.__slots__}, "token": uuid.uuid4()})
     assert await record(road, forged) == set()
 
 
@@ -140,7 +142,7 @@ async def test_three_lost_in_a_row_have_failed(road: Road):
 async def test_a_lost_letter_past_its_deadline_is_unconfirmed(road: Road):
     await road.put()
     await claim(road)
-    road.service.clock.now += rules.KINDS["test"].hand_over
+    road.service.clock.now += kinds.KINDS["test"].hand_over
     await road.tend()
     assert (await road.message())["state"] == "unconfirmed"
 
@@ -150,7 +152,7 @@ async def test_sigterm_hands_back_what_was_not_begun(road: Road):
     await road.put()
     claimed = await claim(road, road.courier.name)
     road.courier.stop()
-    await road.courier._turn(claimed)
+    await road.courier._observed_delivery(claimed)
     message = await road.message()
     assert (message["state"], message["may_arrive_twice"]) == ("deferred", False)
     assert (await road.tries())[0] == ("a", "aborted")
@@ -165,8 +167,8 @@ async def test_eight_workers_never_take_one_letter_twice(road: Road):
     async def work() -> list[uuid.UUID]:
         mine = []
         while True:
-            claimed, _ = await road.database.short(
-                lambda s: outbox.claim(s, worker="w", lane=0, limit=3, relay="a", now=road.service.clock())
+            claimed, _ = await road.database.in_transaction(
+                lambda s: queue.claim_messages(s, worker="w", priority=0, limit=3, relay="a", now=road.service.clock())
             )
             if not claimed:
                 return mine
@@ -210,7 +212,7 @@ async def test_an_address_that_became_unsafe_is_sent_to_nobody(road: Road, owner
     await road.put()
     async with owner.begin() as connection:
         evil = "anna@example.com>\r\nRCPT TO:<evil@example.com"
-        await connection.execute(text("UPDATE message SET to_ascii = :evil"), {"evil": evil})
+        await connection.execute(text("UPDATE message SET recipient_ascii = :evil"), {"evil": evil})
     await road.turn()
     message = await road.message()
     assert message["state"] == "failed"
@@ -255,5 +257,5 @@ async def test_reaping_twice_changes_nothing_more(road: Road):
     await road.put()
     await claim(road)
     road.service.clock.advance(seconds=181)
-    assert await road.database.short(lambda s: reaper.reap(s, now=road.service.clock())) == 1
-    assert await road.database.short(lambda s: reaper.reap(s, now=road.service.clock())) == 0
+    assert await road.database.in_transaction(lambda s: reaper.release_expired_leases(s, now=road.service.clock())) == 1
+    assert await road.database.in_transaction(lambda s: reaper.release_expired_leases(s, now=road.service.clock())) == 0

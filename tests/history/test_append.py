@@ -2,7 +2,7 @@
 
 import pytest
 
-from identity_service import user_ids
+from identity_service.values import user_ids
 from tests.life.given import account, append, references, row_id
 from tests.life.given import an_entry as entry
 
@@ -49,7 +49,7 @@ async def test_nobody_writes_in_another_clients_name(service, caller, anna):
     other = await service.caller("history:write", name="other")
     for name in (caller.client_id, "cli_nobody"):
         refused = await append(other, anna, entry("a1"), source=name)
-        assert (refused.status_code, refused.json()["code"]) == (403, "anothers_source")
+        assert (refused.status_code, refused.json()["code"]) == (403, "source_not_yours")
     assert await results(caller, anna, entry("a1"), source=caller.client_id) == [("added", None)]
     assert await results(caller, anna, entry("a1")) == [("there", None)]
     assert await results(other, anna, entry("a1"), source=other.client_id) == [("added", None)]

@@ -24,14 +24,14 @@ def amounts(draw):
 @given(amounts())
 def test_what_goes_in_comes_out(written):
     text, currency = written
-    value = rules.amount(text, currency)
+    value = rules.parse_amount(text, currency)
     assert rules.show_amount(value, currency) == text
 
 
 @given(st.text(max_size=30), st.sampled_from(CURRENCIES))
 def test_any_text_is_an_amount_within_the_limits_or_refused(text, currency):
     try:
-        value = rules.amount(text, currency)
+        value = rules.parse_amount(text, currency)
     except rules.MalformedAmount:
         return
     assert abs(value) <= rules.LARGEST
@@ -42,7 +42,7 @@ def test_any_text_is_an_amount_within_the_limits_or_refused(text, currency):
     st.lists(st.tuples(st.sampled_from(["order", "refund"]), st.sampled_from(["EUR", "JPY"]), st.integers(0, 10**9)))
 )
 def test_the_net_is_orders_less_refunds_per_currency(rows):
-    found = rules.net((kind, currency, Decimal(value)) for kind, currency, value in rows)
+    found = rules.net_amount((kind, currency, Decimal(value)) for kind, currency, value in rows)
     for currency, total in found.items():
         mine = [value if kind == "order" else -value for kind, c, value in rows if c == currency]
         assert total == sum(mine)
@@ -51,4 +51,4 @@ def test_the_net_is_orders_less_refunds_per_currency(rows):
 
 @pytest.mark.parametrize(("text", "currency"), [(None, None)])
 def test_nothing_is_no_amount(text, currency):
-    assert rules.amount(text, currency) is None
+    assert rules.parse_amount(text, currency) is None

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from identity_service.life import guarded
-from identity_service.mail import feedback, letters
+from identity_service.approvals import actions as approvals
+from identity_service.messages import rendering
+from identity_service.messages.inbound import feedback
 from identity_service.settings import Relay
-from identity_service.user_ids import UserId
+from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
 from tests.faults.relay import FaultRelay
@@ -113,8 +114,8 @@ async def change_address(service: Service, caller: Caller, user_id: str) -> None
 
 async def wait(service: Service, user_id: str, company: dict) -> None:
     """Something that a desk has noted, with a reason in its own words."""
-    await service.database.short(
-        lambda s: guarded.wait(
+    await service.database.in_transaction(
+        lambda s: approvals.request_approval(
             s, UserId(row_id(user_id)), "business", company, reason=f"says {CANARY}", actor="staff:one",
             now=service.clock(),
         )
@@ -131,7 +132,7 @@ async def call_the_desk(caller: Caller, user_id: str) -> None:
     started = await call(caller, "POST", f"/v1/accounts/{user_id}/caller-checks", number, **clerk)
     assert started.status_code == 201, started.text
     why = {"user_id": user_id, "reason": f"says {CANARY}"}
-    looked = await call(caller, "POST", f"/v1/contacts/{opened.json()['number']}/looks", why, **clerk)
+    looked = await call(caller, "POST", f"/v1/contacts/{opened.json()['number']}/account-access", why, **clerk)
     assert looked.status_code == 201, looked.text
 
 
@@ -147,10 +148,12 @@ async def comes_back(service: Service) -> None:
         await courier.relays.close()
         await courier.database.close()
         await server.stop()
-    ((message_id,),) = await service.rows("SELECT id FROM message WHERE kind = 'welcome' AND to_addr = :to", to=ADDRESS)
-    key = service.database.info["keyring"].internal()
-    to = letters.return_address(message_id.hex, service.database.settings, key)
+    ((message_id,),) = await service.rows(
+        "SELECT id FROM message WHERE kind = 'welcome' AND recipient = :to", to=ADDRESS
+    )
+    key = service.database.keys.internal()
+    to = rendering.return_address(message_id.hex, service.database.settings, key)
     raw = NOTICE.format(to=to).encode()
     async with service.database.transaction() as session:
         notice = await feedback.read_mail(session, raw, envelope_from=ADDRESS, envelope_to=to, now=service.clock())
-        assert await feedback.take(session, notice, via="smtp", now=service.clock()) == "applied"
+        assert await feedback.apply_notice(session, notice, via="smtp", now=service.clock()) == "applied"

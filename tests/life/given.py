@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
+from identity_service.audit import actions as audit
 from identity_service.consents import audit as consent_audit
-from identity_service.events import audit as event_audit
 from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
 
@@ -161,6 +161,6 @@ async def audited(service: Service) -> None:
     while await service.seal():
         pass
     async with service.database.transaction() as session:
-        walked = await event_audit.walk(session)
-        _, finding = await consent_audit.check(session)
+        walked = await audit.audit_events(session)
+        _, finding = await consent_audit.audit_consents(session)
     assert (walked.finding, finding) == (None, None)

@@ -4,20 +4,20 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 
-from identity_service.life import importing
-from identity_service.life.importing import Report
+from identity_service.imports import actions as imports
+from identity_service.imports.actions import Report
 from tests.conftest import Service
 
 SOURCE = "old"
 HEADING = "email,reference"
 
 
-async def each(rows: Iterable[importing.Row]) -> AsyncIterator[importing.Row]:
+async def each(rows: Iterable[imports.Row]) -> AsyncIterator[imports.Row]:
     for row in rows:
         yield row
 
 
-def numbered(rows: Iterable[Mapping[str, str]]) -> list[importing.Row]:
+def numbered(rows: Iterable[Mapping[str, str]]) -> list[imports.Row]:
     """Rows with the numbers of their lines, behind a heading."""
     return list(enumerate(rows, start=2))
 
@@ -26,8 +26,8 @@ async def imported(service: Service, *rows: Mapping[str, str], source: str = SOU
     """Import rows, as a file of its own."""
     lines = numbered(rows)
     name = hashlib.sha256(repr((lines, source)).encode()).hexdigest()
-    job = await importing.stage(service.database, name, each(lines))
-    return await importing.take(service.database, job, source=source, now=service.clock())
+    job = await imports.stage_rows(service.database, name, each(lines))
+    return await imports.load_rows(service.database, job, source=source, now=service.clock())
 
 
 async def why(service: Service, **row: str) -> str:

@@ -167,8 +167,8 @@ async def test_what_was_proven_before_the_change_is_dead_after_it(service, calle
     await ask(caller, anna, NEW)
     await confirm(service, NEW, ASKED)
     assert await service.rows(
-        "SELECT count(*) FROM proof p JOIN account a USING (user_id) "
-        "WHERE p.purpose = 'reset' AND p.asked_at < a.proofs_valid_after"
+        "SELECT count(*) FROM one_time_token p JOIN account a USING (user_id) "
+        "WHERE p.purpose = 'reset' AND p.requested_at < a.tokens_valid_after"
     ) == [(1,)]
     text = service.letter(ANNA, "Your new password")["text"]
     secret = text[text.index("#") + 1 :].split()[0]

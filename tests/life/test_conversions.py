@@ -75,7 +75,7 @@ async def test_the_kind_rides_in_every_answer(service, caller, anna):
     answer = await account(caller, anna)
     assert (answer["kind"], answer["business"]) == ("consumer", None)
     assert (await caller.get(f"/v1/accounts/{anna}/summary")).json()["earlier_kinds"] == ["business", "consumer"]
-    assert await service.rows("SELECT company_name FROM business_time WHERE ended_at IS NOT NULL") == [
+    assert await service.rows("SELECT company_name FROM business_period WHERE ended_at IS NOT NULL") == [
         (COMPANY["company_name"],)
     ]
 
@@ -112,7 +112,7 @@ async def test_the_same_again_changes_nothing(service, caller, anna):
     """Decision 8: a state that is PUT; one time, one event, one notice."""
     first = (await convert(caller, anna)).json()["account"]["version"]
     assert (await convert(caller, anna)).json()["account"]["version"] == first
-    assert await service.rows("SELECT count(*) FROM business_time") == [(1,)]
+    assert await service.rows("SELECT count(*) FROM business_period") == [(1,)]
     assert await service.rows("SELECT count(*) FROM event WHERE name = 'account.became_business'") == [(1,)]
     assert await service.rows("SELECT count(*) FROM message WHERE kind = 'business_undo'") == [(1,)]
 
@@ -122,7 +122,7 @@ async def test_other_details_begin_a_new_time_and_the_old_one_stays(service, cal
     service.clock.advance(seconds=30)
     moved = await convert(caller, anna, {**COMPANY, "company_name": "Müller & Söhne"})
     assert moved.json()["account"]["business"]["company_name"] == "Müller & Söhne"
-    times = await service.rows("SELECT company_name, ended_at IS NULL FROM business_time ORDER BY id")
+    times = await service.rows("SELECT company_name, ended_at IS NULL FROM business_period ORDER BY id")
     assert times == [("Müller Bau GmbH", False), ("Müller & Söhne", True)]
 
 
@@ -172,8 +172,8 @@ BAD = {
     "greek prefix elsewhere": ({"vat_number": "EL094259216"}, "wrong_vat_number", "belongs to EL"),
     "too short": ({"vat_number": "DE13669597"}, "wrong_vat_number", "length"),
     "letters": ({"vat_number": "DE13669597X"}, "wrong_vat_number", "form"),
-    "no country": ({"country": "ZZ", "vat_number": None}, "unknown_country", "no such country"),
-    "union": ({"country": "EU", "vat_number": None}, "unknown_country", "no such country"),
+    "no country": ({"country": "ZZ", "vat_number": None}, "unknown_country", "country code does not exist"),
+    "union": ({"country": "EU", "vat_number": None}, "unknown_country", "country code does not exist"),
     "registration": (
         {"country": "FR", "vat_number": None, "registration_number": "552008444"},
         "wrong_registration_number", "check digit",

@@ -3,9 +3,9 @@
 import pytest
 from sqlalchemy import Column, MetaData, String, Table
 
-from identity_service import schema
-from identity_service.life import data_map
-from identity_service.life.data_map import MAP
+from identity_service import database_schema
+from identity_service.privacy import inventory
+from identity_service.privacy.inventory import INVENTORY
 from tests import export_schema
 
 KINDS = {"id", "fact", "personal", "proving", "kept"}
@@ -16,13 +16,13 @@ IN_TRANSIT = {"import_row"}
 def unmapped(metadata: MetaData) -> set[str]:
     """Columns that the map does not have, and entries for columns that there are not, as `table.column`."""
     there = {f"{table.name}.{column.name}" for table in metadata.sorted_tables for column in table.columns}
-    mapped = {f"{name}.{column}" for name, entry in MAP.items() for column in entry.columns}
+    mapped = {f"{name}.{column}" for name, entry in INVENTORY.items() for column in entry.columns}
     return there ^ mapped
 
 
 def test_every_column_of_every_table_is_mapped():
     """PRV-15, ASVS 14.1.1: a name of ours, a fact, personal, proving, or kept for suppression alone."""
-    assert unmapped(schema.METADATA) == set()
+    assert unmapped(database_schema.METADATA) == set()
 
 
 async def test_the_database_has_no_table_besides(service):
@@ -31,13 +31,15 @@ async def test_the_database_has_no_table_besides(service):
         "SELECT table_name, column_name FROM information_schema.columns c JOIN pg_tables t ON t.tablename = table_name "
         "WHERE c.table_schema = 'public' AND t.schemaname = 'public' AND table_name <> 'alembic_version'"
     )
-    assert {tuple(row) for row in rows} == {(name, column) for name, entry in MAP.items() for column in entry.columns}
+    assert {tuple(row) for row in rows} == {
+        (name, column) for name, entry in INVENTORY.items() for column in entry.columns
+    }
 
 
 def planted(table: str, *columns: str) -> MetaData:
     """The real tables, and one that somebody has added a column to."""
     copy = MetaData()
-    for real in schema.METADATA.sorted_tables:
+    for real in database_schema.METADATA.sorted_tables:
         real.to_metadata(copy)
     Table(table, copy, *(Column(name, String) for name in columns), extend_existing=True)
     return copy
@@ -49,10 +51,10 @@ def test_a_new_column_without_an_entry_is_found(table, column):
     assert unmapped(planted(table, column)) == {f"{table}.{column}"}
 
 
-@pytest.mark.parametrize("name", MAP)
+@pytest.mark.parametrize("name", INVENTORY)
 def test_an_entry_makes_sense(name):
     """Personal columns never stay, an owner is a column, and what is emptied can be empty."""
-    entry, table = MAP[name], schema.METADATA.tables[name]
+    entry, table = INVENTORY[name], database_schema.METADATA.tables[name]
     assert set(entry.columns.values()) <= KINDS
     assert name in IN_TRANSIT or not (entry.of("personal") and entry.erase == "keep")
     assert entry.owner is None or (entry.owner in table.c and entry.through is None)
@@ -62,19 +64,21 @@ def test_an_entry_makes_sense(name):
     if entry.through is not None:
         column, parent = entry.through
         assert column in table.c
-        assert MAP[parent].owner is not None
+        assert INVENTORY[parent].owner is not None
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, entry in MAP.items() if entry.of("personal") and name not in IN_TRANSIT]
+    "name", [name for name, entry in INVENTORY.items() if entry.of("personal") and name not in IN_TRANSIT]
 )
 def test_what_is_personal_is_reached_by_export_and_erasure(name):
-    assert name in data_map.of_customers()
+    assert name in inventory.customer_tables()
 
 
-@pytest.mark.parametrize("name", [table.name for table in schema.METADATA.sorted_tables if "user_id" in table.c])
+@pytest.mark.parametrize(
+    "name", [table.name for table in database_schema.METADATA.sorted_tables if "user_id" in table.c]
+)
 def test_a_table_that_names_a_customer_is_his(name):
-    assert MAP[name].owner == "user_id"
+    assert INVENTORY[name].owner == "user_id"
 
 
 def test_the_schema_of_the_export_is_fresh():

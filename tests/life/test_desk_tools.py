@@ -45,7 +45,7 @@ async def ask(client, verb, user_id, **headers):
 async def state_of(service):
     """Accounts, companies, references and history: what a guarded verb would change."""
     rows = await every_row(service)
-    return {name: sorted(rows[name]) for name in ("account", "business_time", "external_reference", "history_entry")}
+    return {name: sorted(rows[name]) for name in ("account", "business_period", "external_reference", "history_entry")}
 
 
 @pytest.mark.parametrize("verb", GUARDED)

@@ -4,8 +4,9 @@ import logging
 
 import pytest
 
-from identity_service import tokens, user_ids
-from identity_service.life import endings
+from identity_service.keys import signing
+from identity_service.privacy import actions as privacy
+from identity_service.values import user_ids
 from tests.browser import Browser
 from tests.conftest import BASE
 from tests.life.filled import ADDRESS, CANARY, GOOD, SECOND, fill
@@ -51,7 +52,7 @@ async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, lo
     """PRV-10: everything a customer can leave behind, in the tables and in the logs of the whole way."""
     filled = await fill(service, caller)
     assert await with_canary(service) >= {
-        "account", "business_time", "external_reference", "history_entry", "consent_evidence", "message", "attempt",
+        "account", "business_period", "external_reference", "history_entry", "consent_evidence", "message", "attempt",
         "inbound", "pending_change", "email_change",
     }  # fmt: skip
     await erase(caller, filled.user_id)
@@ -65,12 +66,12 @@ async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, lo
 async def test_no_keyed_hash_of_the_address_stays_but_for_suppression(service, caller):
     """PRV-10: what could still tell whether an address was ours; a limit's count is over within the day."""
     filled = await fill(service, caller)
-    keys = service.database.info["keyring"]
+    keys = service.database.keys
     await erase(caller, filled.user_id)
     hashes = [keys.address_hash(address).hex() for address in (ADDRESS, SECOND)]
     rows = await every_row(service)
     found = {name for name in rows for row in rows[name] if any(one in row for one in hashes)}
-    assert found - {"throttle_counter"} == {"suppression"}
+    assert found - {"rate_limit_counter"} == {"suppression"}
 
 
 async def test_amounts_and_times_stay_without_the_person(service, caller):
@@ -90,16 +91,16 @@ async def test_the_receipt_verifies_and_says_what_was_removed(service, caller):
     filled = await fill(service, caller)
     answer = await erase(caller, filled.user_id)
     jwks = (await service.http.get("/oauth/jwks.json")).json()["keys"]
-    keys = service.database.info["keyring"].published()
+    keys = service.database.keys.published()
     assert {key["kid"] for key in jwks} >= set(keys)
-    claims = tokens.verify(answer["receipt"], keys, typ=endings.RECEIPT_TYPE)
+    claims = signing.verify(answer["receipt"], keys, typ=privacy.RECEIPT_TYPE)
     assert (claims["sub"], claims["iss"]) == (filled.user_id, service.database.settings.issuer)
     assert claims["user_ids"] == [filled.user_id, filled.merged]
     assert claims["removed"]["account"] == 2
     assert claims["removed"]["password"] == 1
     assert CANARY not in str(claims).lower()
-    with pytest.raises(tokens.InvalidToken):
-        tokens.verify(answer["receipt"], keys, typ="consent-receipt+jwt")
+    with pytest.raises(signing.InvalidToken):
+        signing.verify(answer["receipt"], keys, typ="consent-receipt+jwt")
 
 
 DOORS = [

@@ -5,9 +5,10 @@ import json
 
 import jsonschema_rs
 
-from identity_service import schema
-from identity_service.life import data_map, endings
-from identity_service.life.data_map import MAP
+from identity_service import database_schema
+from identity_service.privacy import actions as privacy
+from identity_service.privacy import inventory
+from identity_service.privacy.inventory import INVENTORY
 from tests.life.filled import CANARY, fill
 from tests.life.given import row_id, two_accounts
 
@@ -34,7 +35,7 @@ async def test_the_file_is_signed_and_a_changed_value_does_not_fit(service, call
     """PRV-11: checked by jose with the published keys alone, and the hash made as the schema says."""
     user_id = (await fill(service, caller)).user_id
     found = await export(caller, user_id)
-    expected = {"typ": endings.EXPORT_TYPE, "issuer": service.database.settings.issuer}
+    expected = {"typ": privacy.EXPORT_TYPE, "issuer": service.database.settings.issuer}
     claims = (await jose(found["statement"], **expected))["claims"]
     assert (claims["sub"], claims["iat"]) == (user_id, int(service.clock().timestamp()))
     assert claims["tables_sha256"] == hashed(found["tables"])
@@ -62,11 +63,11 @@ async def test_every_personal_and_fact_column_is_in_and_nothing_that_proves(serv
     filled = await fill(service, caller)
     found = await export(caller, filled.user_id)
     assert found["user_ids"] == [filled.user_id, filled.merged]
-    assert set(found["tables"]) == {*data_map.of_customers(), "permission_check"}
-    for name in data_map.of_customers():
+    assert set(found["tables"]) == {*inventory.customer_tables(), "permission_check"}
+    for name in inventory.customer_tables():
         assert found["tables"][name], f"{name} is empty, so nothing is proven of it"
         for row in found["tables"][name]:
-            assert set(row) == set(MAP[name].of("id", "fact", "personal"))
+            assert set(row) == set(INVENTORY[name].of("id", "fact", "personal"))
 
 
 async def test_every_row_of_the_customer_is_in(service, caller):
@@ -74,13 +75,13 @@ async def test_every_row_of_the_customer_is_in(service, caller):
     filled = await fill(service, caller)
     ids = [row_id(filled.user_id), row_id(filled.merged)]
     found = await export(caller, filled.user_id)
-    for name in data_map.of_customers():
-        entry = MAP[name]
+    for name in inventory.customer_tables():
+        entry = INVENTORY[name]
         if entry.owner is not None:
             where = f"t.{entry.owner} = ANY(:ids)"
         else:
             column, parent = entry.through
-            where = f"t.{column} IN (SELECT p.id FROM {parent} p WHERE p.{MAP[parent].owner} = ANY(:ids))"
+            where = f"t.{column} IN (SELECT p.id FROM {parent} p WHERE p.{INVENTORY[parent].owner} = ANY(:ids))"
         ((count,),) = await service.rows(f"SELECT count(*) FROM {name} t WHERE {where}", ids=ids)
         told = count - 1 if name == "event" else count
         assert len(found["tables"][name]) == told, name
@@ -91,9 +92,9 @@ async def test_the_canary_is_in_every_column_that_it_was_put_in(service, caller)
     filled = await fill(service, caller)
     found = (await export(caller, filled.user_id))["tables"]
     for name, column in [
-        ("account", "email"), ("account", "display_name"), ("business_time", "company_name"),
-        ("business_time", "billing_address"), ("external_reference", "reference"), ("history_entry", "details"),
-        ("consent_evidence", "text"), ("message", "to_addr"), ("attempt", "reply"), ("inbound", "detail"),
+        ("account", "email"), ("account", "display_name"), ("business_period", "company_name"),
+        ("business_period", "billing_address"), ("external_reference", "reference"), ("history_entry", "details"),
+        ("consent_evidence", "text"), ("message", "recipient"), ("attempt", "reply"), ("inbound", "detail"),
         ("email_change", "old_email"), ("pending_change", "reason"),
     ]:  # fmt: skip
         assert CANARY in json.dumps([row[column] for row in found[name]]).lower(), (name, column)
@@ -120,8 +121,8 @@ async def test_no_secret_is_in(service, caller):
     """No hash, nonce, sealed answer or key, in whatever form."""
     filled = await fill(service, caller)
     text = json.dumps(await export(caller, filled.user_id))
-    for name, entry in MAP.items():
-        table = schema.METADATA.tables[name]
+    for name, entry in INVENTORY.items():
+        table = database_schema.METADATA.tables[name]
         for column in entry.of("proving", "kept"):
             if column in ("key_id", "subject") or not hasattr(table.c[column], "type"):
                 continue

@@ -6,8 +6,9 @@ The console that will call this comes later, so these go through the verbs.
 import pytest
 
 from identity_service.accounts import rules as account_rules
-from identity_service.life import guarded, rules
-from identity_service.user_ids import UserId
+from identity_service.approvals import actions as approvals
+from identity_service.approvals import rules as approval_rules
+from identity_service.values.user_ids import UserId
 from tests.life.given import COMPANY, account, audited, confirm, link_to, press, row_id, set_password
 
 ANNA, NEW = "anna@example.com", "new@example.com"
@@ -24,30 +25,34 @@ async def anna(caller):
 
 async def wait(service, user_id, verb="email", details=None, actor=ONE):
     given = ADDRESS if details is None else details
-    change = await service.database.short(
-        lambda s: guarded.wait(s, UserId(row_id(user_id)), verb, given, reason=WHY, actor=actor, now=service.clock())
+    change = await service.database.in_transaction(
+        lambda s: approvals.request_approval(
+            s, UserId(row_id(user_id)), verb, given, reason=WHY, actor=actor, now=service.clock()
+        )
     )
     return change.id
 
 
 async def approve(service, change_id, actor=TWO):
-    return await service.database.short(lambda s: guarded.approve(s, change_id, actor=actor, now=service.clock()))
+    return await service.database.in_transaction(
+        lambda s: approvals.approve_change(s, change_id, actor=actor, now=service.clock())
+    )
 
 
 async def due(service):
-    return await guarded.carry_out_due(service.database, now=service.clock())
+    return await approvals.carry_out_due(service.database, now=service.clock())
 
 
 async def ends(service):
     return await service.rows(
-        "SELECT done_at IS NOT NULL, stopped_at IS NOT NULL FROM pending_change ORDER BY asked_at"
+        "SELECT done_at IS NOT NULL, stopped_at IS NOT NULL FROM pending_change ORDER BY requested_at"
     )
 
 
 async def test_who_asked_cannot_approve(service, anna):
     """PHN-09: the same person twice is one person."""
     change_id = await wait(service, anna)
-    with pytest.raises(rules.ProofRefused):
+    with pytest.raises(approval_rules.ProofRefused):
         await approve(service, change_id, actor=ONE)
     service.clock.advance(hours=100)
     assert await due(service) == 0
@@ -79,7 +84,7 @@ async def test_the_old_mailbox_stops_it(service, caller, anna):
     await approve(service, await wait(service, anna))
     await service.deliver()
     letter = service.letter(ANNA, COMING)["text"]
-    assert "e-mails about it go to another address" in letter
+    assert "emails about it go to another address" in letter
     await confirm(service, ANNA, COMING)
     assert await ends(service) == [(False, True)]
     service.clock.advance(hours=73)
@@ -101,10 +106,10 @@ async def test_the_stop_link_outlives_a_reset(service, caller, anna):
 async def test_what_is_done_or_stopped_is_not_approved_again(service, anna):
     change_id = await wait(service, anna)
     await approve(service, change_id)
-    with pytest.raises(rules.UnknownChange):
+    with pytest.raises(approval_rules.UnknownChange):
         await approve(service, change_id, actor="staff:three")
     await confirm(service, ANNA, COMING)
-    with pytest.raises(rules.UnknownChange):
+    with pytest.raises(approval_rules.UnknownChange):
         await approve(service, change_id)
 
 
@@ -112,7 +117,7 @@ async def test_a_change_that_the_mailbox_is_asked_about_needs_no_approval(servic
     """A desk's own question cannot be turned into an approved one."""
     desk = await service.caller(name="desk tool", desk=True)
     asked = await desk.post(f"/v1/accounts/{anna}/close")
-    with pytest.raises(rules.UnknownChange):
+    with pytest.raises(approval_rules.UnknownChange):
         await approve(service, asked.json()["pending"]["id"])
 
 
@@ -170,10 +175,13 @@ async def test_what_waits_is_listed_with_the_oldest_first(service, caller, anna)
     service.clock.advance(seconds=1)
     second = await wait(service, anna, "close", {})
     async with service.database.transaction() as session:
-        found = await guarded.open_changes(session, row_id(anna))
-    assert [(change.id, change.reason, change.asked_by) for change in found] == [(first, WHY, ONE), (second, WHY, ONE)]
+        found = await approvals.list_open_changes(session, row_id(anna))
+    assert [(change.id, change.reason, change.requested_by) for change in found] == [
+        (first, WHY, ONE),
+        (second, WHY, ONE),
+    ]
     await approve(service, second)
     await confirm(service, ANNA, COMING)
     async with service.database.transaction() as session:
-        assert [change.id for change in await guarded.open_changes(session)] == [first]
+        assert [change.id for change in await approvals.list_open_changes(session)] == [first]
     assert (await account(caller, anna))["state"] == "active"

@@ -6,8 +6,8 @@ import secrets
 
 import pytest
 
-from identity_service.life import importing
-from identity_service.life.incoming import FIELDS
+from identity_service.imports import actions as imports
+from identity_service.imports.rows import FIELDS
 from tests.accounts.given import an_account
 from tests.consents.given import allowed
 from tests.life.given import account, audited
@@ -41,30 +41,30 @@ async def test_a_broken_row_in_the_middle_is_told_and_the_rest_goes_on(service, 
     await an_account(caller, email="known@example.com")
     report = await imported(service, *MIXED)
     assert (report.lines, report.added, report.duplicates, report.refused) == (10, 4, 4, 2)
-    assert [(told.line, told.what) for told in report.told] == TOLD
-    assert {told.why for told in report.told if told.what == "duplicates"} == {
-        "An account has this address already.", "An account has this reference already.",
+    assert [(told.line, told.kind) for told in report.told] == TOLD
+    assert {told.reason for told in report.told if told.kind == "duplicates"} == {
+        "An account already has this address.", "An account already has this reference.",
     }  # fmt: skip
     rows = await left(service)
     assert (rows["accounts"], rows["references"], rows["events"], rows["staged"]) == (5, 3, 4, 0)
-    assert await service.rows("SELECT 1 FROM message WHERE to_addr <> 'known@example.com'") == []
+    assert await service.rows("SELECT 1 FROM message WHERE recipient <> 'known@example.com'") == []
 
 
 async def test_a_dry_run_tells_the_same_and_writes_nothing(service, caller):
     """Duplicates inside the file included, though nothing of it is there to be found."""
     await an_account(caller, email="known@example.com")
-    dry = await importing.dry_run(service.database, each(numbered(MIXED)), source=SOURCE, now=service.clock())
+    dry = await imports.dry_run(service.database, each(numbered(MIXED)), source=SOURCE, now=service.clock())
     assert (await left(service))["events"] == (await left(service))["staged"] == 0
     assert await service.rows("SELECT 1 FROM import_job") == []
     assert dry == await imported(service, *MIXED)
 
 
 async def test_a_duplicate_is_found_in_an_earlier_batch_too(service):
-    rows = [{"email": f"c{n}@example.com", "reference": str(n)} for n in range(importing.BATCH)]
+    rows = [{"email": f"c{n}@example.com", "reference": str(n)} for n in range(imports.BATCH)]
     again = [{"email": "C0@example.com"}, {"reference": "1"}]
     report = await imported(service, *rows, *again)
-    assert [(told.line, told.what) for told in report.told] == [
-        (importing.BATCH + 2, "duplicates"), (importing.BATCH + 3, "duplicates"),
+    assert [(told.line, told.kind) for told in report.told] == [
+        (imports.BATCH + 2, "duplicates"), (imports.BATCH + 3, "duplicates"),
     ]  # fmt: skip
 
 
@@ -119,31 +119,31 @@ async def test_the_event_of_each_tells_where_it_came_from_and_nothing_personal(s
 
 LONG = "x" * 201
 REFUSED = {
-    "nothing to find it by": ({"email": "", "display_name": "Anna"}, "nobody would find this account again"),
-    "a broken address": ({"email": "canary@"}, "one mailbox, an @ and a domain"),
+    "nothing to find it by": ({"email": "", "display_name": "Anna"}, "the account could not be found again"),
+    "a broken address": ({"email": "canary@"}, "a mailbox, an @ and a domain"),
     "a field of its own": ({"phone": "canary"}, "There is no field 'phone'"),
-    "a name of two lines": ({"display_name": "canary\nBcc: x"}, "The display_name is to be one printable line"),
-    "a name turned round": ({"display_name": "canary\u202e"}, "The display_name is to be one printable line"),
+    "a name of two lines": ({"display_name": "canary\nBcc: x"}, "The display_name must be one printable line"),
+    "a name turned round": ({"display_name": "canary\u202e"}, "The display_name must be one printable line"),
     "a name without end": ({"display_name": LONG}, "at most 200 characters"),
-    "a number without end": ({"reference": "7" * 10_000}, "The reference is to be one printable line"),
-    "a number with an encoded word": ({"reference": "=?utf-8?q?canary?="}, "The reference is to be"),
-    "another language": ({"locale": "tlh"}, "The locale, or the kind"),
-    "another kind": ({"kind": "canary"}, "The locale, or the kind"),
-    "a day of no calendar": ({"customer_since": "2009-02-30"}, "A moment is written like"),
-    "a moment in words": ({"customer_since": "canary"}, "A moment is written like"),
-    "the first year": ({"customer_since": "0001-01-01T00:00:00+14:00"}, "A moment is written like"),
-    "tomorrow": ({"customer_since": "2999-01-01"}, "yet to come"),
+    "a number without end": ({"reference": "7" * 10_000}, "The reference must be one printable line"),
+    "a number with an encoded word": ({"reference": "=?utf-8?q?canary?="}, "The reference must be"),
+    "another language": ({"locale": "tlh"}, "The locale or the kind"),
+    "another kind": ({"kind": "canary"}, "The locale or the kind"),
+    "a day of no calendar": ({"customer_since": "2009-02-30"}, "A time must be written like"),
+    "a moment in words": ({"customer_since": "canary"}, "A time must be written like"),
+    "the first year": ({"customer_since": "0001-01-01T00:00:00+14:00"}, "A time must be written like"),
+    "tomorrow": ({"customer_since": "2999-01-01"}, "in the future"),
     "a business without a name": ({"kind": "business", "country": "DE"}, "needs a company name and a country"),
     "a business nowhere": ({"kind": "business", "company_name": "canary"}, "needs a company name and a country"),
-    "no country": ({"kind": "business", "company_name": "canary", "country": "XX"}, "There is no such country"),
-    "a country in umlauts": ({"kind": "business", "company_name": "canary", "country": "ÄÖ"}, "no such country"),
+    "no country": ({"kind": "business", "company_name": "canary", "country": "XX"}, "country code does not exist"),
+    "a country in umlauts": ({"kind": "business", "company_name": "canary", "country": "ÄÖ"}, "code does not exist"),
     "a broken VAT number": (
         {"kind": "business", "company_name": "canary", "country": "DE", "vat_number": "DE136695977"}, "check digit",
     ),
     "a VAT number of another country": (
         {"kind": "business", "company_name": "canary", "country": "DE", "vat_number": "ATU10223006"}, "belongs to AT",
     ),
-    "an unknown hash": ({"password_hash": "canary"}, "of no kind that can be checked"),
+    "an unknown hash": ({"password_hash": "canary"}, "unsupported format or too high cost"),
 }  # fmt: skip
 
 

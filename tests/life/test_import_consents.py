@@ -119,7 +119,7 @@ REFUSED = {
     "no decision": ({**YES, "consent_decision": ""}, "needs a purpose and a decision"),
     "a yes to an unknown purpose": ({**YES, "consent_purpose": "fax"}, "There is no such purpose"),
     "a no to an unknown purpose": ({**NO, "consent_purpose": "fax"}, "There is no such purpose"),
-    "a yes of tomorrow": ({**YES, "consent_at": "2999-01-01"}, "yet to come"),
+    "a yes of tomorrow": ({**YES, "consent_at": "2999-01-01"}, "in the future"),
     "evidence of two lines": ({**YES, "consent_evidence": "canary\nor not"}, "one printable line"),
     "evidence without end": ({**YES, "consent_evidence": "x" * 2001}, "at most 2000 characters"),
 }  # fmt: skip

@@ -7,8 +7,8 @@ import json
 import pytest
 import typer
 
-from identity_service.commands import reading
-from identity_service.life.incoming import UNREADABLE, CannotImport
+from identity_service.imports import files
+from identity_service.imports.rows import UNREADABLE, CannotImport
 from tests.accounts.given import an_account
 from tests.life.imported import left
 
@@ -23,7 +23,7 @@ async def read(tmp_path, content: str | bytes, *mapping: str, name: str = "old.c
     """Read a file; a line that cannot be read is its reason."""
     file = tmp_path / name
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    rows = [row async for row in reading.rows(file, reading.names(list(mapping)))]
+    rows = [row async for row in files.read_rows(file, files.read_names(list(mapping)))]
     return [(line, row.get(UNREADABLE, row)) for line, row in rows]
 
 
@@ -73,10 +73,10 @@ BROKEN = {
     "half a symbol": (b"b@example.com,\xf0\x9f\x8f", "not text in UTF-8"),
     "a NUL": (b"b\0@example.com,B", "has a NUL"),
     "a cell too many": (b"b@example.com,Berg, Ben", "more cells than the heading"),
-    "a quote that is never closed": (b'b@example.com,"Ben', "no CSV"),
-    "something behind a quote": (b'"b@example.com"x,Ben', "no CSV"),
-    "a cell without end": (b"b@example.com," + b"x" * 1_000_000, "no CSV"),
-    "a quoted cell without end": (b'b@example.com,"' + b"x" * 1_000_000 + b'"', "no CSV"),
+    "a quote that is never closed": (b'b@example.com,"Ben', "not valid CSV"),
+    "something behind a quote": (b'"b@example.com"x,Ben', "not valid CSV"),
+    "a cell without end": (b"b@example.com," + b"x" * 1_000_000, "not valid CSV"),
+    "a quoted cell without end": (b'b@example.com,"' + b"x" * 1_000_000 + b'"', "not valid CSV"),
 }
 
 
@@ -94,12 +94,12 @@ async def test_a_broken_line_is_told_and_the_lines_around_it_are_read(tmp_path, 
 
 
 HEADINGS = {
-    "of another file": ("email,phone", "The heading has a column 'phone', which is no field here"),
-    "with semicolons": ("email;display_name", "The heading has a column 'email;display_name'"),
-    "with a name twice": ("email,email", "is no heading"),
-    "of blanks": (" , ", "is no heading"),
-    "that is missing": ("anna@example.com,Anna", "is no heading"),
-    "with an open quote": ('"email,display_name', "is no heading"),
+    "of another file": ("email,phone", "The heading has an unknown column 'phone'"),
+    "with semicolons": ("email;display_name", "The heading has an unknown column 'email;display_name'"),
+    "with a name twice": ("email,email", "must be a heading"),
+    "of blanks": (" , ", "must be a heading"),
+    "that is missing": ("anna@example.com,Anna", "must be a heading"),
+    "with an open quote": ('"email,display_name', "must be a heading"),
 }
 
 
@@ -148,13 +148,13 @@ async def test_json_lines_say_what_cells_say(tmp_path):
 
 
 OBJECTS = {
-    "no JSON": (b"{email: 1}", "no JSON object"),
-    "half an object": (b'{"email": "a@exam', "no JSON object"),
-    "a list": (b'["a@example.com"]', "no JSON object"),
-    "a text": (b'"a@example.com"', "no JSON object"),
-    "nothing by name": (b'{"": "canary"}', "no JSON object"),
-    "a well without ground": (b'{"email":' * 100_000, "no JSON object"),
-    "an endless number": (b'{"reference": ' + b"7" * 10_000 + b"}", "no JSON object"),
+    "no JSON": (b"{email: 1}", "not a JSON object"),
+    "half an object": (b'{"email": "a@exam', "not a JSON object"),
+    "a list": (b'["a@example.com"]', "not a JSON object"),
+    "a text": (b'"a@example.com"', "not a JSON object"),
+    "nothing by name": (b'{"": "canary"}', "not a JSON object"),
+    "a well without ground": (b'{"email":' * 100_000, "not a JSON object"),
+    "an endless number": (b'{"reference": ' + b"7" * 10_000 + b"}", "not a JSON object"),
     "a NUL": (b'{"email": "a\0"}', "has a NUL"),
     "a NUL by its number": (rb'{"email": "a\u0000"}', "has a NUL"),
     "half a symbol by its number": (rb'{"display_name": "\ud83c"}', "not text"),
@@ -184,15 +184,15 @@ async def test_the_command_tells_counts_and_lines_and_ends_with_one(service, cal
     file, told = tmp_path / "old.csv", tmp_path / "told.jsonl"
     file.write_text("\n".join([*CUSTOMERS, *bad, CANARY, ""]), encoding="utf-8")
     dry = await command("import", str(file), "--dry-run")
-    assert (dry.status, dry.out.splitlines()[0]) == (1, "Would add 3 of 37; 1 were there, 33 refused.")
+    assert (dry.status, dry.out.splitlines()[0]) == (1, "Would add 3 of 37; 1 already exist, 33 refused.")
     assert (await left(service))["events"] == 0
     done = await command("import", str(file), "--report", str(told))
     first, *lines = done.out.splitlines()
-    assert (done.status, first) == (1, "Added 3 of 37; 1 were there, 33 refused.")
-    assert lines[3] == "  line 7: An account has this address already."
+    assert (done.status, first) == (1, "Added 3 of 37; 1 already exist, 33 refused.")
+    assert lines[3] == "  line 7: An account already has this address."
     assert len(lines) == 20
     reported = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
-    assert [(line["line"], line["what"]) for line in reported] == [
+    assert [(line["line"], line["kind"]) for line in reported] == [
         (n, "duplicates" if n == 7 else "refused") for n in range(4, 38)
     ]
     again = await command("import", str(file), "--json")
@@ -206,14 +206,14 @@ async def test_where_nothing_was_refused_it_ends_with_zero(service, command, tmp
     file = tmp_path / "old.csv"
     file.write_text("\n".join([*CUSTOMERS, CUSTOMERS[1]]), encoding="utf-8")
     done = await command("import", str(file))
-    assert (done.status, done.out.splitlines()[0]) == (0, "Added 2 of 3; 1 were there, 0 refused.")
+    assert (done.status, done.out.splitlines()[0]) == (0, "Added 2 of 3; 1 already exist, 0 refused.")
 
 
 @pytest.mark.parametrize("mapping", [["phone=Phone"], ["email=A", "email=B"], ["email"]], ids=" ".join)
 def test_a_mapping_that_cannot_be_is_wrong_usage(mapping):
     """A field that there is not, a field twice, no pair."""
-    with pytest.raises(typer.BadParameter, match="--map wants OURS=THEIRS, ours once, and one of: email, "):
-        reading.names(mapping)
+    with pytest.raises(typer.BadParameter, match="--map needs OURS=THEIRS, each of ours once and one of: email, "):
+        files.read_names(mapping)
 
 
 async def test_a_file_of_another_kind_is_wrong_usage(command, tmp_path):
@@ -221,7 +221,7 @@ async def test_a_file_of_another_kind_is_wrong_usage(command, tmp_path):
     file.write_bytes(b"PK")
     ended = await command("import", str(file))
     assert (ended.status, ended.out) == (2, "")
-    assert "ends in .csv or in .jsonl" in ended.err
+    assert "must end in .csv or .jsonl" in ended.err
 
 
 async def test_a_heading_that_does_not_fit_stages_nothing(service, command, tmp_path):
@@ -229,7 +229,7 @@ async def test_a_heading_that_does_not_fit_stages_nothing(service, command, tmp_
     file.write_text("E-Mail\nanna@example.com\n", encoding="utf-8")
     ended = await command("import", str(file))
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err.startswith("The heading has a column 'E-Mail', which is no field here")
+    assert ended.err.startswith("The heading has an unknown column 'E-Mail'")
     assert await service.rows("SELECT 1 FROM import_job") == []
 
 

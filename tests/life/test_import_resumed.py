@@ -6,19 +6,19 @@ import json
 import pytest
 from sqlalchemy import text
 
-from identity_service import user_ids
-from identity_service.commands import importing as command_line
-from identity_service.commands import reading
-from identity_service.life import importing
+from identity_service.cli import imports as command_line
+from identity_service.imports import actions as imports
+from identity_service.imports import files as imports_files
+from identity_service.values import user_ids
 from tests.life.imported import SOURCE, a_file, each, imported, left, numbered
 
-CUSTOMERS = 2 * importing.BATCH + 500
-FIRST, LAST = 3, 2 * importing.BATCH + 10
+CUSTOMERS = 2 * imports.BATCH + 500
+FIRST, LAST = 3, 2 * imports.BATCH + 10
 """Lines that cannot be an account, in the first batch and in the last."""
-BEHIND_THE_FIRST, BEHIND_THE_SECOND = importing.BATCH + 1, 2 * importing.BATCH + 1
+BEHIND_THE_FIRST, BEHIND_THE_SECOND = imports.BATCH + 1, 2 * imports.BATCH + 1
 ACCOUNTS = {"accounts": CUSTOMERS - 2, "references": CUSTOMERS - 2, "events": CUSTOMERS - 2, "letters": 0, "staged": 0}
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-IN_THE_SECOND = importing.BATCH + 100
+IN_THE_SECOND = imports.BATCH + 100
 SOMEBODY = "INSERT INTO account (user_id, email, email_ascii, email_key, email_state, locale, customer_since) "
 HOLDS = {
     "its accounts": SOMEBODY + "SELECT '000000000000', address, address, address, 'unconfirmed', 'en', now() "
@@ -79,7 +79,7 @@ async def test_killed_in_the_middle_of_a_batch_it_goes_on_behind_the_one_before(
         await killed(first)
         await raw(holding, "ROLLBACK")
     assert await mark(service) == BEHIND_THE_FIRST
-    assert (await left(service))["events"] == importing.BATCH - 1
+    assert (await left(service))["events"] == imports.BATCH - 1
     await whole(service, await begun(*words(file)))
 
 
@@ -105,7 +105,9 @@ async def test_killed_between_two_batches_it_goes_on_behind_them(service, owner,
 async def test_killed_before_the_first_batch_nothing_is_lost(service, owner, begun, tmp_path):
     """REL-41: the file is staged, no account is there."""
     file = a_file(tmp_path, CUSTOMERS, FIRST, LAST)
-    await importing.stage(service.database, command_line._name(file, SOURCE, {}), reading.rows(file, {}))
+    await imports.stage_rows(
+        service.database, command_line._job_name(file, SOURCE, {}), imports_files.read_rows(file, {})
+    )
     async with owner.connect() as holding, owner.connect() as looking:
         await raw(holding, "SELECT id FROM import_job FOR UPDATE")
         first = await begun(*words(file))
@@ -127,10 +129,10 @@ async def test_what_breaks_while_a_file_is_staged_leaves_nothing(service):
             yield row
 
     with pytest.raises(OSError, match="the disk is gone"):
-        await importing.stage(service.database, "a file", breaking())
+        await imports.stage_rows(service.database, "a file", breaking())
     assert await service.rows("SELECT 1 FROM import_job") == []
-    job = await importing.stage(service.database, "a file", each(rows))
-    report = await importing.take(service.database, job, source=SOURCE, now=service.clock())
+    job = await imports.stage_rows(service.database, "a file", each(rows))
+    report = await imports.load_rows(service.database, job, source=SOURCE, now=service.clock())
     assert (report.lines, report.added) == (3000, 3000)
 
 
@@ -152,12 +154,12 @@ async def test_two_imports_of_the_same_file_at_once_share_it(service, begun, tmp
 
 async def test_two_files_with_the_same_customers_in_another_order_make_each_once(service, other):
     """REL-41: each waits for what the other has begun; the database ends one, which tries again."""
-    customers = [{"email": f"c{n}@example.com", "reference": str(n)} for n in range(importing.BATCH)]
+    customers = [{"email": f"c{n}@example.com", "reference": str(n)} for n in range(imports.BATCH)]
     files = {"forwards": numbered(customers), "backwards": numbered(reversed(customers))}
-    jobs = [await importing.stage(service.database, name, each(rows)) for name, rows in files.items()]
+    jobs = [await imports.stage_rows(service.database, name, each(rows)) for name, rows in files.items()]
     reports = await asyncio.gather(
         *(
-            importing.take(database, job, source=SOURCE, now=service.clock())
+            imports.load_rows(database, job, source=SOURCE, now=service.clock())
             for database, job in zip((service.database, other.database), jobs, strict=True)
         )
     )

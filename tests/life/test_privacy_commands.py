@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from identity_service.life.data_map import MAP
+from identity_service.privacy.inventory import INVENTORY
 from tests.life.given import an_entry, append
 
 KINDS = ("id", "fact", "personal", "proving", "kept")
@@ -12,11 +12,11 @@ KINDS = ("id", "fact", "personal", "proving", "kept")
 
 async def test_the_record_has_every_column_with_its_kind_and_what_erasing_does(command):
     """PRV-15: made from the map that export and erasure go by, so it cannot tell anything else."""
-    told = (await command("privacy", "record", "--json")).json
-    assert [row["table"] for row in told] == list(MAP)
+    told = (await command("privacy", "inventory", "--json")).json
+    assert [row["table"] for row in told] == list(INVENTORY)
     for row in told:
         held = {column: kind for kind in KINDS for column in row[kind]}
-        assert (held, row["erasing"]) == (MAP[row["table"]].columns, MAP[row["table"]].erase)
+        assert (held, row["erasing"]) == (INVENTORY[row["table"]].columns, INVENTORY[row["table"]].erase)
     (account,) = [row for row in told if row["table"] == "account"]
     assert {"email", "display_name"} <= set(account["personal"])
 

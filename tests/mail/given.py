@@ -2,16 +2,20 @@
 
 import uuid
 
-from identity_service import email_addresses
-from identity_service.mail import actions, outbox, rules
-from identity_service.mail.outbox import Finish, Report
+from identity_service.messages import actions as messages
+from identity_service.messages import rules as message_rules
+from identity_service.messages.delivery import queue
+from identity_service.messages.delivery.queue import AttemptReport, AttemptResult
 from identity_service.settings import Relay
+from identity_service.values import email_addresses
 
-TAKEN = Report("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok: queued as 77", relay="first", queue_id="77")
-LATER = Report("rcpt", "transient", "transient", 451, "4.3.0", "4.3.0 later", relay="first")
-UNKNOWN = Report("eod", "unknown", "unknown", reply="no answer within 60 s", relay="first")
-NO_SUCH = Report("rcpt", "permanent", "permanent.address", 550, "5.1.1", "5.1.1 no such user", relay="first")
-ABORTED = Report("claimed", "aborted", "not_wanted")
+TAKEN = AttemptReport(
+    "eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok: queued as 77", relay="first", queue_id="77"
+)
+LATER = AttemptReport("rcpt", "transient", "transient", 451, "4.3.0", "4.3.0 later", relay="first")
+UNKNOWN = AttemptReport("eod", "unknown", "unknown", reply="no answer within 60 s", relay="first")
+NO_SUCH = AttemptReport("rcpt", "permanent", "permanent.address", 550, "5.1.1", "5.1.1 no such user", relay="first")
+ABORTED = AttemptReport("claimed", "aborted", "not_wanted")
 ENDINGS = {
     "accepted": TAKEN, "deferred": LATER, "rejected": NO_SUCH, "failed": ABORTED, "cancelled": ABORTED,
     "expired": LATER, "unconfirmed": UNKNOWN,
@@ -29,26 +33,26 @@ async def put(service, to: str = "anna@example.com", kind: str = "test", **optio
         "now": service.clock(),
         **options,
     }
-    return str(await service.database.short(lambda s: actions.put(s, kind, to=address, **given)))
+    return str(await service.database.in_transaction(lambda s: messages.enqueue(s, kind, to=address, **given)))
 
 
-async def claim(service, lane: int = 0) -> outbox.Claimed:
-    """Take the one letter of a lane that is due."""
+async def claim(service, priority: int = 0) -> queue.ClaimedMessage:
+    """Take the one letter of a priority that is due."""
     now = service.clock()
-    (claimed,), _ = await service.database.short(
-        lambda s: outbox.claim(s, worker="w", lane=lane, limit=1, relay="first", now=now)
+    (claimed,), _ = await service.database.in_transaction(
+        lambda s: queue.claim_messages(s, worker="w", priority=priority, limit=1, relay="first", now=now)
     )
     return claimed
 
 
-async def end(service, claimed: outbox.Claimed, state: str, report: Report | None = None, **step) -> None:
+async def end(service, claimed: queue.ClaimedMessage, state: str, report: AttemptReport | None = None, **step) -> None:
     """End a lease in this state."""
-    due = {"next_attempt_at": rules.AFTER_UNKNOWN[0] + service.clock()} if state == "deferred" else {}
-    finish = Finish(
+    due = {"next_attempt_at": message_rules.AFTER_UNKNOWN[0] + service.clock()} if state == "deferred" else {}
+    finish = AttemptResult(
         claimed, claimed.attempts, report or ENDINGS[state],
-        rules.Step(state, **{"maybe_sent": state == "unconfirmed", **due, **step}),
+        message_rules.Transition(state, **{"possibly_sent": state == "unconfirmed", **due, **step}),
     )  # fmt: skip
-    await service.database.short(lambda s: outbox.record(s, [finish], now=service.clock()))
+    await service.database.in_transaction(lambda s: queue.record_results(s, [finish], now=service.clock()))
 
 
 async def a_letter(service, state: str, to: str = "anna@example.com", **options) -> str:
@@ -63,8 +67,8 @@ async def a_letter(service, state: str, to: str = "anna@example.com", **options)
     assert claimed.id == uuid.UUID(message_id)
     if state in ("delivered", "bounced"):
         await end(service, claimed, "accepted")
-        await service.database.short(
-            lambda s: outbox.apply_feedback(s, claimed.id, state, code=None, enhanced=None, now=service.clock())
+        await service.database.in_transaction(
+            lambda s: queue.apply_feedback(s, claimed.id, state, code=None, enhanced=None, now=service.clock())
         )
     elif state != "sending":
         await end(service, claimed, state)
@@ -76,5 +80,5 @@ def relays(service, *servers, **options) -> tuple[Relay, ...]:
     named = zip("abc", servers, strict=False)
     found = tuple(Relay(name=n, host="127.0.0.1", port=s.port, **{"tls": "none", **options}) for n, s in named)
     settings = service.database.settings.model_copy(update={"relays": found})
-    service.database.settings = service.database.info["settings"] = settings
+    service.database.settings = settings
     return found

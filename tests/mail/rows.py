@@ -21,7 +21,7 @@ def shape(state: str) -> dict:
         "lease_token": uuid.uuid4() if sending else None,
         "lease_until": NOW + timedelta(seconds=180) if sending else None,
         "accepted_at": NOW if state in ("accepted", "delivered") else None,
-        "maybe_sent": state == "unconfirmed",
+        "possibly_sent": state == "unconfirmed",
     }
 
 
@@ -29,8 +29,8 @@ def a_message(**columns) -> dict:
     """Return a message that is whole; `columns` are what is special about it."""
     message_id = uuid.uuid4()
     return {
-        "id": message_id, "kind": "test", "purpose": "account", "to_domain": "example.com", "locale": "en",
-        "message_id_header": f"<{message_id.hex}@identity.example>", "lane": 0, "state_changed_at": NOW,
+        "id": message_id, "kind": "test", "purpose": "account", "recipient_domain": "example.com", "locale": "en",
+        "message_id_header": f"<{message_id.hex}@identity.example>", "priority": 0, "state_changed_at": NOW,
         "created_at": NOW, "deadline_at": NOW + timedelta(minutes=10), **shape("queued"), **columns,
     }  # fmt: skip
 
@@ -47,8 +47,8 @@ def a_suppression(**columns) -> dict:
     """Return a suppression that holds."""
     until = NOW + timedelta(hours=72)
     return {
-        "id": uuid.uuid4(), "to_hash": b"hash", "scope": "other", "reason": "hard_bounce", "created_at": NOW,
-        "until": until, **columns,
+        "id": uuid.uuid4(), "recipient_hash": b"hash", "scope": "other", "reason": "hard_bounce", "created_at": NOW,
+        "suppressed_until": until, **columns,
     }  # fmt: skip
 
 
@@ -62,7 +62,10 @@ def a_feedback(**columns) -> dict:
 
 async def an_event(connection) -> int:
     """Write down what a message needs to be caused by; return its id."""
-    told = "INSERT INTO event (name, actor, at, data) VALUES ('mail.queued', 'operator', now(), '{}') RETURNING id"
+    told = (
+        "INSERT INTO event (name, actor, occurred_at, data) "
+        "VALUES ('mail.queued', 'operator', now(), '{}') RETURNING id"
+    )
     return (await connection.execute(text(told))).scalar_one()
 
 

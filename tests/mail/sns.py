@@ -5,13 +5,13 @@ import json
 import uuid
 from datetime import timedelta
 
-import httpx
+import httpx2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import NameOID
 
-from identity_service.mail import hooks
+from identity_service.messages.inbound import webhooks
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ses-events"
 HOST = "https://sns.eu-west-1.amazonaws.com"
@@ -41,7 +41,7 @@ class Sns:
         self.service, self.key, self.fetched = service, key, []
         self.answers: dict[str, bytes | Exception] = {CERTIFICATE: made(key, service.clock())}
         service.app.state.fetch = self.fetch
-        settings = service.database.settings.model_copy(update={"ses_topic": TOPIC})
+        settings = service.database.settings.model_copy(update={"ses_sns_topic_arn": TOPIC})
         service.database.settings = settings
 
     async def fetch(self, url: str) -> bytes:
@@ -60,18 +60,18 @@ class Sns:
         }  # fmt: skip
 
     def sign(self, envelope: dict, algorithm=None) -> dict:
-        fields = hooks._SNS_FIELDS.get(envelope["Type"], ())
+        fields = webhooks._SNS_FIELDS.get(envelope["Type"], ())
         text = "".join(f"{name}\n{envelope[name]}\n" for name in fields if name in envelope)
         signature = self.key.sign(text.encode(), padding.PKCS1v15(), algorithm or hashes.SHA256())
         return {**envelope, "Signature": base64.b64encode(signature).decode()}
 
-    async def send(self, envelope: dict) -> httpx.Response:
+    async def send(self, envelope: dict) -> httpx2.Response:
         # SNS says text/plain, and knows no token of ours.
         return await self.service.http.post(
-            "/hooks/ses", content=json.dumps(envelope), headers={"Content-Type": "text/plain; charset=UTF-8"}
+            "/webhooks/ses", content=json.dumps(envelope), headers={"Content-Type": "text/plain; charset=UTF-8"}
         )
 
-    async def tell(self, event: dict, **changed) -> httpx.Response:
+    async def tell(self, event: dict, **changed) -> httpx2.Response:
         return await self.send(self.sign(self.envelope(event, **changed)))
 
 

@@ -1,4 +1,4 @@
-"""The drill for mail: real relays, a real name server and a real bounce door, all on loopback; and the exit status."""
+"""The mail doctor: real relays, a real name server and a real bounce server on loopback, and the exit status."""
 
 import asyncio
 import json
@@ -11,7 +11,8 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from identity_service.mail import bounce_door, doctor
+from identity_service.messages import doctor
+from identity_service.messages.inbound import bounce_server
 from identity_service.settings import Relay
 from tests.conftest import MASTER_KEY, QUICK
 from tests.faults.conftest import certificate  # noqa: F401 (a fixture)
@@ -74,7 +75,7 @@ async def examine(settings, *relays: Relay, zone=ZONE, rcode=dns.rcode.NXDOMAIN,
     resolver, server = await ask(zone, rcode=rcode)
     changed = settings.model_copy(update={"relays": relays, "bounce_port": 1, **own})
     found: dict[str, list] = {}
-    async for finding in doctor.examine(changed, KEY, timeouts=QUICK, resolver=resolver):
+    async for finding in doctor.examine_mail(changed, KEY, timeouts=QUICK, resolver=resolver):
         found.setdefault(finding.what, []).append(finding)
     server.close()
     found["all"] = [finding for findings in found.values() for finding in findings]
@@ -179,16 +180,16 @@ async def test_with_a_sender_that_is_no_address_no_letter_can_be_made(settings, 
 
 
 async def test_the_way_back_is_walked_and_leaves_no_trace_on_a_letter(service, caller, settings, relay):
-    door = await bounce_door.listen(service.database, "127.0.0.1", 0)
+    door = await bounce_server.listen_for_bounces(service.database, "127.0.0.1", 0)
     found = await examine(settings, to(relay), bounce_port=door.sockets[0].getsockname()[1])
     door.close()
-    assert found["bounce door"][0].verdict == "ok"
-    assert await service.rows("SELECT parse_status FROM inbound") == [("unmatched",)]
+    assert found["bounce server"][0].verdict == "ok"
+    assert await service.rows("SELECT parse_status FROM inbound_mail") == [("unmatched",)]
     assert await service.rows("SELECT message_id FROM feedback") == [(None,)]
 
 
 async def test_without_a_bounce_door_there_is_a_warning(settings, relay):
-    assert (await examine(settings, to(relay)))["bounce door"][0].verdict == "warning"
+    assert (await examine(settings, to(relay)))["bounce server"][0].verdict == "warning"
 
 
 async def run(urls, port: int, *words: str) -> tuple[int, str]:

@@ -10,9 +10,9 @@ import re
 import pytest
 
 from identity_service.accounts.rules import LANGUAGES
-from identity_service.embedded.letters import PREVIEWS
-from identity_service.mail import letters
-from identity_service.mail.letters import Letter, UnsafeHeader, UnsafeRecipient
+from identity_service.dev.previews import PREVIEWS
+from identity_service.messages import rendering
+from identity_service.messages.rendering import RenderedEmail, UnsafeHeader, UnsafeRecipient
 from tests.accounts.given import an_account, sql
 from tests.mail.test_letters import KEY, NOW, claimed
 
@@ -112,11 +112,13 @@ RECIPIENTS = [
 ]
 
 
-@pytest.mark.parametrize("to_ascii", [*RECIPIENTS, EVIL[0] + "@example.com"], ids=ascii)
-def test_a_stored_address_that_is_not_one_plain_mailbox_goes_to_nobody(settings, to_ascii):
+@pytest.mark.parametrize("recipient_ascii", [*RECIPIENTS, EVIL[0] + "@example.com"], ids=ascii)
+def test_a_stored_address_that_is_not_one_plain_mailbox_goes_to_nobody(settings, recipient_ascii):
     """ATT-40, ATT-41."""
     with pytest.raises(UnsafeRecipient):
-        letters.envelope(claimed(to_ascii=to_ascii), Letter("s", "t", "h"), settings, KEY, now=NOW)
+        rendering.smtp_envelope(
+            claimed(recipient_ascii=recipient_ascii), RenderedEmail("s", "t", "h"), settings, KEY, now=NOW
+        )
 
 
 @pytest.mark.parametrize("where", ["=?utf-8?q?a=0D=0ABcc=3A_e=40evil.com?=@example.com", "a b@example.com"])
@@ -124,7 +126,7 @@ async def test_an_address_put_in_by_sql_is_stopped_before_the_relay_hears_of_it(
     """ATT-40, ATT-41."""
     await an_account(caller, email="anna@example.com")
     await sql(owner, "UPDATE account SET email_ascii = :it", it=where)
-    await sql(owner, "UPDATE message SET to_ascii = :it", it=where)
+    await sql(owner, "UPDATE message SET recipient_ascii = :it", it=where)
     await service.deliver()
     (message,) = (await caller.get("/v1/messages")).json()["items"]
     assert message["state"] == "failed"
@@ -142,7 +144,9 @@ def test_whatever_reaches_a_header_is_guarded(settings, where, evil):
     own = {"name": {"mail_from_name": evil}, "sender": {"mail_from": f"{evil}@identity.example"}}.get(where, {})
     row = {where: evil} if where in ("locale", "message_id_header", "kind") else {}
     with pytest.raises(UnsafeHeader):
-        letters.envelope(claimed(**row), Letter(subject, "t", "h"), settings.model_copy(update=own), KEY, now=NOW)
+        rendering.smtp_envelope(
+            claimed(**row), RenderedEmail(subject, "t", "h"), settings.model_copy(update=own), KEY, now=NOW
+        )
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_whatever_reaches_a_header_is_guarded(settings, where, evil):
 )
 def test_a_long_or_foreign_subject_is_one_header(settings, subject):
     """And it comes out again as it went in."""
-    payload = letters.envelope(claimed(), Letter(subject, "t\n", "h"), settings, KEY, now=NOW).payload
+    payload = rendering.smtp_envelope(claimed(), RenderedEmail(subject, "t\n", "h"), settings, KEY, now=NOW).payload
     assert sorted(names(payload)) == sorted(NAMES)
     read = email.message_from_bytes(payload, policy=email.policy.default)
     assert re.sub(r"\s+", " ", str(read["Subject"])) == subject

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from pydantic import SecretStr
 
-from identity_service.mail import letters
+from identity_service.messages import rendering
 from tests.mail.given import a_letter
 from tests.mail.test_returned_mail import dsn
 
@@ -14,19 +14,19 @@ SECRET = {"X-Hook-Secret": "a-secret-of-the-hooks"}
 
 @pytest.fixture(autouse=True)
 def secret(service) -> None:
-    settings = service.database.settings.model_copy(update={"hook_secret": SecretStr(SECRET["X-Hook-Secret"])})
+    settings = service.database.settings.model_copy(update={"webhook_secret": SecretStr(SECRET["X-Hook-Secret"])})
     service.database.settings = settings
 
 
 def address(service, message_id: str) -> str:
-    key = service.database.info["keyring"].internal()
-    return letters.return_address(uuid.UUID(message_id).hex, service.database.settings, key)
+    key = service.database.keys.internal()
+    return rendering.return_address(uuid.UUID(message_id).hex, service.database.settings, key)
 
 
 async def bring(service, raw: bytes, to: str | None, headers: dict | None = None):
     envelope = {} if to is None else {"X-Envelope-To": to}
     given = {"Content-Type": "message/rfc822", **envelope, **(SECRET if headers is None else headers)}
-    return await service.http.post("/hooks/dsn", content=raw, headers=given)
+    return await service.http.post("/webhooks/dsn", content=raw, headers=given)
 
 
 async def state(caller, message_id: str) -> str:
@@ -39,12 +39,12 @@ async def test_a_notice_with_our_tag_moves_its_letter(service, caller):
     message = (await caller.get(f"/v1/messages/{message_id}")).json()
     last = message["timeline"][-1]
     assert (message["state"], last["what"], last["reply"]) == ("bounced", "bounced", "550 5.1.1 no such user")
-    assert await service.rows("SELECT via, parse_status FROM inbound") == [("hook", "read")]
+    assert await service.rows("SELECT via, parse_status FROM inbound_mail") == [("hook", "read")]
 
 
 async def test_the_envelope_id_vouches_where_the_pipe_lost_the_address(service, caller):
     message_id = await a_letter(service, "accepted")
-    envid = letters.envelope_id(uuid.UUID(message_id).hex, service.database.info["keyring"].internal())
+    envid = rendering.envelope_id(uuid.UUID(message_id).hex, service.database.keys.internal())
     await bring(service, dsn(envid=f"Original-Envelope-Id: {envid}\n"), None)
     assert await state(caller, message_id) == "bounced"
 
@@ -56,7 +56,7 @@ async def test_the_tag_alone_is_not_enough_here(service, caller, headers):
     answer = await bring(service, dsn(), address(service, message_id), headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "unsigned_notice")
     assert await state(caller, message_id) == "accepted"
-    assert await service.rows("SELECT 1 FROM inbound") == []
+    assert await service.rows("SELECT 1 FROM inbound_mail") == []
 
 
 async def test_the_secret_alone_is_not_enough_either(service, caller):
@@ -67,7 +67,7 @@ async def test_the_secret_alone_is_not_enough_either(service, caller):
     for to in (forged, "b+x.y@identity.example", "", "anna@example.com", None):
         assert (await bring(service, dsn(diagnostic=f"550 5.1.1 {to}"), to)).status_code == 200
     assert (await state(caller, message_id), await state(caller, other)) == ("accepted", "accepted")
-    assert await service.rows("SELECT DISTINCT parse_status FROM inbound") == [("unmatched",)]
+    assert await service.rows("SELECT DISTINCT parse_status FROM inbound_mail") == [("unmatched",)]
 
 
 async def test_the_same_notice_twice_is_one(service, caller):
@@ -101,7 +101,7 @@ async def test_what_cannot_be_read_is_kept_and_changes_nothing(service, caller, 
     message_id = await a_letter(service, "accepted")
     assert (await bring(service, raw, address(service, message_id))).status_code == 200
     assert await state(caller, message_id) == "accepted"
-    assert await service.rows("SELECT parse_status FROM inbound") == [("unreadable",)]
+    assert await service.rows("SELECT parse_status FROM inbound_mail") == [("unreadable",)]
 
 
 async def test_a_notice_beyond_256_kib_is_refused(service, caller):
@@ -113,7 +113,7 @@ async def test_a_notice_beyond_256_kib_is_refused(service, caller):
 
 async def test_the_returned_letter_is_not_kept(service):
     await bring(service, dsn(), address(service, await a_letter(service, "accepted")))
-    kept = str(await service.rows("SELECT raw, detail::text FROM inbound"))
+    kept = str(await service.rows("SELECT raw, detail::text FROM inbound_mail"))
     assert "the whole letter" not in kept
     assert "v1." not in kept
     assert "no such user" in kept

@@ -13,7 +13,7 @@ SECRET = "a-secret-of-the-hooks"
 
 @pytest.fixture(autouse=True)
 def secret(service) -> None:
-    settings = service.database.settings.model_copy(update={"hook_secret": SecretStr(SECRET)})
+    settings = service.database.settings.model_copy(update={"webhook_secret": SecretStr(SECRET)})
     service.database.settings = settings
 
 
@@ -39,7 +39,9 @@ def bounce(message_id: str, kind: str = "HardBounce", **more) -> dict:
 
 
 async def tell(service, body: dict, headers: dict | None = None):
-    return await service.http.post("/hooks/postmark", json=body, headers=basic(SECRET) if headers is None else headers)
+    return await service.http.post(
+        "/webhooks/postmark", json=body, headers=basic(SECRET) if headers is None else headers
+    )
 
 
 async def page(caller, message_id: str) -> dict:
@@ -80,14 +82,14 @@ async def test_who_does_not_is_refused_and_nothing_is_kept(service, caller, head
     answer = await tell(service, bounce(message_id), headers)
     assert (answer.status_code, answer.json()["code"]) == (403, "unsigned_notice")
     assert (await page(caller, message_id))["state"] == "accepted"
-    assert await service.rows("SELECT 1 FROM inbound") == []
+    assert await service.rows("SELECT 1 FROM inbound_mail") == []
 
 
 @pytest.mark.parametrize("configured", [None, SecretStr("")])
 @pytest.mark.parametrize("headers", [{}, {"X-Hook-Secret": ""}, basic(""), basic("None")], ids=range(4))
 async def test_without_a_configured_secret_the_hook_is_closed(service, configured, headers):
     """ATT-63, ATT-65: an empty secret is no secret."""
-    settings = service.database.settings.model_copy(update={"hook_secret": configured})
+    settings = service.database.settings.model_copy(update={"webhook_secret": configured})
     service.database.settings = settings
     message_id = await a_letter(service, "accepted")
     assert (await tell(service, bounce(message_id), headers)).status_code == 403
@@ -129,7 +131,7 @@ async def test_deliveries_and_complaints_are_told(service, caller, record, state
 async def test_who_reads_his_mail_is_not_recorded(service, record):
     message_id = await a_letter(service, "accepted")
     assert (await tell(service, {**event("Open", message_id), "RecordType": record})).status_code == 200
-    assert await service.rows("SELECT 1 FROM feedback UNION ALL SELECT 1 FROM inbound") == []
+    assert await service.rows("SELECT 1 FROM feedback UNION ALL SELECT 1 FROM inbound_mail") == []
 
 
 async def test_the_same_event_twice_is_one(service, caller):
@@ -167,22 +169,22 @@ async def test_what_the_recipients_server_said_is_scrubbed(service, caller):
     await tell(service, {**bounce(message_id), "Details": details})
     reply = (await page(caller, message_id))["timeline"][-1]["reply"]
     assert reply.endswith("[link]")
-    kept = await service.rows("SELECT detail::text, raw FROM inbound")
+    kept = await service.rows("SELECT detail::text, raw FROM inbound_mail")
     assert "SECRET" not in str(kept)
     assert "\x00" not in reply
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"nothing", b'{"a": NaN}', b'{"a":1,"a":1}'], ids=range(5))
 async def test_what_cannot_be_read_in_one_way_is_refused(service, raw):
-    answer = await service.http.post("/hooks/postmark", content=raw, headers=basic(SECRET))
+    answer = await service.http.post("/webhooks/postmark", content=raw, headers=basic(SECRET))
     assert (answer.status_code, answer.json()["code"]) == (400, "unreadable_notice")
 
 
 async def test_a_body_beyond_256_kib_is_refused(service):
-    answer = await service.http.post("/hooks/postmark", content=b" " * (256 * 1024 + 1), headers=basic(SECRET))
+    answer = await service.http.post("/webhooks/postmark", content=b" " * (256 * 1024 + 1), headers=basic(SECRET))
     assert answer.status_code == 413
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "mailgun", "SES", ""])
 async def test_a_provider_we_do_not_know_has_no_door(service, provider):
-    assert (await service.http.post(f"/hooks/{provider}", json={})).status_code in (404, 422)
+    assert (await service.http.post(f"/webhooks/{provider}", json={})).status_code in (404, 422)

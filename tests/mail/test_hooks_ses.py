@@ -55,7 +55,7 @@ async def test_who_reads_his_mail_is_not_recorded(service, caller, sns, name):
     message_id = await a_letter(service, "accepted")
     assert (await sns.tell(event(name, message_id))).status_code == 200
     assert await service.rows("SELECT 1 FROM feedback") == []
-    assert await service.rows("SELECT 1 FROM inbound") == []
+    assert await service.rows("SELECT 1 FROM inbound_mail") == []
 
 
 async def test_the_same_event_twice_is_one(service, caller, sns):
@@ -108,10 +108,10 @@ async def test_an_event_about_no_letter_of_ours_is_kept_as_unmatched(service, ca
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{", b'{"a":1,"a":2}', b"\xff", b"[" * 100_000], ids=range(6))
 async def test_what_is_no_envelope_is_refused(service, sns, raw):
-    answer = await service.http.post("/hooks/ses", content=raw)
+    answer = await service.http.post("/webhooks/ses", content=raw)
     assert (answer.status_code, answer.json()["code"]) == (400, "unreadable_notice")
 
 
 async def test_a_hook_beyond_256_kib_is_refused(service, sns):
-    answer = await service.http.post("/hooks/ses", content=b"x" * (256 * 1024 + 1))
+    answer = await service.http.post("/webhooks/ses", content=b"x" * (256 * 1024 + 1))
     assert answer.status_code == 413

@@ -7,13 +7,13 @@ import asyncio
 import base64
 from datetime import timedelta
 
-import httpx
+import httpx2
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from identity_service.mail import hooks
-from identity_service.mail.bounces import UnsignedNotice
+from identity_service.messages.inbound import webhooks
+from identity_service.messages.inbound.dsn import UnsignedNotice
 from tests.mail.given import a_letter
 from tests.mail.sns import CERTIFICATE, HOST, TOPIC, bounce, made, page
 
@@ -63,7 +63,7 @@ async def test_another_topic_or_none_is_refused_before_anything_is_fetched(servi
     answer = await sns.tell(bounce(message_id), TopicArn="arn:aws:sns:eu-west-1:666666666666:evil")
     assert answer.status_code == 403
     settings = service.database.settings
-    service.database.settings = settings.model_copy(update={"ses_topic": ""})
+    service.database.settings = settings.model_copy(update={"ses_sns_topic_arn": ""})
     assert (await sns.tell(bounce(message_id), TopicArn="")).status_code == 403
     assert sns.fetched == []
     await nothing_happened(service, caller, message_id)
@@ -105,7 +105,7 @@ async def test_a_certificate_is_fetched_from_our_topics_own_region_alone(service
 
 @pytest.mark.parametrize("topic", ["sns", "arn:aws:sns::1:t", "arn:aws:sns:s3-us-west-2:1:t", "arn:aws:sns:evil/:1:t"])
 async def test_a_topic_without_a_region_closes_the_hook(service, sns, topic):
-    service.database.settings = service.database.settings.model_copy(update={"ses_topic": topic})
+    service.database.settings = service.database.settings.model_copy(update={"ses_sns_topic_arn": topic})
     region = topic.split(":")[3] if topic.count(":") > 3 else ""
     url = f"https://sns.{region}.amazonaws.com/a.pem"
     assert (await sns.tell({}, TopicArn=topic, SigningCertURL=url)).status_code == 403
@@ -128,14 +128,16 @@ async def test_a_signature_by_sha_1_is_refused(service, sns):
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("trouble", [httpx.ConnectError("no route"), httpx.ReadTimeout("slow"), hooks.ProviderAway()])
+@pytest.mark.parametrize(
+    "trouble", [httpx2.ConnectError("no route"), httpx2.ReadTimeout("slow"), webhooks.ProviderUnavailable()]
+)
 async def test_a_network_that_fails_asks_for_another_delivery(service, caller, sns, trouble):
     """SNS repeats what was answered 5xx, and never what was answered 403."""
     message_id = await a_letter(service, "accepted")
     signed, good = sns.sign(sns.envelope(bounce(message_id))), sns.answers[CERTIFICATE]
     sns.answers[CERTIFICATE] = trouble
     answer = await sns.send(signed)
-    assert (answer.status_code, answer.json()["code"]) == (503, "provider_away")
+    assert (answer.status_code, answer.json()["code"]) == (503, "provider_unavailable")
     sns.answers[CERTIFICATE] = good
     assert (await sns.send(signed)).status_code == 200
     assert (await page(caller, message_id))["state"] == "bounced"
@@ -170,13 +172,13 @@ async def test_the_fetch_itself_takes_no_redirect_and_nothing_big():
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    assert await hooks.fetch_over_tls(f"{base}/good") == b"ok"
+    assert await webhooks.fetch_over_tls(f"{base}/good") == b"ok"
     for path, refusal in (
         ("/moved", UnsignedNotice),
         ("/gone", UnsignedNotice),
         ("/big", UnsignedNotice),
-        ("/ill", hooks.ProviderAway),
+        ("/ill", webhooks.ProviderUnavailable),
     ):
         with pytest.raises(refusal):
-            await hooks.fetch_over_tls(base + path)
+            await webhooks.fetch_over_tls(base + path)
     server.close()

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_service.mail import letters
-from identity_service.mail.letters import Letter, UnsafeHeader
-from identity_service.mail.outbox import Claimed
+from identity_service.messages import rendering
+from identity_service.messages.delivery.queue import ClaimedMessage
+from identity_service.messages.rendering import RenderedEmail, UnsafeHeader
 from identity_service.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,12 +22,12 @@ LINE = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_
 
 
 def made(subject: str = "Hello", text: str = "text", html: str = "<p>", name: str = "Example Shop") -> bytes:
-    message = Claimed(
+    message = ClaimedMessage(
         uuid.UUID(int=7), "test", None, "anna@example.com", "anna@example.com", "en", {}, "<7@identity.example>", 0,
         NOW, NOW, 1, 1, uuid.UUID(int=8), None,
     )  # fmt: skip
     settings = Settings(environment="development", mail_from="service@identity.example", mail_from_name=name)
-    return letters.envelope(message, Letter(subject, text, html), settings, bytes(32), now=NOW).payload
+    return rendering.smtp_envelope(message, RenderedEmail(subject, text, html), settings, bytes(32), now=NOW).payload
 
 
 def read(payload: bytes) -> email.message.EmailMessage:

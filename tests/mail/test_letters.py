@@ -12,12 +12,11 @@ import pytest
 from jinja2 import UndefinedError
 
 from identity_service.accounts.rules import LANGUAGES, PROMISE
-from identity_service.embedded.letters import PREVIEWS, router
-from identity_service.mail import letters, rules
-from identity_service.mail.letters import Letter
-from identity_service.mail.outbox import Claimed
+from identity_service.dev.previews import PREVIEWS, router
+from identity_service.messages import kinds, rendering
+from identity_service.messages.delivery.queue import ClaimedMessage
+from identity_service.messages.rendering import RenderedEmail
 from identity_service.settings import Relay
-from identity_service.worker import COMPOSERS
 from tests.accounts.given import an_account, sql
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -26,13 +25,14 @@ EVERY = [(kind, locale) for kind in PREVIEWS for locale in LANGUAGES]
 TRACKERS = ("img", "script", "link", "iframe", "object", "embed", "form", "input", "video", "audio", "svg", "base")
 
 
-def claimed(**columns) -> Claimed:
+def claimed(**columns) -> ClaimedMessage:
     message_id = uuid.uuid4()
-    return Claimed(**{
-        "id": message_id, "kind": "test", "user_id": None, "to_addr": "anna@example.com",
-        "to_ascii": "anna@example.com", "locale": "en", "facts": {},
-        "message_id_header": f"<{message_id.hex}@identity.example>", "lane": 0, "created_at": NOW, "deadline_at": NOW,
-        "attempts": 1, "turns": 1, "token": uuid.uuid4(), "prefer_relay": None, **columns,
+    return ClaimedMessage(**{
+        "id": message_id, "kind": "test", "user_id": None, "recipient": "anna@example.com",
+        "recipient_ascii": "anna@example.com", "locale": "en", "facts": {},
+        "message_id_header": f"<{message_id.hex}@identity.example>", "priority": 0, "created_at": NOW,
+        "deadline_at": NOW,
+        "attempts": 1, "deliveries": 1, "token": uuid.uuid4(), "prefer_relay": None, **columns,
     })  # fmt: skip
 
 
@@ -59,11 +59,11 @@ class Page(HTMLParser):
 @pytest.fixture
 def letter(settings) -> EmailMessage:
     words = PREVIEWS["welcome"]("en")
-    return parsed(letters.envelope(claimed(kind="welcome"), words, settings, KEY, now=NOW).payload)
+    return parsed(rendering.smtp_envelope(claimed(kind="welcome"), words, settings, KEY, now=NOW).payload)
 
 
 def test_every_kind_of_letter_can_be_made_and_looked_at():
-    assert set(PREVIEWS) == set(COMPOSERS) == set(rules.KINDS)
+    assert set(PREVIEWS) == set(rendering.load_builders()) == set(kinds.KINDS)
 
 
 @pytest.mark.parametrize(("kind", "locale"), EVERY)
@@ -115,14 +115,14 @@ def test_a_german_letter_is_german():
 
 def test_a_fact_that_is_missing_is_an_error_and_no_gap():
     with pytest.raises(UndefinedError):
-        letters.render("welcome", "en", user_id="KQ7X")
+        rendering.render_email("welcome", "en", user_id="KQ7X")
 
 
 def test_what_a_customer_typed_stands_there_as_he_typed_it():
     """ATT-38: nothing a name holds becomes markup or a template."""
     evil = "<svg onload=alert(1)>{{7*7}}${7*7}%(user_id)s"
     facts = {"user_id": "KQ7X-M1C4-3W08", "groups": [], "promise": "p", "receipt_page": "r", "signed": "s"}
-    made = letters.render("welcome", "en", customer=evil, **facts)
+    made = rendering.render_email("welcome", "en", customer=evil, **facts)
     assert evil in made.text
     assert "svg" not in Page(made.html).tags
     assert evil in "".join(Page(made.html).words)
@@ -158,19 +158,19 @@ def test_text_comes_first_and_both_are_quoted_printable_utf_8(letter):
 
 def test_the_return_address_is_signed_for_this_letter_alone(settings):
     message, other = claimed(), claimed()
-    sender = letters.envelope(message, PREVIEWS["test"]("en"), settings, KEY, now=NOW).sender
+    sender = rendering.smtp_envelope(message, PREVIEWS["test"]("en"), settings, KEY, now=NOW).sender
     found = re.fullmatch(r"b\+([0-9a-f]{32})\.([0-9a-f]{10})@identity\.example", sender)
     assert found[1] == message.id.hex
-    assert letters.tag_is_ours(found[1], found[2], KEY)
-    assert not letters.tag_is_ours(other.id.hex, found[2], KEY)
-    assert not letters.tag_is_ours(found[1], found[2], bytes(32))
+    assert rendering.tag_is_ours(found[1], found[2], KEY)
+    assert not rendering.tag_is_ours(other.id.hex, found[2], KEY)
+    assert not rendering.tag_is_ours(found[1], found[2], bytes(32))
 
 
 def test_the_same_letter_is_the_same_bytes_but_for_its_boundary(settings):
     """A try that is repeated carries the same words under the same Message-ID."""
     message, words = claimed(), PREVIEWS["test"]("en")
     first, second = (
-        re.sub(rb"part-[0-9a-f]+", b"", letters.envelope(message, words, settings, KEY, now=NOW).payload)
+        re.sub(rb"part-[0-9a-f]+", b"", rendering.smtp_envelope(message, words, settings, KEY, now=NOW).payload)
         for _ in range(2)
     )
     assert first == second
@@ -179,15 +179,15 @@ def test_the_same_letter_is_the_same_bytes_but_for_its_boundary(settings):
 def test_a_relay_gets_the_headers_it_wants(settings):
     """SES and Postmark tell our own id back in their hooks."""
     message = claimed()
-    made = letters.envelope(message, PREVIEWS["test"]("en"), settings, KEY, now=NOW)
+    made = rendering.smtp_envelope(message, PREVIEWS["test"]("en"), settings, KEY, now=NOW)
     relay = Relay(name="ses", host="127.0.0.1", port=1, tls="none", headers={"X-SES-MESSAGE-TAGS": "msg={id}"})
     assert parsed(made.payload_for(relay.headers))["X-SES-MESSAGE-TAGS"] == f"msg={message.id.hex}"
     assert "X-SES-MESSAGE-TAGS" not in parsed(made.payload)
 
 
 def test_a_relay_header_cannot_carry_another(settings):
-    made = letters.envelope(claimed(), PREVIEWS["test"]("en"), settings, KEY, now=NOW)
-    with pytest.raises(letters.UnsafeHeader):
+    made = rendering.smtp_envelope(claimed(), PREVIEWS["test"]("en"), settings, KEY, now=NOW)
+    with pytest.raises(rendering.UnsafeHeader):
         made.payload_for({"X-Tag": "a\r\nBcc: evil@example.com"})
 
 
@@ -196,8 +196,8 @@ def test_a_relay_header_cannot_carry_another(settings):
 )
 def test_no_line_of_a_letter_can_end_it_or_is_too_long(settings, line):
     """ATT-46: CRLF only, dots stuffed, at most 998 bytes between them (RFC 5321, 4.5.3.1.6)."""
-    words = Letter("Subject", f"before\n{line}\nafter\n", f"<p>{line}</p>")
-    payload = letters.envelope(claimed(), words, settings, KEY, now=NOW).payload
+    words = RenderedEmail("Subject", f"before\n{line}\nafter\n", f"<p>{line}</p>")
+    payload = rendering.smtp_envelope(claimed(), words, settings, KEY, now=NOW).payload
     assert payload.endswith(b"\r\n.\r\n")
     lines = payload.removesuffix(b".\r\n").split(b"\r\n")
     assert not any(b"\r" in found or b"\n" in found for found in lines)
@@ -207,14 +207,14 @@ def test_no_line_of_a_letter_can_end_it_or_is_too_long(settings, line):
 
 async def test_the_previews_show_every_letter_and_are_kept_apart(service):
     service.app.include_router(router)
-    page = await service.http.get("/dev/letters")
+    page = await service.http.get("/dev/messages")
     assert page.status_code == 200
     for kind, locale in EVERY:
-        assert f"/dev/letters/{kind}/{locale}" in page.text
-        shown = await service.http.get(f"/dev/letters/{kind}/{locale}")
+        assert f"/dev/messages/{kind}/{locale}" in page.text
+        shown = await service.http.get(f"/dev/messages/{kind}/{locale}")
         assert shown.text == PREVIEWS[kind](locale).html
         assert "sandbox" in shown.headers["content-security-policy"]
-    assert (await service.http.get("/dev/letters/offer/en")).status_code == 404
+    assert (await service.http.get("/dev/messages/offer/en")).status_code == 404
 
 
 @pytest.mark.parametrize(

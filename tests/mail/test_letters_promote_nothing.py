@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from identity_service import database_schema
 from identity_service.accounts.rules import LANGUAGES
 from identity_service.consents import wordings
-from identity_service.embedded.letters import PREVIEWS
-from identity_service.mail import pins
+from identity_service.dev.previews import PREVIEWS
 
 EVERY = [(kind, locale) for kind in PREVIEWS for locale in LANGUAGES]
-SOURCES = sorted((pins.HERE / "templates" / "mail").glob("*.*ml")) + sorted(
-    (pins.HERE / "templates" / "mail").glob("*.txt")
+SOURCES = sorted((database_schema.PACKAGE / "templates" / "messages").glob("*.*ml")) + sorted(
+    (database_schema.PACKAGE / "templates" / "messages").glob("*.txt")
 )
 OURS = ("id.example.com",)
 SELLING = re.compile(
@@ -44,7 +44,7 @@ def faults(text: str, *, hosts: tuple[str, ...] = OURS) -> list[str]:
 def test_no_letter_promotes_counts_loads_or_leads_elsewhere(kind, locale):
     """PRV-07. A wording is what the customer is asked, word for word, so it is read apart: see the next test."""
     made = PREVIEWS[kind](locale)
-    asked = wordings.newest("email", locale).text
+    asked = wordings.newest_wording("email", locale).text
     for said in (made.subject, made.text, made.html):
         assert faults(said.replace(asked, "").replace("Example Shop", "")) == []
 
@@ -55,7 +55,9 @@ def test_no_source_of_a_letter_does_either(path: Path):
     assert faults(path.read_text(encoding="utf-8"), hosts=()) == []
 
 
-@pytest.mark.parametrize("path", sorted((pins.HERE / "wordings").glob("*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((database_schema.PACKAGE / "wordings").glob("*.txt")), ids=lambda path: path.name
+)
 def test_a_wording_says_what_is_agreed_to_and_how_it_is_withdrawn(path: Path):
     """PRV-02, PRV-07: it names the thing and the way out; it leads nowhere, and sells nothing but what it asks for."""
     text = path.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """How the outbox and its relays are: depth, age, delivery time by domain, and what each worker thinks of each relay."""
 
-from identity_service.mail import upkeep
+from identity_service.messages import heartbeat
 from tests.faults.relay import FaultRelay
 from tests.mail.given import a_letter, claim, end, put, relays
 
@@ -13,7 +13,7 @@ async def test_relays_stand_in_order_of_preference_with_what_each_worker_thinks(
     courier = service.courier()
     await courier.once()
     courier.relays.breakers["b"]._open(service.clock())
-    await service.database.short(lambda s: upkeep.show(s, courier, service.clock()))
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, courier, service.clock()))
     await courier.relays.close()
     first, second = (await caller.get("/v1/relays")).json()["items"]
     assert [first["name"], second["name"]] == ["a", "b"]
@@ -29,7 +29,7 @@ async def test_what_a_relay_said_last_shows_no_address(service, caller):
     """NOM-05: a relay's last reply may be about somebody."""
     courier = service.courier()
     courier.relays.breakers["first"].last_reply = "5.1.1 <anna@example.com> no such user"
-    await service.database.short(lambda s: upkeep.show(s, courier, service.clock()))
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, courier, service.clock()))
     (relay,) = (await caller.get("/v1/relays")).json()["items"]
     assert relay["workers"][0]["last_reply"] == "5.1.1 <a…@example.com> no such user"
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from identity_service import app as web
-from identity_service.clients.rules import SCOPES
-from identity_service.mail import api, rules
+from identity_service.messages import rules as message_rules
+from identity_service.messages import schemas
+from identity_service.web.scopes import SCOPES
 from tests.accounts.given import an_account
 from tests.faults.relay import FaultRelay
 from tests.mail.given import LATER, NO_SUCH, TAKEN, UNKNOWN, a_letter, claim, end, put, relays
@@ -19,7 +20,8 @@ MESSAGE = {
     "resend_of",
 }  # fmt: skip
 ENTRY = {
-    "at", "what", "sentence", "attempt", "relay", "phase", "code", "enhanced", "reply", "duration_ms", "reconnected",
+    "occurred_at", "what", "sentence", "attempt", "relay", "phase", "code", "enhanced", "reply", "duration_ms",
+    "reconnected",
     "source",
 }  # fmt: skip
 
@@ -30,7 +32,7 @@ async def listed(caller, query: str = "") -> list[str]:
     return [message["id"] for message in answer.json()["items"]]
 
 
-@pytest.mark.parametrize("state", rules.STEPS)
+@pytest.mark.parametrize("state", message_rules.TRANSITIONS)
 async def test_a_letter_in_any_state_is_told_whole(service, caller, state):
     message_id = await a_letter(service, state)
     message = (await caller.get(f"/v1/messages/{message_id}")).json()
@@ -41,14 +43,16 @@ async def test_a_letter_in_any_state_is_told_whole(service, caller, state):
     assert message["may_arrive_twice"] == (state == "unconfirmed")
     assert message["timeline"][0]["what"] == "queued"
     assert all(set(entry) == ENTRY and entry["sentence"] for entry in message["timeline"])
-    assert [entry["at"] for entry in message["timeline"]] == sorted(entry["at"] for entry in message["timeline"])
+    assert [entry["occurred_at"] for entry in message["timeline"]] == sorted(
+        entry["occurred_at"] for entry in message["timeline"]
+    )
     assert await listed(caller, f"?state={state}") == [message_id]
 
 
 async def test_the_timeline_tells_each_try_with_relay_phase_and_verbatim_reply(service, caller):
     message_id = await put(service)
     for report, state in ((LATER, "deferred"), (UNKNOWN, "deferred"), (TAKEN, "accepted")):
-        await end(service, await claim(service), state, report, maybe_sent=report is UNKNOWN)
+        await end(service, await claim(service), state, report, possibly_sent=report is UNKNOWN)
         service.clock.advance(minutes=1)
     message = (await caller.get(f"/v1/messages/{message_id}")).json()
     told = [
@@ -69,7 +73,7 @@ async def test_a_try_that_is_running_is_told_as_such(service, caller):
     message_id = await a_letter(service, "sending")
     last = (await caller.get(f"/v1/messages/{message_id}")).json()["timeline"][-1]
     assert (last["what"], last["relay"], last["reply"]) == ("sending", "first", None)
-    assert last["sentence"] == "first is being talked to."
+    assert last["sentence"] == "first is being contacted."
 
 
 async def test_messages_are_found_by_customer_state_kind_and_time(service, caller):
@@ -196,7 +200,7 @@ async def test_bodies_links_and_codes_stand_in_no_answer(service, caller):
     answers.append(await caller.post("/v1/messages/search", {"email": "anna@example.com"}))
     told = " ".join(answer.text for answer in answers)
     assert "[link]" in told
-    assert not re.search(r"SECRET|NONCE|v1\.abc|This e-mail tests|facts|transcript", told)
+    assert not re.search(r"SECRET|NONCE|v1\.abc|This email tests|facts|transcript", told)
     stored = await service.rows(
         "SELECT last_reply, (SELECT string_agg(transcript::text || reply, '') FROM attempt) FROM message"
     )
@@ -204,7 +208,13 @@ async def test_bodies_links_and_codes_stand_in_no_answer(service, caller):
 
 
 def test_no_answer_of_ours_has_a_place_for_words_or_links():
-    for view in (api.MessageWithTimeline, api.TimelineEntry, api.RelayView, api.WorkerView, api.SuppressionView):
+    for view in (
+        schemas.MessageWithTimeline,
+        schemas.TimelineEntry,
+        schemas.RelayView,
+        schemas.WorkerRelayState,
+        schemas.SuppressionView,
+    ):
         assert not set(view.model_fields) & {"subject", "body", "text", "html", "facts", "link", "code_to_type", "raw"}
 
 
@@ -213,7 +223,7 @@ DOORS = [
     ("POST", "/v1/messages/search", "messages:read"),
     ("GET", "/v1/messages/{message_id}", "messages:read"),
     ("GET", "/v1/messages/{message_id}/stream", "messages:read"),
-    ("POST", "/v1/messages/{message_id}/send-again", "messages:send"),
+    ("POST", "/v1/messages/{message_id}/retry", "messages:send"),
     ("GET", "/v1/relays", "mail:operate"),
     ("GET", "/v1/mail/health", "mail:operate"),
     ("GET", "/v1/suppressions", "mail:operate"),
@@ -224,12 +234,12 @@ DOORS = [
 @pytest.mark.parametrize(("method", "path", "scope"), DOORS)
 async def test_each_door_wants_its_scope_and_no_other_will_do(service, method, path, scope):
     others = await service.caller(*(name for name in SCOPES if name != scope), name="others")
-    body = {"email": "a@b.example"} if "search" in path else {} if "again" in path else None
+    body = {"email": "a@b.example"} if "search" in path else {} if "retry" in path else None
     where = re.sub(r"\{\w+\}", str(uuid.uuid4()), path)
     answer = await others.http.request(method, where, json=body, headers=others.headers)
     assert (answer.status_code, answer.json()["scope"]) == (403, scope)
     assert (await service.http.request(method, where, json=body)).status_code == 401
-    assert path in web.openapi(service.app)["paths"]
+    assert path in web.openapi_schema(service.app)["paths"]
 
 
 async def test_a_message_that_is_none_is_not_found_and_a_path_that_is_none_is_refused(caller):

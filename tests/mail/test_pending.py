@@ -4,20 +4,20 @@ import asyncio
 
 import pytest
 
-from identity_service import email_addresses
-from identity_service.mail import actions
+from identity_service.messages import actions as messages
+from identity_service.values import email_addresses
 from tests.mail.given import claim, end
 
 LETTERS = "SELECT id FROM message ORDER BY id"
 TOLD = "SELECT data ->> 'message_id' FROM event WHERE name = 'mail.queued' ORDER BY data ->> 'message_id'"
 
 
-async def ask(service) -> actions.Put:
+async def ask(service) -> messages.QueuedMessage:
     address = email_addresses.parse("anna@example.com", special_use=True)
-    return await service.database.short(
-        lambda s: actions.put_or_join(
+    return await service.database.in_transaction(
+        lambda s: messages.enqueue_once(
             s, "reset", pending_key="reset:anna", to=address, user_id=None, locale="en", facts={},
-            cause="reset.asked", actor="customer", now=service.clock(),
+            cause="reset.requested", actor="customer", now=service.clock(),
         )
     )  # fmt: skip
 

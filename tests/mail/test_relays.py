@@ -4,19 +4,19 @@ from datetime import timedelta
 
 import pytest
 
-from identity_service.mail.outbox import Report
-from identity_service.mail.relays import FIRST_OPENING, LONGEST_OPENING, Breaker, Relays
+from identity_service.messages.delivery.queue import AttemptReport
+from identity_service.messages.delivery.relays import FIRST_OPENING, LONGEST_OPENING, Breaker, Relays
 from identity_service.settings import Relay
 from tests.conftest import Clock
 
-FAULT = Report("connect", "relay_fault", "unavailable", reply="connection refused")
-LOGIN = Report("auth", "relay_fault", "login", 535, "5.7.8", "5.7.8 no")
-THROTTLED = Report("mail", "relay_fault", "throttled", 452, "4.3.1", "4.3.1 slow down")
-TAKEN = Report("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok")
-NO_SUCH = Report("rcpt", "permanent", "permanent.address", 550, "5.1.1", "5.1.1 no such user")
-BLOCKED = Report("rcpt", "permanent", "policy", 554, "5.7.1", "5.7.1 your address is on a list")
-LATER = Report("rcpt", "transient", "transient", 451, "4.3.0", "4.3.0 later")
-UNKNOWN = Report("eod", "unknown", "unknown")
+FAULT = AttemptReport("connect", "relay_fault", "unavailable", reply="connection refused")
+LOGIN = AttemptReport("auth", "relay_fault", "login", 535, "5.7.8", "5.7.8 no")
+THROTTLED = AttemptReport("mail", "relay_fault", "throttled", 452, "4.3.1", "4.3.1 slow down")
+TAKEN = AttemptReport("eod", "accepted", "accepted", 250, "2.0.0", "2.0.0 ok")
+NO_SUCH = AttemptReport("rcpt", "permanent", "permanent.address", 550, "5.1.1", "5.1.1 no such user")
+BLOCKED = AttemptReport("rcpt", "permanent", "policy", 554, "5.7.1", "5.7.1 your address is on a list")
+LATER = AttemptReport("rcpt", "transient", "transient", 451, "4.3.0", "4.3.0 later")
+UNKNOWN = AttemptReport("eod", "unknown", "unknown")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def breaker(clock: Clock) -> Breaker:
     return Breaker(clock)
 
 
-def observe(breaker: Breaker, *reports: Report, domain: str = "example.com") -> None:
+def observe(breaker: Breaker, *reports: AttemptReport, domain: str = "example.com") -> None:
     for report in reports:
         breaker.observe(report, domain)
 
@@ -140,7 +140,9 @@ def test_one_refusal_by_one_big_domain_is_no_storm(breaker):
 
 def test_refusals_in_other_words_are_no_storm(breaker):
     for number in range(40):
-        said = Report("rcpt", "permanent", "permanent.address", 550, "5.1.1", f"5.1.1 <c{number}@d.example> unknown")
+        said = AttemptReport(
+            "rcpt", "permanent", "permanent.address", 550, "5.1.1", f"5.1.1 <c{number}@d.example> unknown"
+        )
         observe(breaker, said, domain=f"d{number}.example")
     assert breaker.state == "closed"
 

@@ -6,8 +6,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from identity_service import keyring
-from identity_service.mail import bounce_door, letters
+from identity_service.messages import rendering
+from identity_service.messages.inbound import bounce_server
 from tests.conftest import Service
 
 DSN = """\
@@ -54,9 +54,9 @@ class Letter:
 
     def __init__(self, service: Service, caller, message: dict, port: int) -> None:
         self.service, self.caller, self.id, self.port = service, caller, message["id"], port
-        key = keyring.of(_Session(service)).internal()
-        self.to = letters.return_address(self.id.replace("-", ""), service.database.settings, key)
-        self.envid = letters.envelope_id(self.id.replace("-", ""), key)
+        key = service.database.keys.internal()
+        self.to = rendering.return_address(self.id.replace("-", ""), service.database.settings, key)
+        self.envid = rendering.envelope_id(self.id.replace("-", ""), key)
 
     async def returns(self, raw: bytes, to: str | None = None) -> None:
         def send() -> None:
@@ -79,7 +79,7 @@ async def letter(service: Service, caller):
     await caller.post("/v1/accounts", {"email": "anna@example.com"})
     await service.deliver()
     (message,) = (await caller.get("/v1/messages")).json()["items"]
-    door = await bounce_door.listen(service.database, "127.0.0.1", 0)
+    door = await bounce_server.listen_for_bounces(service.database, "127.0.0.1", 0)
     yield Letter(service, caller, message, door.sockets[0].getsockname()[1])
     door.close()
 
@@ -120,7 +120,7 @@ async def test_a_forged_notice_changes_nothing_and_is_kept_as_unmatched(letter: 
     forged = letter.to.replace(letter.to.split(".")[1][:10], "0123456789")
     await letter.returns(dsn(to=forged), to=forged)
     assert (await letter.message())["state"] == "accepted"
-    rows = await letter.service.rows("SELECT parse_status, message_id FROM inbound")
+    rows = await letter.service.rows("SELECT parse_status, message_id FROM inbound_mail")
     assert [tuple(row) for row in rows] == [("unmatched", None)]
     assert await letter.service.rows("SELECT 1 FROM suppression") == []
 
@@ -135,7 +135,7 @@ async def test_the_returned_letter_and_our_links_are_not_kept(letter: Letter):
     await letter.returns(
         dsn(diagnostic="550 5.7.1 rejected: https://id.example.com/reset/choose#v1.abcdefghij.klmnopq")
     )
-    rows = await letter.service.rows("SELECT raw, detail::text FROM inbound")
+    rows = await letter.service.rows("SELECT raw, detail::text FROM inbound_mail")
     kept = " ".join(str(value) for row in rows for value in row)
     assert "the whole letter" not in kept
     assert "v1.abcdefghij" not in kept
@@ -158,7 +158,7 @@ async def test_a_notice_with_a_thousand_nested_parts_is_kept_as_unreadable(lette
     )
     await letter.returns(b"Subject: deep\r\nMIME-Version: 1.0\r\n" + nested)
     assert (await letter.message())["state"] == "accepted"
-    assert [row[0] for row in await letter.service.rows("SELECT parse_status FROM inbound")] == ["unreadable"]
+    assert [row[0] for row in await letter.service.rows("SELECT parse_status FROM inbound_mail")] == ["unreadable"]
 
 
 async def test_a_complaint_is_kept_and_is_no_state(letter: Letter):
@@ -191,7 +191,7 @@ async def test_what_a_header_says_is_read_or_kept_as_it_came(letter: Letter, sub
     await letter.returns(
         b"From:, :a, .B?=ect=?u.m\r\nSubject: " + subject + b"\r\nAuto-Submitted: auto-replied\r\n\r\n"
     )
-    ((detail, raw),) = await letter.service.rows("SELECT detail, raw FROM inbound")
+    ((detail, raw),) = await letter.service.rows("SELECT detail, raw FROM inbound_mail")
     assert detail["words"] == kept
     assert f"From: , :a, .B?=ect=?u.m\nSubject: {kept}\n" in raw
 
@@ -205,22 +205,24 @@ async def test_an_automatic_answer_is_no_bounce(letter: Letter):
 
 async def test_a_bounce_that_overtakes_our_own_commit_is_applied_when_the_lease_ends(service: Service, caller):
     await caller.post("/v1/accounts", {"email": "anna@example.com"})
-    from identity_service.mail import feedback, outbox, rules
+    from identity_service.messages import rules as message_rules
+    from identity_service.messages.delivery import queue
+    from identity_service.messages.inbound import feedback
     from tests.faults.test_workers import TAKEN
 
     now = service.clock()
-    (claimed,), _ = await service.database.short(
-        lambda s: outbox.claim(s, worker="w", lane=5, limit=1, relay="first", now=now)
+    (claimed,), _ = await service.database.in_transaction(
+        lambda s: queue.claim_messages(s, worker="w", priority=5, limit=1, relay="first", now=now)
     )
-    key = service.database.info["keyring"].internal()
-    to = letters.return_address(claimed.id.hex, service.database.settings, key)
+    key = service.database.keys.internal()
+    to = rendering.return_address(claimed.id.hex, service.database.settings, key)
 
     async def returned(session):
         notice = await feedback.read_mail(session, dsn(), envelope_from=None, envelope_to=to, now=now)
-        return await feedback.take(session, notice, via="smtp", now=now)
+        return await feedback.apply_notice(session, notice, via="smtp", now=now)
 
-    assert await service.database.short(returned) == "kept"
-    finish = outbox.Finish(claimed, 1, TAKEN, rules.Step("accepted"))
-    await service.database.short(lambda s: outbox.record(s, [finish], now=now))
+    assert await service.database.in_transaction(returned) == "kept"
+    finish = queue.AttemptResult(claimed, 1, TAKEN, message_rules.Transition("accepted"))
+    await service.database.in_transaction(lambda s: queue.record_results(s, [finish], now=now))
     (row,) = await service.rows("SELECT state FROM message")
     assert row[0] == "bounced"

@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identity_service.mail import rules, words
-from identity_service.mail.rules import Facts, Verdict
+from identity_service.messages import descriptions
+from identity_service.messages import kinds as messages_kinds
+from identity_service.messages import rules as message_rules
+from identity_service.messages.delivery import replies
+from identity_service.messages.delivery.replies import ReplyClass
+from identity_service.messages.rules import RetryContext
+from identity_service.values import uuid7
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-FACTS = Facts("test", 1, NOW + timedelta(minutes=10))
+FACTS = RetryContext("test", 1, NOW + timedelta(minutes=10))
 
 REPLIES = [
     # phase, code, enhanced, words → outcome, class
@@ -65,40 +70,54 @@ REPLIES = [
 
 @pytest.mark.parametrize(("phase", "code", "enhanced", "said", "outcome", "meaning"), REPLIES)
 def test_what_a_reply_means(phase, code, enhanced, said, outcome, meaning):
-    assert rules.classify(phase, code, enhanced, said) == Verdict(outcome, meaning)
+    assert replies.classify_reply(phase, code, enhanced, said) == ReplyClass(outcome, meaning)
 
 
-@pytest.mark.parametrize("phase", rules.PHASES)
+@pytest.mark.parametrize("phase", message_rules.Phase)
 def test_silence_is_unknown_from_the_first_byte_of_the_payload_on_and_never_before(phase):
-    outcome = rules.without_reply(phase).outcome
+    outcome = replies.classify_silence(phase).outcome
     assert (outcome == "unknown") == (phase in ("payload", "eod"))
 
 
-@given(st.sampled_from(rules.PHASES[1:]), st.integers(-1, 999), st.none() | st.from_regex(r"[245]\.\d\.\d{1,2}"))
+@given(
+    st.sampled_from(list(message_rules.Phase)[1:]),
+    st.integers(-1, 999),
+    st.none() | st.from_regex(r"[245]\.\d\.\d{1,2}"),
+)
 def test_only_a_2xx_to_the_final_dot_is_an_acceptance(phase, code, enhanced):
     """And whatever a relay says has a sentence of its own."""
-    outcome, meaning = rules.classify(phase, code, enhanced, "words")
+    outcome, meaning = replies.classify_reply(phase, code, enhanced, "words")
     assert (outcome == "accepted") == (phase == "eod" and 200 <= code <= 299)
-    assert outcome in rules.OUTCOMES
-    assert "could not take the e-mail" not in words.of_attempt(meaning, outcome, "first", enhanced)
+    assert outcome in list(message_rules.Outcome)
+    assert "could not take the email" not in descriptions.describe_attempt(meaning, outcome, "first", enhanced)
 
 
-def after(outcome: str, meaning: str, facts: Facts = FACTS, **options) -> rules.Step:
-    return rules.after(Verdict(outcome, meaning), facts, NOW, **{"hint": None, "jitter": 1.0, **options})
+def after(outcome: str, meaning: str, facts: RetryContext = FACTS, **options) -> message_rules.Transition:
+    return message_rules.next_state(
+        ReplyClass(outcome, meaning), facts, NOW, **{"hint": None, "jitter": 1.0, **options}
+    )
 
 
 STEPS = [
-    ("accepted", "accepted", rules.Step("accepted")),
-    ("relay_fault", "unavailable", rules.Step("deferred", NOW + timedelta(seconds=3), next_relay=True)),
-    ("transient", "transient", rules.Step("deferred", NOW + timedelta(seconds=3))),
-    ("transient", "transient.silence", rules.Step("deferred", NOW + timedelta(seconds=3), prefer_other=True)),
-    ("transient", "transient.greylist", rules.Step("deferred", NOW + timedelta(seconds=60))),
-    ("unknown", "unknown", rules.Step("deferred", NOW + timedelta(seconds=60), maybe_sent=True, prefer_other=True)),
-    ("permanent", "permanent.too_big", rules.Step("failed")),
-    ("permanent", "permanent.address", rules.Step("rejected")),
-    ("permanent", "permanent.content", rules.Step("rejected")),
-    ("permanent", "permanent.utf8", rules.Step("rejected", next_relay=True)),
-    ("permanent", "policy", rules.Step("rejected", next_relay=True)),
+    ("accepted", "accepted", message_rules.Transition("accepted")),
+    ("relay_fault", "unavailable", message_rules.Transition("deferred", NOW + timedelta(seconds=3), next_relay=True)),
+    ("transient", "transient", message_rules.Transition("deferred", NOW + timedelta(seconds=3))),
+    (
+        "transient",
+        "transient.silence",
+        message_rules.Transition("deferred", NOW + timedelta(seconds=3), prefer_other=True),
+    ),
+    ("transient", "transient.greylist", message_rules.Transition("deferred", NOW + timedelta(seconds=60))),
+    (
+        "unknown",
+        "unknown",
+        message_rules.Transition("deferred", NOW + timedelta(seconds=60), possibly_sent=True, prefer_other=True),
+    ),
+    ("permanent", "permanent.too_big", message_rules.Transition("failed")),
+    ("permanent", "permanent.address", message_rules.Transition("rejected")),
+    ("permanent", "permanent.content", message_rules.Transition("rejected")),
+    ("permanent", "permanent.utf8", message_rules.Transition("rejected", next_relay=True)),
+    ("permanent", "policy", message_rules.Transition("rejected", next_relay=True)),
 ]
 
 
@@ -108,20 +127,20 @@ def test_what_becomes_of_a_letter(outcome, meaning, step):
 
 
 def test_a_policy_is_asked_elsewhere_once():
-    again = Facts("test", 1, FACTS.deadline_at, policy_before=True)
-    assert after("permanent", "policy", again) == rules.Step("rejected")
+    again = RetryContext("test", 1, FACTS.deadline_at, policy_before=True)
+    assert after("permanent", "policy", again) == message_rules.Transition("rejected")
 
 
 @pytest.mark.parametrize(("kind", "waits"), [("test", (3, 8, 20, 45, 60, 60)), ("welcome", (15, 60, 300, 900, 3600))])
 def test_each_kind_has_its_waits_and_goes_on_with_the_last(kind, waits):
     for turn, seconds in enumerate(waits, 1):
-        step = after("transient", "transient", Facts(kind, turn, NOW))
+        step = after("transient", "transient", RetryContext(kind, turn, NOW))
         assert step.next_attempt_at == NOW + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(("before", "minutes"), list(enumerate([1, 5, 15, 30, 30])))
 def test_what_may_have_gone_is_tried_again_rarely(before, minutes):
-    step = after("unknown", "unknown", Facts("test", 1, NOW, unknown_before=before))
+    step = after("unknown", "unknown", RetryContext("test", 1, NOW, unknown_before=before))
     assert step.next_attempt_at == NOW + timedelta(minutes=minutes)
 
 
@@ -133,10 +152,10 @@ def test_a_greylist_waits_a_minute_or_what_it_names(hint, seconds):
 
 
 @given(st.integers(1, 50), st.floats(0.75, 1.25), st.none() | st.timedeltas(timedelta(0), timedelta(hours=4)))
-def test_a_wait_is_never_shorter_than_asked_nor_than_three_quarters_of_the_schedule(turns, jitter, hint):
-    step = after("transient", "transient", Facts("welcome", turns, NOW), hint=hint, jitter=jitter)
+def test_a_wait_is_never_shorter_than_asked_nor_than_three_quarters_of_the_schedule(deliveries, jitter, hint):
+    step = after("transient", "transient", RetryContext("welcome", deliveries, NOW), hint=hint, jitter=jitter)
     wait = step.next_attempt_at - NOW
-    least = rules.KINDS["welcome"].waits[min(turns - 1, 4)]
+    least = messages_kinds.KINDS["welcome"].waits[min(deliveries - 1, 4)]
     assert wait >= timedelta(seconds=0.75 * least)
     assert hint is None or wait >= hint
     assert wait <= max(timedelta(seconds=1.25 * least), hint or timedelta(0))
@@ -144,7 +163,7 @@ def test_a_wait_is_never_shorter_than_asked_nor_than_three_quarters_of_the_sched
 
 @pytest.mark.parametrize("before", range(4))
 def test_a_letter_that_cannot_be_made_has_failed_the_third_time(before):
-    step = rules.after_abort(Facts("test", 1, NOW, aborted_before=before), NOW)
+    step = message_rules.state_after_abort(RetryContext("test", 1, NOW, aborted_before=before), NOW)
     assert step.state == ("deferred" if before < 2 else "failed")
 
 
@@ -152,7 +171,7 @@ def test_a_letter_that_cannot_be_made_has_failed_the_third_time(before):
     ("outcomes", "lost"), [([], 0), (["lost"], 1), (["lost", "lost", "unknown"], 2), (["unknown", "lost"], 0)]
 )
 def test_only_attempts_in_a_row_count_as_lost(outcomes, lost):
-    assert rules.lost_in_a_row(outcomes) == lost
+    assert message_rules.lost_in_a_row(outcomes) == lost
 
 
 @pytest.mark.parametrize(
@@ -169,7 +188,7 @@ def test_only_attempts_in_a_row_count_as_lost(outcomes, lost):
     ],
 )
 def test_a_delay_is_read_out_of_a_reply(said, seconds):
-    assert rules.named_delay(said) == (None if seconds is None else timedelta(seconds=seconds))
+    assert replies.retry_after_hint(said) == (None if seconds is None else timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(
@@ -182,14 +201,14 @@ def test_a_delay_is_read_out_of_a_reply(said, seconds):
     ],
 )
 def test_the_relays_name_for_a_letter_is_read(said, name):
-    assert rules.queue_id(said) == name
+    assert replies.queue_id(said) == name
 
 
 @pytest.mark.parametrize(
     ("said", "code"), [("5.1.1 no", "5.1.1"), ("4.7.25", "4.7.25"), ("no 5.1.1", None), ("1.2.3.4 ok", None)]
 )
 def test_an_enhanced_code_stands_at_the_head_of_a_reply(said, code):
-    assert rules.enhanced_code(said) == code
+    assert replies.enhanced_code(said) == code
 
 
 @pytest.mark.parametrize(
@@ -203,7 +222,7 @@ def test_an_enhanced_code_stands_at_the_head_of_a_reply(said, code):
     ],
 )
 def test_a_link_that_a_filter_quotes_is_cut_out_whole(quoted):
-    kept = rules.scrub(f"554 5.7.1 we do not like {quoted} at all")
+    kept = replies.scrub_reply(f"554 5.7.1 we do not like {quoted} at all")
     assert "secret" not in kept.lower().replace("secret=", "")
     assert kept.startswith("554 5.7.1 we do not like ")
     assert kept.endswith("at all")
@@ -211,8 +230,8 @@ def test_a_link_that_a_filter_quotes_is_cut_out_whole(quoted):
 
 @given(st.text(st.characters(), max_size=1500))
 def test_what_is_kept_of_a_reply_is_text_that_postgresql_takes(said):
-    kept = rules.scrub(said)
-    assert len(kept) <= rules.MAXIMUM_REPLY
+    kept = replies.scrub_reply(said)
+    assert len(kept) <= replies.MAXIMUM_REPLY
     kept.encode("utf-8")
     assert not any(ord(c) < 32 and c not in "\t\n" for c in kept)
 
@@ -227,17 +246,20 @@ FEEDBACK = {
 }
 
 
-@pytest.mark.parametrize("kind", rules.FEEDBACK)
-@pytest.mark.parametrize("state", rules.STEPS)
+@pytest.mark.parametrize("kind", message_rules.FeedbackType)
+@pytest.mark.parametrize("state", message_rules.TRANSITIONS)
 def test_feedback_moves_a_letter_only_where_it_says_more(state, kind):
-    assert rules.after_feedback(state, kind) == FEEDBACK.get(state, {}).get(kind)
+    assert message_rules.state_after_feedback(state, kind) == FEEDBACK.get(state, {}).get(kind)
 
 
-@given(st.lists(st.sampled_from(rules.FEEDBACK), max_size=8), st.sampled_from(["accepted", "deferred", "unconfirmed"]))
+@given(
+    st.lists(st.sampled_from(message_rules.FeedbackType), max_size=8),
+    st.sampled_from(["accepted", "deferred", "unconfirmed"]),
+)
 def test_in_any_order_the_strongest_feedback_wins(kinds, state):
     """ATT-65: bounced over delivered over accepted, however a provider mixes and repeats them."""
     for kind in kinds:
-        state = rules.after_feedback(state, kind) or state
+        state = message_rules.state_after_feedback(state, kind) or state
     if {"bounced", "dropped"} & set(kinds):
         assert state == "bounced"
     elif "delivered" in kinds:
@@ -249,22 +271,22 @@ def test_in_any_order_the_strongest_feedback_wins(kinds, state):
 )
 def test_two_refusals_within_a_week_count_for_a_month(days, hours):
     earlier = [NOW - timedelta(days=number) for number in days]
-    assert rules.suppressed_for(earlier, NOW) == timedelta(hours=hours)
+    assert message_rules.suppression_time(earlier, NOW) == timedelta(hours=hours)
 
 
 def test_ids_are_of_version_7_and_follow_the_clock():
-    first, later = rules.new_id(NOW), rules.new_id(NOW + timedelta(milliseconds=1))
+    first, later = uuid7.new_uuid7(NOW), uuid7.new_uuid7(NOW + timedelta(milliseconds=1))
     assert (first.version, first.variant) == (7, "specified in RFC 4122")
     assert first < later
 
 
-@pytest.mark.parametrize("state", rules.STEPS)
+@pytest.mark.parametrize("state", message_rules.TRANSITIONS)
 def test_every_state_has_a_sentence_and_never_calls_a_handover_delivered(state):
-    sentence = words.of_message(state, "transient", None)
+    sentence = descriptions.describe_message(state, "transient", None)
     assert sentence.endswith(".")
-    assert ("took the e-mail. If" in sentence) == (state == "delivered")
+    assert ("took the email. If" in sentence) == (state == "delivered")
 
 
-@pytest.mark.parametrize("kind", rules.FEEDBACK)
+@pytest.mark.parametrize("kind", message_rules.FeedbackType)
 def test_every_feedback_has_a_sentence(kind):
-    assert words.of_feedback(kind, None).endswith(".")
+    assert descriptions.describe_feedback(kind, None).endswith(".")

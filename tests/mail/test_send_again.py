@@ -5,12 +5,13 @@ import uuid
 
 import pytest
 
-from identity_service.mail import actions, rules
+from identity_service.messages import actions as messages
+from identity_service.messages import rules as message_rules
 from tests.accounts.given import an_account, sql
 from tests.faults.relay import FaultRelay, always
 from tests.mail.given import a_letter, claim, end, put, relays
 
-ENDED = [state for state in rules.STEPS if state not in rules.PENDING]
+ENDED = [state for state in message_rules.TRANSITIONS if state not in message_rules.PENDING]
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ async def two(service):
 
 
 async def again(caller, message_id: str, **body):
-    return await caller.post(f"/v1/messages/{message_id}/send-again", body)
+    return await caller.post(f"/v1/messages/{message_id}/retry", body)
 
 
 async def read(caller, message_id: str) -> dict:
@@ -112,7 +113,7 @@ async def test_every_successor_names_the_first_letter(service, caller, two):
     third = (await again(caller, second)).json()
     assert third["id"] not in (first, second)
     assert third["resend_of"] == first
-    newest = await service.database.short(lambda s: actions.newest(s, uuid.UUID(first)))
+    newest = await service.database.in_transaction(lambda s: messages.newest_message(s, uuid.UUID(first)))
     assert str(newest.id) == third["id"]
 
 
@@ -122,14 +123,14 @@ async def test_it_is_written_down_who_asked(service, caller, two):
     await again(caller, message["id"], relay="b")
     await service.seal()
     events = (await caller.get(f"/v1/accounts/{user_id}/events")).json()["items"]
-    (event,) = [event for event in events if event["type"].endswith("mail.sent_again")]
+    (event,) = [event for event in events if event["type"].endswith("mail.retried")]
     assert event["data"]["relay"] == "b"
     assert caller.client_id in str(event)
 
 
 async def test_the_same_request_twice_makes_one_successor(service, caller, two):
     message_id = await a_letter(service, "expired")
-    path = f"/v1/messages/{message_id}/send-again"
+    path = f"/v1/messages/{message_id}/retry"
     both = await asyncio.gather(*(caller.post(path, {}, headers={"Idempotency-Key": "once"}) for _ in range(2)))
     assert {answer.status_code for answer in both} == {202}
     assert len({answer.json()["id"] for answer in both}) == 1
@@ -139,9 +140,9 @@ async def test_the_same_request_twice_makes_one_successor(service, caller, two):
 async def test_what_a_letter_was_about_may_be_gone(service, caller, two, owner):
     """Where the address was erased, nothing can be sent again."""
     message_id = await a_letter(service, "accepted")
-    await sql(owner, "UPDATE message SET to_addr = NULL, to_ascii = NULL, to_hash = NULL")
+    await sql(owner, "UPDATE message SET recipient = NULL, recipient_ascii = NULL, recipient_hash = NULL")
     answer = await again(caller, message_id)
-    assert (answer.status_code, answer.json()["code"]) == (409, "cannot_send_again")
+    assert (answer.status_code, answer.json()["code"]) == (409, "cannot_retry")
 
 
 REFUSED = [

@@ -6,9 +6,8 @@ import os
 
 import pytest
 
-from identity_service import email_addresses
-from identity_service.mail import trial
-from identity_service.worker import COMPOSERS
+from identity_service.messages import rendering, send_test
+from identity_service.values import email_addresses
 from tests.conftest import MASTER_KEY
 from tests.faults.processes import COMMAND
 from tests.faults.relay import FaultRelay
@@ -25,7 +24,12 @@ async def relay(service):
 
 async def send(service, to: str = "anna@example.com") -> list[str]:
     address = email_addresses.parse(to, special_use=True)
-    return [line async for line in trial.send(service.database, COMPOSERS, address, client="operator")]
+    return [
+        line
+        async for line in send_test.send_test_message(
+            service.database, rendering.load_builders(), address, client="operator"
+        )
+    ]
 
 
 async def test_the_conversation_is_told_verb_by_verb(service, relay):
@@ -36,9 +40,9 @@ async def test_the_conversation_is_told_verb_by_verb(service, relay):
     for said in relay.said:
         if not said.startswith(("250-", "250 ENHANCED", "221")):
             assert any(said.partition(" ")[2] in line for line in lines), said
-    assert lines[-2] == "a took the e-mail."
-    assert lines[-1].startswith("accepted: A relay took the e-mail.")
-    assert trial.went_well(lines[-1])
+    assert lines[-2] == "a took the email."
+    assert lines[-1].startswith("accepted: A relay took the email.")
+    assert send_test.was_accepted(lines[-1])
     assert [recipient for _, recipient, _ in relay.mails] == ["anna@example.com"]
 
 
@@ -47,7 +51,7 @@ async def test_a_refusal_is_told_in_its_own_words_and_is_no_success(service, rel
     lines = await send(service)
     assert any("550 5.1.1 no such user here" in line for line in lines)
     assert lines[-1].startswith("rejected: ")
-    assert not trial.went_well(lines[-1])
+    assert not send_test.was_accepted(lines[-1])
 
 
 async def test_a_relay_that_fails_and_the_next_are_both_told(service, relay):
@@ -58,17 +62,17 @@ async def test_a_relay_that_fails_and_the_next_are_both_told(service, relay):
     await other.stop()
     assert [line.split()[0] for line in lines if line.startswith("  ")][:2] == ["a", "b"]
     assert "a could not be used." in lines
-    assert trial.went_well(lines[-1])
+    assert send_test.was_accepted(lines[-1])
 
 
 async def test_it_goes_past_a_suppression_because_somebody_asked_for_it(service, relay):
     await a_letter(service, "rejected")
-    assert trial.went_well((await send(service))[-1])
+    assert send_test.was_accepted((await send(service))[-1])
 
 
 async def test_neither_words_nor_addresses_of_the_letter_are_printed(service, relay):
     lines = " ".join(await send(service))
-    assert "This e-mail tests" not in lines
+    assert "This email tests" not in lines
     assert "anna@" not in lines
 
 
@@ -78,7 +82,7 @@ async def test_neither_words_nor_addresses_of_the_letter_are_printed(service, re
      ("rejected: accepted", False), ("", False)],
 )  # fmt: skip
 def test_only_an_acceptance_is_a_success(line, well):
-    assert trial.went_well(line) == well
+    assert send_test.was_accepted(line) == well
 
 
 @pytest.mark.parametrize(("act", "status"), [("250 2.0.0 ok", 0), ("550 5.1.1 no such user", 1)])

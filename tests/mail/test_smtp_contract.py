@@ -10,8 +10,8 @@ import aiosmtplib
 import pytest
 from aiosmtplib.errors import SMTPReadTimeoutError, SMTPServerDisconnected
 
-from identity_service.mail.letters import Envelope
-from identity_service.mail.smtp import Pool
+from identity_service.messages.delivery.smtp import Pool
+from identity_service.messages.rendering import SmtpEnvelope
 from identity_service.settings import Relay
 from tests.conftest import QUICK
 from tests.faults.conftest import certificate  # noqa: F401 (a fixture)
@@ -101,13 +101,13 @@ async def pool(relay):
     await found.close()
 
 
-def envelope(recipient: str = "anna@example.com") -> Envelope:
-    return Envelope("b+1.2@identity.example", recipient, f"{uuid.uuid4().hex}.0123456789", PAYLOAD)
+def envelope(recipient: str = "anna@example.com") -> SmtpEnvelope:
+    return SmtpEnvelope("b+1.2@identity.example", recipient, f"{uuid.uuid4().hex}.0123456789", PAYLOAD)
 
 
 async def test_a_connection_is_used_again(pool, relay):
     for _ in range(3):
-        assert (await pool.deliver(envelope(), lane=0)).outcome == "accepted"
+        assert (await pool.deliver(envelope(), priority=0)).outcome == "accepted"
     assert relay.connections == 1
     assert [line for line in relay.transcript if line == "C: EHLO us"] == ["C: EHLO us"]
 
@@ -115,9 +115,9 @@ async def test_a_connection_is_used_again(pool, relay):
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "eod"])
 async def test_after_a_refusal_and_a_good_rset_it_is_used_again(pool, relay, verb):
     relay.will(verb, "450 4.2.0 not now")
-    report = await pool.deliver(envelope(), lane=0)
+    report = await pool.deliver(envelope(), priority=0)
     assert (report.code, report.enhanced, report.reply) == (450, "4.2.0", "4.2.0 not now")
-    assert (await pool.deliver(envelope(), lane=0)).outcome == "accepted"
+    assert (await pool.deliver(envelope(), priority=0)).outcome == "accepted"
     assert relay.connections == 1
     assert relay.transcript.count("C: RSET") == 1
 
@@ -136,8 +136,8 @@ DOUBTS = [
 async def test_a_connection_in_doubt_is_never_used_again(pool, relay, verb, act):
     """A late answer must not be read as the next letter's."""
     relay.will(verb, act)
-    assert (await pool.deliver(envelope(), lane=0)).outcome != "accepted"
-    assert (await pool.deliver(envelope(), lane=0)).outcome == "accepted"
+    assert (await pool.deliver(envelope(), priority=0)).outcome != "accepted"
+    assert (await pool.deliver(envelope(), priority=0)).outcome == "accepted"
     assert relay.connections == 2
     assert [recipient for _, recipient, _ in relay.mails][-1] == "anna@example.com"
 
@@ -145,8 +145,8 @@ async def test_a_connection_in_doubt_is_never_used_again(pool, relay, verb, act)
 @pytest.mark.parametrize("act", [HANG, DROP, "500 5.5.1 no"])
 async def test_a_connection_whose_rset_fails_is_closed_and_the_refusal_kept(pool, relay, act):
     relay.will("RCPT", "550 5.1.1 no such user").will("RSET", act)
-    assert (await pool.deliver(envelope(), lane=0)).reply == "5.1.1 no such user"
-    assert (await pool.deliver(envelope(), lane=0)).outcome == "accepted"
+    assert (await pool.deliver(envelope(), priority=0)).reply == "5.1.1 no such user"
+    assert (await pool.deliver(envelope(), priority=0)).outcome == "accepted"
     assert relay.connections == 2
 
 
@@ -155,7 +155,7 @@ async def test_notices_are_asked_for_where_the_relay_knows_how(pool, relay, exte
     """RFC 3461: headers only, and our own envelope id."""
     relay.extensions = extensions
     letter = envelope("anna+x=y@example.com")
-    await pool.deliver(letter, lane=0)
+    await pool.deliver(letter, priority=0)
     said = [line[3:] for line in relay.transcript if line.startswith(("C: MAIL", "C: RCPT"))]
     sender, recipient = "MAIL FROM:<b+1.2@identity.example>", "RCPT TO:<anna+x=y@example.com>"
     if extensions == ("DSN",):
@@ -166,20 +166,22 @@ async def test_notices_are_asked_for_where_the_relay_knows_how(pool, relay, exte
 
 async def test_the_relay_is_told_exactly_one_recipient(pool, relay):
     """ATT-41: what is said is compared byte by byte."""
-    await pool.deliver(envelope(), lane=0)
+    await pool.deliver(envelope(), priority=0)
     assert relay.transcript.count("C: RCPT TO:<anna@example.com>") == 1
     assert sum(line.startswith("C: RCPT") for line in relay.transcript) == 1
 
 
 async def test_a_smuggled_end_of_data_stays_inside_the_letter(settings, pool, relay):
     """ATT-46: CVE-2023-51764 and its kin; the relay sees one letter."""
-    from identity_service.mail import letters
+    from identity_service.messages import rendering
     from tests.mail.test_letters import KEY, NOW, claimed
 
     evil = "a\n.\nMAIL FROM:<x@evil.example>\r.\rRCPT TO:<y@evil.example>\r\n.\r\nDATA\n"
-    made = letters.envelope(claimed(), letters.Letter("s", evil, f"<p>{evil}</p>"), settings, KEY, now=NOW)
-    assert (await pool.deliver(made, lane=0)).outcome == "accepted"
-    assert (await pool.deliver(envelope(), lane=0)).outcome == "accepted"
+    made = rendering.smtp_envelope(
+        claimed(), rendering.RenderedEmail("s", evil, f"<p>{evil}</p>"), settings, KEY, now=NOW
+    )
+    assert (await pool.deliver(made, priority=0)).outcome == "accepted"
+    assert (await pool.deliver(envelope(), priority=0)).outcome == "accepted"
     assert [recipient for _, recipient, _ in relay.mails] == ["anna@example.com"] * 2
     assert not any("evil" in line for line in relay.transcript)
 
@@ -193,7 +195,7 @@ def secured(relay, folder=None, tls="starttls", **options) -> Pool:
 async def test_with_starttls_the_letter_goes_encrypted(relay, certificate):  # noqa: F811
     """ASVS 12.3.4: by the authority that is named for this relay."""
     relay.extensions, relay.tls = ("STARTTLS", "AUTH PLAIN"), certificate
-    report = await secured(relay, certificate.folder, username="u", password="p").deliver(envelope(), lane=0)
+    report = await secured(relay, certificate.folder, username="u", password="p").deliver(envelope(), priority=0)
     assert (report.outcome, report.tls_version) == ("accepted", "TLSv1.3")
     verbs = [line["verb"] for line in report.transcript]
     assert verbs == ["greeting", "EHLO", "STARTTLS", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "payload"]
@@ -204,7 +206,7 @@ async def test_a_relay_that_will_not_encrypt_hears_nothing_more(relay, reply):
     """ATT-47: no login, no address, no letter in clear."""
     relay.extensions = ("STARTTLS", "AUTH PLAIN")
     relay.will("STARTTLS", reply)
-    report = await secured(relay, username="u", password="p").deliver(envelope(), lane=0)
+    report = await secured(relay, username="u", password="p").deliver(envelope(), priority=0)
     assert (report.outcome, report.phase) == ("relay_fault", "tls")
     assert [line for line in relay.transcript if line.startswith("C: ")] == ["C: EHLO us", "C: STARTTLS"]
 
@@ -213,7 +215,7 @@ async def test_a_relay_that_will_not_encrypt_hears_nothing_more(relay, reply):
 async def test_without_a_certificate_we_trust_no_password_is_sent(relay, certificate, offered):  # noqa: F811
     """ATT-47, ASVS 12.3.2, 12.3.4: signed by nobody we know, it is none."""
     relay.extensions, relay.tls = (*offered, "AUTH PLAIN"), certificate
-    report = await secured(relay, username="u", password="p").deliver(envelope(), lane=0)
+    report = await secured(relay, username="u", password="p").deliver(envelope(), priority=0)
     assert report.outcome == "relay_fault"
     assert not any("AUTH …" in line or "MAIL" in line for line in relay.transcript)
 
@@ -222,7 +224,7 @@ async def test_what_was_said_in_clear_behind_the_starttls_reply_is_not_believed(
     """ATT-47: GHSA-vxj7-4xrp-5vr4, an answer injected before the encryption begins."""
     relay.extensions, relay.tls = ("STARTTLS",), certificate
     relay.will("STARTTLS", "220 2.0.0 ready\r\n250-evil\r\n250 AUTH PLAIN")
-    report = await secured(relay, certificate.folder).deliver(envelope(), lane=0)
+    report = await secured(relay, certificate.folder).deliver(envelope(), priority=0)
     assert report.tls_version == "TLSv1.3"
     assert "evil" not in str(report.transcript)
     assert "AUTH" not in report.transcript[3]["text"]

@@ -5,7 +5,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
-import httpx
+import httpx2
 import pytest
 
 from identity_service.clients import actions as clients
@@ -22,14 +22,14 @@ async def base(service) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def stream(base: str, caller, message_id: str) -> AsyncIterator[httpx.Response]:
-    async with httpx.AsyncClient(timeout=10) as http:
+async def stream(base: str, caller, message_id: str) -> AsyncIterator[httpx2.Response]:
+    async with httpx2.AsyncClient(timeout=10) as http:
         path = f"{base}/v1/messages/{message_id}/stream"
         async with http.stream("GET", path, headers={**HOST, **caller.headers}) as answer:
             yield answer
 
 
-async def events(answer: httpx.Response) -> AsyncIterator[dict]:
+async def events(answer: httpx2.Response) -> AsyncIterator[dict]:
     """Read server-sent events as a browser does (WHATWG HTML, 9.2)."""
     name = ""
     async for line in answer.aiter_lines():
@@ -85,7 +85,7 @@ async def test_the_stream_ends_when_its_client_is_closed(service, caller, base):
     async with asyncio.timeout(10), stream(base, caller, message_id) as answer:
         told = events(answer)
         await anext(told)
-        await service.database.short(lambda s: clients.close(s, caller.client_id, now=service.clock()))
+        await service.database.in_transaction(lambda s: clients.close_client(s, caller.client_id, now=service.clock()))
         await service.app.state.gate.reload()
         await claim(service)
         assert [event async for event in told] == []
@@ -117,7 +117,7 @@ async def test_more_readers_than_connections_are_served(service, caller, base):
     async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
         readers = [
             events(await stack.enter_async_context(stream(base, caller, message_id)))
-            for _ in range(service.database.settings.database_connections + 4)
+            for _ in range(service.database.settings.database_pool_size + 4)
         ]
         assert [(await anext(reader))["state"] for reader in readers] == ["queued"] * len(readers)
         await end(service, await claim(service), "accepted")
@@ -128,7 +128,7 @@ async def test_more_readers_than_connections_are_served(service, caller, base):
 @pytest.mark.parametrize("token", [None, "forged"])
 async def test_without_a_good_token_there_is_no_stream(service, base, token):
     headers = HOST if token is None else {**HOST, "Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient() as http:
+    async with httpx2.AsyncClient() as http:
         answer = await http.get(f"{base}/v1/messages/{await put(service)}/stream", headers=headers)
     assert answer.status_code == 401
 

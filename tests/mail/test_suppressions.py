@@ -5,8 +5,11 @@ import uuid
 import pytest
 from sqlalchemy import select
 
-from identity_service.mail import actions, feedback, rules, suppressions
-from identity_service.mail.bounces import Notice
+from identity_service.messages import actions as messages
+from identity_service.messages import kinds, suppressions
+from identity_service.messages import rules as message_rules
+from identity_service.messages.inbound import feedback
+from identity_service.messages.inbound.dsn import Notice
 from tests.accounts.given import an_account
 from tests.mail.given import a_letter, claim, end, put
 
@@ -19,7 +22,9 @@ async def listed(service, caller=None) -> list[dict]:
 async def comes_back(service, message_id: str, *, kind="bounced", permanent=True, event="1") -> str:
     """Take a notice that is vouched for."""
     notice = Notice(kind, "ses", event, service.clock(), uuid.UUID(message_id), 550, "5.1.1", permanent=permanent)
-    return await service.database.short(lambda s: feedback.take(s, notice, via="ses", now=service.clock()))
+    return await service.database.in_transaction(
+        lambda s: feedback.apply_notice(s, notice, via="ses", now=service.clock())
+    )
 
 
 async def state_of(service, message_id: str) -> str:
@@ -33,7 +38,7 @@ async def test_a_refusal_of_the_address_leaves_it_alone_for_three_days(service, 
     assert (found["scope"], found["reason"], found["domain"], found["message_id"]) == (
         "other", "hard_bounce", "example.com", message_id,
     )  # fmt: skip
-    (row,) = await service.rows("SELECT until - created_at FROM suppression")
+    (row,) = await service.rows("SELECT suppressed_until - created_at FROM suppression")
     assert row[0].total_seconds() == 72 * 3600
 
 
@@ -43,7 +48,7 @@ async def test_no_other_ending_suppresses(service, state):
     assert await listed(service) == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind in rules.FEEDBACK if kind != "bounced"])
+@pytest.mark.parametrize("kind", [kind for kind in message_rules.FeedbackType if kind != "bounced"])
 async def test_no_other_feedback_suppresses(service, kind):
     await comes_back(service, await a_letter(service, "accepted"), kind=kind)
     assert await listed(service) == []
@@ -96,7 +101,9 @@ async def refuse_again(service, **after) -> float:
     service.clock.advance(**after)
     await put(service, anyway=True)
     await end(service, await claim(service), "rejected")
-    (row,) = await service.rows("SELECT extract(epoch FROM until - :now)::float FROM suppression", now=service.clock())
+    (row,) = await service.rows(
+        "SELECT extract(epoch FROM suppressed_until - :now)::float FROM suppression", now=service.clock()
+    )
     return row[0] / 3600
 
 
@@ -115,7 +122,7 @@ async def test_one_letter_that_comes_back_twice_is_one_refusal(service):
     message_id = await a_letter(service, "accepted")
     await comes_back(service, message_id, event="1")
     await comes_back(service, message_id, event="2")
-    (row,) = await service.rows("SELECT until - created_at FROM suppression")
+    (row,) = await service.rows("SELECT suppressed_until - created_at FROM suppression")
     assert row[0].days == 3
 
 
@@ -181,19 +188,21 @@ async def test_after_it_was_lifted_the_next_refusal_makes_another(service, calle
 async def test_asks_and_the_rest_are_counted_apart(service):
     """So that `suppressed` on a page never tells a stranger that we have written here before."""
     await a_letter(service, "rejected")
-    (row,) = await service.rows("SELECT to_hash FROM suppression")
+    (row,) = await service.rows("SELECT recipient_hash FROM suppression")
 
     async def live(kind: str) -> bool:
-        held = suppressions.held(row[0], kind, now=service.clock())
-        return await service.database.short(lambda s: s.scalar(select(suppressions.HELD), held))
+        held = suppressions.suppression_values(row[0], kind, now=service.clock())
+        return await service.database.in_transaction(lambda s: s.scalar(select(suppressions.IS_SUPPRESSED), held))
 
-    assert [kind for kind in rules.KINDS if not await live(kind)] == list(rules.ASKS)
+    assert [kind for kind in kinds.KINDS if not await live(kind)] == [
+        kind for kind, rules in kinds.KINDS.items() if rules.asked_for
+    ]
 
 
 async def test_the_list_tells_a_domain_and_no_address(service, caller):
     """NOM-05."""
     await a_letter(service, "rejected")
-    (row,) = await service.rows("SELECT to_hash FROM suppression")
+    (row,) = await service.rows("SELECT recipient_hash FROM suppression")
     text = (await caller.get("/v1/suppressions")).text
     assert "anna" not in text
     assert row[0].hex() not in text
@@ -214,8 +223,8 @@ async def test_a_long_list_is_read_page_by_page(service, caller):
 async def test_a_person_may_try_anyway(service):
     """Send again goes past a suppression, and is an event."""
     message_id = await a_letter(service, "suppressed")
-    successor = await service.database.short(
-        lambda s: actions.send_again(s, uuid.UUID(message_id), relay=None, actor="operator", now=service.clock())
+    successor = await service.database.in_transaction(
+        lambda s: messages.retry_message(s, uuid.UUID(message_id), relay=None, actor="operator", now=service.clock())
     )
     assert await state_of(service, str(successor)) == "queued"
     assert await service.deliver() == 1

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from identity_service.events import looks
-from identity_service.life.data_map import TITLES
+from identity_service.account_access import actions as account_access
+from identity_service.privacy.inventory import TITLES
 from tests.consents.given import Customer, a_customer
 
 SENTENCES = {
@@ -14,7 +14,7 @@ SENTENCES = {
         "/me": ("2 orders", "€1,200.00", "Business account: Ärger & Söhne", "desk “business”: A call"),
         "/me/history": ("€1,299.90", "-€99.90", "¥1,500", "order", "ticket closed", "delivery"),
         "/me/business": ("<h1>Change the company</h1>", 'value="Ärger & Söhne"'),
-        "/me/everything": ("Tries to send an e-mail", "Times as a business"),
+        "/me/everything": ("Attempts to send an email", "Business periods"),
     },
     "de": {
         "/me": ("2 Bestellungen", "1.200,00 €", "Geschäftskonto: Ärger & Söhne", "Kundendienst „business“: A call"),
@@ -39,7 +39,7 @@ async def a_business(caller, service, locale: str) -> Customer:
     ]  # fmt: skip
     added = await caller.post(f"/v1/accounts/{anna.user_id}/history", {"entries": entries})
     assert added.is_success, added.text
-    await service.database.short(lambda session: looked(session, anna, service))
+    await service.database.in_transaction(lambda session: looked(session, anna, service))
     await anna.sign_in()
     await anna.browser.open("/me/business")
     company = dict.fromkeys(("vat_number", "registration_number", "contact_person", "billing_address"), "")
@@ -51,7 +51,7 @@ async def a_business(caller, service, locale: str) -> Customer:
 async def looked(session, anna: Customer, service) -> None:
     user_id = anna.user_id.replace("-", "")
     said = {"desk": "business", "contact": "K7QX3W", "reason": "A call"}
-    await looks.look(session, user_id, actor="staff:1", now=service.clock(), **said)
+    await account_access.record_access(session, user_id, actor="staff:1", now=service.clock(), **said)
 
 
 @pytest.mark.parametrize("locale", SENTENCES)
@@ -69,7 +69,7 @@ async def test_what_is_held_opens_table_by_table_and_names_no_table(caller, serv
     headings = re.findall(r"<summary><h2>([^<]+)</h2>", page)
     assert headings[0] == "Account"
     assert set(headings) <= set(TITLES.values())
-    assert {"History", "E-mails", "Tries to send an e-mail", "Links and codes"} <= set(headings)
+    assert {"History", "Emails", "Attempts to send an email", "Links and codes"} <= set(headings)
     assert page.count("<details open>") == 1
 
 

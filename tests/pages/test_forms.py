@@ -217,7 +217,7 @@ async def test_what_a_form_may_send_again_is_seen_before_it_is_sent(service, cal
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
     settings = service.database.settings.model_copy(update={"password_minimum": 20})
-    service.database.settings = service.database.info["settings"] = settings
+    service.database.settings = settings
     for path in ("/reset/choose", f"{reset.watch}/code"):
         assert "At least 20 characters" in (await reset.browser.open(path)).text
     page = await reset.browser.send("/reset/choose", link=reset.link, password="fifteen letters")

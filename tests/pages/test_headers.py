@@ -151,7 +151,7 @@ async def test_looking_changes_no_row(service, caller, owner):
         f"{reset.watch}/code",
         f"/confirm/{handle}",
         "/me/receipt",
-        f"/letters/{handle}/again",
+        f"/messages/{handle}/reroute",
         "/signout",
         "/me/sessions/end",
         "/reset/opened",

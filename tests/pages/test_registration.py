@@ -127,7 +127,7 @@ async def test_a_recycled_address_opens_nothing_of_who_had_it(service, caller, o
     await sql(
         owner,
         "UPDATE account SET email = NULL, email_key = NULL, email_ascii = NULL, email_state = 'none', "
-        "proofs_valid_after = :now",
+        "tokens_valid_after = :now",
         now=service.clock(),
     )
     second = await an_account(caller, email=ANNA)

@@ -95,7 +95,7 @@ async def test_a_service_that_is_away_refuses_nobody(service, caller, written, a
     async with looked_up(service, answer) as service_of_ranges, asyncio.timeout(20):
         assert (await choose(reset.browser, reset.link)).url.path == "/reset/done"
         assert len(service_of_ranges.asked) == 1
-    assert '"event": "password.breach_list_away"' in written.getvalue()
+    assert '"event": "password.breach_list_unavailable"' in written.getvalue()
     service.clock.advance(seconds=1)
     assert (await sign_in(a_browser(service))).url.path == "/me"
 

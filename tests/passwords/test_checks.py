@@ -92,24 +92,24 @@ async def test_ten_tries_are_free_and_then_even_the_right_one_waits(service, cal
     assert (await check(caller))["retry_after"] == 61
     service.clock.advance(seconds=60)
     assert (await check(caller))["result"] == "match"
-    assert await service.rows("SELECT count(*) FROM password_try") == [(0,)]
+    assert await service.rows("SELECT count(*) FROM password_attempt") == [(0,)]
 
 
 async def test_after_a_hundred_failures_a_password_is_dead_until_a_reset(service, caller, owner):
     """PWD-06, LOG-02, ASVS 6.3.1 (63B 3.2.2): the right one does not help any more, a reset does."""
     await a_password(service, caller)
     await check(caller, OTHER)
-    await sql(owner, "UPDATE password_try SET failures = 98, blocked_until = NULL")
+    await sql(owner, "UPDATE password_attempt SET failures = 98, blocked_until = NULL")
     await check(caller, OTHER)
-    assert await service.rows("SELECT dead_at FROM password") == [(None,)]
+    assert await service.rows("SELECT locked_at FROM password") == [(None,)]
     service.clock.advance(hours=1)
     caller = await service.caller(name="another")
     await check(caller, OTHER)
     service.clock.advance(hours=1, seconds=1)
     caller = await service.caller(name="a third")
     assert (await check(caller))["result"] == "no_match"
-    names = [name for (name,) in await service.rows("SELECT name FROM event WHERE name = 'password.died'")]
-    assert names == ["password.died"]
+    names = [name for (name,) in await service.rows("SELECT name FROM event WHERE name = 'password.locked'")]
+    assert names == ["password.locked"]
     reset = await a_reset(service)
     await choose(reset.browser, reset.link, OTHER)
     assert (await check(caller, OTHER))["result"] == "match"
@@ -125,7 +125,7 @@ async def test_two_hundred_parallel_tries_ask_argon2_ten_times(service, caller, 
     assert len(asked.verified) <= 10
     results = [answer.json()["result"] for answer in answers]
     assert results.count("no_match") <= 10
-    assert await service.rows("SELECT failures FROM password_try") == [(10,)]
+    assert await service.rows("SELECT failures FROM password_attempt") == [(10,)]
 
 
 async def test_page_and_service_and_spellings_share_one_counter(service, caller):
@@ -136,7 +136,7 @@ async def test_page_and_service_and_spellings_share_one_counter(service, caller)
         await sign_in(browser, address, OTHER)
         await check(caller, OTHER, email=address.strip())
         await check(caller, OTHER, user_id=user_id)
-    assert await service.rows("SELECT failures FROM password_try") == [(9,)]
+    assert await service.rows("SELECT failures FROM password_attempt") == [(9,)]
 
 
 async def test_success_clears_its_own_counter_and_never_the_networks(service, caller):
@@ -144,13 +144,13 @@ async def test_success_clears_its_own_counter_and_never_the_networks(service, ca
     await a_password(service, caller)
     await a_password(service, caller, "eve@example.org", OTHER)
     eve = a_browser(service, "192.0.2.66")
-    network = "SELECT count FROM throttle_counter WHERE key LIKE '%signin-network%'"
+    network = "SELECT count FROM rate_limit_counter WHERE key LIKE '%signin-network%'"
     for number in range(3):
         await sign_in(eve, ANNA, "not the password at all")
         await sign_in(eve, "eve@example.org", OTHER)
         counts = {count for (count,) in await service.rows(network)}
         assert counts == {2 * (number + 1)}
-    assert await service.rows("SELECT failures FROM password_try") == [(3,)]
+    assert await service.rows("SELECT failures FROM password_attempt") == [(3,)]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ async def test_a_network_is_what_the_peer_is_not_what_he_says(service, caller, s
         browser = a_browser(service, source)
         browser.http.headers.update(headers)
         await sign_in(browser, ANNA, OTHER)
-    counts = await service.rows("SELECT count FROM throttle_counter WHERE key LIKE '%signin-network%'")
+    counts = await service.rows("SELECT count FROM rate_limit_counter WHERE key LIKE '%signin-network%'")
     assert {count for (count,) in counts} == {2}
 
 
@@ -248,7 +248,7 @@ async def test_the_tables_know_no_hint_question_or_expiry(service):
     columns = await service.rows(
         "SELECT column_name FROM information_schema.columns WHERE table_name = 'password' ORDER BY 1"
     )
-    assert [name for (name,) in columns] == ["dead_at", "phc", "retired_at", "set_at", "user_id"]
+    assert [name for (name,) in columns] == ["compromised_at", "locked_at", "phc", "set_at", "user_id"]
 
 
 @pytest.mark.parametrize("page", ["/reset/choose", "/signin", "code"])

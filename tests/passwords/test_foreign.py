@@ -8,7 +8,7 @@ import bcrypt
 import pytest
 from argon2.low_level import Type, hash_secret
 
-from identity_service.passwords import foreign
+from identity_service.passwords import legacy_hashes
 from identity_service.passwords.hashing import Hasher
 from tests.life.imported import imported, why
 from tests.resets.given import ANNA, GOOD, OTHER, a_browser, sign_in
@@ -16,9 +16,9 @@ from tests.resets.given import ANNA, GOOD, OTHER, a_browser, sign_in
 SALT, LONG = b"sixteen bytes ok", GOOD + " and " * 20
 
 
-def argon(kind: Type, *, memory: int = 64, passes: int = 2, lanes: int = 2, version: int = 19) -> str:
+def argon(kind: Type, *, memory: int = 64, passes: int = 2, priorities: int = 2, version: int = 19) -> str:
     return hash_secret(
-        GOOD.encode(), SALT, time_cost=passes, memory_cost=memory, parallelism=lanes, hash_len=32, type=kind,
+        GOOD.encode(), SALT, time_cost=passes, memory_cost=memory, parallelism=priorities, hash_len=32, type=kind,
         version=version,
     ).decode()  # fmt: skip
 
@@ -51,7 +51,7 @@ def keycloak(name: str, algorithm: str, *, as_text: bool = True) -> str:
 
 KNOWN = {
     "argon2id": argon(Type.ID),
-    "argon2id without lanes": argon(Type.ID, lanes=1, memory=8, passes=1),
+    "argon2id without priorities": argon(Type.ID, priorities=1, memory=8, passes=1),
     "argon2i": argon(Type.I),
     "argon2d": argon(Type.D),
     "argon2id of the first version": argon(Type.ID, version=16),
@@ -138,7 +138,7 @@ UNKNOWN = {
 TOO_MUCH = {
     "argon2 of memory": _with(argon(Type.ID), "m=64", "m=1048576"),
     "argon2 of passes": _with(argon(Type.I), "t=2", "t=1000"),
-    "argon2 of lanes": _with(argon(Type.ID), "p=2", "p=64"),
+    "argon2 of priorities": _with(argon(Type.ID), "p=2", "p=64"),
     "argon2 without end": _with(argon(Type.ID), "m=64", "m=" + "9" * 5000),
     "bcrypt": _with(blowfish(), "$04$", "$15$"),
     "Django": _with(django("sha256"), "$1000$", "$2000001$"),
@@ -152,22 +152,22 @@ TOO_MUCH = {
 async def test_what_cannot_be_checked_is_refused_when_it_is_read(name):
     """PWD-15: nothing is stored that asks for more than we give, and nothing that breaks a sign-in later."""
     text = TOO_MUCH[name.removeprefix("too much: ")] if name.startswith("too much: ") else UNKNOWN[name]
-    with pytest.raises(foreign.UnknownPasswordHash):
-        foreign.read(text)
+    with pytest.raises(legacy_hashes.UnknownPasswordHash):
+        legacy_hashes.read_hash(text)
 
 
 async def test_a_row_with_such_a_hash_is_told_and_the_sentence_has_nothing_of_it(service):
     """NOM-05: the hash of a password is no word for a terminal."""
     sentence = await why(service, password_hash=UNKNOWN["MD5"])
-    assert sentence == foreign.UnknownPasswordHash.title()
+    assert sentence == legacy_hashes.UnknownPasswordHash.title()
 
 
 @pytest.mark.parametrize("scheme", KNOWN)
 def test_what_is_stored_is_bounded_and_read_back(settings, scheme):
     """PWD-15: a stored foreign hash is never longer than what may be read, and fits by the hasher alone."""
-    phc = foreign.read(KNOWN[scheme])
+    phc = legacy_hashes.read_hash(KNOWN[scheme])
     assert phc.startswith("$")
-    assert len(phc) <= foreign.LONGEST
+    assert len(phc) <= legacy_hashes.LONGEST
     hasher = Hasher(settings)
     assert hasher._verify(phc, GOOD)
     assert not hasher._verify(phc, OTHER)
@@ -187,7 +187,7 @@ def test_a_stored_row_that_cannot_be_is_no_error(settings, phc):
 def test_a_bcrypt_salt_with_bits_that_mean_nothing_still_fits_its_password(symbol):
     """Some systems left them set; the library that checks raises on them."""
     plain = "$2b$04$qGiOszDvb1OEc4sRHOCSLuSm2yMM7HU6tOcYWDGNdWoLtYzsnbvk2"
-    stored = foreign.read(plain[:28] + symbol + plain[29:])
+    stored = legacy_hashes.read_hash(plain[:28] + symbol + plain[29:])
     assert stored == plain
-    assert foreign.verify(stored, "secret words")
-    assert not foreign.verify(stored, "other words")
+    assert legacy_hashes.verify_hash(stored, "secret words")
+    assert not legacy_hashes.verify_hash(stored, "other words")

@@ -21,8 +21,8 @@ def hasher(settings):
 
 
 async def test_production_hashes_as_owasp_says_whatever_is_set(settings):
-    """PWD-09, ASVS 11.4.2: argon2id, 19 MiB, 2 passes, 1 lane, 16 bytes of salt."""
-    strict = Hasher(settings.model_copy(update={"environment": "production", "cheap_passwords": True}))
+    """PWD-09, ASVS 11.4.2: argon2id, 19 MiB, 2 passes, 1 priority, 16 bytes of salt."""
+    strict = Hasher(settings.model_copy(update={"environment": "production", "insecure_fast_hashing": True}))
     phc = await strict.hash(GOOD)
     strict.close()
     assert phc.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -46,7 +46,7 @@ async def test_nothing_is_cut(hasher, shared):
 GREEDY = {
     "memory": "$argon2id$v=19$m=1048576,t=2,p=1$",
     "passes": "$argon2id$v=19$m=19456,t=1000,p=1$",
-    "lanes": "$argon2id$v=19$m=19456,t=2,p=64$",
+    "priorities": "$argon2id$v=19$m=19456,t=2,p=64$",
     "all": "$argon2id$v=19$m=4194304,t=4294967295,p=16777215$",
 }
 
@@ -59,7 +59,7 @@ async def test_a_row_that_asks_too_much_is_refused_and_told(hasher, row, written
     assert not await hasher.verify(phc, GOOD)
     ((verified, _),) = asked.verified
     assert argon2.extract_parameters(verified) == FOR_TESTS
-    assert "password.row_asks_too_much" in written.getvalue()
+    assert "password.parameters_too_costly" in written.getvalue()
 
 
 UNREADABLE = [
@@ -132,8 +132,8 @@ async def test_a_flood_of_sign_ins_leaves_the_other_roads_open(service, caller):
             await caller.post("/v1/accounts/verifications", {"user_ids": [user_id]}),
         ]
         assert {answer.status_code for answer in open_roads} == {200}
-        assert await service.rows("SELECT count(*) FROM password_try") == [(0,)]
-        assert await service.rows("SELECT code_tries FROM proof WHERE used_at IS NULL") == [(0,)]
+        assert await service.rows("SELECT count(*) FROM password_attempt") == [(0,)]
+        assert await service.rows("SELECT code_attempts FROM one_time_token WHERE used_at IS NULL") == [(0,)]
     finally:
         gate.set()
         await asyncio.gather(*tasks)

@@ -9,7 +9,7 @@ async def test_a_retired_password_leads_to_a_new_one_and_never_to_a_session(serv
     user_id = await a_password(service, caller)
     browser = a_browser(service)
     assert (await sign_in(browser)).url.path == "/me"
-    done = await command("password", "retire", user_id, "--json")
+    done = await command("password", "mark-compromised", user_id, "--json")
     assert (done.status, done.json["user_id"]) == (0, user_id)
     service.clock.advance(hours=1)
     assert (await browser.open("/me")).url.path == "/signin"
@@ -30,21 +30,21 @@ async def test_a_retired_password_leads_to_a_new_one_and_never_to_a_session(serv
     await choose(reset.browser, reset.link, OTHER)
     service.clock.advance(seconds=1)
     assert (await sign_in(browser, password=OTHER)).url.path == "/me"
-    assert await service.rows("SELECT actor FROM event WHERE name = 'password.retired'") == [("operator",)]
+    assert await service.rows("SELECT actor FROM event WHERE name = 'password.compromised'") == [("operator",)]
 
 
 async def test_retiring_is_refused_where_there_is_nothing_to_retire(service, caller, command):
     """PWD-17: exit status 1 and a sentence."""
     user_id = await an_account(caller, email=ANNA)
-    none = await command("password", "retire", user_id)
-    assert (none.status, none.err) == (1, "This account has no password.\n")
-    malformed = await command("password", "retire", "nonsense")
+    none = await command("password", "mark-compromised", user_id)
+    assert (none.status, none.err) == (1, "This account has no password; a reset sets one.\n")
+    malformed = await command("password", "mark-compromised", "nonsense")
     assert malformed.status == 1
     assert malformed.out == ""
 
 
 async def test_it_is_said_for_people_too(service, caller, command):
     user_id = await a_password(service, caller)
-    done = await command("password", "retire", user_id)
+    done = await command("password", "mark-compromised", user_id)
     assert (done.status, done.err) == (0, "")
     assert user_id in done.out

@@ -6,19 +6,11 @@ import secrets
 
 import pytest
 
-from identity_service import keyring, tokens
-from identity_service.proofs import rules
+from identity_service.keys import encoding
+from identity_service.keys import ring as keys_ring
+from identity_service.one_time_tokens import rules as token_rules
 from tests.accounts.given import an_account, sql
-from tests.resets.given import (
-    ANNA,
-    a_browser,
-    a_reset,
-    choose,
-    everything,
-    forget_limits,
-    sign_in,
-    type_code,
-)
+from tests.resets.given import ANNA, a_browser, a_reset, choose, everything, forget_limits, sign_in, type_code
 
 CODE = re.compile(r"^ {4}([0-9A-Z]{5}-[0-9A-Z]{5})\s*$", re.M)
 
@@ -60,16 +52,16 @@ async def test_a_dump_holds_neither_link_nor_code_nor_a_hash_of_them(service, ca
     for one in (secret, reset.code, reset.code.replace("-", ""), reset.link, signin_code):
         for digest in ("sha256", "sha1", "md5", "sha512"):
             assert hashlib.new(digest, one.encode()).hexdigest() not in dump
-    assert tokens.decode(secret).hex() not in dump
+    assert encoding.base64url_decode(secret).hex() not in dump
 
 
 async def test_a_dump_without_the_key_opens_nothing(service, caller):
     """ATT-13: nonce and key's name are there; another key makes another secret."""
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
-    ((handle, nonce, key_id),) = await service.rows("SELECT handle, nonce, key_id FROM proof")
+    ((handle, nonce, key_id),) = await service.rows("SELECT handle, nonce, key_id FROM one_time_token")
     for key in (secrets.token_bytes(32), nonce * 2, key_id.encode()):
-        forged = f"v1.{handle}.{rules.secret(key, 'reset', nonce)}"
+        forged = f"v1.{handle}.{token_rules.derive_secret(key, 'reset', nonce)}"
         assert (await choose(reset.browser, forged)).status_code == 410
     assert (await choose(reset.browser, reset.link)).url.path == "/reset/done"
 
@@ -78,21 +70,21 @@ async def test_a_key_without_the_dump_opens_nothing(service, caller):
     """ATT-13: and with both it is the link, which shows that the test looks at the right thing."""
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
-    ((handle, nonce, key_id),) = await service.rows("SELECT handle, nonce, key_id FROM proof")
-    key = service.database.info["keyring"].link_key(key_id)[1]
+    ((handle, nonce, key_id),) = await service.rows("SELECT handle, nonce, key_id FROM one_time_token")
+    key = service.database.keys.link_key(key_id)[1]
     for guess in (b"\0" * 16, secrets.token_bytes(16)):
-        forged = f"v1.{handle}.{rules.secret(key, 'reset', guess)}"
+        forged = f"v1.{handle}.{token_rules.derive_secret(key, 'reset', guess)}"
         assert (await choose(reset.browser, forged)).status_code == 410
-    assert f"v1.{handle}.{rules.secret(key, 'reset', nonce)}" == reset.link
+    assert f"v1.{handle}.{token_rules.derive_secret(key, 'reset', nonce)}" == reset.link
 
 
 async def test_a_secret_outlives_another_key_but_not_its_own(service, caller, owner):
     """RST-04, ASVS 11.2.2: the row names its key; one that is not in the ring makes nothing."""
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
-    ring: keyring.Keyring = service.database.info["keyring"]
-    assert (await service.rows("SELECT key_id FROM proof")) == [(ring.link_key()[0],)]
-    await sql(owner, "UPDATE proof SET key_id = 'gone'")
+    ring: keys_ring.KeyRing = service.database.keys
+    assert (await service.rows("SELECT key_id FROM one_time_token")) == [(ring.link_key()[0],)]
+    await sql(owner, "UPDATE one_time_token SET key_id = 'gone'")
     assert (await choose(reset.browser, reset.link)).status_code in (410, 500)
     assert await service.rows("SELECT count(*) FROM password") == [(0,)]
 
@@ -140,7 +132,7 @@ async def test_every_door_refuses_the_secrets_of_every_other(service, caller):
     assert {answer.status_code for answer in refused} <= {404, 410, 422}, [a.status_code for a in refused]
     assert await service.rows("SELECT count(*) FROM password") == [(0,)]
     assert await service.rows("SELECT count(*) FROM sign_in_session") == [(0,)]
-    assert await service.rows("SELECT count(*) FROM proof WHERE used_at IS NOT NULL") == [(0,)]
+    assert await service.rows("SELECT count(*) FROM one_time_token WHERE used_at IS NOT NULL") == [(0,)]
     assert (await choose(reset.browser, reset.link)).url.path == "/reset/done"
     assert (
         await fresh.send(confirm, link=link, code="") if await fresh.open(confirm) else None
@@ -161,7 +153,7 @@ async def test_link_as_code_and_code_as_link_are_refused(service, caller):
         f"v1.{handle}.",
     ):
         assert (await choose(reset.browser, text)).status_code == 410
-    assert await service.rows("SELECT used_at FROM proof") == [(None,)]
+    assert await service.rows("SELECT used_at FROM one_time_token") == [(None,)]
 
 
 async def test_a_handle_of_another_purposes_letter_leads_nowhere(service, caller):
@@ -179,7 +171,7 @@ async def test_a_handle_of_another_purposes_letter_leads_nowhere(service, caller
             f"/welcome/{mine}",
             f"/reset/{theirs}/code",
             "/reset/x.css",
-            f"/letters/{'x' * 24}/stream",
+            f"/messages/{'x' * 24}/stream",
         )
     ]
     assert {page.status_code for page in pages} == {404}
@@ -190,7 +182,7 @@ async def test_a_handle_of_another_purposes_letter_leads_nowhere(service, caller
     "handle", ["%00", "a%00b", "x" * 5000, "%FF%FE", "..%2F..", "%F0%9F%90%99", "'--", "%0d%0aSet-Cookie:x"]
 )
 @pytest.mark.parametrize(
-    "path", ["/reset/{}", "/reset/{}/code", "/signin/{}", "/confirm/{}", "/welcome/{}", "/letters/{}/stream"]
+    "path", ["/reset/{}", "/reset/{}/code", "/signin/{}", "/confirm/{}", "/welcome/{}", "/messages/{}/stream"]
 )
 async def test_a_strange_handle_is_a_page_that_is_not_there(service, path, handle):
     """ATT-17, ASVS 1.3.3: no error of ours, and nothing comes back in a header."""

@@ -47,7 +47,7 @@ async def test_parallel_tries_are_counted_each(service, caller):
     seen = sorted(answer.status_code for answer in answers)
     assert seen.count(422) == 5
     assert set(seen) == {422, 429}
-    assert await service.rows("SELECT code_tries FROM proof") == [(5,)]
+    assert await service.rows("SELECT code_attempts FROM one_time_token") == [(5,)]
 
 
 async def test_other_spellings_of_the_route_do_not_count_apart(service, caller):

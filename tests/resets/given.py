@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import event, text
 
-from identity_service.embedded.mailbox import Behaviour
+from identity_service.dev.mailbox import Behaviour
 from tests.accounts.given import an_account, close, merge
 from tests.browser import Browser
 from tests.conftest import BASE, Service
@@ -16,7 +16,7 @@ from tests.conftest import BASE, Service
 ANNA = "anna@example.org"
 GOOD = "violet teapot argues with gravity"
 OTHER = "seven herons borrow a ladder"
-KEPT_FRESH = ("FROM client ", "FROM revoked_token ", "FROM ring_key", "FROM client \n", "FROM revoked_token \n")
+KEPT_FRESH = ("FROM client ", "FROM revoked_token ", "FROM encryption_key", "FROM client \n", "FROM revoked_token \n")
 """What each process reads again every few seconds, whoever asks for what."""
 STATES = ("known", "confirmed", "closed", "merged", "unknown", "without")
 
@@ -102,7 +102,7 @@ async def of_every_state(service: Service, caller, owner) -> dict[str, str]:
 async def forget_limits(service: Service) -> None:
     """Let an hour pass for the throttle, which goes by the database's clock."""
     async with service.database.transaction() as session:
-        await session.execute(text("DELETE FROM throttle_counter"))
+        await session.execute(text("DELETE FROM rate_limit_counter"))
 
 
 @contextlib.contextmanager

@@ -74,8 +74,8 @@ async def test_a_business_keeps_its_link(service, caller, owner):
 
 
 async def test_a_link_is_refused_from_the_moment_that_counts(service, caller, owner):
-    """ATT-19, ATT-29, RST-09: `proofs_valid_after` is read, nothing has to be killed."""
+    """ATT-19, ATT-29, RST-09: `tokens_valid_after` is read, nothing has to be killed."""
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
-    await sql(owner, "UPDATE account SET proofs_valid_after = :now", now=service.clock.now)
+    await sql(owner, "UPDATE account SET tokens_valid_after = :now", now=service.clock.now)
     await dead(await choose(reset.browser, reset.link), reset.browser)

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from identity_service import user_ids
+from identity_service.values import user_ids
 from tests.accounts.given import an_account, erase
 from tests.resets.given import (
     ANNA,
@@ -65,7 +65,7 @@ async def test_a_second_ask_and_one_beyond_the_limit_look_the_same_for_all(servi
     """ATT-23: the fourth ask of an hour leads to the newest letter, with the same page, whoever is behind it."""
     found = await asked_for_all(service, await of_every_state(service, caller, owner), times=5)
     same(found, "status", "hops", "headers", "bytes", "statements", "added")
-    assert "several e-mails to this address already" in found["unknown"]["browser"].text
+    assert "several emails to this address already" in found["unknown"]["browser"].text
 
 
 async def test_too_many_asks_of_a_network_are_refused_alike(service, caller, owner):
@@ -166,7 +166,7 @@ async def test_a_user_id_is_recognised_before_any_query(service, caller, owner, 
     with told(service) as statements:
         page = await browser.send("/reset", email=f" {shown.lower()} ")
     assert (page.status_code, statements) == (422, [])
-    assert "That is a User ID. Please type the e-mail address of your account." in browser.text
+    assert "That is a User ID. Please type the email address of your account." in browser.text
     assert await rows_of(service) == before
 
 
@@ -213,7 +213,7 @@ async def test_ten_letters_a_day_are_the_most(service, caller):
 
 async def _an_hour_later(service) -> None:
     async with service.database.transaction() as session:
-        await session.execute(text("DELETE FROM throttle_counter WHERE ends_at < now() + interval '1 hour'"))
+        await session.execute(text("DELETE FROM rate_limit_counter WHERE expires_at < now() + interval '1 hour'"))
 
 
 async def test_asks_while_a_letter_is_on_its_way_join_it(service, caller):
@@ -227,7 +227,7 @@ async def test_asks_while_a_letter_is_on_its_way_join_it(service, caller):
     assert len(first) == 1
     pages = {alike((await one.open(path)).text) for one, path in zip(watchers, paths, strict=True)}
     assert len(pages) == 1
-    assert "A relay took the e-mail" in watchers[0].text
+    assert "A relay took the email" in watchers[0].text
     await forget_limits(service)
     again = await a_reset(service)
     assert again.link.split(".")[1] not in first[0]["text"]

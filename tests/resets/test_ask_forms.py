@@ -33,7 +33,7 @@ async def test_a_look_alike_of_an_address_never_reaches_it(service, caller, type
     await service.deliver()
     new = service.mailbox.letters()[: len(service.mailbox.letters()) - before]
     assert page.status_code in (200, 422)
-    kinds = await service.rows("SELECT kind, to_ascii FROM message WHERE kind IN ('reset', 'no_account')")
+    kinds = await service.rows("SELECT kind, recipient_ascii FROM message WHERE kind IN ('reset', 'no_account')")
     if page.status_code == 422:
         assert kinds == []
     elif "\u217c" in typed or typed.startswith("ｍ"):
@@ -48,7 +48,7 @@ async def test_case_is_folded_and_the_letter_goes_to_the_address_on_file(service
     """ATT-02: mail to the stored spelling, never to the typed one."""
     await an_account(caller, email="Mike@example.org")
     await ask(a_browser(service), "MIKE@EXAMPLE.ORG")
-    assert await service.rows("SELECT kind, to_addr FROM message WHERE kind <> 'welcome'") == [
+    assert await service.rows("SELECT kind, recipient FROM message WHERE kind <> 'welcome'") == [
         ("reset", "Mike@example.org")
     ]
 

@@ -147,7 +147,7 @@ async def test_no_link_outlives_two_hours_from_its_ask(service, caller, owner):
 
 STATES = [("sending", True), ("deferred", True), ("unconfirmed", True), ("cancelled", False)]
 PUT = """
-    UPDATE message SET state = '{state}', accepted_at = NULL, maybe_sent = true,
+    UPDATE message SET state = '{state}', accepted_at = NULL, possibly_sent = true,
     lease_token = CASE '{state}' WHEN 'sending' THEN gen_random_uuid() END,
     lease_until = CASE '{state}' WHEN 'sending' THEN now() END,
     next_attempt_at = CASE '{state}' WHEN 'deferred' THEN now() END WHERE kind = 'reset'
@@ -192,7 +192,7 @@ async def test_a_weak_password_spends_neither_link_nor_code_nor_a_try(service, c
         assert refused.status_code == 422
         assert (await choose(reset.browser, reset.link, weak)).status_code == 422
     assert weak == "" or f'value="{weak}"' not in refused.text
-    assert await service.rows("SELECT code_tries FROM proof") == [(0,)]
+    assert await service.rows("SELECT code_attempts FROM one_time_token") == [(0,)]
     assert (await type_code(reset.browser, reset.watch, reset.code)).url.path == "/reset/done"
 
 
@@ -208,7 +208,7 @@ async def test_the_customers_own_name_is_refused_on_both_roads(service, caller):
         assert answer.status_code == 422
         assert "your own name or address" in answer.text
     wrong = await type_code(reset.browser, reset.watch, "00000-00000", named)
-    assert "This code does not fit this e-mail" in reset.browser.text, wrong.text
+    assert "This code does not match" in reset.browser.text, wrong.text
 
 
 async def test_the_account_comes_from_the_reset_alone(service, caller):

@@ -5,8 +5,8 @@ import contextlib
 from sqlalchemy import event
 
 from identity_service import app as web
-from identity_service import processes
-from identity_service.database import Database
+from identity_service.database.transactions import Database
+from identity_service.key_store import flows as key_store_flows
 from tests.accounts.given import an_account
 from tests.browser import Browser
 from tests.conftest import BASE
@@ -73,8 +73,8 @@ async def test_a_used_link_is_used_in_a_process_that_starts_anew(service, caller
     reset = await a_reset(service)
     await choose(reset.browser, reset.link)
     fresh = Database(settings, urls.application)
-    await processes.load_keys(fresh, settings.key())
-    app = web.create(fresh, settings.key(), clock=service.clock)
+    await key_store_flows.load_key_ring(fresh, settings.key())
+    app = web.create_app(fresh, settings.key(), clock=service.clock)
     async with app.router.lifespan_context(app):
         assert (await choose(Browser(app, BASE), reset.link, OTHER)).status_code == 410
     await fresh.close()

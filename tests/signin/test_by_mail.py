@@ -44,7 +44,7 @@ async def test_an_account_of_an_address_alone_signs_in_by_mail_and_the_session_s
     browser, path, code = await asked(service)
     assert (await typed(browser, path, code.lower().replace("-", " "))).url.path == "/me", browser.text
     assert user_id in browser.text
-    assert await service.rows("SELECT way FROM sign_in_session") == [("mail",)]
+    assert await service.rows("SELECT method FROM sign_in_session") == [("mail",)]
     assert (await caller.get(f"/v1/accounts/{user_id}")).json()["email_state"] == "confirmed"
 
 
@@ -138,7 +138,7 @@ def off(service):
 
     def switch() -> None:
         settings = service.database.settings.model_copy(update={"sign_in_by_mail": False})
-        service.database.settings = service.database.info["settings"] = settings
+        service.database.settings = settings
 
     return switch
 

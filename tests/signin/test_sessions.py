@@ -10,19 +10,10 @@ from types import SimpleNamespace
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from identity_service.signin import actions, rules
+from identity_service.sign_in import actions as sign_in_actions
+from identity_service.sign_in import rules as sign_in_rules
 from tests.accounts.given import close, erase, sql
-from tests.resets.given import (
-    ANNA,
-    GOOD,
-    OTHER,
-    a_browser,
-    a_password,
-    a_reset,
-    choose,
-    everything,
-    sign_in,
-)
+from tests.resets.given import ANNA, GOOD, OTHER, a_browser, a_password, a_reset, choose, everything, sign_in
 
 COOKIE = "__Host-session"
 ME = "SELECT id FROM sign_in_session WHERE ended_at IS NULL ORDER BY created_at"
@@ -72,9 +63,9 @@ async def test_cookies_have_neither_order_nor_time(service, caller):
 
     async def begin(session):
         new = {"browser": "x", "replaces": None, "now": service.clock()}
-        return [await actions._begin(session, user_id, "mail", **new) for _ in range(1000)]
+        return [await sign_in_actions._begin(session, user_id, "mail", **new) for _ in range(1000)]
 
-    made = await service.database.short(begin)
+    made = await service.database.in_transaction(begin)
     assert len(set(made)) == 1000
     larger = sum(one < two for one, two in itertools.pairwise(made))
     # Half of 999 within eight standard deviations.
@@ -136,7 +127,7 @@ async def staff_end(service, owner, browser):
 
 
 async def proven(service, owner, browser):
-    await sql(owner, "UPDATE account SET proofs_valid_after = :now", now=service.clock())
+    await sql(owner, "UPDATE account SET tokens_valid_after = :now", now=service.clock())
 
 
 WAYS = [sign_out, end_in_me, everywhere, closing, erasing, resetting, idling, time_out, staff_end, proven]
@@ -207,7 +198,7 @@ async def test_signing_in_makes_a_new_session_and_ends_the_one_before(service, c
     for old in (planted, first):
         thief.http.cookies.set(COOKIE, old, domain="id.example.com", path="/")
         assert not await is_in(thief)
-    assert await service.rows("SELECT count(*) FROM event WHERE name = 'signin.ended'") == [(1,)]
+    assert await service.rows("SELECT count(*) FROM event WHERE name = 'sign_in.ended'") == [(1,)]
 
 
 @pytest.mark.parametrize("altered", ["", "x", "A" * 43, "A" * 5000, "\x01", '"', "admin", "0", "../../etc", "é"])
@@ -259,12 +250,12 @@ async def test_ending_them_all_tells_the_services(service, caller):
 def test_what_cannot_be_undone_needs_a_fresh_sign_in(minutes, is_fresh):
     """ASVS 7.5.1, 7.5.3."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    customer = actions.Customer(None, SimpleNamespace(created_at=now - timedelta(minutes=minutes)))
+    customer = sign_in_actions.SignedIn(None, SimpleNamespace(created_at=now - timedelta(minutes=minutes)))
     if is_fresh:
-        actions.check_fresh(customer, now=now)
+        sign_in_actions.check_fresh(customer, now=now)
     else:
-        with pytest.raises(rules.ReauthenticationRequired):
-            actions.check_fresh(customer, now=now)
+        with pytest.raises(sign_in_rules.ReauthenticationRequired):
+            sign_in_actions.check_fresh(customer, now=now)
 
 
 async def test_a_browser_is_named_by_no_more_than_its_kind(service, caller):

@@ -39,7 +39,7 @@ async def test_a_caller_is_verified_and_becomes_a_business_in_one_contact(servic
     )
     assert (await caller.get(f"/v1/accounts/{user_id}")).json()["kind"] == "business"
     assert (await caller.get(f"/v1/accounts/{user_id}/summary")).json()["orders"] == 23
-    assert await service.rows("SELECT reason FROM look") == [("order arrived broken",)]
+    assert await service.rows("SELECT reason FROM account_access") == [("order arrived broken",)]
 
 
 async def test_a_caller_without_an_id_gets_one_and_the_next_desk_knows_everything(service, caller):

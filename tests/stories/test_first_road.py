@@ -1,4 +1,4 @@
-"""The first road, whole: a service registers a customer by e-mail alone, the letter leaves, a support tool verifies."""
+"""The first road, whole: a service registers a customer by email alone, the letter leaves, a support tool verifies."""
 
 from tests.conftest import Service
 

@@ -18,7 +18,7 @@ async def test_a_first_password_is_set_by_the_link_and_signs_in(service, caller)
     assert "waiting for its first try" in browser.text
     await service.deliver()
     await browser.open(watch.url.path)
-    assert "A relay took the e-mail" in browser.text
+    assert "A relay took the email" in browser.text
     letter = service.letter("anna@example.org", "Your new password")
     link = re.search(r"https://id\.example\.com/reset/choose#(\S+)", letter["text"])[1]
 

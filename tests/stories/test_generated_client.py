@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from identity_service.server import Server
+from identity_service.web.server import Server
 from tests.accounts.given import an_account
 from tests.source import ROOT
 

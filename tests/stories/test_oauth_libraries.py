@@ -1,6 +1,6 @@
 """Somebody else's OAuth libraries walk the first road over a real port: find us, get a token, use it, take it back.
 
-oauth4webapi in Node and Authlib's httpx client, each told the issuer, its client id, how it proves itself, and no more.
+oauth4webapi in Node and Authlib's client, each told the issuer, its client id, how it proves itself, and no more.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import pytest
 from authlib.integrations.base_client import OAuthError
 
 from identity_service.clients import actions as clients
-from identity_service.server import Server
+from identity_service.web.server import Server
 from tests.clients.given import Signing, a_client, a_key, key_set
 from tests.source import ROOT
 
@@ -24,8 +24,6 @@ WAYS = ["client_secret_basic", "ES256", "EdDSA"]
 """A secret in the header, or `private_key_jwt` with a key of either kind."""
 
 pytestmark = [
-    # Authlib prefers a successor of httpx that we do not have; what it sends is the same.
-    pytest.mark.filterwarnings("ignore:The httpx module is deprecated"),
     # Its signer prefers the name that RFC 9864 gives the algorithm, as oauth4webapi does; both names stand for it.
     pytest.mark.filterwarnings("ignore:EdDSA is deprecated via RFC 9864"),
 ]

@@ -5,10 +5,10 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable
 
-import httpx
+import httpx2
 
 from identity_service import app as web
-from identity_service.database import Database
+from identity_service.database.transactions import Database
 from tests.conftest import BASE, Caller, Service
 
 
@@ -18,23 +18,23 @@ async def several(service: Service, caller: Caller, count: int = 4) -> AsyncIter
     async with contextlib.AsyncExitStack() as stack:
         callers = []
         for _ in range(count):
-            settings = service.database.settings.model_copy(update={"database_connections": 8})
+            settings = service.database.settings.model_copy(update={"database_pool_size": 8})
             database = Database(settings, service.database._url)
             stack.push_async_callback(database.close)
-            database.info["keyring"] = service.database.info["keyring"]
-            app = web.create(database, settings.key(), clock=service.clock)
+            database.keys = service.database.keys
+            app = web.create_app(database, settings.key(), clock=service.clock)
             await stack.enter_async_context(app.router.lifespan_context(app))
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
-            http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30))
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
+            http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30))
             callers.append(Caller(http, caller.client_id, caller.client_secret, caller.token))
         yield callers
 
 
-async def at_once(calls: Iterable[Awaitable[httpx.Response]]) -> list[httpx.Response]:
+async def at_once(calls: Iterable[Awaitable[httpx2.Response]]) -> list[httpx2.Response]:
     """The answers of calls that all begin together."""
     return await asyncio.gather(*calls)
 
 
-def codes(answers: Iterable[httpx.Response]) -> Counter:
+def codes(answers: Iterable[httpx2.Response]) -> Counter:
     """How often each status came, with the problem's code where there is one."""
     return Counter((a.status_code, a.json()["code"]) if a.status_code >= 400 else a.status_code for a in answers)

@@ -9,7 +9,7 @@ import sys
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from identity_service import database
+from identity_service.database import engine as database_engine
 from identity_service.events import actions
 
 
@@ -19,10 +19,10 @@ def say(word: object) -> None:
 
 
 async def main(url: str, limit: int, *, hold: bool) -> None:
-    engine = database.engine(url, size=1)
+    engine = database_engine.create_engine(url, size=1)
     while True:
         async with AsyncSession(engine) as session, session.begin():
-            sealed = await actions.seal(session, limit)
+            sealed = await actions.seal_events(session, limit)
             if hold and sealed:
                 say("holding")
                 await asyncio.Event().wait()

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from identity_service.life import endings
-from identity_service.user_ids import UserId
+from identity_service.privacy import actions as privacy
+from identity_service.values.user_ids import UserId
 from tests.accounts.given import an_account
 from tests.browser import Browser
 from tests.conftest import BASE
@@ -31,14 +31,17 @@ async def test_who_asks_while_an_account_is_erased_writes_nothing_to_it(service,
     user_id = await an_account(caller, email=ANNA)
     plain = UserId(user_id.replace("-", ""))
     async with service.database.transaction() as session:
-        await endings.erase(session, plain, actor="operator", now=service.clock())
+        await privacy.erase_account(session, plain, actor="operator", now=service.clock())
         asking = asyncio.create_task(ask(service, caller, how, user_id))
         await asyncio.sleep(0.3)
         assert not asking.done()
     answer = await asking
     assert answer.status_code in (200, 202, 404), answer.text
-    mine = "SELECT kind, to_addr FROM message WHERE user_id = :user_id AND to_addr IS NOT NULL"
+    mine = "SELECT kind, recipient FROM message WHERE user_id = :user_id AND recipient IS NOT NULL"
     assert await service.rows(mine, user_id=plain) == []
     assert (
-        await service.rows("SELECT 1 FROM proof WHERE user_id = :user_id AND to_hash IS NOT NULL", user_id=plain) == []
+        await service.rows(
+            "SELECT 1 FROM one_time_token WHERE user_id = :user_id AND recipient_hash IS NOT NULL", user_id=plain
+        )
+        == []
     )

@@ -6,7 +6,7 @@ import random
 
 from sqlalchemy import text
 
-from identity_service.database import Database
+from identity_service.database.transactions import Database
 from identity_service.events import actions
 from tests.events import chain
 from tests.events.given import follow, record
@@ -69,7 +69,7 @@ class Writers:
 
 async def seal_until(database: Database, over: asyncio.Event) -> None:
     while not over.is_set():
-        await database.short(lambda s: actions.seal(s, 50))
+        await database.in_transaction(lambda s: actions.seal_events(s, 50))
         await asyncio.sleep(0.005)
 
 
@@ -78,7 +78,7 @@ async def read(database: Database, over: asyncio.Event, limit: int) -> list:
     seen, cursor = [], None
     while True:
         last = over.is_set()
-        page = await database.short(lambda s, after=cursor: actions.feed(s, after, limit=limit))
+        page = await database.in_transaction(lambda s, after=cursor: actions.read_feed(s, after, limit=limit))
         seen += page.events
         cursor = page.cursor
         if last and not page.events:
@@ -88,9 +88,9 @@ async def read(database: Database, over: asyncio.Event, limit: int) -> list:
 
 async def everything_at_once(service, clock) -> tuple[set, list[list]]:
     """Run it all; return what was committed and what each reader saw."""
-    settings = service.database.settings.model_copy(update={"database_connections": WRITERS + SLOW + READERS + 2})
+    settings = service.database.settings.model_copy(update={"database_pool_size": WRITERS + SLOW + READERS + 2})
     database = Database(settings, service.database._url)
-    database.info["keyring"] = service.database.info["keyring"]
+    database.keys = service.database.keys
     writers, over = Writers(database, clock), asyncio.Event()
     try:
         around = [asyncio.create_task(seal_until(database, over)) for _ in range(2)]
@@ -159,7 +159,7 @@ async def test_over_http_too_a_reader_who_starts_early_misses_nothing(service, c
 async def test_the_checker_sees_what_is_wrong(service, clock, owner):
     """A chain that is edited, cut, reordered or added to is not found whole; else the above would prove nothing."""
     for number in range(6):
-        await service.database.short(lambda s, n=number: record(s, clock, number=n))
+        await service.database.in_transaction(lambda s, n=number: record(s, clock, number=n))
     rows = list(await chain.sealed(service))
     assert chain.faults(rows[1:])
     assert chain.faults(rows[:2] + rows[3:])

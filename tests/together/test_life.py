@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from identity_service.accounts import actions as accounts
-from identity_service.user_ids import UserId
+from identity_service.values.user_ids import UserId
 from tests.life.given import (
     COMPANY,
     append,
@@ -41,16 +41,16 @@ async def test_of_two_who_convert_the_same_version_one_does(service, caller, ann
         )
     assert codes(answers) == {200: 1, (412, "stale_version"): 1}
     (won,) = [answer.json()["account"]["business"]["company_name"] for answer in answers if answer.status_code == 200]
-    assert await service.rows("SELECT company_name FROM business_time") == [(won,)]
+    assert await service.rows("SELECT company_name FROM business_period") == [(won,)]
     assert await service.rows("SELECT count(*) FROM message WHERE kind = 'business_undo'") == [(1,)]
 
 
 async def test_a_locked_account_is_read_anew(service, caller, anna):
     """API-04: what the session read before it had the lock may be old, also where somebody still holds that object."""
     async with service.database.transaction() as session:
-        before = await accounts.find(session, UserId(row_id(anna)))
+        before = await accounts.find_account(session, UserId(row_id(anna)))
         assert (await convert(caller, anna)).status_code == 200
-        locked = await accounts.find(session, UserId(row_id(anna)), lock=True)
+        locked = await accounts.find_account(session, UserId(row_id(anna)), lock=True)
         assert (before is locked, locked.kind, locked.version) == (True, "business", 2)
 
 
@@ -58,7 +58,7 @@ async def test_the_same_conversion_from_sixteen_sides_is_one(service, caller, an
     async with several(service, caller) as callers:
         answers = await at_once(convert(one, anna) for one in callers * 4)
     assert codes(answers) == {200: 16}
-    assert await service.rows("SELECT count(*) FROM business_time") == [(1,)]
+    assert await service.rows("SELECT count(*) FROM business_period") == [(1,)]
     assert await service.rows("SELECT count(*) FROM message WHERE kind = 'business_undo'") == [(1,)]
 
 
@@ -75,7 +75,7 @@ async def test_conversions_and_history_from_sixteen_sides_lose_nothing(service, 
     assert set(codes(answers)) == {200, 201}
     assert len(await references(caller, anna)) == 80
     assert (await caller.get(f"/v1/accounts/{anna}/summary")).json()["amounts"] == {"EUR": "80.00"}
-    ((opened,),) = await service.rows("SELECT count(*) FROM business_time WHERE ended_at IS NULL")
+    ((opened,),) = await service.rows("SELECT count(*) FROM business_period WHERE ended_at IS NULL")
     ((kind,),) = await service.rows("SELECT kind FROM account")
     assert opened == (1 if kind == "business" else 0)
     await audited(service)

@@ -14,17 +14,17 @@ from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from sqlalchemy import text
 
 from identity_service import app as web
-from identity_service import database as databases
-from identity_service import processes, schema
-from identity_service.database import Database
+from identity_service import database_schema
+from identity_service.database.transactions import Database
+from identity_service.key_store import flows as key_store_flows
 from tests.conftest import BASE, Caller, Fresh, Service
 
-HERE = Path(databases.__file__).parent
+HERE = Path(database_schema.__file__).parent
 COLUMN = """
 op.add_column("account", sa.Column("colour", sa.String(), server_default="none", nullable=False))
 op.execute("ALTER TABLE account ADD CONSTRAINT ck_account_colour CHECK (colour <> '') NOT VALID")
@@ -46,8 +46,8 @@ class Later:
         self.folder, self.fresh = folder, fresh
         quiet = shutil.ignore_patterns("__pycache__")
         shutil.copytree(HERE, folder / "identity_service", ignore=quiet)
-        shutil.copytree(databases.MIGRATIONS, folder / "migrations", ignore=quiet)
-        self.head = schema.head()
+        shutil.copytree(database_schema.MIGRATIONS, folder / "migrations", ignore=quiet)
+        self.head = database_schema.head_revision()
 
     def plant(self, revision: str, steps: str) -> None:
         body = "".join(f"    {line}\n" for line in steps.strip().splitlines())
@@ -60,7 +60,7 @@ class Later:
     async def migrate(self) -> tuple[int, str, str]:
         """Run `identity-service migrate` of the copy."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "from identity_service.start import main; main()", "migrate",
+            sys.executable, "-c", "from identity_service.cli.main import main; main()", "migrate",
             cwd=self.folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={
                 "PATH": os.environ["PATH"], "PYTHONPATH": str(self.folder),
@@ -109,12 +109,12 @@ async def today(fresh: Fresh, settings, clock) -> AsyncIterator[Service]:
     """The application as it is, on a database at head."""
     await fresh.migrate()
     database = Database(settings, fresh.urls.application)
-    await processes.load_keys(database, settings.key())
-    app = web.create(database, settings.key(), clock=clock)
+    await key_store_flows.load_key_ring(database, settings.key())
+    app = web.create_app(database, settings.key(), clock=clock)
     clock.advance(minutes=1)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
-        async with httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30) as http:
             yield Service(app, http, database, None, clock)
     await database.close()
 
@@ -144,7 +144,7 @@ async def test_a_table_that_somebody_holds_is_not_waited_for_and_nobody_waits_be
     async with later.fresh.engine.connect() as report, Traffic(await today.caller()) as traffic:
         await report.execute(text("SELECT count(*) FROM account"))
         code, _, complaint = await later.migrate()
-        assert (code, complaint.strip()) == (1, schema.HeldUp.title())
+        assert (code, complaint.strip()) == (1, database_schema.LockTimeout.title())
         assert await today.rows("SELECT version_num FROM alembic_version") == [("9001",)]
         await report.rollback()
         assert (await later.migrate())[0] == 0
@@ -157,8 +157,8 @@ async def test_today_goes_on_and_starts_again_on_the_tables_of_tomorrow(today, l
     assert (await later.migrate())[0] == 0
     ready = await today.http.get("/readyz")
     assert (ready.status_code, ready.json()["migrations"]) == (200, "head")
-    assert await today.database.short(schema.at_head)
-    assert await schema.migrate(fresh.urls.owner, fresh.role) == "9001"
+    assert await today.database.in_transaction(database_schema.at_head)
+    assert await database_schema.migrate(fresh.urls.owner, fresh.role) == "9001"
     async with Traffic(await today.caller()) as traffic:
         while traffic.told[201] < 8:  # noqa: ASYNC110 (the callers tell when they have been served)
             await asyncio.sleep(0.05)

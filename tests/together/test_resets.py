@@ -34,7 +34,7 @@ async def check_one(service, caller, answers) -> None:
         results[number] = checked.json()["result"]
     assert results.pop(winner) == "match"
     assert set(results.values()) == {"no_match"}
-    assert await service.rows("SELECT count(*) FROM proof WHERE used_at IS NOT NULL") == [(1,)]
+    assert await service.rows("SELECT count(*) FROM one_time_token WHERE used_at IS NOT NULL") == [(1,)]
     assert await service.rows("SELECT count(*) FROM event WHERE name = 'reset.used'") == [(1,)]
     assert await service.rows("SELECT count(*) FROM message WHERE kind = 'password_changed'") == [(1,)]
 
@@ -91,5 +91,5 @@ async def test_asks_at_once_are_one_letter(service, caller, address):
     await service.deliver()
     subjects = [letter["subject"] for letter in service.mailbox.letters(address)]
     assert subjects.count("Your new password") == 1
-    assert await service.rows("SELECT count(*) FROM proof") == [(1,)]
+    assert await service.rows("SELECT count(*) FROM one_time_token") == [(1,)]
     assert PAGE["Sec-Fetch-Site"] == "same-origin"

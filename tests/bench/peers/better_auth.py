@@ -16,10 +16,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import asyncpg
-import httpx
+import httpx2
 from sqlalchemy.engine import URL
 
-from identity_service.embedded import postgres
+from identity_service.dev import postgres
 from identity_service.passwords.hashing import OWASP
 from tests.bench.roads import PASSWORD, Road
 from tests.bench.stage import SAMPLE
@@ -157,7 +157,7 @@ class BetterAuth:
         """Take each road once, and see in the database that it did what it is for."""
         place = self.ports.index(port)
         address, cookie = self.addresses[place], (self.folder / "tokens").read_text("utf-8").splitlines()[place]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/auth") as http:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}/api/auth") as http:
             read = (await http.get("/get-session", headers={"Cookie": cookie})).raise_for_status().json()
             asked = {"email": address, "password": PASSWORD}
             signed_in = (await http.post("/sign-in/email", json=asked)).raise_for_status().json()

@@ -31,7 +31,8 @@ from typing import NamedTuple
 
 from sqlalchemy.engine import make_url
 
-from identity_service import logs, start
+from identity_service import logs
+from identity_service.passwords import cpu as passwords_cpu
 from tests.bench import machine, roads, targets, wrk
 from tests.bench.peers import better_auth
 from tests.bench.peers.better_auth import BetterAuth
@@ -94,7 +95,7 @@ class Comparison:
         await self.stage.fill(ACCOUNTS)
         await self.stage.serve(1)
         await self.peer.open(await self.stage.hasher.hash(PASSWORD), ACCOUNTS)
-        lacking = start.cpu_problem(MARCH, Path("/proc/cpuinfo"))
+        lacking = passwords_cpu.cpu_problem(MARCH, Path("/proc/cpuinfo"))
         if lacking is not None:
             print(f"No {MARCH} build is compared here: {lacking}")
             return

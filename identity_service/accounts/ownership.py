@@ -1,0 +1,117 @@
+"""Which account an address or User ID resolves to after merges, and which User IDs belong to one customer."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+
+from identity_service.accounts import actions, rules
+from identity_service.database.transactions import DatabaseSession
+from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.user_ids import UserId
+
+
+class AddressOwner(NamedTuple):
+    """The account that an address resolves to after merges: User ID and state, `None` if there is none.
+
+    `address` is the one on file if the account is active, else the one that was asked for.
+    """
+
+    user_id: str | None
+    state: str | None
+    address: EmailAddress
+
+    @property
+    def active(self) -> str | None:
+        """Return the User ID if the account is active, else `None`."""
+        return self.user_id if self.state == "active" else None
+
+
+async def owner_of_address(session: DatabaseSession, address: EmailAddress, *, hold: bool = False) -> AddressOwner:
+    """Return the account that an address resolves to, in any state.
+
+    Always one statement and one row, so that timing does not reveal whether the address has an account (ATT-20,
+    ATT-21, ATT-24). `hold` locks the account's row against erasure until the transaction ends, and reads it as erased
+    if a concurrent transaction was first: no message is enqueued to an erased address.
+    """
+    row = (await session.execute(_OWNER_LOCKED if hold else _OWNER, {"key": address.key})).one()
+    on_file = EmailAddress(row.email, row.email_ascii, address.key)
+    return AddressOwner(row.user_id, row.state, on_file if row.state == "active" else address)
+
+
+_CHAIN = """
+    WITH RECURSIVE chain AS (
+        SELECT a.user_id, a.merged_into, a.state, a.email, a.email_ascii
+        FROM (VALUES (CAST(:key AS text))) AS asked (key) LEFT JOIN account a ON a.email_key = asked.key
+        UNION ALL
+        SELECT a.user_id, a.merged_into, a.state, c.email, c.email_ascii
+        FROM chain c JOIN account a ON a.user_id = c.merged_into
+    )
+    """
+_LAST = "SELECT user_id, state, email, email_ascii FROM chain WHERE merged_into IS NULL"
+_LAST_LOCKED = """
+    SELECT locked.user_id, locked.state, c.email, c.email_ascii
+    FROM chain c LEFT JOIN LATERAL (
+        SELECT user_id, state FROM account WHERE account.user_id = c.user_id FOR KEY SHARE
+    ) AS locked ON true
+    WHERE c.merged_into IS NULL
+    """
+_OWNER, _OWNER_LOCKED = text(_CHAIN + _LAST), text(_CHAIN + _LAST_LOCKED)
+
+
+async def active_user_id(session: DatabaseSession, who: EmailAddress | str) -> str | None:
+    """Return the User ID of the active account that an address or User ID resolves to after merges, else `None`.
+
+    The same statement in every case, so that timing does not reveal whether an account exists.
+    """
+    if not isinstance(who, str):
+        return (await owner_of_address(session, who)).active
+    user_id: str | None = await session.scalar(_ACTIVE, {"user_id": who})
+    return user_id
+
+
+_ACTIVE = text(
+    """
+    WITH RECURSIVE chain AS (
+        SELECT user_id, merged_into, state FROM account WHERE user_id = :user_id
+        UNION ALL
+        SELECT a.user_id, a.merged_into, a.state FROM account a JOIN chain c ON a.user_id = c.merged_into
+    )
+    SELECT user_id FROM chain WHERE merged_into IS NULL AND state = 'active'
+    """
+)
+
+
+async def user_ids_of(session: DatabaseSession, user_id: UserId) -> list[str]:
+    """Return every User ID of the customer: first that of the current account, then those merged into it.
+
+    Raises:
+        rules.UnknownUserId
+    """
+    account = await actions.find_active_account(session, user_id)
+    return [account.user_id, *(member for member, _ in await merged_into(session, account.user_id))]
+
+
+async def user_ids_or_self(session: DatabaseSession, user_id: UserId) -> list[str]:
+    """Return what `user_ids_of` returns; an unknown ID gives itself, so that its list is empty and not an error."""
+    try:
+        return await user_ids_of(session, user_id)
+    except rules.UnknownUserId:
+        return [user_id]
+
+
+async def merged_into(session: DatabaseSession, user_id: str) -> list[tuple[str, datetime]]:
+    """Return every User ID merged into this account, directly or through others, with the time of its merge."""
+    return [(row[0], row[1]) for row in await session.execute(_MERGED_INTO, {"user_id": user_id})]
+
+
+_MERGED_INTO = text(
+    """
+    WITH RECURSIVE member AS (
+        SELECT user_id, merged_at FROM account WHERE merged_into = :user_id
+        UNION ALL
+        SELECT a.user_id, least(a.merged_at, m.merged_at) FROM account a JOIN member m ON a.merged_into = m.user_id
+    )
+    SELECT user_id, merged_at FROM member ORDER BY merged_at, user_id
+    """
+)

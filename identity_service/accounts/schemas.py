@@ -1,0 +1,68 @@
+"""Request and response models of accounts."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText
+
+Locale = Literal["en", "de"]
+
+
+class CompanyDetails(ResponseModel):
+    """The company of a business. Numbers are checked for format and check digits, not for whether they exist."""
+
+    company_name: str | None
+    country: str
+    vat_number: str | None
+    registration_number: str | None
+    contact_person: str | None
+    billing_address: str | None
+
+
+class AccountView(ResponseModel):
+    """One account. The address is masked unless the caller has `accounts:read_personal`."""
+
+    user_id: str = Field(examples=["3W08-K7QX-M1C4"])
+    kind: Literal["consumer", "business"]
+    state: Literal["active", "closed", "merged"]
+    email: str | None
+    email_state: Literal["none", "unconfirmed", "confirmed", "failing"]
+    display_name: str | None
+    locale: Locale
+    marketing: dict[str, Literal["never", "allowed"]] = Field(description="permission per purpose, `never` by default")
+    has_password: bool
+    customer_since: datetime
+    sessions_valid_after: datetime | None = Field(description="end every session that you opened before this time")
+    business: CompanyDetails | None = Field(description="the company's details; null for a consumer")
+    external_refs: list[str] = Field(description="what your own service calls this customer, merged accounts included")
+    moved_to: str | None = Field(description="for a merged account, the User ID to use instead")
+    version: int
+
+
+class AccountList(ResponseModel):
+    """The account that was found, or none."""
+
+    items: list[AccountView]
+    next: str | None
+
+
+class AccountSearch(RequestModel):
+    """An address or your own reference: exactly one of the two."""
+
+    email: Annotated[str, Field(max_length=320, json_schema_extra={"format": "email"})] | None = None
+    external_ref: SingleLineText | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "AccountSearch":
+        if (self.email is None) == (self.external_ref is None):
+            raise ValueError("exactly one of email and external_ref is needed")
+        return self
+
+
+class AccountUpdate(RequestModel):
+    """What can be changed without confirmation. A null display name removes it."""
+
+    display_name: SingleLineText | None = None
+    locale: Locale | None = None

@@ -1,0 +1,73 @@
+"""Build the account view that a caller may see, and its entity tag."""
+
+from typing import Any
+
+from identity_service.accounts import actions, rules
+from identity_service.accounts.schemas import AccountView
+from identity_service.accounts.tables import Account
+from identity_service.database.transactions import DatabaseSession
+from identity_service.values import email_addresses
+from identity_service.values import user_ids as values_user_ids
+from identity_service.web import authentication
+
+
+async def account_view(session: DatabaseSession, account: Account, caller: authentication.Client) -> AccountView:
+    """Return an account as this caller may see it; see `AccountView` for what is masked."""
+    return AccountView(**await account_fields(session, account, caller))
+
+
+async def account_fields(session: DatabaseSession, account: Account, caller: authentication.Client) -> dict[str, Any]:
+    """Return the members of an account's view, for views that add members of their own."""
+    return _fields(account, await actions.load_details(session, account.user_id, caller.client_id), session, caller)
+
+
+def new_account_fields(
+    session: DatabaseSession, account: Account, caller: authentication.Client, external_ref: str | None
+) -> dict[str, Any]:
+    """Return the same for an account that this transaction added: other tables have no rows of it, so none is read."""
+    details = actions.AccountDetails(None, {}, False, [external_ref] if external_ref else [])
+    return _fields(account, details, session, caller)
+
+
+def _fields(
+    account: Account, details: actions.AccountDetails, session: DatabaseSession, caller: authentication.Client
+) -> dict[str, Any]:
+    sees_address = "accounts:read_personal" in caller.scopes
+    return {
+        "user_id": values_user_ids.show(account.user_id),
+        "kind": account.kind,
+        "state": account.state,
+        "email": account.email if sees_address or account.email is None else email_addresses.mask(account.email),
+        "email_state": account.email_state,
+        "display_name": account.display_name,
+        "locale": account.locale,
+        "marketing": {
+            purpose: rules.marketing_permission(details.decisions.get(purpose)) for purpose in session.settings.purposes
+        },
+        "has_password": details.has_password,
+        "customer_since": account.customer_since,
+        "sessions_valid_after": account.sessions_valid_after,
+        "business": details.company,
+        "external_refs": list(details.references),
+        "moved_to": None if account.merged_into is None else values_user_ids.show(account.merged_into),
+        "version": account.version,
+    }
+
+
+def etag(account: Account) -> str:
+    """Return the entity tag of an account's version (RFC 9110, 8.8.3)."""
+    return f'"{account.version}"'
+
+
+def version_from_if_match(if_match: str | None) -> int | None:
+    """Return the version in `If-Match`, or `None` if any will do.
+
+    Raises:
+        rules.StaleVersion: it is not an entity tag of ours.
+    """
+    if if_match is None or if_match == "*":
+        return None
+    number = if_match.strip().removeprefix('"').removesuffix('"')
+    if not number.isascii() or not number.isdigit() or len(number) > 9:
+        raise rules.StaleVersion
+    return int(number)

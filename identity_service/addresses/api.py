@@ -1,0 +1,56 @@
+"""The route that changes an email address."""
+
+from fastapi import APIRouter, Request, Response
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import rules as account_rules
+from identity_service.accounts.views import account_view
+from identity_service.addresses import actions
+from identity_service.addresses.schemas import NewEmail
+from identity_service.approvals import actions as approvals
+from identity_service.approvals import rules as approval_rules
+from identity_service.approvals import views
+from identity_service.approvals.schemas import AccountChange, PendingConfirmation
+from identity_service.values import email_addresses, user_ids
+from identity_service.values.email_addresses import MalformedEmailAddress
+from identity_service.web import authentication, dependencies, idempotency, problems
+from identity_service.web.authentication import Caller
+from identity_service.web.dependencies import Now, Session
+from identity_service.web.routing import StrictRoute
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
+
+
+@router.post(
+    "/accounts/{user_id}/email-changes",
+    status_code=202,
+    dependencies=[authentication.requires("accounts:write"), idempotency.Repeatable],
+    responses=problems.error_responses(
+        MalformedEmailAddress,
+        *account_rules.CHANGE_ERRORS,
+        account_rules.EmailTaken,
+        approval_rules.ProofRefused,
+        *idempotency.IDEMPOTENCY_ERRORS,
+        *authentication.AUTH_ERRORS,
+    ),
+)
+async def change_email(
+    request: Request, user_id: str, body: NewEmail, session: Session, caller: Caller, now: Now, response: Response
+) -> AccountChange:
+    """Request another address, or add the first one. The new mailbox must confirm; the old one can undo the change."""
+    development = dependencies.database_of(request).settings.development
+    address = email_addresses.parse(body.email, special_use=development)
+    wanted = user_ids.parse(user_id)
+    if caller.desk:
+        account = await accounts.find_active_account(session, wanted)
+        if account.email is None:
+            raise approval_rules.ProofRefused(approval_rules.NO_MAILBOX)
+        wanted = user_ids.UserId(account.user_id)
+        details = {"email": address.shown, "ascii": address.ascii, "key": address.key}
+        change = await approvals.request_confirmation(session, wanted, "email", details, actor=caller.actor, now=now)
+        return await views.pending_change_view(session, change, caller, response)
+    account, change_id = await actions.request_or_add_email(session, wanted, address, actor=caller.actor, now=now)
+    pending = (
+        None if change_id is None else PendingConfirmation(id=change_id, verb="email", waits_for="the new mailbox")
+    )
+    return AccountChange(account=await account_view(session, account, caller), pending=pending)

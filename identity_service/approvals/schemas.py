@@ -1,0 +1,44 @@
+"""Response models of guarded changes."""
+
+import uuid
+from datetime import datetime
+from typing import Literal
+
+from identity_service.accounts.schemas import AccountView
+from identity_service.web.schemas import ResponseModel
+
+
+class ApprovalView(ResponseModel):
+    """A guarded change that waits. `reason` says why the mailbox cannot confirm it."""
+
+    id: uuid.UUID
+    user_id: str
+    verb: str
+    reason: str | None
+    requested_by: str
+    requested_at: datetime
+    waits_for: Literal["mailbox", "second_person", "time"]
+    approved_by: str | None
+    due_at: datetime | None
+
+
+class ApprovalList(ResponseModel):
+    """Guarded changes that wait, oldest first."""
+
+    items: list[ApprovalView]
+    next: str | None
+
+
+class PendingConfirmation(ResponseModel):
+    """A change that waits for a confirmation."""
+
+    id: uuid.UUID
+    verb: str
+    waits_for: str
+
+
+class AccountChange(ResponseModel):
+    """The current account, and the change that waits for a confirmation, if nothing has changed yet."""
+
+    account: AccountView
+    pending: PendingConfirmation | None

@@ -1,0 +1,1 @@
+"""Audit: signed checkpoints, the check that no event was altered, and recovery after a restore."""

@@ -1,0 +1,1 @@
+"""Convert a consumer to a business and back under the same User ID; all history stays."""

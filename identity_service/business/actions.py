@@ -1,0 +1,85 @@
+"""Convert a consumer to a business and back, and send the email that can undo it."""
+
+from datetime import datetime
+from typing import Any
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import rules
+from identity_service.accounts.tables import Account
+from identity_service.business import periods
+from identity_service.business import rules as business_rules
+from identity_service.business.rules import Company
+from identity_service.database.transactions import DatabaseSession
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.values.user_ids import UserId
+
+
+async def become_business(
+    session: DatabaseSession,
+    user_id: UserId,
+    details: Company,
+    *,
+    version: int | None = None,
+    actor: str,
+    now: datetime,
+) -> Account:
+    """Make an account a business at once; a consumer with an address is sent a notice with an undo link.
+
+    Raises:
+        accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion
+    """
+    before = (await accounts.find_account(session, user_id, lock=True)).kind
+    account = await periods.begin_period(session, user_id, details, version=version, actor=actor, now=now)
+    if before == "consumer" and account.kind == "business" and account.email is not None:
+        await one_time_tokens.send_token(
+            session, "business_undo", kind="business_undo", to=accounts.address_of(account), user_id=account.user_id,
+            locale=account.locale, facts={"company": details.company_name}, cause="account.became_business",
+            actor=actor, now=now,
+        )  # fmt: skip
+    return account
+
+
+async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
+    """Make the account a consumer again by the undo link in the notice; all history stays.
+
+    Raises:
+        LinkInvalid
+        accounts.rules.AccountMoved, AccountNotActive
+    """
+    proof = await one_time_tokens.consume(session, found, now=now)
+    await periods.end_period(session, UserId(proof.user_id), version=None, actor="customer", now=now)
+
+
+def preview_conversion(account: Account, details: Company) -> dict[str, list[str]]:
+    """Return as texts what becoming this business would change, and what would stay.
+
+    Raises:
+        accounts.rules.AccountMoved, AccountNotActive
+    """
+    rules.check_changeable(account.state, account.merged_into, account.version, None)
+    changes = [f"kind: {account.kind} becomes business"] if account.kind != "business" else []
+    changes += [f"company: {details.company_name}, {details.country}"]
+    if account.kind != "business" and account.email is not None:
+        changes += ["an email to the address on file, with a link that undoes this for seven days"]
+    stays = ["User ID", "password", "consents", "external references", "history", "sessions"]
+    return {"changes": changes, "stays": stays}
+
+
+async def apply_business(
+    session: DatabaseSession, user_id: UserId, details: dict[str, Any], *, actor: str, now: datetime
+) -> None:
+    """Carry out an approved conversion to a business."""
+    await become_business(session, user_id, business_rules.checked_company(details), actor=actor, now=now)
+
+
+async def apply_consumer(
+    session: DatabaseSession,
+    user_id: UserId,
+    details: dict[str, Any],  # noqa: ARG001 (every approved change has them)
+    *,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Carry out an approved return to a consumer."""
+    await periods.end_period(session, user_id, version=None, actor=actor, now=now)

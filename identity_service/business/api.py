@@ -1,0 +1,94 @@
+"""Routes that convert a consumer to a business and back."""
+
+from fastapi import APIRouter, Response
+
+from identity_service.account_access.dependencies import InContact
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import rules as account_rules
+from identity_service.accounts.views import account_view, etag, version_from_if_match
+from identity_service.approvals import actions as approvals
+from identity_service.approvals import views
+from identity_service.approvals.schemas import AccountChange
+from identity_service.approvals.views import IfMatch, Preview
+from identity_service.business import actions, periods, rules
+from identity_service.business.schemas import BusinessConversion, ConversionPreview
+from identity_service.contacts import checks
+from identity_service.contacts import rules as contact_rules
+from identity_service.values import user_ids
+from identity_service.web import authentication, problems
+from identity_service.web.authentication import Caller
+from identity_service.web.dependencies import Now, Session
+from identity_service.web.routing import StrictRoute
+
+_NUMBER_ERRORS = (rules.UnknownCountry, rules.WrongVatNumber, rules.WrongRegistrationNumber)
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["business"])
+
+
+@router.put(
+    "/accounts/{user_id}/business",
+    dependencies=[authentication.requires("accounts:convert")],
+    response_model=AccountChange | ConversionPreview,
+    responses={
+        **problems.error_responses(
+            *account_rules.CHANGE_ERRORS,
+            *_NUMBER_ERRORS,
+            account_rules.StaleVersion,
+            contact_rules.NotVerified,
+            *authentication.AUTH_ERRORS,
+        ),
+        202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
+    },
+)
+async def become_business(
+    user_id: str, body: BusinessConversion, session: Session, caller: Caller, now: Now, response: Response,
+    preview: Preview = False, if_match: IfMatch = None, x_contact: InContact = None,
+) -> AccountChange | ConversionPreview:  # fmt: skip
+    """Make a consumer a business, at once and under the same User ID; all history stays."""
+    wanted = user_ids.parse(user_id)
+    details = body.model_dump(exclude={"proof"})
+    company = rules.checked_company(details)
+    if preview:
+        return ConversionPreview(**actions.preview_conversion(await accounts.find_account(session, wanted), company))
+    if body.proof is not None:
+        account = await accounts.find_active_account(session, wanted)
+        await checks.require_verification(
+            session, body.proof.caller_check, account.user_id, purpose="business", contact=x_contact, now=now
+        )
+    elif caller.desk:
+        change = await approvals.request_confirmation(
+            session, wanted, "business", details, version=version_from_if_match(if_match), actor=caller.actor, now=now
+        )
+        return await views.pending_change_view(session, change, caller, response)
+    account = await actions.become_business(
+        session, wanted, company, version=version_from_if_match(if_match), actor=caller.actor, now=now
+    )
+    response.headers["ETag"] = etag(account)
+    return AccountChange(account=await account_view(session, account, caller), pending=None)
+
+
+@router.delete(
+    "/accounts/{user_id}/business",
+    dependencies=[authentication.requires("accounts:convert")],
+    responses={
+        **problems.error_responses(
+            *account_rules.CHANGE_ERRORS, account_rules.StaleVersion, *authentication.AUTH_ERRORS
+        ),
+        202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
+    },
+)
+async def become_consumer(
+    user_id: str, session: Session, caller: Caller, now: Now, response: Response, if_match: IfMatch = None
+) -> AccountChange:
+    """Make a business a consumer again; the business period is kept."""
+    wanted = user_ids.parse(user_id)
+    if caller.desk:
+        change = await approvals.request_confirmation(
+            session, wanted, "consumer", {}, version=version_from_if_match(if_match), actor=caller.actor, now=now
+        )
+        return await views.pending_change_view(session, change, caller, response)
+    account = await periods.end_period(
+        session, wanted, version=version_from_if_match(if_match), actor=caller.actor, now=now
+    )
+    response.headers["ETag"] = etag(account)
+    return AccountChange(account=await account_view(session, account, caller), pending=None)

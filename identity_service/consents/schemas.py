@@ -1,0 +1,91 @@
+"""Request and response models of consents and permissions."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from identity_service.consents import rules
+from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText
+
+
+class ConsentView(ResponseModel):
+    """The state of one purpose. `proposed_at`: an email asks the mailbox; nothing is allowed until it confirms."""
+
+    purpose: str
+    permission: rules.Permission
+    decision: Literal["granted", "withdrawn"] | None
+    since: datetime | None
+    proposed_at: datetime | None
+
+
+class ConsentEntryView(ResponseModel):
+    """One entry of the ledger."""
+
+    id: int
+    purpose: str
+    decision: rules.Decision
+    wording: str | None
+    language: str | None
+    channel: str
+    actor: str
+    occurred_at: datetime
+
+
+class ConsentList(ResponseModel):
+    """Every purpose, all ledger entries, newest first, and how often marketing systems asked within a year."""
+
+    user_id: str
+    items: list[ConsentView]
+    history: list[ConsentEntryView]
+    asked: int
+    allowed: int
+    next: str | None
+
+
+class ConsentChange(RequestModel):
+    """`granted: false` withdraws at once. `granted: true` proposes: it needs the wording that was read out or shown."""
+
+    granted: bool
+    wording: Annotated[str, Field(max_length=80, examples=["email-2026-11"])] | None = None
+    channel: Literal["page", "app", "phone", "paper", "desk"] = "app"
+    evidence: (
+        Annotated[SingleLineText, Field(description="your note as evidence; erasing the customer removes it")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _worded(self) -> "ConsentChange":
+        if self.granted and self.wording is None:
+            raise ValueError("a grant needs the wording that was agreed to")
+        return self
+
+
+class PermissionQuestion(RequestModel):
+    """A purpose, and either User IDs or addresses, at most 10,000."""
+
+    purpose: Annotated[str, Field(max_length=40)]
+    user_ids: Annotated[list[str], Field(max_length=rules.ASKED_AT_MOST)] | None = None
+    emails: Annotated[list[str], Field(max_length=rules.ASKED_AT_MOST)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "PermissionQuestion":
+        if (self.user_ids is None) == (self.emails is None):
+            raise ValueError("exactly one of user_ids and emails is needed")
+        return self
+
+
+class AddressPermission(ResponseModel):
+    """The address of a customer who allows this."""
+
+    user_id: str
+    email: str
+
+
+class PermissionStatement(ResponseModel):
+    """Those of your list whom you may contact, and no others. `statement` is a JWS: keep it as evidence."""
+
+    purpose: str
+    allowed: list[str]
+    checked_at: datetime
+    statement: str
+    addresses: list[AddressPermission] | None

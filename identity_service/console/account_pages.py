@@ -1,0 +1,289 @@
+"""The account page: everything that a desk needs while the caller waits, on one screen, and its actions.
+
+Opening it needs a reason, which the customer can read. The address is masked until the caller is verified in this
+contact. Changes that cannot be undone are only started here (decision 12).
+"""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from identity_service.account_access import actions as account_access
+from identity_service.account_access import rules as access_rules
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
+from identity_service.accounts.tables import Account
+from identity_service.approvals import actions as approvals
+from identity_service.approvals import rules as approval_rules
+from identity_service.business import actions as business
+from identity_service.business import periods
+from identity_service.business import rules as business_rules
+from identity_service.consents import actions as consents
+from identity_service.consents import receipts
+from identity_service.consents import rules as consent_rules
+from identity_service.console import actions, rules
+from identity_service.console.dependencies import DeskStaff
+from identity_service.console.views import console_page
+from identity_service.contacts import actions as contacts
+from identity_service.contacts import checks
+from identity_service.contacts import rules as contact_rules
+from identity_service.contacts.desks import suggest_desk_for
+from identity_service.contacts.tables import Contact
+from identity_service.database.transactions import DatabaseSession
+from identity_service.events import rules as event_rules
+from identity_service.history import actions as history
+from identity_service.messages import actions as messages
+from identity_service.messages import descriptions
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.resets import actions as resets
+from identity_service.values import email_addresses, user_ids
+from identity_service.values.user_ids import UserId
+from identity_service.web import dependencies
+from identity_service.web.dependencies import Now, Session, Settings
+from identity_service.web.forms import Form, FormRoute
+
+router = APIRouter(prefix="/console/accounts", route_class=FormRoute, include_in_schema=False)
+_MESSAGES_SHOWN = 4
+_CONTACTS_SHOWN = 5
+
+
+@router.post("/open")
+async def open_account(
+    request: Request, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
+) -> Response:
+    """Open an account within a contact, for a reason; the customer can read the access at /me."""
+    typed, number, reason, desk = form.take("user_id", "contact", "reason", "desk")
+    await request.app.state.throttle.hit("staff-open", event_rules.OPENED, staff.staff.name)
+    account = await accounts.find_active_account(session, user_ids.parse(typed))
+    known_desk = desk if desk in settings.desks else settings.desks[0]
+    user = UserId(account.user_id)
+    if not number.strip():
+        note = reason[: access_rules.LONGEST_REASON] or None
+        new = await contacts.open_contact(session, user, desk=known_desk, note=note, actor=staff.actor, now=now)
+        number = new.number
+    contact = await contacts.open_account(session, number, user, reason, actor=staff.actor, now=now)
+    return RedirectResponse(f"/console/accounts/{user_ids.show(account.user_id)}?contact={contact.number}", 303)
+
+
+@router.get("/{user_id}")
+async def show_account(
+    request: Request, user_id: str, session: Session, staff: DeskStaff, settings: Settings, now: Now,
+    contact: Annotated[str, Query(max_length=20)],
+) -> Response:  # fmt: skip
+    """Show the account within the contact in which it was opened."""
+    account, opened_in = await _opened(session, staff, user_id, contact, now=now)
+    facts = await _facts(session, account, opened_in, settings, now=now)
+    return console_page(request, "console/account.html", staff, **facts)
+
+
+@router.post("/{user_id}/check")
+async def start_check(
+    request: Request, user_id: str, session: Session, form: Form, staff: DeskStaff, now: Now
+) -> Response:
+    """Email a code to the address on file, and show the two words that the clerk reads out."""
+    (number,) = form.take("contact")
+    await request.app.state.throttle.hit("caller-check", contact_rules.CHECKS_PER_CLERK, staff.actor)
+    account, contact = await _opened(session, staff, user_id, number, now=now)
+    await checks.start_check(session, UserId(account.user_id), contact.number, "identify", clerk=staff.actor, now=now)
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/check/{check_id}")
+async def answer_check(
+    request: Request, user_id: str, check_id: uuid.UUID, form: Form, staff: DeskStaff, now: Now
+) -> Response:
+    """Compare the code that the caller reads out; staff never see the right one."""
+    number, code = form.take("contact", "code")
+    database = dependencies.database_of(request)
+    account, contact = await database.in_transaction(lambda session: _opened(session, staff, user_id, number, now=now))
+    await checks.answer_check(
+        database, UserId(account.user_id), check_id, code, contact=contact.number,
+        clerk=staff.actor, now=now,
+    )  # fmt: skip
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/reset")
+async def send_reset(user_id: str, session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """Email a reset to the address on file, for a verified caller."""
+    (number,) = form.take("contact")
+    account, contact = await _verified(session, staff, user_id, number, now=now)
+    await resets.request_reset_for_account(session, UserId(account.user_id), where_from="…", actor=staff.actor, now=now)
+    await contacts.add_entry(session, contact, "did", "reset", actor=staff.actor, now=now)
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/sessions/end")
+async def end_sessions(user_id: str, session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """End every session of the customer, also for an unverified caller: with a stolen phone they cannot read a code,
+    and a customer who is signed out wrongly can sign in again."""
+    (number,) = form.take("contact")
+    account, contact = await _opened(session, staff, user_id, number, now=now)
+    await accounts.end_sessions(session, account.user_id, actor=staff.actor, now=now)
+    await contacts.add_entry(session, contact, "did", "ended all sessions", actor=staff.actor, now=now)
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/messages/{message_id}/retry")
+async def send_again(
+    user_id: str, message_id: uuid.UUID, session: Session, form: Form, staff: DeskStaff, now: Now
+) -> Response:
+    """Send a message of this customer again, by one relay or any."""
+    number, relay = form.take("contact", "relay")
+    account, contact = await _opened(session, staff, user_id, number, now=now)
+    message = await messages.find_message(session, message_id)
+    if message.user_id not in await ownership.user_ids_of(session, UserId(account.user_id)):
+        raise rules.RoleMissing("This message belongs to another customer.")
+    await messages.retry_message(session, message_id, relay=relay or None, actor=staff.actor, now=now)
+    await contacts.add_entry(
+        session, contact, "did", f"sent again by {relay or 'any relay'}", actor=staff.actor, now=now
+    )
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/business")
+async def become_business(user_id: str, session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
+    """Make a verified caller's account a business at once; the customer gets an email with the undo link."""
+    number, name, country, vat = form.take("contact", "company_name", "country", "vat_number")
+    account, contact = await _verified(session, staff, user_id, number, now=now)
+    business_rules.check_company_name(name.strip())
+    company = business_rules.checked_company(
+        {"company_name": name.strip(), "country": country.strip().upper(), "vat_number": vat.strip() or None}
+    )
+    await business.become_business(session, UserId(account.user_id), company, actor=staff.actor, now=now)
+    await contacts.add_entry(session, contact, "did", "business", actor=staff.actor, now=now)
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/ask")
+async def ask_customer(
+    user_id: str, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
+) -> Response:
+    """Start a guarded change, confirmed by the mailbox or, given a reason, by a second person and a wait of 72 h."""
+    number, verb, reason, value = form.take("contact", "verb", "reason", "value")
+    account, contact = await _opened(session, staff, user_id, number, now=now)
+    details = _details(verb, value, settings)
+    user = UserId(account.user_id)
+    if reason.strip():
+        await approvals.request_approval(
+            session, user, verb, details, reason=reason.strip()[:200], actor=staff.actor, now=now
+        )
+    else:
+        await _check_mailboxes(session, user, verb, details)
+        await approvals.request_confirmation(session, user, verb, details, actor=staff.actor, now=now)
+    await contacts.add_entry(session, contact, "did", f"requested: {verb}", actor=staff.actor, now=now)
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/receipt")
+async def hand_out_receipt(
+    user_id: str,
+    session: Session,
+    form: Form,
+    staff: DeskStaff,
+    now: Now,
+) -> Response:
+    """Download the signed consent receipt, for a verified caller."""
+    (number,) = form.take("contact")
+    account, _ = await _verified(session, staff, user_id, number, now=now)
+    receipt = await receipts.issue_receipt(session, account, now=now)
+    name = f'attachment; filename="receipt-{user_ids.show(account.user_id)}.jwt"'
+    return Response(receipt, media_type=receipts.MEDIA_TYPE, headers={"Content-Disposition": name})
+
+
+async def _opened(
+    session: DatabaseSession, staff: actions.SignedInStaff, user_id: str, number: str, *, now: datetime
+) -> tuple[Account, Contact]:
+    """Return an account and the open contact in which this person opened it. Every page requires one, so the customer
+    can read who accessed the account, and why (PHN-13, PHN-14).
+
+    Raises:
+        contacts.rules.UnknownContact: also if this person has not opened it there; accounts.rules.UnknownUserId
+    """
+    account = await accounts.find_active_account(session, user_ids.parse(user_id))
+    contact = await contacts.find_contact(session, number)
+    usable = contact.user_id == account.user_id and contact.closed_at is None
+    if not usable or not await account_access.has_access(
+        session, account.user_id, actor=staff.actor, contact=contact.number, now=now
+    ):
+        raise contact_rules.UnknownContact("Open the account in a contact first, with the reason.")
+    return account, contact
+
+
+async def _verified(
+    session: DatabaseSession, staff: actions.SignedInStaff, user_id: str, number: str, *, now: datetime
+) -> tuple[Account, Contact]:
+    account, contact = await _opened(session, staff, user_id, number, now=now)
+    if await checks.find_verification(session, contact, account.user_id, now=now) is None:
+        raise contact_rules.NotVerified
+    return account, contact
+
+
+async def _facts(
+    session: DatabaseSession, account: Account, contact: Contact, settings: Settings, *, now: datetime
+) -> dict[str, Any]:
+    ids = await ownership.user_ids_of(session, UserId(account.user_id))
+    match = await checks.find_verification(session, contact, account.user_id, now=now)
+    states = await consents.list_states(session, account.user_id)
+    check = await checks.newest_check(session, contact, account.user_id)
+    recent = await messages.list_messages(session, user_ids=ids, limit=_MESSAGES_SHOWN)
+    reset = await one_time_tokens.newest_of(session, "reset", account.user_id)
+    return {
+        "account": account,
+        "contact": contact,
+        "match": match,
+        "company": await periods.current_period(session, account.user_id),
+        "email": account.email if match or account.email is None else email_addresses.mask(account.email),
+        "promise": consent_rules.describe_permission([s.purpose for s in states if s.decision == "granted"]),
+        "summary": await history.summarise(session, ids, since=account.customer_since),
+        "placed": await suggest_desk_for(session, UserId(account.user_id), settings),
+        "letters": [(one, await _timeline(session, one.id, masked=match is None)) for one in recent],
+        "reset": reset,
+        "contacts": await contacts.list_contacts(session, user_ids=ids, limit=_CONTACTS_SHOWN),
+        "changes": await approvals.list_open_changes(session, account.user_id),
+        "check": check,
+        "phrase": None if check is None else await checks.phrase(session, check),
+        "check_letter": None if check is None else await checks.check_message(session, check),
+        "relays": [relay.name for relay in settings.relays],
+        "words": descriptions,
+        "talking_s": int((now - contact.opened_at).total_seconds()),
+        "waited_s": contact_rules.waited(contact.waited_s, contact.waiting_since, now),
+    }
+
+
+async def _timeline(session: DatabaseSession, message_id: uuid.UUID, *, masked: bool) -> list[dict[str, Any]]:
+    """Return a message's timeline. Mail servers often repeat the address, so `masked` masks it in their replies too."""
+    timeline = await messages.load_timeline(session, message_id)
+    lines = descriptions.describe_timeline(timeline.message, timeline.attempts, timeline.feedback)
+    if masked:
+        for line in lines:
+            line["reply"] = email_addresses.mask_all(line.get("reply"))
+    return lines
+
+
+async def _check_mailboxes(session: DatabaseSession, user_id: UserId, verb: str, details: dict[str, Any]) -> None:
+    """Refuse a change if a mailbox that must confirm it does not exist; a merge needs two."""
+    other = [user_ids.parse(details["duplicate"])] if verb == "merge" else []
+    for one in (user_id, *other):
+        if (await accounts.find_active_account(session, one)).email is None:
+            raise approval_rules.ProofRefused(
+                "No mailbox can confirm this; give a reason, so that a second person can approve it."
+            )
+
+
+def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:
+    if verb == "merge":
+        return {"duplicate": user_ids.show(user_ids.parse(value))}
+    if verb == "email":
+        address = email_addresses.parse(value.strip(), special_use=settings.development)
+        return {"email": address.shown, "ascii": address.ascii, "key": address.key}
+    if verb not in ("close", "erase", "consumer"):
+        raise rules.RoleMissing("A desk cannot start this change.")
+    return {}
+
+
+def _back(account: Account, contact: Contact) -> Response:
+    return RedirectResponse(f"/console/accounts/{user_ids.show(account.user_id)}?contact={contact.number}", 303)

@@ -1,0 +1,87 @@
+"""Find a customer from one search field: a User ID as it was heard, an address, a reference, a company."""
+
+from typing import NamedTuple
+
+from sqlalchemy import select
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
+from identity_service.accounts.rules import UnknownUserId
+from identity_service.accounts.tables import ExternalReference
+from identity_service.business import periods
+from identity_service.contacts import actions as contacts
+from identity_service.contacts.rules import UnknownContact
+from identity_service.database.transactions import DatabaseSession
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.values import email_addresses, user_ids
+from identity_service.values.email_addresses import MalformedEmailAddress
+from identity_service.values.user_ids import MalformedUserId, UserId
+
+_LIMIT = 10
+
+
+class Match(NamedTuple):
+    """A customer who was found, and what matched."""
+
+    user_id: str
+    by: str
+
+
+class SearchResult(NamedTuple):
+    """The matches; for a mistyped User ID, suggestions that only the caller can confirm."""
+
+    hits: list[Match]
+    problem: str | None = None
+    suggestions: tuple[user_ids.Suggestion, ...] = ()
+    contact: str | None = None
+
+
+async def search_customers(session: DatabaseSession, typed: str) -> SearchResult:
+    """Find by a User ID in any readable form, an address, the number of a contact, the reference of an email, an
+    external reference, or the beginning of a company's name. Matches are exact, except for the company."""
+    query = typed.strip()[:200]
+    if "@" in query:
+        return await _by_address(session, query)
+    symbols = user_ids.read_symbols(query)
+    try:
+        return await _by_id(session, user_ids.parse(query))
+    except MalformedUserId as malformed:
+        if len(symbols) == user_ids.LENGTH and (set(symbols) <= set(user_ids.ALPHABET) | {user_ids.UNHEARD}):
+            return SearchResult([], malformed.detail, tuple(user_ids.suggest(query)))
+    return await _by_others(session, query, symbols)
+
+
+async def _by_id(session: DatabaseSession, user_id: UserId) -> SearchResult:
+    try:
+        account = await accounts.find_active_account(session, user_id)
+    except UnknownUserId as unknown:
+        return SearchResult([], unknown.title())
+    by = "User ID" if account.user_id == user_id else f"User ID {user_ids.show(user_id)}, merged"
+    return SearchResult([Match(account.user_id, by)])
+
+
+async def _by_address(session: DatabaseSession, query: str) -> SearchResult:
+    try:
+        address = email_addresses.parse(query, special_use=session.settings.development)
+    except MalformedEmailAddress as malformed:
+        return SearchResult([], malformed.detail)
+    found = await ownership.owner_of_address(session, address)
+    return SearchResult([] if found.user_id is None else [Match(found.user_id, "address")])
+
+
+async def _by_others(session: DatabaseSession, query: str, symbols: str) -> SearchResult:
+    try:
+        contact = await contacts.find_contact(session, query)
+        return SearchResult([], contact=contact.number)
+    except UnknownContact:
+        pass
+    found = await one_time_tokens.find_by_reference(session, symbols)
+    if found is not None and found.token.user_id is not None:
+        return await _by_id(session, UserId(found.token.user_id))
+    mine = select(ExternalReference.user_id, ExternalReference.client_id).where(ExternalReference.reference == query)
+    known = (await session.execute(mine.limit(_LIMIT))).all()
+    hits = [Match(user_id, f"reference at {client_id}") for user_id, client_id in known]
+    if not hits and len(query) >= 3:
+        companies = await periods.find_by_company(session, query, limit=_LIMIT)
+        hits = [Match(company.user_id, f"company {company.company_name}") for company in companies]
+    return SearchResult(hits, None if hits else "Nothing was found.")

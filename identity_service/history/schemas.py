@@ -1,0 +1,93 @@
+"""Request and response models of history."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from identity_service.history import rules
+from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText, Timestamp
+
+DETAILS_LIMIT = 2000
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+_DetailText = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""PostgreSQL cannot store NUL in JSON."""
+SafeInt = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""Integers that every JSON parser represents exactly (RFC 8259, section 6)."""
+Link = Annotated[str, StringConstraints(max_length=500, pattern=r"^https://[^\x00-\x20\x7f]+$")]
+
+
+class NewHistoryEntry(RequestModel):
+    """One history entry. `kind` is your own name; order, refund, ticket and ticket_closed count in the summary."""
+
+    reference: SingleLineText = Field(description="your own unique name for the entry; repeating it adds nothing")
+    kind: Slug = Field(examples=["order"])
+    occurred_at: Timestamp
+    amount: str | None = Field(None, examples=["12.50"])
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
+    link: Link | None = None
+    details: dict[Annotated[SingleLineText, StringConstraints(max_length=40)], _DetailText | SafeInt | bool | None] = (
+        Field(default_factory=dict, max_length=20)
+    )
+
+
+class NewHistory(RequestModel):
+    """Up to 1,000 entries; each gets its own result, in order. `source` defaults to your client id; it may be any name
+    that is not another client's id."""
+
+    entries: Annotated[list[NewHistoryEntry], Field(min_length=1, max_length=rules.BATCH)]
+    source: Slug | None = None
+
+
+class HistoryEntryView(ResponseModel):
+    """One entry. `user_id` is the ID under which it was reported."""
+
+    id: uuid.UUID
+    user_id: str
+    source: str
+    reference: str
+    kind: str
+    occurred_at: datetime
+    amount: str | None
+    currency: str | None
+    link: str | None
+    details: dict[str, Any]
+
+
+class HistoryResult(ResponseModel):
+    """The result for one entry: `added`, `there` (a repeat), or `refused` with a code and a sentence."""
+
+    reference: str
+    status: str
+    entry: HistoryEntryView | None
+    code: str | None
+    detail: str | None
+
+
+class HistoryResultList(ResponseModel):
+    """One result per entry. `read_at` is the User ID that the account resolves to, after merges."""
+
+    results: list[HistoryResult]
+    read_at: str
+
+
+class HistoryList(ResponseModel):
+    """Entries, newest first."""
+
+    items: list[HistoryEntryView]
+    next: str | None
+
+
+class HistorySummary(ResponseModel):
+    """A customer's summary; amounts are orders minus refunds, per currency."""
+
+    user_id: str
+    customer_since: datetime
+    kind: str
+    earlier_kinds: list[str]
+    entries: int
+    orders: int
+    last_order_at: datetime | None
+    open_tickets: int
+    amounts: dict[str, str]

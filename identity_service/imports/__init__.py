@@ -1,0 +1,1 @@
+"""Import accounts from files of another system, row by row and resumable."""

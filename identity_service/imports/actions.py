@@ -1,0 +1,308 @@
+"""Import accounts: stage the file's rows by COPY, then load them in batches that commit with their resume point.
+
+A batch is one transaction: accounts, references, passwords, consents, events, issues of lines that did not become
+accounts, and the resume point (`done_line`). After a crash at any point, a second run resumes there: each row
+and event is written once, and the report covers the whole file. No email is sent. While a batch is written, the next
+one is read and validated, which needs no stored account. If another import of the same file has advanced the
+resume point, this one restarts from there.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import orjson
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from identity_service.database.transactions import Database, DatabaseSession
+from identity_service.errors import Problem
+from identity_service.events import actions as events
+from identity_service.imports import consents
+from identity_service.imports.rows import RowValidator
+from identity_service.imports.tables import ImportIssue, ImportJob, ImportRow
+from identity_service.values import user_ids
+
+BATCH: Final = 2000
+Row = tuple[int, Mapping[str, str]]
+Progress = Callable[[int, int], None]
+_SAME_ADDRESS: Final = "An account already has this address."
+_SAME_REFERENCE: Final = "An account already has this reference."
+_WRITE_ATTEMPTS: Final = 5
+_UNIQUE_VIOLATION: Final = "23505"
+"""SQLSTATE when an address was registered concurrently, or a new User ID is already in use."""
+
+
+class ImportNotice(NamedTuple):
+    """A line that does not become an account; `kind` is `refused` or `duplicates`."""
+
+    line: int
+    kind: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The result of an import: counts, and the lines that were refused or are duplicates."""
+
+    lines: int = 0
+    added: int = 0
+    told: list[ImportNotice] = field(default_factory=list)
+
+    @property
+    def duplicates(self) -> int:
+        """Return how many lines have an address or reference that an account already has."""
+        return self._count("duplicates")
+
+    @property
+    def refused(self) -> int:
+        """Return how many lines cannot become an account."""
+        return self._count("refused")
+
+    def _count(self, kind: str) -> int:
+        return sum(notice.kind == kind for notice in self.told)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Consecutive lines behind `after` up to `last`: valid ones as account columns, others as notices."""
+
+    after: int
+    last: int
+    lines: int
+    valid: list[dict[str, Any]]
+    notices: list[ImportNotice]
+
+
+@dataclass(slots=True)
+class _SeenKeys:
+    """The addresses and references of the rows checked so far that have an account or will get one."""
+
+    keys: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+
+    async def find_duplicates(
+        self, session: DatabaseSession, rows: Sequence[dict[str, Any]], source: str
+    ) -> list[ImportNotice]:
+        """Return a notice for each row whose address or reference is in use; add those of the other rows."""
+        keys = [row["email_key"] for row in rows if row["email_key"] is not None]
+        references = [row["reference"] for row in rows if row["reference"] is not None]
+        self.keys.update((await session.scalars(_KNOWN_KEYS, {"keys": keys})).all())
+        self.references.update(
+            (await session.scalars(_KNOWN_REFERENCES, {"source": source, "references": references})).all()
+        )
+        notices = []
+        for row in rows:
+            if row["email_key"] in self.keys or row["reference"] in self.references:
+                reason = _SAME_ADDRESS if row["email_key"] in self.keys else _SAME_REFERENCE
+                notices.append(ImportNotice(row["line"], "duplicates", reason))
+            else:
+                self.keys.update(filter(None, [row["email_key"]]))
+                self.references.update(filter(None, [row["reference"]]))
+        return notices
+
+
+async def stage_rows(database: Database, name: str, rows: AsyncIterator[Row]) -> uuid.UUID:
+    """Copy a file's rows into the database in one transaction; return the job. The same `name` returns the same job."""
+    known = select(ImportJob.id).where(ImportJob.name == name)
+    found = await database.in_transaction(lambda session: session.scalar(known))
+    if found is not None:
+        return found
+    job_id = uuid.uuid4()
+
+    async def records() -> AsyncIterator[tuple[uuid.UUID, int, str]]:
+        async for line, row in rows:
+            yield job_id, line, orjson.dumps(dict(row)).decode()
+
+    connection = await database.connect()
+    try:
+        async with connection.transaction():
+            # Staging a large file, or waiting for a concurrent import of it, takes longer than the limits for requests.
+            await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+            if await connection.fetchval(_BEGIN, job_id, name) is not None:
+                columns = ("job_id", "line", "fields")
+                await connection.copy_records_to_table("import_row", records=records(), columns=columns)
+                return job_id
+    finally:
+        await connection.close()
+    return (await database.in_transaction(lambda session: session.scalars(known))).one()
+
+
+async def load_rows(
+    database: Database, job_id: uuid.UUID, *, source: str, now: datetime, progress: Progress | None = None
+) -> Report:
+    """Load the staged rows after the resume point and delete them; return the report on the whole file.
+
+    `progress` is called after each batch with the rows done and the total of this run.
+    """
+    validator, done = RowValidator(database.settings, now=now), 0
+    total = await database.in_transaction(lambda session: session.scalar(_COUNT, {"job": job_id})) or 0
+    batch = await _read(database, job_id, validator)
+    while batch.lines:
+        following, is_mine = await asyncio.gather(
+            _read(database, job_id, validator, after=batch.last), _write(database, job_id, batch, source, now=now)
+        )
+        done += batch.lines
+        if progress is not None:
+            progress(min(done, total), total)
+        batch = following if is_mine else await _read(database, job_id, validator)
+    await database.in_transaction(lambda session: session.execute(delete(ImportRow).where(ImportRow.job_id == job_id)))
+    return await database.in_transaction(lambda session: _report(session, job_id))
+
+
+async def dry_run(database: Database, rows: AsyncIterator[Row], *, source: str, now: datetime) -> Report:
+    """Validate every row and write nothing; return the report that an import would give now."""
+    validator, seen, report, pending = RowValidator(database.settings, now=now), _SeenKeys(), Report(), list[Row]()
+
+    async def check_pending() -> None:
+        batch = _validate(validator, pending, after=0)
+        duplicates = await database.in_transaction(lambda session: seen.find_duplicates(session, batch.valid, source))
+        report.lines += batch.lines
+        report.added += len(batch.valid) - len(duplicates)
+        report.told += sorted([*batch.notices, *duplicates])
+        pending.clear()
+
+    async for row in rows:
+        pending.append(row)
+        if len(pending) == BATCH:
+            await check_pending()
+    await check_pending()
+    return report
+
+
+async def _read(database: Database, job_id: uuid.UUID, validator: RowValidator, *, after: int | None = None) -> _Batch:
+    """Read the lines after the resume point or `after`, and validate them in a thread, beside the event loop."""
+
+    async def read_rows(session: DatabaseSession) -> tuple[int, list[Row]]:
+        start = after
+        if start is None:
+            start = (await session.scalars(select(ImportJob.done_line).where(ImportJob.id == job_id))).one()
+        found = await session.execute(_STAGED, {"job": job_id, "after": start, "batch": BATCH})
+        return start, [(line, orjson.loads(fields)) for line, fields in found]
+
+    start, rows = await database.in_transaction(read_rows)
+    return await asyncio.to_thread(_validate, validator, rows, after=start)
+
+
+def _validate(validator: RowValidator, rows: Sequence[Row], *, after: int) -> _Batch:
+    batch = _Batch(after, rows[-1][0] if rows else after, len(rows), [], [])
+    for line, given in rows:
+        try:
+            batch.valid.append({**validator.columns(given), "line": line})
+        except Problem as refused:
+            batch.notices.append(ImportNotice(line, "refused", refused.sentence()))
+    return batch
+
+
+async def _write(database: Database, job_id: uuid.UUID, batch: _Batch, source: str, *, now: datetime) -> bool:
+    """Write a batch and its resume point; return false if another import has moved the resume point."""
+    for attempts_left in reversed(range(_WRITE_ATTEMPTS)):
+        try:
+            return await database.in_transaction(lambda session: _write_once(session, job_id, batch, source, now=now))
+        except DBAPIError as problem:
+            if not attempts_left or getattr(problem.orig, "sqlstate", None) != _UNIQUE_VIOLATION:
+                raise
+    raise AssertionError
+
+
+async def _write_once(
+    session: DatabaseSession, job_id: uuid.UUID, batch: _Batch, source: str, *, now: datetime
+) -> bool:
+    job = (await session.scalars(select(ImportJob).where(ImportJob.id == job_id).with_for_update())).one()
+    if job.done_line != batch.after:
+        return False
+    duplicates = await _SeenKeys().find_duplicates(session, batch.valid, source)
+    skipped = {notice.line for notice in duplicates}
+    fresh = [row for row in batch.valid if row["line"] not in skipped]
+    # Issue the User IDs in each attempt: if one is already in use, the next attempt needs others.
+    for row in fresh:
+        row["user_id"] = user_ids.issue()
+    if fresh:
+        await _add(session, fresh, source, now=now)
+    issues = [{"job_id": job_id, **notice._asdict()} for notice in (*batch.notices, *duplicates)]
+    if issues:
+        await session.execute(insert(ImportIssue), issues)
+    values = {"done_line": batch.last, "lines": job.lines + batch.lines, "added": job.added + len(fresh)}
+    await session.execute(update(ImportJob).where(ImportJob.id == job_id).values(values))
+    return True
+
+
+async def _add(session: DatabaseSession, fresh: Sequence[dict[str, Any]], source: str, *, now: datetime) -> None:
+    await session.execute(_ACCOUNTS, _by_column(fresh, _COLUMNS))
+    for statement, names, parameters in (
+        (_REFERENCES, ("reference",), {"source": source, "now": now}),
+        (_PASSWORDS, ("password",), {"now": now}),
+        (_COMPANIES, ("company_name", "country", "vat_number"), {"now": now}),
+    ):
+        some = [row for row in fresh if row[names[0]] is not None]
+        if some:
+            await session.execute(statement, _by_column(some, ("user_id", *names)) | parameters)
+    imported = [("account.imported", row["user_id"], {"source": source}) for row in fresh]
+    await events.record_events(session, imported, actor="operator", now=now)
+    given = [consents.ImportedConsent(row["user_id"], **row["consent"]) for row in fresh if row["consent"] is not None]
+    if given:
+        await consents.import_consents(session, given, actor="operator", now=now)
+
+
+async def _report(session: DatabaseSession, job_id: uuid.UUID) -> Report:
+    job = await session.get_one(ImportJob, job_id)
+    mine = select(ImportIssue.line, ImportIssue.kind, ImportIssue.reason).where(ImportIssue.job_id == job_id)
+    issues = await session.execute(mine.order_by(ImportIssue.line))
+    return Report(job.lines, job.added, [ImportNotice(*row) for row in issues])
+
+
+def _by_column(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, Any]:
+    """Return each column as one list, for one INSERT … SELECT FROM unnest: the fastest way to insert many rows."""
+    return {name: [row[name] for row in rows] for name in names}
+
+
+_COLUMNS: Final = (
+    "user_id", "email", "email_ascii", "email_key", "email_state", "display_name", "locale", "kind", "customer_since",
+)  # fmt: skip
+_BEGIN = "INSERT INTO import_job (id, name, done_line) VALUES ($1, $2, 0) ON CONFLICT (name) DO NOTHING RETURNING id"
+_STAGED = text(
+    "SELECT line, fields::text FROM import_row WHERE job_id = :job AND line > :after ORDER BY line LIMIT :batch"
+)
+_KNOWN_KEYS = text("SELECT email_key FROM account WHERE email_key = ANY(:keys)")
+_KNOWN_REFERENCES = text(
+    "SELECT reference FROM external_reference WHERE client_id = :source AND reference = ANY(:references)"
+)
+_ACCOUNTS = text(
+    """
+    INSERT INTO account
+        (user_id, email, email_ascii, email_key, email_state, display_name, locale, kind, customer_since)
+    SELECT * FROM unnest(
+        CAST(:user_id AS text[]), CAST(:email AS text[]), CAST(:email_ascii AS text[]), CAST(:email_key AS text[]),
+        CAST(:email_state AS text[]), CAST(:display_name AS text[]), CAST(:locale AS text[]), CAST(:kind AS text[]),
+        CAST(:customer_since AS timestamptz[])
+    )
+    """
+)
+_REFERENCES = text(
+    """
+    INSERT INTO external_reference (client_id, reference, user_id, created_at)
+    SELECT :source, reference, user_id, :now
+    FROM unnest(CAST(:user_id AS text[]), CAST(:reference AS text[])) AS r(user_id, reference)
+    """
+)
+_PASSWORDS = text(
+    """
+    INSERT INTO password (user_id, phc, set_at)
+    SELECT user_id, phc, CAST(:now AS timestamptz)
+    FROM unnest(CAST(:user_id AS text[]), CAST(:password AS text[])) AS r(user_id, phc)
+    """
+)
+_COMPANIES = text(
+    """
+    INSERT INTO business_period (user_id, company_name, country, vat_number, began_at)
+    SELECT r.*, CAST(:now AS timestamptz) FROM unnest(
+        CAST(:user_id AS text[]), CAST(:company_name AS text[]), CAST(:country AS text[]), CAST(:vat_number AS text[])
+    ) AS r
+    """
+)
+_COUNT = text(
+    "SELECT count(*) FROM import_row r JOIN import_job j ON j.id = r.job_id WHERE j.id = :job AND r.line > j.done_line"
+)

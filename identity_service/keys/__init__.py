@@ -1,0 +1,1 @@
+"""Cryptography without storage: the opened key ring, signatures, keyed hashes, encodings. Pure."""

@@ -1,0 +1,116 @@
+"""The opened keys of one process: which key signs, which verify, and sealing of small secrets. Pure."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from identity_service.keys import hashing
+from identity_service.keys import signing as keys_signing
+
+Purpose = Literal["signing", "link", "address", "internal"]
+PURPOSES: tuple[Purpose, ...] = ("signing", "link", "address", "internal")
+"""signing: JWS · link: one-time tokens · address: hashes of addresses, never rotated · internal: cursors, tags."""
+
+CACHE_TIME = timedelta(minutes=5)
+"""How long others may cache our key set (`Cache-Control: max-age` of the JWKS)."""
+TOKEN_LIFETIME = timedelta(minutes=10)
+"""The lifetime of an access token (OAU-12)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedKey:
+    """A decrypted key of the ring; `private` is None unless it is a signing key."""
+
+    id: str
+    purpose: str
+    active_from: datetime
+    secret: bytes
+    private: keys_signing.PublicKey | None
+
+
+class KeyRing:
+    """The opened keys of one process."""
+
+    def __init__(self, keys: Iterable[OpenedKey]) -> None:
+        """Take the opened keys, in any order."""
+        self._keys = sorted(keys, key=lambda key: (key.active_from, key.id))
+
+    def signing(self, now: datetime) -> keys_signing.PublicKey:
+        """Return the key that signs now: the newest active signing key, or the oldest if none is active yet."""
+        signing = self._of("signing")
+        newest = [key for key in signing if key.active_from <= now or key is signing[0]][-1]
+        assert newest.private is not None  # noqa: S101
+        return newest.private
+
+    def verifying(self, now: datetime) -> dict[str, keys_signing.PublicKey]:
+        """Return the keys that verify access tokens now, by `kid`; a replaced key until its last token has expired."""
+        found = {}
+        signing = self._of("signing")
+        for key, successor in zip(signing, [*signing[1:], None], strict=True):
+            retired = successor is not None and successor.active_from + TOKEN_LIFETIME + CACHE_TIME <= now
+            if key.private is not None and not retired:
+                found[key.id] = key.private
+        return found
+
+    def published(self) -> dict[str, keys_signing.PublicKey]:
+        """Return every signing key ever used, by `kid`: receipts outlive rotation (RCP-01)."""
+        return {key.id: key.private for key in self._of("signing") if key.private is not None}
+
+    def jwks(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the public part of every signing key ever used, as a JSON Web Key Set (RFC 7517)."""
+        return {
+            "keys": [
+                {
+                    **key.private.as_dict(private=False),
+                    "use": "sig",
+                    "alg": keys_signing.algorithm_of(key.private),
+                    "kid": key.id,
+                }
+                for key in self._of("signing")
+                if key.private is not None
+            ]
+        }
+
+    def address_hash(self, key: str) -> bytes:
+        """Return the keyed hash (32 bytes) of `EmailAddress.key`: comparable here, not reversible from a dump."""
+        return hashing.keyed_hash(self._newest("address").secret, "address", key.encode())
+
+    def internal(self) -> bytes:
+        """Return the secret for values that only we read: cursors, fingerprints, tags of return addresses."""
+        return self._newest("internal").secret
+
+    def link_key(self, key_id: str | None = None) -> tuple[str, bytes]:
+        """Return id and secret of the key that one-time tokens are derived from: the newest, or the one named."""
+        keys = {key.id: key for key in self._of("link")}
+        key = self._newest("link") if key_id is None else keys[key_id]
+        return key.id, key.secret
+
+    def seal(self, label: str, plain: bytes) -> bytes:
+        """Return `plain` encrypted with AES-256-GCM; only `unseal` with the same label decrypts it."""
+        nonce = secrets.token_bytes(12)
+        return nonce + AESGCM(self._sealing_key()).encrypt(nonce, plain, label.encode())
+
+    def unseal(self, label: str, sealed: bytes) -> bytes:
+        """Return the plain bytes; InvalidTag if they were altered or sealed under another label."""
+        return decrypt(AESGCM(self._sealing_key()), sealed, label)
+
+    def _sealing_key(self) -> bytes:
+        return hashing.keyed_hash(self.internal(), "seal")
+
+    def _of(self, purpose: Purpose) -> list[OpenedKey]:
+        return [key for key in self._keys if key.purpose == purpose]
+
+    def _newest(self, purpose: Purpose) -> OpenedKey:
+        return self._of(purpose)[-1]
+
+
+def decrypt(cipher: AESGCM, sealed: bytes, label: str) -> bytes:
+    """Return the plain bytes of nonce and AES-256-GCM ciphertext; InvalidTag if altered."""
+    if len(sealed) < 12 + 16:
+        raise InvalidTag
+    return cipher.decrypt(sealed[:12], sealed[12:], label.encode())

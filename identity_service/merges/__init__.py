@@ -1,0 +1,1 @@
+"""Merge two accounts of one customer, and undo a merge within 30 days."""

@@ -1,0 +1,210 @@
+"""Merge two accounts of one customer, and undo a merge within 30 days.
+
+No data is moved: `merged_into` of the duplicate's row points to the survivor, and reads follow it. Undoing clears that
+column. A service or a desk only requests a merge; both mailboxes confirm it, each by its own email.
+"""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, or_, select, update
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import rules as account_rules
+from identity_service.accounts.tables import Account
+from identity_service.consents import actions as consents
+from identity_service.database.transactions import DatabaseSession
+from identity_service.events import actions as events
+from identity_service.merges import rules
+from identity_service.merges.tables import MergeRequest
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.passwords import actions as passwords
+from identity_service.values import user_ids
+from identity_service.values.user_ids import UserId
+
+
+async def request_merge(
+    session: DatabaseSession, survivor_id: UserId, duplicate_id: UserId, *, actor: str, now: datetime
+) -> MergeRequest:
+    """Ask the mailboxes of both accounts to confirm a merge; an account without an address counts as agreed.
+
+    If neither account has an address, they are merged at once.
+
+    Raises:
+        accounts.rules.UnknownUserId
+        rules.CannotMerge
+    """
+    survivor, duplicate = await _lock_both(session, survivor_id, duplicate_id)
+    rules.check_mergeable(survivor, duplicate)
+    row: dict[str, Any] = {
+        "id": uuid.uuid4(), "survivor": survivor.user_id, "duplicate": duplicate.user_id, "requested_by": actor,
+        "requested_at": now,
+    }  # fmt: skip
+    for side, account, other in (("survivor", survivor, duplicate), ("duplicate", duplicate, survivor)):
+        if account.email is None:
+            row[f"{side}_agreed_at"] = now
+            continue
+        facts = {"other": user_ids.show(other.user_id), "survivor": user_ids.show(survivor.user_id)}
+        token = await one_time_tokens.send_token(
+            session, "merge", kind="merge_confirmation", to=accounts.address_of(account), user_id=account.user_id,
+            locale=account.locale, facts=facts, cause="account.merge_requested", actor=actor, now=now,
+        )  # fmt: skip
+        row[f"{side}_token_id"] = token.id
+    request = (await session.execute(insert(MergeRequest).returning(MergeRequest), row)).scalar_one()
+    data = {"duplicate": user_ids.show(duplicate.user_id), "merge_id": str(request.id)}
+    await events.record_event(
+        session, "account.merge_requested", user_id=survivor.user_id, actor=actor, data=data, now=now
+    )
+    await _merge_if_agreed(session, request, actor=actor, now=now)
+    return request
+
+
+async def confirm_merge(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
+    """Record that one mailbox agreed; the second agreement merges the accounts.
+
+    Raises:
+        LinkInvalid
+        rules.CannotMerge: one of the accounts was closed or merged meanwhile.
+    """
+    mine = or_(MergeRequest.survivor_token_id == found.token.id, MergeRequest.duplicate_token_id == found.token.id)
+    request = await session.scalar(select(MergeRequest).where(mine).with_for_update())
+    if request is None or request.merged_at is not None:
+        raise LinkInvalid
+    await one_time_tokens.consume(session, found, now=now)
+    side = "survivor" if request.survivor_token_id == found.token.id else "duplicate"
+    await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values({f"{side}_agreed_at": now}))
+    await session.refresh(request)
+    await _merge_if_agreed(session, request, actor="customer", now=now)
+
+
+async def find_undoable_merge(session: DatabaseSession, user_id: UserId, *, now: datetime) -> UserId:
+    """Return the User ID that a merged account resolves to, if its merge can still be undone.
+
+    Raises:
+        accounts.rules.UnknownUserId
+        rules.NothingToUndo
+    """
+    duplicate = await accounts.find_account(session, user_id)
+    if duplicate.merged_into is None or not rules.may_undo(duplicate.merged_at, now):
+        raise rules.NothingToUndo
+    return UserId((await accounts.find_active_account(session, user_id)).user_id)
+
+
+async def has_mailbox(session: DatabaseSession, *ids: UserId) -> bool:
+    """Return whether at least one of these accounts has an email address."""
+    return any([(await accounts.find_account(session, user_id)).email is not None for user_id in ids])
+
+
+async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
+    """Undo the merge of this User ID and return its restored account.
+
+    Both accounts are restored, except that a consent withdrawn while they were merged is withdrawn for both.
+
+    Raises:
+        accounts.rules.UnknownUserId
+        rules.NothingToUndo
+    """
+    # Lock the survivor first: erasure locks in the same order, which avoids a deadlock.
+    await accounts.find_account(session, await find_undoable_merge(session, user_id, now=now), lock=True)
+    duplicate = await accounts.find_account(session, user_id, lock=True)
+    if duplicate.merged_into is None:
+        raise rules.NothingToUndo
+    survivor_id = duplicate.merged_into
+    withdrawn = await _withdrawn_since(session, duplicate)
+    restored = await accounts.unmark_merged(session, user_id, actor=actor, now=now)
+    for one in (survivor_id, restored.user_id):
+        await consents.recompute_ancestors(session, one)
+    for state in await consents.list_states(session, restored.user_id):
+        if state.purpose in withdrawn and state.decision == "granted":
+            user = UserId(restored.user_id)
+            await consents.withdraw_consent(session, user, state.purpose, channel="merge", actor=actor, now=now)
+    mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
+    await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))
+    return restored
+
+
+async def preview_merge(session: DatabaseSession, survivor_id: UserId, duplicate_id: UserId) -> list[dict[str, str]]:
+    """Return each point of a merge: the value of both accounts, and the outcome.
+
+    Raises:
+        accounts.rules.UnknownUserId
+        rules.CannotMerge
+    """
+    survivor, duplicate = (
+        await accounts.find_account(session, survivor_id),
+        await accounts.find_account(session, duplicate_id),
+    )
+    rules.check_mergeable(survivor, duplicate)
+    found = [
+        _difference(
+            "User ID", user_ids.show(survivor.user_id), user_ids.show(duplicate.user_id),
+            "the first one stays; the second one resolves to it",
+        ),
+        _difference("kind", survivor.kind, duplicate.kind, survivor.kind),
+        _difference(
+            "password", await _password(session, survivor), await _password(session, duplicate),
+            await _password(session, survivor),
+        ),
+    ]  # fmt: skip
+    theirs = {state.purpose: state.decision for state in await consents.list_states(session, duplicate.user_id)}
+    for state in await consents.list_states(session, survivor.user_id):
+        own, other = (
+            account_rules.marketing_permission(decision) for decision in (state.decision, theirs.get(state.purpose))
+        )
+        outcome = "allowed" if own == other == "allowed" else "never"
+        found.append(_difference(f"consent: {state.purpose}", own, other, outcome))
+    found.append(_difference("history, external references", "kept", "kept", "read together"))
+    return found
+
+
+async def _merge_if_agreed(session: DatabaseSession, request: MergeRequest, *, actor: str, now: datetime) -> None:
+    if request.survivor_agreed_at is None or request.duplicate_agreed_at is None:
+        return
+    survivor, duplicate = await _lock_both(session, UserId(request.survivor), UserId(request.duplicate))
+    rules.check_mergeable(survivor, duplicate)
+    await accounts.mark_merged(session, UserId(duplicate.user_id), UserId(survivor.user_id), actor=actor, now=now)
+    await consents.recompute_state(session, survivor.user_id)
+    await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values(merged_at=now))
+    await session.refresh(request)
+
+
+async def _withdrawn_since(session: DatabaseSession, merged: Account) -> set[str]:
+    """Return the purposes whose newest decision by the accounts above a merged one is a withdrawal since the merge."""
+    above = []
+    account = merged
+    while account.merged_into is not None:
+        account = await accounts.find_account(session, UserId(account.merged_into))
+        above.append(account.user_id)
+    entries = reversed(await consents.read_ledger(session, above))
+    newest = {entry.purpose: entry for entry in entries if entry.decision != "proposed"}
+    since = merged.merged_at
+    return {
+        one.purpose for one in newest.values() if one.decision == "withdrawn" and since and one.occurred_at >= since
+    }
+
+
+async def _lock_both(session: DatabaseSession, first: UserId, second: UserId) -> tuple[Account, Account]:
+    """Return both accounts, locked in the order of their User IDs, so that concurrent merges cannot deadlock."""
+    locked = {user_id: await accounts.find_account(session, user_id, lock=True) for user_id in sorted({first, second})}
+    return locked[first], locked[second]
+
+
+async def _password(session: DatabaseSession, account: Account) -> str:
+    return "set" if await passwords.has_password(session, account.user_id) else "none"
+
+
+def _difference(what: str, survivor: str, duplicate: str, outcome: str) -> dict[str, str]:
+    return {"what": what, "survivor": survivor, "duplicate": duplicate, "outcome": outcome}
+
+
+async def apply_merge(
+    session: DatabaseSession, user_id: UserId, details: dict[str, Any], *, actor: str, now: datetime
+) -> None:
+    """Carry out an approved merge, or an approved undo of one."""
+    if "undo" in details:
+        await undo_merge(session, user_ids.parse(details["undo"]), actor=actor, now=now)
+        return
+    await request_merge(session, user_id, user_ids.parse(details["duplicate"]), actor=actor, now=now)

@@ -1,0 +1,86 @@
+"""Routes that merge two accounts and undo a merge."""
+
+from fastapi import APIRouter, Response
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import rules as account_rules
+from identity_service.accounts.schemas import AccountView
+from identity_service.accounts.views import account_view
+from identity_service.approvals import actions as approvals
+from identity_service.approvals import rules as approval_rules
+from identity_service.approvals import views
+from identity_service.approvals.schemas import AccountChange, PendingConfirmation
+from identity_service.approvals.views import Preview
+from identity_service.merges import actions, rules
+from identity_service.merges.schemas import MergeAccounts, MergeDifference, MergePreview
+from identity_service.values import user_ids
+from identity_service.web import authentication, problems
+from identity_service.web.authentication import Caller
+from identity_service.web.dependencies import Now, Session
+from identity_service.web.routing import StrictRoute
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["merges"])
+
+
+@router.post(
+    "/accounts/{user_id}/merge",
+    status_code=202,
+    dependencies=[authentication.requires("accounts:merge")],
+    response_model=AccountChange | MergePreview,
+    responses={
+        **problems.error_responses(*account_rules.CHANGE_ERRORS, rules.CannotMerge, *authentication.AUTH_ERRORS),
+        200: {"model": MergePreview, "description": "With `preview=true`: each point of the merge and its outcome"},
+    },
+)
+async def merge_accounts(
+    user_id: str, body: MergeAccounts, session: Session, caller: Caller, now: Now, response: Response,
+    preview: Preview = False,
+) -> AccountChange | MergePreview:  # fmt: skip
+    """Ask both mailboxes to confirm a merge. Once merged, the User ID in the body resolves to the one in the path."""
+    survivor, duplicate = user_ids.parse(user_id), user_ids.parse(body.duplicate)
+    if preview:
+        response.status_code = 200
+        return MergePreview(
+            points=[MergeDifference(**p) for p in await actions.preview_merge(session, survivor, duplicate)]
+        )
+    if caller.desk and not await actions.has_mailbox(session, survivor, duplicate):
+        raise approval_rules.ProofRefused(approval_rules.NO_MAILBOX)
+    request = await actions.request_merge(session, survivor, duplicate, actor=caller.actor, now=now)
+    account = await accounts.find_account(session, survivor)
+    pending = (
+        None if request.merged_at else PendingConfirmation(id=request.id, verb="merge", waits_for="both mailboxes")
+    )
+    return AccountChange(account=await account_view(session, account, caller), pending=pending)
+
+
+@router.post(
+    "/accounts/{user_id}/merge/undo",
+    dependencies=[authentication.requires("accounts:merge")],
+    response_model=AccountView | AccountChange,
+    responses={
+        **problems.error_responses(
+            *account_rules.ACCOUNT_ERRORS,
+            account_rules.AccountNotActive,
+            account_rules.NoEmail,
+            rules.NothingToUndo,
+            *authentication.AUTH_ERRORS,
+        ),
+        202: {
+            "model": AccountChange,
+            "description": "Requested by a desk: the mailbox of the surviving account must confirm",
+        },
+    },
+)
+async def undo_merge(
+    user_id: str, session: Session, caller: Caller, now: Now, response: Response
+) -> AccountView | AccountChange:
+    """Undo the merge of this User ID within 30 days; consents withdrawn meanwhile stay withdrawn for both accounts."""
+    wanted = user_ids.parse(user_id)
+    if caller.desk:
+        survivor = await actions.find_undoable_merge(session, wanted, now=now)
+        change = await approvals.request_confirmation(
+            session, survivor, "merge", {"undo": wanted}, actor=caller.actor, now=now
+        )
+        return await views.pending_change_view(session, change, caller, response)
+    restored = await actions.undo_merge(session, wanted, actor=caller.actor, now=now)
+    return await account_view(session, restored, caller)

@@ -1,0 +1,36 @@
+"""Which accounts may be merged, and for how long a merge can be undone. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from identity_service.errors import Conflict, NotFound
+
+MERGE_UNDO: Final = timedelta(days=30)
+
+
+class CannotMerge(Conflict):
+    """These two accounts cannot be merged."""
+
+
+class NothingToUndo(NotFound):
+    """This account has no merge that can still be undone; a merge can be undone for 30 days."""
+
+
+def check_mergeable(survivor: Any, duplicate: Any) -> None:  # noqa: ANN401
+    """Refuse to merge an account with itself, or accounts of which one is merged, closed or erased.
+
+    Raises:
+        CannotMerge: with a detail that names the reason.
+    """
+    if survivor.user_id == duplicate.user_id:
+        raise CannotMerge("An account cannot be merged with itself.")
+    for account in (survivor, duplicate):
+        if account.state == "merged":
+            raise CannotMerge("One of the accounts is already merged; use the User ID that it resolves to.")
+        if account.state != "active":
+            raise CannotMerge("One of the accounts is closed.")
+
+
+def may_undo(merged_at: datetime | None, now: datetime) -> bool:
+    """Return whether a merge is at most `MERGE_UNDO` old; false without a merge."""
+    return merged_at is not None and now - merged_at <= MERGE_UNDO

@@ -1,0 +1,257 @@
+"""Message endpoints for services and support: messages with their timelines, relays, health, suppressions.
+
+No response contains a body, link or code; none of them is stored. Without `accounts:read_personal` addresses are
+masked, also in replies that quote them.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
+
+from identity_service.accounts import ownership
+from identity_service.database.transactions import DatabaseSession
+from identity_service.errors import Problem
+from identity_service.messages import actions, descriptions, rules, suppressions, views
+from identity_service.messages.schemas import (
+    MessageList,
+    MessageRetry,
+    MessageSearch,
+    MessageView,
+    MessageWithTimeline,
+    OutboxHealth,
+    RelayList,
+    RelayView,
+    State,
+    SuppressionList,
+    SuppressionView,
+    WorkerRelayState,
+)
+from identity_service.values import email_addresses, user_ids
+from identity_service.values.email_addresses import MalformedEmailAddress
+from identity_service.values.user_ids import MalformedUserId
+from identity_service.web import authentication, dependencies, idempotency, pagination, problems, rate_limits
+from identity_service.web.authentication import Caller
+from identity_service.web.dependencies import Now, Session
+from identity_service.web.routing import StrictRoute
+from identity_service.web.schemas import ResponseModel, Timestamp
+
+SEARCHES = "600/minute"
+STREAM_SECONDS = 300
+POLL_SECONDS = 0.5
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["mail"])
+
+
+async def _page(
+    session: DatabaseSession,
+    caller: authentication.Client,
+    after: str | None,
+    limit: int,
+    **wanted: Any,  # noqa: ANN401
+) -> MessageList:
+    before = _position(session, "messages", after)
+    found = list(await actions.list_messages(session, before=before, limit=limit + 1, **wanted))
+    last = found[limit - 1] if len(found) > limit else None
+    whole = "accounts:read_personal" in caller.scopes
+    items = [MessageView(**views._fields(m, whole=whole)) for m in found[:limit]]
+    return MessageList(items=items, next=_cursor(session, "messages", last))
+
+
+def _cursor(session: DatabaseSession, of: str, last: Any) -> str | None:  # noqa: ANN401
+    """Return the cursor after the last row of a page, or None for the last page."""
+    if last is None:
+        return None
+    return pagination.make_cursor(session.keys.internal(), of, last.created_at.isoformat(), str(last.id))
+
+
+def _position(session: DatabaseSession, of: str, after: str | None) -> tuple[datetime, uuid.UUID] | None:
+    if after is None:
+        return None
+    at, row_id = pagination.read_cursor(session.keys.internal(), of, after)
+    return datetime.fromisoformat(at), uuid.UUID(row_id)
+
+
+@router.get(
+    "/messages",
+    dependencies=[authentication.requires("messages:read")],
+    responses=problems.error_responses(MalformedUserId, pagination.InvalidCursor, *authentication.AUTH_ERRORS),
+)
+async def list_messages(
+    session: Session,
+    caller: Caller,
+    user_id: Annotated[str | None, Query(max_length=40)] = None,
+    state: State | None = None,
+    kind: Annotated[str | None, Query(max_length=40)] = None,
+    since: Timestamp | None = None,
+    after: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> MessageList:
+    """List messages, newest first; filter by customer, state, kind or creation time."""
+    ids = None if user_id is None else await ownership.user_ids_or_self(session, user_ids.parse(user_id))
+    return await _page(session, caller, after, limit, user_ids=ids, state=state, kind=kind, since=since)
+
+
+@router.post(
+    "/messages/search",
+    dependencies=[authentication.requires("messages:read")],
+    responses=problems.error_responses(
+        MalformedEmailAddress, pagination.InvalidCursor, rate_limits.TooManyRequests, *authentication.AUTH_ERRORS
+    ),
+)
+async def search_messages(
+    request: Request,
+    body: MessageSearch,
+    session: Session,
+    caller: Caller,
+    settings: dependencies.Settings,
+    after: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> MessageList:
+    """Find the messages to one address, newest first."""
+    await request.app.state.throttle.hit("message-search", SEARCHES, caller.client_id)
+    address = email_addresses.parse(body.email, special_use=settings.development)
+    recipient_hash = session.keys.address_hash(address.key)
+    return await _page(session, caller, after, limit, recipient_hash=recipient_hash)
+
+
+@router.get(
+    "/messages/{message_id}",
+    dependencies=[authentication.requires("messages:read")],
+    responses=problems.error_responses(rules.UnknownMessage, *authentication.AUTH_ERRORS),
+)
+async def read_message(message_id: uuid.UUID, session: Session, caller: Caller) -> MessageWithTimeline:
+    """Read one message with its whole timeline: every attempt, every reply, all feedback."""
+    return views.message_view(await actions.load_timeline(session, message_id), caller)
+
+
+@router.get(
+    "/messages/{message_id}/stream",
+    dependencies=[authentication.requires("messages:read")],
+    responses={
+        **problems.error_responses(rules.UnknownMessage, *authentication.AUTH_ERRORS),
+        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events"},
+    },
+    response_class=StreamingResponse,
+)
+async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller) -> StreamingResponse:
+    """Stream a `message` event for every change, until the message is final, the token expires or 5 minutes pass."""
+    database = dependencies.database_of(request)
+    first = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
+
+    async def changes() -> AsyncIterator[bytes]:
+        timeline, sent, loop = first, b"", asyncio.get_running_loop()
+        until = loop.time() + STREAM_SECONDS
+        while True:
+            current = views.message_view(timeline, caller).model_dump_json().encode()
+            if current != sent:
+                sent = current
+                yield b"event: message\ndata: " + sent + b"\n\n"
+            if descriptions.is_final(timeline.message.state) or loop.time() > until or await request.is_disconnected():
+                return
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                authentication.authenticate(request, ["messages:read"])
+            except Problem:
+                return
+            timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
+
+    return StreamingResponse(changes(), media_type="text/event-stream")
+
+
+@router.post(
+    "/messages/{message_id}/retry",
+    status_code=202,
+    dependencies=[authentication.requires("messages:send"), idempotency.Repeatable],
+    responses=problems.error_responses(
+        rules.UnknownMessage,
+        rules.UnknownRelay,
+        rules.CannotRetry,
+        *idempotency.IDEMPOTENCY_ERRORS,
+        *authentication.AUTH_ERRORS,
+    ),
+)
+async def retry_message(
+    message_id: uuid.UUID, body: MessageRetry, session: Session, caller: Caller, now: Now
+) -> MessageWithTimeline:
+    """Retry a pending message now, first at the relay named; send a final one again as a new message, and return it."""
+    successor = await actions.retry_message(session, message_id, relay=body.relay, actor=caller.actor, now=now)
+    return views.message_view(await actions.load_timeline(session, successor), caller)
+
+
+@router.get(
+    "/relays",
+    dependencies=[authentication.requires("mail:operate")],
+    responses=problems.error_responses(*authentication.AUTH_ERRORS),
+)
+async def list_relays(session: Session, settings: dependencies.Settings) -> RelayList:
+    """List the relays in order of preference, with their state as each worker sees it."""
+    states = await actions.relay_states(session)
+    items = [
+        RelayView(
+            **_columns(relay, RelayView, "workers"),
+            workers=[
+                WorkerRelayState(
+                    **{**_columns(seen, WorkerRelayState), "last_reply": email_addresses.mask_all(seen.last_reply)}
+                )
+                for seen in states
+                if seen.relay == relay.name
+            ],
+        )
+        for relay in settings.relays
+    ]
+    return RelayList(items=items, next=None)
+
+
+@router.get(
+    "/mail/health",
+    dependencies=[authentication.requires("mail:operate")],
+    responses=problems.error_responses(*authentication.AUTH_ERRORS),
+)
+async def read_mail_health(session: Session, now: Now) -> OutboxHealth:
+    """Read depth and age of the outbox, and delivery statistics per recipient domain of the last hour."""
+    return OutboxHealth(**await actions.outbox_health(session, now=now))
+
+
+@router.get(
+    "/suppressions",
+    dependencies=[authentication.requires("mail:operate")],
+    responses=problems.error_responses(pagination.InvalidCursor, *authentication.AUTH_ERRORS),
+)
+async def list_suppressions(
+    session: Session,
+    now: Now,
+    after: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 100,
+) -> SuppressionList:
+    """List active suppressions, newest first; each names the domain of its address only."""
+    before = _position(session, "suppressions", after)
+    rows = await suppressions.list_suppressions(session, before=before, now=now, limit=limit + 1)
+    last = rows[limit - 1][0] if len(rows) > limit else None
+    items = [_suppression(suppression, domain) for suppression, domain in rows[:limit]]
+    return SuppressionList(items=items, next=_cursor(session, "suppressions", last))
+
+
+@router.post(
+    "/suppressions/{suppression_id}/lift",
+    dependencies=[authentication.requires("mail:operate"), idempotency.Repeatable],
+    responses=problems.error_responses(
+        rules.UnknownSuppression, *idempotency.IDEMPOTENCY_ERRORS, *authentication.AUTH_ERRORS
+    ),
+)
+async def lift_suppression(suppression_id: uuid.UUID, session: Session, caller: Caller, now: Now) -> SuppressionView:
+    """Lift a suppression, so that messages are sent to its address again."""
+    return _suppression(*await suppressions.lift_suppression(session, suppression_id, by=caller.actor, now=now))
+
+
+def _suppression(suppression: Any, domain: str | None) -> SuppressionView:  # noqa: ANN401
+    return SuppressionView(**_columns(suppression, SuppressionView, "domain"), domain=domain)
+
+
+def _columns(row: Any, view: type[ResponseModel], *others: str) -> dict[str, Any]:  # noqa: ANN401
+    """Return the fields of a response model that the row has under the same name."""
+    return {name: getattr(row, name) for name in view.model_fields if name not in others}

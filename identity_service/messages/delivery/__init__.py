@@ -1,0 +1,1 @@
+"""Deliver messages to relays: queue, SMTP conversation, retries, circuit breakers and expired leases."""

@@ -1,0 +1,130 @@
+"""The relays of one worker: their order, their connection pools, and a circuit breaker for each.
+
+A breaker counts faults of the relay, not refused recipients, with one exception: if the same refusal text meets more
+than a fifth of all messages within a minute, to five or more domains, the relay itself is at fault (its address may be
+on a block list). A breaker opens for 15 seconds, doubling up to 5 minutes; half open, it lets one message through.
+Pages show its state; other workers do not use it.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from identity_service.messages.delivery.queue import AttemptReport
+from identity_service.messages.delivery.smtp import Pool, Timeouts
+from identity_service.settings import Relay
+
+FAULTS_IN_A_ROW: Final = 5
+WINDOW: Final = timedelta(seconds=30)
+REFUSAL_WINDOW: Final = timedelta(seconds=60)
+FIRST_OPENING: Final = timedelta(seconds=15)
+LONGEST_OPENING: Final = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class Breaker:
+    """The circuit breaker of one worker for one relay."""
+
+    clock: Callable[[], datetime]
+    state: str = "closed"
+    opened_until: datetime | None = None
+    faults_in_a_row: int = 0
+    last_reply: str | None = None
+    last_attempt_at: datetime | None = None
+    _opening: timedelta = FIRST_OPENING
+    _recent: deque[tuple[datetime, bool]] = field(default_factory=lambda: deque(maxlen=500))
+    _refusals: deque[tuple[datetime, str, str]] = field(default_factory=lambda: deque(maxlen=500))
+    _probing: bool = False
+
+    def allows(self) -> bool:
+        """Return whether a message may be sent now; half open, only one at a time."""
+        if self.state == "open" and self.opened_until is not None and self.clock() >= self.opened_until:
+            self.state, self._probing = "half_open", False
+        if self.state == "half_open":
+            return not self._probing
+        return self.state == "closed"
+
+    def begin(self) -> None:
+        """Record that an attempt begins: half open, `allows` is false until it ends."""
+        if self.state == "half_open":
+            self._probing = True
+
+    def observe(self, report: AttemptReport, domain: str) -> None:
+        """Update the breaker from the report of an attempt at a recipient in `domain`."""
+        now = self.clock()
+        fault = report.outcome == "relay_fault" and report.reply_class != "throttled"
+        self.last_reply, self.last_attempt_at = report.reply, now
+        if self.state == "open":
+            # The attempt began before the breaker opened, so it is no reason to close it or to keep it open longer.
+            return
+        self._recent.append((now, fault))
+        refusal = report.reply or "" if report.outcome == "permanent" else ""
+        self._refusals.append((now, domain, refusal))
+        if fault or self._refused_widely(now):
+            self.faults_in_a_row += 1
+            if self.state == "half_open" or report.reply_class == "login" or self._should_open(now):
+                self._open(now)
+        else:
+            self.state, self.opened_until, self.faults_in_a_row, self._opening = "closed", None, 0, FIRST_OPENING
+
+    def _should_open(self, now: datetime) -> bool:
+        recent = [fault for at, fault in self._recent if now - at <= WINDOW]
+        share = len(recent) >= 10 and 2 * sum(recent) >= len(recent)
+        return self.faults_in_a_row >= FAULTS_IN_A_ROW or share or self._refused_widely(now)
+
+    def _refused_widely(self, now: datetime) -> bool:
+        recent = [(domain, text) for at, domain, text in self._refusals if now - at <= REFUSAL_WINDOW]
+        if len(recent) < 20:
+            return False
+        text, count = (
+            Counter(text for _, text in recent if text).most_common(1)[0] if any(t for _, t in recent) else ("", 0)
+        )
+        return count * 5 > len(recent) and len({domain for domain, refusal in recent if refusal == text}) >= 5
+
+    def _open(self, now: datetime) -> None:
+        self.state = "open"
+        self.opened_until = now + self._opening * random.uniform(0.9, 1.1)  # noqa: S311
+        self._opening = min(self._opening * 2, LONGEST_OPENING)
+        self._recent.clear()
+        self._refusals.clear()
+
+
+class Relays:
+    """The relays of one worker, in order of preference; `slots` is the total number of connections."""
+
+    def __init__(
+        self,
+        relays: Sequence[Relay],
+        *,
+        local_hostname: str,
+        clock: Callable[[], datetime],
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        """Create a pool and a breaker per relay; nothing is connected yet."""
+        self.pools = {r.name: Pool(r, local_hostname=local_hostname, timeouts=timeouts) for r in relays}
+        self.breakers = {r.name: Breaker(clock) for r in relays}
+        self.slots = sum(r.connections for r in relays)
+
+    def order(self, prefer: str | None) -> list[str]:
+        """Return the names of the relays that may be tried now: `prefer` first, then in configured order."""
+        allowed = [name for name, breaker in self.breakers.items() if breaker.allows()]
+        return sorted(allowed, key=lambda name: name != prefer)
+
+    def first(self) -> str | None:
+        """Return the first relay that may be tried now, or None while all breakers are open."""
+        return next(iter(self.order(None)), None)
+
+    def other_than(self, name: str | None) -> str | None:
+        """Return the relay after `name` in configured order, or None if there is only one."""
+        names = list(self.pools)
+        if name not in names or len(names) < 2:
+            return None
+        return names[(names.index(name) + 1) % len(names)]
+
+    async def close(self) -> None:
+        """Close the idle connections of every pool."""
+        for pool in self.pools.values():
+            await pool.close()

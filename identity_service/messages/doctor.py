@@ -1,0 +1,123 @@
+"""Diagnose mail delivery: relays, the sender's DNS records and the bounce server."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from email.message import EmailMessage
+from typing import Final, Literal, NamedTuple
+
+import aiosmtplib
+import dns.asyncresolver
+import dns.exception
+import dns.resolver
+
+from identity_service.messages import rendering
+from identity_service.messages.delivery.smtp import Pool, Timeouts
+from identity_service.settings import Settings
+
+MailVerdict = Literal["ok", "warning", "failed"]
+DNS_SECONDS: Final = 4.0
+
+
+class MailFinding(NamedTuple):
+    """The result of one check."""
+
+    what: str
+    verdict: MailVerdict
+    detail: str
+
+
+async def examine_mail(
+    settings: Settings,
+    key: bytes,
+    *,
+    timeouts: Timeouts | None = None,
+    resolver: dns.asyncresolver.Resolver | None = None,
+) -> AsyncIterator[MailFinding]:
+    """Yield one finding per check of relays, DNS and bounce server; `resolver` defaults to that of this machine."""
+    if not settings.relays:
+        yield MailFinding("relays", "failed", "IDENTITY_RELAYS names none")
+    for relay in settings.relays:
+        pool = Pool(relay, local_hostname=settings.sender_domain or "localhost", timeouts=timeouts)
+        report, extensions = await pool.check()
+        if report.code is None or (report.outcome == "relay_fault" and report.reply != "ready"):
+            yield MailFinding(f"relay {relay.name}", "failed", f"{report.phase}: {report.reply}")
+            continue
+        encryption = report.tls_version or "in clear, on this machine"
+        offers = ", ".join(sorted(extensions)) or "no extensions"
+        yield MailFinding(f"relay {relay.name}", "ok", f"{encryption}; offers {offers}; {report.duration_ms} ms")
+        if "dsn" not in extensions:
+            yield MailFinding(
+                f"relay {relay.name}", "warning", "offers no DSN: bounces come only if it sends them by itself"
+            )
+    resolver = resolver or dns.asyncresolver.Resolver()
+    resolver.lifetime = DNS_SECONDS
+    if "@" not in settings.mail_from:
+        yield MailFinding("sender", "failed", "IDENTITY_MAIL_FROM is not an address")
+        return
+    for finding in await _check_dns(settings, resolver):
+        yield finding
+    yield await _check_bounce_server(settings, key)
+
+
+async def _check_dns(settings: Settings, resolver: dns.asyncresolver.Resolver) -> list[MailFinding]:
+    """Look up the records that receivers look up, concurrently: an unreachable name server costs one timeout only."""
+    sender, bounce = settings.sender_domain, settings.bounce_domain or settings.sender_domain
+    wanted = [
+        (sender, "TXT", "v=spf1", "SPF", "receivers cannot check whether our relays may send for us"),
+        (f"_dmarc.{sender}", "TXT", "v=DMARC1", "DMARC", "receivers do not know what to do with forgeries"),
+        (bounce, "MX", "", "MX of the bounce domain", "returned mail finds no way back"),
+    ]
+    if settings.dkim_selector:
+        name = f"{settings.dkim_selector}._domainkey.{sender}"
+        wanted.append((name, "TXT", "p=", "DKIM", "the relay's signature cannot be checked"))
+    found = list(await asyncio.gather(*(_check_record(resolver, *record) for record in wanted)))
+    if not settings.dkim_selector:
+        found.append(
+            MailFinding("DKIM", "warning", "IDENTITY_DKIM_SELECTOR is not set: the relay's key was not looked up")
+        )
+    return found
+
+
+async def _check_record(
+    resolver: dns.asyncresolver.Resolver, name: str, kind: str, prefix: str, what: str, without: str
+) -> MailFinding:
+    try:
+        answer = await resolver.resolve(name, kind)
+        found = [b"".join(r.strings).decode("ascii", "replace") if kind == "TXT" else r.to_text() for r in answer]
+    except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
+        found = []
+    except (dns.exception.DNSException, OSError) as problem:
+        return MailFinding(what, "warning", f"{name}: DNS cannot be asked from here ({type(problem).__name__})")
+    matching = [text for text in found if prefix in text]
+    return (
+        MailFinding(what, "ok", f"{name}: {matching[0][:120]}")
+        if matching
+        else MailFinding(what, "warning", f"{name}: {without}")
+    )
+
+
+async def _check_bounce_server(settings: Settings, key: bytes) -> MailFinding:
+    """Send a notice about a message that does not exist to our bounce server; it is stored and changes nothing."""
+    message_id = uuid.uuid4().hex
+    to = rendering.return_address(message_id, settings, key)
+    notice = EmailMessage()
+    notice["From"], notice["To"], notice["Subject"] = "MAILER-DAEMON@localhost", to, "Test: returned mail"
+    notice["Auto-Submitted"] = "auto-replied"
+    notice.set_content("This is a test.")
+    where = f"{settings.bounce_host}:{settings.bounce_port}"
+    try:
+        async with asyncio.timeout(5):
+            await aiosmtplib.send(
+                notice, sender="", recipients=[to], hostname=settings.bounce_host, port=settings.bounce_port,
+                start_tls=False, local_hostname="localhost",
+            )  # fmt: skip
+    except (aiosmtplib.SMTPException, OSError, TimeoutError) as problem:
+        return MailFinding("bounce server", "warning", f"{where}: {problem or type(problem).__name__}")
+    return MailFinding("bounce server", "ok", f"{where} stores returned mail")
+
+
+def will_flow(findings: list[MailFinding]) -> bool:
+    """Return whether the sender is valid and at least one relay is usable, so that messages can be sent."""
+    relay = any(finding.what.startswith("relay ") and finding.verdict == "ok" for finding in findings)
+    return relay and not any(finding.what == "sender" and finding.verdict == "failed" for finding in findings)

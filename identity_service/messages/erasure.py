@@ -1,0 +1,59 @@
+"""Erase a customer's messages: cancel pending ones and empty personal columns; states and times stay."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import text
+
+from identity_service.database.transactions import DatabaseSession
+from identity_service.events import actions as events
+
+
+async def erase_messages(
+    session: DatabaseSession, user_ids: Sequence[str], addresses: Sequence[bytes], *, now: datetime
+) -> dict[str, int]:
+    """Cancel and empty every message of these User IDs; return the number of changed rows per table.
+
+    `addresses` are the keyed hashes of their addresses: messages to them that belong to no account, or to an account
+    that never had the address (someone entered it, and it was taken), are emptied as well.
+
+    A leased message is emptied too: its worker has loaded the text already, and records its result in the emptied row.
+    """
+    found = (await session.scalars(_FIND, {"ids": list(user_ids), "hashes": list(addresses)})).all()
+    values = {"message_ids": found, "now": now}
+    cancelled = (await session.execute(_CANCEL, values)).all()
+    changes = [("mail.cancelled", row.user_id, {"message_id": str(row.id), "kind": row.kind}) for row in cancelled]
+    await events.record_events(session, changes, actor="worker", now=now)
+    erased = {}
+    for name, statement in (("inbound", _INBOUND), ("attempt", _ATTEMPT), ("message", _MESSAGE)):
+        erased[name] = len((await session.execute(statement, values)).all())
+    return erased
+
+
+_FIND = text(
+    """
+    SELECT id FROM message WHERE user_id = ANY(:ids) OR (recipient_hash = ANY(:hashes) AND (
+        user_id IS NULL OR kind IN ('address_check', 'address_taken', 'email_change')
+    )) FOR UPDATE
+    """
+)
+_CANCEL = text(
+    """
+    UPDATE message SET state = 'cancelled', state_changed_at = :now, next_attempt_at = NULL
+    WHERE id = ANY(:message_ids) AND state IN ('queued', 'deferred') RETURNING id, user_id, kind
+    """
+)
+_INBOUND = text("DELETE FROM inbound_mail WHERE message_id = ANY(:message_ids) RETURNING id")
+_ATTEMPT = text(
+    "UPDATE attempt SET reply = NULL, transcript = NULL, peer_ip = NULL WHERE message_id = ANY(:message_ids) "
+    "RETURNING message_id"
+)
+_MESSAGE = text(
+    """
+    UPDATE message
+    SET recipient = NULL, recipient_ascii = NULL, recipient_hash = NULL, pending_key = NULL, recipient_domain = '',
+    facts = '{}',
+        last_reply = NULL
+    WHERE id = ANY(:message_ids) RETURNING id
+    """
+)

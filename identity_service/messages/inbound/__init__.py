@@ -1,0 +1,1 @@
+"""Feedback about sent messages: delivery status notifications, provider webhooks, the bounce server."""

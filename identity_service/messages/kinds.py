@@ -1,0 +1,66 @@
+"""The one registry of message kinds."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+_FAST = (5, 15, 45, 120, 300)
+_CODE = (3, 8, 20, 45, 60)
+_CHECK = (15, 60, 300, 900, 3600)
+NOTICE_WAITS = (60, 300, 900, 3600, 7200)
+
+
+class MessageKind(NamedTuple):
+    """How a kind of message is handled.
+
+    `purpose` is one of `PURPOSES`, `hand_over` the time within which a relay must take it, `waits` the seconds between
+    attempts. `builder` names the code that builds the email; the default renders the kind's two templates with the
+    facts of the message. Kinds that a person asks for have suppressions of their own, so that none reveals who has an
+    account.
+    """
+
+    purpose: str
+    priority: int
+    hand_over: timedelta
+    waits: tuple[int, ...]
+    builder: str = "messages.rendering:build_from_facts"
+    asked_for: bool = False
+
+
+_CHANGE = "one_time_tokens.change_emails:build_change_email"
+
+KINDS: Final[Mapping[str, MessageKind]] = {
+    "welcome": MessageKind("account", 5, 24 * HOUR, _CHECK, "registration.emails:build_welcome"),
+    "reset": MessageKind("security", 0, 90 * MINUTE, _FAST, "resets.emails:build_reset", asked_for=True),
+    "no_account": MessageKind("security", 0, 90 * MINUTE, _FAST, "resets.emails:build_no_account", asked_for=True),
+    "signin_code": MessageKind("security", 0, 10 * MINUTE, _CODE, "sign_in.emails:build_sign_in_code", asked_for=True),
+    "no_account_signin": MessageKind(
+        "security", 0, 10 * MINUTE, _CODE, "sign_in.emails:build_no_account", asked_for=True
+    ),
+    "address_check": MessageKind(
+        "account", 0, 24 * HOUR, _CHECK, "registration.emails:build_address_check", asked_for=True
+    ),
+    "address_taken": MessageKind(
+        "account", 0, 24 * HOUR, _CHECK, "registration.emails:build_address_taken", asked_for=True
+    ),
+    "consent_confirmation": MessageKind(
+        "privacy", 5, 72 * HOUR, NOTICE_WAITS, "consents.emails:build_consent_confirmation"
+    ),
+    "consent_granted": MessageKind("privacy", 5, 72 * HOUR, NOTICE_WAITS, "consents.emails:build_consent_granted"),
+    "business_undo": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE),
+    "email_change": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
+    "address_changed": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE),
+    "merge_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
+    "change_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
+    "stop_link": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE),
+    "account_closed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE),
+    "caller_check": MessageKind("security", 0, 3 * MINUTE, _CODE, "contacts.emails:build_caller_check"),
+    "password_changed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, "resets.emails:build_password_changed"),
+    "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
+}
+"""Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""
+
+PURPOSES: Final = ("security", "account", "privacy")
+PRIORITIES: Final = (0, 5, 9)

@@ -1,0 +1,139 @@
+"""The pages behind mailed links: one table from token purpose to texts and action of the confirmation button."""
+
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from identity_service import entry_points
+from identity_service.accounts import actions as accounts
+from identity_service.accounts.rules import UnknownUserId
+from identity_service.database.transactions import Database, DatabaseSession
+from identity_service.one_time_tokens import actions, rules
+from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.values.user_ids import UserId
+from identity_service.web.rate_limits import RateLimiter
+
+
+class Confirmation(NamedTuple):
+    """The text before the button, the text after it, and the action that the button runs."""
+
+    asks: str
+    done: str
+    action: str
+
+
+CONFIRMATIONS: Final[dict[str, Confirmation]] = {
+    "address": Confirmation(
+        "Confirm that this mailbox is yours. Your User ID and this address then belong together.",
+        "Your address is confirmed. Your User ID and this address belong together now.",
+        "registration.actions:confirm_address",
+    ),
+    "consent": Confirmation(
+        "Say yes to what the email asks. You can withdraw it at any time, with one click and at once.",
+        "You have said yes. An email confirms it, with a link that withdraws it at once.",
+        "consents.actions:confirm_consent",
+    ),
+    "withdraw": Confirmation(
+        "Withdraw your consent. It counts at once.",
+        "Your consent is withdrawn. It counts from this moment on.",
+        "consents.actions:withdraw_by_link",
+    ),
+    "business_undo": Confirmation(
+        "Go back to being a private customer. Nothing that happened is lost.",
+        "You are a private customer again. Nothing that happened is lost.",
+        "business.actions:undo_conversion",
+    ),
+    "email_change": Confirmation(
+        "Confirm that this mailbox is yours. Your account is then written to here.",
+        "Your address is changed. An email to the old one says so, and can undo it for seven days.",
+        "addresses.actions:confirm_email_change",
+    ),
+    "email_undo": Confirmation(
+        "Take the change of address back, and end every session.",
+        "Your old address is back, and every session has ended.",
+        "addresses.actions:undo_email_change",
+    ),
+    "merge": Confirmation(
+        "Agree that your two accounts become one. Both User IDs then belong to it.",
+        "You have agreed. When the other mailbox has agreed too, both User IDs belong to one account.",
+        "merges.actions:confirm_merge",
+    ),
+    "change": Confirmation(
+        "Agree to what our desk has prepared for you, as the email says.",
+        "It is done.",
+        "approvals.actions:confirm_change",
+    ),
+    "stop": Confirmation(
+        "Stop the change that our desk has prepared.",
+        "It is stopped; nothing was changed.",
+        "approvals.actions:stop_change",
+    ),
+}
+"""Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
+
+_UNKNOWN: Final = "Confirm what the email is about."
+
+
+async def describe_confirmation(session: DatabaseSession, handle: str) -> str:
+    """Return the sentence that says what the button does; a general one for an unknown handle."""
+    found = await actions.find_by_handle(session, handle)
+    known = None if found is None else CONFIRMATIONS.get(found.token.purpose)
+    return _UNKNOWN if known is None else known.asks
+
+
+def describe_result(purpose: str) -> str:
+    """Return the sentence that is shown after the action succeeded."""
+    known = CONFIRMATIONS.get(purpose)
+    return "Done." if known is None else known.done
+
+
+async def confirm_token(
+    database: Database, limits: RateLimiter, handle: str, *, link: str, code: str, now: datetime
+) -> str:
+    """Run the action of a token, proven by its link or its code; return the token's purpose.
+
+    Raises:
+        rules.LinkInvalid, rules.CodeWrong, rules.CodeIsUserId, rate_limits.TooManyRequests; the action's own errors
+    """
+    by = "link" if link else "code"
+    if by == "code":
+        await _count_code(database, limits, handle, code)
+    async with database.transaction() as session:
+        found = await (_by_link(session, link, handle) if link else _by_code(session, handle, code))
+        valid_after = await _valid_after(session, found)
+        actions.check_valid(session, found, valid_after=valid_after, by=by, now=now)
+        await entry_points.load(CONFIRMATIONS[found.token.purpose].action)(session, found, now=now)
+        return found.token.purpose
+
+
+async def _by_link(session: DatabaseSession, link: str, handle: str) -> TokenWithMessage:
+    found = await actions.verify_link(session, tuple(CONFIRMATIONS), link)
+    if found.token.handle != handle:
+        raise LinkInvalid
+    return found
+
+
+async def _by_code(session: DatabaseSession, handle: str, code: str) -> TokenWithMessage:
+    found = await _confirmable(session, handle)
+    actions.check_code(session, found.token, rules.read_code(code))
+    return found
+
+
+async def _confirmable(session: DatabaseSession, handle: str) -> TokenWithMessage:
+    found = await actions.find_by_handle(session, handle)
+    if found is None or found.token.purpose not in CONFIRMATIONS:
+        raise LinkInvalid
+    return found
+
+
+async def _count_code(database: Database, limits: RateLimiter, handle: str, code: str) -> None:
+    rules.read_code(code)
+    found = await database.in_transaction(lambda session: _confirmable(session, handle))
+    await actions.count_code_attempt(database, limits, found.token)
+
+
+async def _valid_after(session: DatabaseSession, found: TokenWithMessage) -> datetime | None:
+    try:
+        return (await accounts.find_account(session, UserId(found.token.user_id or ""))).tokens_valid_after
+    except UnknownUserId:
+        raise LinkInvalid from None

@@ -1,0 +1,154 @@
+"""One-time tokens: how secrets are derived, how long they are valid, and when they are revoked. Pure."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from identity_service.errors import NotFound, Problem, Unprocessable
+from identity_service.keys import encoding, hashing
+from identity_service.values import user_ids
+
+CODE_LENGTH: Final = 10
+CODE_TRIES: Final = 5
+CODE_TRIES_PER_ADDRESS: Final = "5/hour"
+"""Code attempts per message, and per address and hour; counted before the check. Links are not affected (RST-06)."""
+TRACKED_FOR: Final = timedelta(days=7)
+REFERENCE_LENGTH: Final = 8
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+class Lifetime(NamedTuple):
+    """How long link and code are valid, counted from acceptance by a relay; `cap` is counted from the request.
+
+    With `outlives` (undo and stop links) the token stays valid when older tokens are revoked (RST-16).
+    """
+
+    link: timedelta
+    code: timedelta
+    cap: timedelta | None = None
+    outlives: bool = False
+
+
+LIFETIMES: Final[Mapping[str, Lifetime]] = {
+    "reset": Lifetime(link=30 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
+    "signin": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
+    "consent": Lifetime(link=7 * DAY, code=7 * DAY),
+    "withdraw": Lifetime(link=3650 * DAY, code=3650 * DAY, outlives=True),
+    "business_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
+    "email_change": Lifetime(link=30 * MINUTE, code=30 * MINUTE),
+    "email_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
+    "merge": Lifetime(link=24 * HOUR, code=24 * HOUR),
+    "change": Lifetime(link=24 * HOUR, code=24 * HOUR),
+    "stop": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),
+    "caller_check": Lifetime(link=5 * MINUTE, code=5 * MINUTE),
+    "address": Lifetime(link=24 * HOUR, code=24 * HOUR),
+}
+"""Every purpose. A secret that was made for one purpose works for no other (ATT-05)."""
+
+
+class LinkInvalid(Problem):
+    """This link or code does not work: it was used, it has expired, or it was never ours. Please ask for a new one."""
+
+    status = 410
+
+
+class CodeWrong(Unprocessable):
+    """This code does not match. It has ten symbols, in two groups of five; please type it as it is in the email."""
+
+
+class CodeIsUserId(Unprocessable):
+    """That is a User ID. The code is further down in the email; it has ten symbols, in two groups of five."""
+
+
+class UnknownTracking(NotFound):
+    """There is no email to follow here, or it is more than seven days old."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxProof:
+    """Proof that a token for this purpose, sent to the mailbox of this account, was just consumed.
+
+    Only `actions.consume` makes one; an action that needs this proof takes it as an argument (ATT-03).
+    """
+
+    user_id: str
+    purpose: str
+
+
+class ParsedLink(NamedTuple):
+    """The parts of a link's fragment."""
+
+    handle: str
+    secret: str
+
+
+def derive_secret(key: bytes, purpose: str, nonce: bytes) -> str:
+    """Return the link's secret: HMAC-SHA-256 in base64url, 256 bits (RST-04)."""
+    return encoding.base64url_encode(hashing.keyed_hash(key, "link", purpose.encode(), nonce))
+
+
+def derive_code(key: bytes, purpose: str, nonce: bytes) -> str:
+    """Return the code to type: ten symbols of the User ID's alphabet, 45.2 bits (RST-05)."""
+    number = (
+        int.from_bytes(hashing.keyed_hash(key, "code", purpose.encode(), nonce), "big") % user_ids.PRIME**CODE_LENGTH
+    )
+    return "".join(user_ids.ALPHABET[number // user_ids.PRIME**place % user_ids.PRIME] for place in range(CODE_LENGTH))
+
+
+def show_code(symbols: str) -> str:
+    """Return a code as it is displayed: XXXXX-XXXXX."""
+    return f"{symbols[:5]}-{symbols[5:]}"
+
+
+def read_code(text: str) -> str:
+    """Return the symbols of a typed code; case, blanks and dashes are ignored, O is read as 0 and so on (IDN-03).
+
+    Raises:
+        CodeIsUserId: a User ID was typed instead.
+        CodeWrong: the text cannot be a code.
+    """
+    symbols = user_ids.read_symbols(text[:200])
+    if user_ids.is_canonical(symbols):
+        raise CodeIsUserId
+    if len(symbols) != CODE_LENGTH or not set(symbols) <= set(user_ids.ALPHABET):
+        raise CodeWrong
+    return symbols
+
+
+def read_link(text: str) -> ParsedLink:
+    """Return the parts of `v1.<handle>.<secret>` (ATT-17, RST-14).
+
+    Raises:
+        LinkInvalid: the text has another form, or more than 200 characters.
+    """
+    parts = text.split(".") if len(text) <= 200 else []
+    if len(parts) != 3 or parts[0] != "v1":
+        raise LinkInvalid
+    return ParsedLink(parts[1], parts[2])
+
+
+def constant_time_equal(given: str, right: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(given.encode(), right.encode())
+
+
+def ends_at(
+    span: timedelta,
+    cap: timedelta | None,
+    *,
+    requested_at: datetime,
+    accepted_at: datetime | None,
+    deadline_at: datetime,
+) -> datetime:
+    """Return when a secret expires: `span` after a relay accepted the message (while pending, after its deadline), and
+    never later than `cap` after the request (RST-07)."""
+    end = (accepted_at or deadline_at) + span
+    return end if cap is None else min(end, requested_at + cap)
+
+
+def is_revoked(lifetime: Lifetime, requested_at: datetime, valid_after: datetime | None) -> bool:
+    """Return whether a token was requested before the account's `tokens_valid_after` and does not outlive it."""
+    return not lifetime.outlives and valid_after is not None and requested_at <= valid_after

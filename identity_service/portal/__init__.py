@@ -1,0 +1,1 @@
+"""The pages at /me, where signed-in customers see and change their own data."""

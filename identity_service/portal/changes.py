@@ -1,0 +1,149 @@
+"""Changes at /me: become a business, change the address, export, close and erase. Exporting and what cannot be undone
+need a sign-in of the last ten minutes (`sign_in.check_fresh`)."""
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from identity_service.accounts import ownership
+from identity_service.addresses import actions as addresses
+from identity_service.business import actions as business
+from identity_service.business import periods
+from identity_service.business import rules as business_rules
+from identity_service.errors import Unprocessable
+from identity_service.history import actions as history
+from identity_service.history.rules import KINDS
+from identity_service.privacy import actions as privacy
+from identity_service.privacy import closing
+from identity_service.privacy.inventory import TITLES
+from identity_service.sign_in import actions as sign_in
+from identity_service.sign_in import dependencies as sign_in_dependencies
+from identity_service.sign_in.dependencies import Customer
+from identity_service.values import email_addresses, user_ids
+from identity_service.values.user_ids import UserId
+from identity_service.web import pages
+from identity_service.web.dependencies import Now, Session, Settings
+from identity_service.web.forms import Form, FormRoute
+
+router = APIRouter(prefix="/me", route_class=FormRoute, include_in_schema=False)
+SHOWN = 100
+
+
+class CompanyMissing(Unprocessable):
+    """A business needs a name and a two-letter country code."""
+
+
+class NotConfirmed(Unprocessable):
+    """Type your own User ID to confirm."""
+
+
+@router.get("/business")
+async def show_business(request: Request, session: Session, customer: Customer) -> Response:
+    """Show the company form, filled in if the account is a business."""
+    current = await periods.current_period(session, customer.account.user_id)
+    values = {} if current is None else {k: v or "" for k, v in periods.company_fields(current).items()}
+    return pages.render_page(request, "portal/business.html", values=values, is_business=current is not None)
+
+
+@router.post("/business", openapi_extra={"x-form": "portal/business.html"})
+async def become_business(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Make the account a business, or change its company details."""
+    names = ("company_name", "country", "vat_number", "registration_number", "contact_person", "billing_address")
+    given = {name: value.strip() or None for name, value in zip(names, form.take(*names), strict=True)}
+    if given["company_name"] is None or not (given["country"] or "").isalpha() or len(given["country"] or "") != 2:
+        raise CompanyMissing
+    company = business_rules.checked_company({**given, "country": (given["country"] or "").upper()})
+    await business.become_business(session, UserId(customer.account.user_id), company, actor="customer", now=now)
+    return RedirectResponse("/me", 303)
+
+
+@router.post("/consumer")
+async def become_consumer(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Make the account a consumer again."""
+    form.take()
+    await periods.end_period(session, UserId(customer.account.user_id), version=None, actor="customer", now=now)
+    return RedirectResponse("/me", 303)
+
+
+@router.get("/email")
+async def show_email(request: Request, customer: Customer) -> Response:
+    """Show the form for another address."""
+    return pages.render_page(request, "portal/email.html", current=customer.account.email)
+
+
+@router.post("/email", openapi_extra={"x-form": "portal/email.html"})
+async def change_email(
+    request: Request, session: Session, form: Form, customer: Customer, settings: Settings, now: Now
+) -> Response:
+    """Request another address; it is used once its mailbox has confirmed."""
+    (text,) = form.take("email")
+    sign_in.check_fresh(customer, now=now)
+    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    await addresses.request_or_add_email(session, UserId(customer.account.user_id), address, actor="customer", now=now)
+    return pages.render_page(
+        request, "portal/email.html", current=customer.account.email, asked=email_addresses.mask(address.shown)
+    )
+
+
+@router.get("/history")
+async def show_history(request: Request, session: Session, customer: Customer) -> Response:
+    """Show the newest 100 history entries as the services wrote them, and the summary."""
+    ids = await ownership.user_ids_of(session, UserId(customer.account.user_id))
+    entries = await history.list_entries(session, ids, limit=SHOWN)
+    summary = await history.summarise(session, ids, since=customer.account.customer_since)
+    return pages.render_page(request, "portal/history.html", entries=entries, summary=summary, kinds=KINDS)
+
+
+@router.post("/export")
+async def export(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Return everything stored about the customer as one JSON file."""
+    form.take()
+    sign_in.check_fresh(customer, now=now)
+    found = await privacy.export_account(session, UserId(customer.account.user_id), actor="customer", now=now)
+    name = f'attachment; filename="everything-{user_ids.show(customer.account.user_id)}.json"'
+    body = orjson.dumps(found, option=orjson.OPT_INDENT_2)
+    return Response(body, media_type="application/json", headers={"Content-Disposition": name})
+
+
+@router.get("/everything")
+async def show_everything(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+    """Show everything stored about the customer as a page."""
+    sign_in.check_fresh(customer, now=now)
+    found = await privacy.export_account(session, UserId(customer.account.user_id), actor="customer", now=now)
+    return pages.render_page(request, "portal/everything.html", found=found, titles=TITLES)
+
+
+@router.get("/end")
+async def show_end(request: Request, customer: Customer) -> Response:
+    """Show the forms to close and to erase the account."""
+    return pages.render_page(request, "portal/end.html", user_id=user_ids.show(customer.account.user_id))
+
+
+@router.post("/close", openapi_extra={"x-form": "portal/end.html"})
+async def close(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Close the account; its history stays."""
+    (typed,) = form.take("user_id")
+    await _require_confirmation(customer, typed, now)
+    await closing.close_account(session, UserId(customer.account.user_id), actor="customer", now=now)
+    return sign_in_dependencies.delete_session_cookie(RedirectResponse("/account-closed", 303))
+
+
+@router.post("/erase", openapi_extra={"x-form": "portal/end.html"})
+async def erase(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Erase the customer's personal data and return the signed receipt."""
+    (typed,) = form.take("user_id")
+    await _require_confirmation(customer, typed, now)
+    receipt = await privacy.erase_account(session, UserId(customer.account.user_id), actor="customer", now=now)
+    name = 'attachment; filename="erasure-receipt.jwt"'
+    response = Response(receipt, media_type="application/jwt", headers={"Content-Disposition": name})
+    return sign_in_dependencies.delete_session_cookie(response)
+
+
+async def _require_confirmation(customer: sign_in.SignedIn, typed: str, now: Now) -> None:
+    sign_in.check_fresh(customer, now=now)
+    try:
+        confirmed = user_ids.parse(typed)
+    except user_ids.MalformedUserId:
+        raise NotConfirmed from None
+    if confirmed != customer.account.user_id:
+        raise NotConfirmed

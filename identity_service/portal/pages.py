@@ -1,0 +1,91 @@
+"""The account page at /me: account data, consents, receipt and sessions."""
+
+import uuid
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from identity_service.account_access import actions as account_access
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
+from identity_service.business import periods
+from identity_service.consents import actions as consents
+from identity_service.consents import receipts, wordings
+from identity_service.consents import rules as consent_rules
+from identity_service.history import actions as history
+from identity_service.passwords import actions as passwords
+from identity_service.sign_in import actions as sign_in
+from identity_service.sign_in import dependencies as sign_in_dependencies
+from identity_service.sign_in.dependencies import Customer
+from identity_service.values import user_ids
+from identity_service.values.user_ids import UserId
+from identity_service.web import pages
+from identity_service.web.dependencies import Now, Session
+from identity_service.web.forms import Form, FormRoute
+from identity_service.web.user_id_card import user_id_card
+
+router = APIRouter(prefix="/me", route_class=FormRoute, include_in_schema=False)
+
+
+@router.get("")
+async def show_me(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+    """Show the User ID as a card, with consents, sessions, company, staff access, summary and permission questions."""
+    account = customer.account
+    states = await consents.list_states(session, account.user_id)
+    ids = await ownership.user_ids_of(session, UserId(account.user_id))
+    asked = await consents.list_questions(session, ids, since=consents.start_of_year(now))
+    return pages.render_page(
+        request, "portal/account.html", card=user_id_card(account.user_id, request), account=account,
+        this=customer.session,
+        sessions=await sign_in.active_sessions(session, account, now=now),
+        has_password=await passwords.has_password(session, account.user_id),
+        consents=[
+            (state, wordings.newest_wording(state.purpose, account.locale)) for state in states if _is_worded(state)
+        ],
+        company=await periods.current_period(session, account.user_id),
+        looked=await account_access.list_access(session, ids),
+        summary=await history.summarise(session, ids, since=account.customer_since),
+        descriptions=consent_rules.PURPOSES, asked=asked,
+    )  # fmt: skip
+
+
+@router.get("/receipt")
+async def read_receipt(session: Session, customer: Customer, now: Now) -> Response:
+    """Return the signed consent receipt as a file."""
+    receipt = await receipts.issue_receipt(session, customer.account, now=now)
+    name = f'attachment; filename="receipt-{user_ids.show(customer.account.user_id)}.jwt"'
+    return Response(receipt, media_type=receipts.MEDIA_TYPE, headers={"Content-Disposition": name})
+
+
+@router.post("/consents/{purpose}")
+async def change_consent(session: Session, purpose: str, form: Form, customer: Customer, now: Now) -> Response:
+    """Grant or withdraw a consent."""
+    decision, wording_id = form.take("decision", "wording")
+    user_id = customer.account.user_id
+    if decision == "granted":
+        wording = consents.asked_with(session, purpose, wording_id, customer.account.locale)
+        await consents.grant_consent(session, user_id, purpose, wording, channel="page", actor="customer", now=now)
+    else:
+        await consents.withdraw_consent(session, UserId(user_id), purpose, channel="page", actor="customer", now=now)
+    return RedirectResponse("/me#consents", 303)
+
+
+@router.post("/sessions/end")
+async def end_everywhere(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """End every session of the customer, here and at the services, this one included."""
+    form.take()
+    await accounts.end_sessions(session, customer.account.user_id, actor="customer", now=now)
+    await sign_in.end_session(session, customer.account.user_id, customer.session.id, now=now)
+    return sign_in_dependencies.delete_session_cookie(RedirectResponse("/signin", 303))
+
+
+@router.post("/sessions/{session_id}/end")
+async def end_one(session: Session, session_id: uuid.UUID, form: Form, customer: Customer, now: Now) -> Response:
+    """End one session of the customer; a session of another customer is answered as unknown."""
+    form.take()
+    await sign_in.end_session(session, customer.account.user_id, session_id, now=now)
+    return RedirectResponse("/me", 303)
+
+
+def _is_worded(state: consents.PurposeState) -> bool:
+    return any(wording.purpose == state.purpose for wording in wordings.all_wordings().values())

@@ -1,0 +1,82 @@
+"""The inventory of personal data, derived from the privacy facts that tables and columns declare.
+
+It drives export, erasure and the record of processing activities (PRV-09, PRV-10, PRV-15).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from identity_service import database_schema
+from identity_service.database.privacy import EMPTY, HOLDS, Erase
+from identity_service.database.types import Base
+
+
+@dataclass(frozen=True, slots=True)
+class TableInventory:
+    """One table: the column with the customer's User ID, what erasing does to the rows, and each column's class."""
+
+    owner: str | None
+    erase: Erase
+    columns: Mapping[str, str]
+    empty: Mapping[str, object]
+    """Values other than NULL that erasing writes to columns."""
+    through: tuple[str, str] | None
+    """For a table without an owner: its column that refers to a parent table, and that table."""
+
+    def of(self, *kinds: str) -> list[str]:
+        """Return the columns of these privacy classes."""
+        return [name for name, kind in self.columns.items() if kind in kinds]
+
+
+def _read_tables() -> dict[str, TableInventory]:
+    declared = {mapper.local_table.name: mapper.class_.privacy for mapper in Base.registry.mappers}  # type: ignore[attr-defined]
+    found = {}
+    for table in database_schema.METADATA.sorted_tables:
+        privacy = declared[table.name]
+        columns = {column.name: column.info.get(HOLDS, "") for column in table.columns}
+        empty = {column.name: column.info[EMPTY] for column in table.columns if EMPTY in column.info}
+        # A plain `str`: SQLAlchemy's `quoted_name` is a subclass, which orjson refuses as a key of the export.
+        found[str(table.name)] = TableInventory(privacy.owner, privacy.erase, columns, empty, privacy.through)
+    return found
+
+
+INVENTORY: Final = _read_tables()
+"""Every table and column. A table without `owner` and `through` belongs to no customer. `permission_check` is one of
+them, because its rows name many customers; the export adds each customer's part of it."""
+
+TITLES: Final[Mapping[str, str]] = {
+    "account": "Account",
+    "business_period": "Business periods",
+    "external_reference": "References at our services",
+    "history_entry": "History",
+    "consent_entry": "Consents, entry by entry",
+    "consent_evidence": "Evidence of consents",
+    "consent_state": "Current consents",
+    "password": "When the password was set",
+    "sign_in_session": "Sign-ins",
+    "one_time_token": "Links and codes",
+    "message": "Emails",
+    "attempt": "Attempts to send an email",
+    "feedback": "Delivery reports on emails",
+    "inbound_mail": "Returned emails",
+    "pending_change": "Changes that our staff requested",
+    "email_change": "Changes of address",
+    "contact": "Conversations with us",
+    "contact_entry": "Conversations, entry by entry",
+    "caller_check": "Checks on the phone",
+    "merge_request": "Requests to merge accounts",
+    "event": "What happened",
+    "account_access": "Who at our desks opened your account, and why",
+    "idempotency_key": "Keys of repeatable requests",
+    "permission_check": "Who asked whether you may be sent marketing",
+    "suppression": "Addresses that we do not write to",
+    "tracking_link": "Tracking pages of emails",
+}
+"""The heading of each table on the page where customers read their data."""
+
+
+def customer_tables() -> list[str]:
+    """Return the tables with rows of customers; those reached through another table follow those with an owner."""
+    owned = [name for name, mapped in INVENTORY.items() if mapped.owner is not None]
+    return owned + [name for name, mapped in INVENTORY.items() if mapped.through is not None]

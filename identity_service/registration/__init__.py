@@ -1,0 +1,1 @@
+"""Issue a User ID, by email address or by nothing, and confirm the address."""

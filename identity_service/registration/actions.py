@@ -1,0 +1,144 @@
+"""Register customers, and add or confirm their first address."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
+from identity_service.accounts.tables import Account
+from identity_service.consents import actions as consents
+from identity_service.database.transactions import DatabaseSession
+from identity_service.events import actions as events
+from identity_service.messages import actions as messages
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.user_ids import UserId
+
+
+class RegistrationResult(NamedTuple):
+    """An account, and whether it is new."""
+
+    account: Account
+    is_new: bool
+
+
+async def register_account(
+    session: DatabaseSession,
+    address: EmailAddress | None,
+    *,
+    display_name: str | None,
+    locale: str,
+    external_ref: str | None,
+    client_id: str,
+    now: datetime,
+) -> RegistrationResult:
+    """Issue a User ID, or return the account that this address, or this client's reference, has already.
+
+    A new account with an address gets a welcome email, enqueued in the same transaction. Concurrent calls for one
+    address add one account: the insert skips the conflict (`ON CONFLICT DO NOTHING`) and the stored row is returned.
+
+    Raises:
+        accounts.rules.ExternalRefTaken: the client knows another account by this reference.
+    """
+    actor = f"client:{client_id}"
+    known = None
+    if external_ref is not None:
+        known = await accounts.find_by_reference(session, client_id, external_ref, lock=True)
+    if known is not None and address is None:
+        return RegistrationResult(known, is_new=False)
+    account = await accounts.add_account(session, address, display_name=display_name, locale=locale, now=now)
+    is_new = account is not None
+    if account is None:
+        assert address is not None  # noqa: S101
+        account = await accounts.find_by_email(session, address)
+        assert account is not None  # noqa: S101
+    if external_ref is not None:
+        await accounts.add_reference(session, account.user_id, client_id, external_ref, now=now)
+    if is_new:
+        await _welcome(session, account, address, actor=actor, now=now)
+        data = {"kind": account.kind, "by": "email" if address else "nothing", "marketing": "never"}
+        await events.record_event(
+            session, "account.registered", user_id=account.user_id, actor=actor, data=data, now=now
+        )
+    return RegistrationResult(account, is_new)
+
+
+async def add_first_email(
+    session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
+) -> Account:
+    """Add the first address of an account and enqueue the welcome email to it.
+
+    Raises:
+        accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, EmailPresent, EmailTaken
+    """
+    before = (await accounts.find_account(session, user_id, lock=True)).email
+    account = await accounts.add_email(session, user_id, address, actor=actor, now=now)
+    if before is None:
+        await _welcome(session, account, address, actor=actor, now=now)
+    return account
+
+
+class PublicRegistration(NamedTuple):
+    """A new account, and the handle of the tracking link for its message."""
+
+    account: Account
+    handle: str
+
+
+async def register_publicly(
+    session: DatabaseSession, address: EmailAddress, *, locale: str, where_from: str, now: datetime
+) -> PublicRegistration:
+    """Issue a new User ID to anybody, at once; the address is attached when its mailbox confirms it.
+
+    The same statements run whether the address is free, taken or closed, so that neither the page nor its timing
+    reveals which (decision 6, ATT-24). If it is taken, the email names that account and offers to merge the two.
+    """
+    account = await accounts.add_account(session, None, display_name=None, locale=locale, now=now)
+    assert account is not None  # noqa: S101
+    holder = await ownership.owner_of_address(session, address)
+    data = {"kind": account.kind, "by": "page", "marketing": "never"}
+    await events.record_event(
+        session, "account.registered", user_id=account.user_id, actor="customer", data=data, now=now
+    )
+    token = await one_time_tokens.send_token(
+        session, "address", kind="address_check" if holder.user_id is None else "address_taken", to=address,
+        user_id=account.user_id, locale=locale, facts={"from": where_from}, cause="account.registered",
+        actor="customer", now=now,
+    )  # fmt: skip
+    return PublicRegistration(account, await one_time_tokens.create_tracking_link(session, token.id, now=now))
+
+
+async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> Account:
+    """Attach an address whose mailbox was just read; if another account has it, merge the new account into that one.
+
+    Raises:
+        LinkInvalid: the token was used or expired, or the new account is closed, merged or has an address.
+    """
+    message = found.message
+    if message.recipient is None or message.recipient_ascii is None or found.token.user_id is None:
+        raise LinkInvalid
+    address = EmailAddress(message.recipient, message.recipient_ascii, message.recipient_ascii.lower())
+    fresh = await accounts.find_account(session, UserId(found.token.user_id), lock=True)
+    if fresh.email is not None or fresh.state != "active":
+        raise LinkInvalid
+    proof = await one_time_tokens.consume(session, found, now=now)
+    holder = await accounts.find_by_email(session, address)
+    if holder is None:
+        return await accounts.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
+    if (await accounts.find_active_account(session, UserId(holder.user_id))).user_id != fresh.user_id:
+        # If the holder was merged into the new account meanwhile, merging back would make a cycle.
+        await accounts.mark_merged(session, UserId(proof.user_id), UserId(holder.user_id), actor="customer", now=now)
+        await consents.recompute_ancestors(session, holder.user_id)
+    return await accounts.confirm_mailbox(session, holder.user_id, ends_sessions=False, actor="customer", now=now)
+
+
+async def _welcome(
+    session: DatabaseSession, account: Account, address: EmailAddress | None, *, actor: str, now: datetime
+) -> None:
+    if address is not None:
+        await messages.enqueue(
+            session, "welcome", to=address, user_id=account.user_id, locale=account.locale,
+            cause="account.registered", actor=actor, now=now,
+        )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Registration emails: the User ID, spelled out, the promise, and the link that confirms an address."""
+
+import uuid
+from dataclasses import replace
+
+from identity_service import translations
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import rules
+from identity_service.consents import receipts
+from identity_service.database.transactions import DatabaseSession, database_now
+from identity_service.messages import rendering
+from identity_service.messages.delivery.queue import ClaimedMessage
+from identity_service.messages.rendering import Attachment, RenderedEmail
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import rules as token_rules
+from identity_service.one_time_tokens.tracking import SUBJECTS
+from identity_service.values import user_ids
+from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.user_ids import UserId
+
+
+async def build_welcome(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
+    """Build the welcome email from the current account; `None` if it is not active or has another address."""
+    try:
+        account = await accounts.find_account(session, UserId(message.user_id or ""))
+    except rules.UnknownUserId:
+        return None
+    if account.state != "active" or account.email_ascii != message.recipient_ascii:
+        return None
+    settings = session.settings
+    receipt = await receipts.issue_receipt(session, account, now=await database_now(session))
+    name = f"receipt-{user_ids.show(account.user_id)}.jwt"
+    email = render_welcome(
+        account.user_id, account.display_name, message.locale, settings.mail_from_name, f"{settings.public_url}/receipt"
+    )
+    return replace(email, attachments=(Attachment(name, receipts.MEDIA_TYPE, receipt.encode()),))
+
+
+async def build_address_check(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
+    """Build the email that asks to confirm an address: the new User ID, the promise, a link and a code."""
+    return await _build_confirmation(session, message, "address_check")
+
+
+async def build_address_taken(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
+    """Build the email to an address that has an account: it names that account and offers to merge the two.
+
+    If no account has the address any more, build the ordinary confirmation instead.
+    """
+    address = EmailAddress(message.recipient, message.recipient_ascii, message.recipient_ascii.lower())
+    holder = await accounts.find_by_email(session, address)
+    if holder is None:
+        return await _build_confirmation(session, message, "address_check")
+    return await _build_confirmation(session, message, "address_taken", known_id=user_ids.show(holder.user_id))
+
+
+async def _build_confirmation(
+    session: DatabaseSession, message: ClaimedMessage, name: str, **facts: object
+) -> RenderedEmail | None:
+    found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
+    if found is None or message.user_id is None:
+        return None
+    settings = session.settings
+    return rendering.render_email(
+        name, message.locale, subject=translations.catalogue(message.locale).gettext(SUBJECTS["address"]),
+        user_id=user_ids.show(message.user_id),
+        link=one_time_tokens.link_of(session, found.token, f"/confirm/{found.token.handle}"),
+        code=token_rules.show_code(one_time_tokens.code_of(session, found.token)),
+        promise=rules.PROMISE[message.locale],
+        where_from=rendering.origin_text(message), requested_at=rendering.format_time(message.created_at),
+        signed=settings.mail_from_name, **facts,
+    )  # fmt: skip
+
+
+def render_welcome(user_id: str, name: str | None, locale: str, signed: str, receipt_page: str) -> RenderedEmail:
+    """Render the welcome email, without its attachment."""
+    spoken = user_ids.spell(UserId(user_id), translations.catalogue(locale).gettext("as in"))
+    return rendering.render_email(
+        "welcome",
+        locale,
+        user_id=user_ids.show(user_id),
+        groups=[spoken[start : start + user_ids.GROUP] for start in range(0, user_ids.LENGTH, user_ids.GROUP)],
+        customer=name,
+        promise=rules.PROMISE[locale],
+        receipt_page=receipt_page,
+        signed=signed,
+    )

@@ -1,0 +1,88 @@
+"""The registration pages, and the pages that confirmation links in emails open."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import rules as account_rules
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import confirmations, tracking
+from identity_service.one_time_tokens.rules import UnknownTracking
+from identity_service.registration import actions
+from identity_service.values import email_addresses
+from identity_service.values.user_ids import UserId
+from identity_service.web import dependencies, pages, user_id_card
+from identity_service.web.dependencies import Now, Session, Settings
+from identity_service.web.forms import Form, FormRoute, refuse_user_id
+from identity_service.web.networks import coarse_network
+
+PER_NETWORK = "30/hour; 100/day"
+PER_ADDRESS = "3/hour; 10/day"
+
+router = APIRouter(route_class=FormRoute, include_in_schema=False)
+
+
+@router.get("/")
+async def show_home(request: Request) -> Response:
+    """Show the registration form: the promise and one field."""
+    return pages.render_page(request, "registration/home.html", promise=account_rules.PROMISE[pages.locale_of(request)])
+
+
+@router.post("/", openapi_extra={"x-form": "registration/home_again.html"})
+async def get_id(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
+    """Issue a new User ID at once, whether or not the address has an account."""
+    (text,) = form.take("email")
+    refuse_user_id(text)
+    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    limits, network = request.app.state.throttle, dependencies.client_network(request)
+    await limits.hit("register-network", PER_NETWORK, network)
+    await limits.hit("register-address", PER_ADDRESS, dependencies.key_ring_of(request).address_hash(address.key).hex())
+    started = await actions.register_publicly(
+        session, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
+    )
+    return RedirectResponse(f"/welcome/{started.handle}", 303)
+
+
+@router.get("/welcome/{handle}")
+async def show_welcome(request: Request, handle: str, session: Session, now: Now) -> Response:
+    """Show the new User ID as a card, and the timeline of its message."""
+    found = await one_time_tokens.find_by_tracking(session, handle, now=now)
+    if found.token.purpose != "address" or found.token.user_id is None:
+        raise UnknownTracking
+    locale = pages.locale_of(request)
+    account = await accounts.find_account(session, UserId(found.token.user_id))
+    view = await tracking.tracking_view(session, found, locale=locale, now=now)
+    return pages.render_page(
+        request, "registration/welcome.html", watched=view, handle=handle,
+        card=user_id_card.user_id_card(account.user_id, request),
+        promise=account_rules.PROMISE[locale], confirm=f"/confirm/{found.token.handle}",
+    )  # fmt: skip
+
+
+@router.get("/confirm/{handle}")
+async def show_confirm(request: Request, handle: str, session: Session) -> Response:
+    """Show what confirming will do. A GET changes nothing: the token is in the URL fragment, which is not sent."""
+    what = await confirmations.describe_confirmation(session, handle)
+    return pages.render_page(request, "one_time_tokens/confirm.html", handle=handle, what=what)
+
+
+@router.post("/confirm/{handle}", openapi_extra={"x-form": "one_time_tokens/confirm_again.html"})
+async def confirm(request: Request, handle: str, form: Form, now: Now) -> Response:
+    """Carry out what the email asks to confirm, by its link or its code."""
+    link, code = form.take("link", "code")
+    state = request.app.state
+    purpose = await confirmations.confirm_token(state.database, state.throttle, handle, link=link, code=code, now=now)
+    # Set a fragment: without one, a browser would keep the link's, which is the token (RFC 9110, 10.2.2).
+    return RedirectResponse(f"/confirmed/{purpose}#main", 303)
+
+
+@router.get("/confirmed/{purpose}")
+async def show_confirmed(request: Request, purpose: str) -> Response:
+    """Show what was confirmed."""
+    return pages.render_page(request, "one_time_tokens/confirmed.html", done=confirmations.describe_result(purpose))
+
+
+@router.get("/account-closed")
+async def show_account_closed(request: Request) -> Response:
+    """Show that the account was closed; a static page, reached after the session ended."""
+    return pages.render_page(request, "portal/account_closed.html")

@@ -1,0 +1,35 @@
+"""Request and response models of registration."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from identity_service.accounts.schemas import AccountView, Locale
+from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText
+
+Email = Annotated[str, Field(max_length=320, examples=["anna@example.com"], json_schema_extra={"format": "email"})]
+
+
+class NewAccount(RequestModel):
+    """A customer to register. Every member is optional: a caller who gives no data still gets a User ID."""
+
+    email: Email | None = None
+    display_name: SingleLineText | None = None
+    locale: Locale = "en"
+    external_ref: (
+        Annotated[SingleLineText, Field(description="your own reference for this customer, unique per client")] | None
+    ) = None
+
+
+class EmailHint(ResponseModel):
+    """A possible mistake to ask the customer about; the request was accepted as it is."""
+
+    code: Literal["similar_domain"]
+    detail: str
+
+
+class RegisteredAccount(AccountView):
+    """The account, the promise to read to the customer, and hints."""
+
+    promise: str
+    hints: list[EmailHint]

@@ -1,0 +1,230 @@
+"""Sign in by password or emailed code; find and end sessions."""
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, insert, select, update
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
+from identity_service.accounts.tables import Account
+from identity_service.database.transactions import Database, DatabaseSession
+from identity_service.events import actions as events
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import rules as token_rules
+from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.passwords import actions as passwords
+from identity_service.passwords.hashing import Hasher
+from identity_service.sign_in import rules
+from identity_service.sign_in.tables import SignInSession
+from identity_service.values.email_addresses import EmailAddress
+from identity_service.web.rate_limits import RateLimiter
+
+PURPOSE = ("signin",)
+
+
+class SignedIn(NamedTuple):
+    """A signed-in customer: the account and the session."""
+
+    account: Account
+    session: SignInSession
+
+
+async def sign_in_by_password(
+    database: Database,
+    hasher: Hasher,
+    address: EmailAddress,
+    password: str,
+    *,
+    browser: str,
+    replaces: str | None = None,
+    now: datetime,
+) -> str:
+    """Sign in with address and password; return the new session's cookie. `replaces` is the browser's previous cookie,
+    whose session is ended (ASVS 7.2.4).
+
+    Raises:
+        rules.WrongPassword: also for an unknown address, an account without a password, and a closed one.
+        rules.TooManyAttempts: no attempt is evaluated for `retry_after` seconds.
+        rules.PasswordChangeRequired: the password is correct, but marked as compromised.
+    """
+    checked = await passwords.check_password(database, hasher, address, password, actor="customer", now=now)
+    if checked.result == "wait":
+        raise rules.TooManyAttempts(retry_after=checked.retry_after)
+    if checked.result == "change_required":
+        raise rules.PasswordChangeRequired
+    if checked.user_id is None:
+        raise rules.WrongPassword
+    user_id = checked.user_id
+    return await database.in_transaction(
+        lambda session: _begin(session, user_id, "password", browser=browser, replaces=replaces, now=now)
+    )
+
+
+async def request_code(
+    session: DatabaseSession, limits: RateLimiter, address: EmailAddress, *, locale: str, where_from: str, now: datetime
+) -> str:
+    """Email a code to sign in with, or, if there is no account, a message that says so; return the handle of the
+    tracking page. The same statements run for known and unknown addresses, as for a reset.
+
+    Raises:
+        rules.SignInByMailOff
+    """
+    settings = session.settings
+    if not settings.sign_in_by_mail:
+        raise rules.SignInByMailOff
+    recipient_hash = session.keys.address_hash(address.key)
+    if await limits.wait("signin-address", rules.CODES_PER_ADDRESS, recipient_hash.hex()):
+        newest = await one_time_tokens.latest_message(session, "signin", address)
+        if newest is not None:
+            return await one_time_tokens.create_tracking_link(session, newest.id, now=now)
+    found = await ownership.owner_of_address(session, address, hold=True)
+    token = await one_time_tokens.send_token(
+        session, "signin", kind="no_account_signin" if found.active is None else "signin_code", to=found.address,
+        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="sign_in.requested",
+        actor="customer", now=now,
+    )  # fmt: skip
+    await events.record_event(session, "sign_in.requested", user_id=token.user_id, actor="customer", now=now)
+    return await one_time_tokens.create_tracking_link(session, token.id, now=now)
+
+
+async def sign_in_by_code(
+    database: Database,
+    limits: RateLimiter,
+    handle: str,
+    code: str,
+    *,
+    browser: str,
+    replaces: str | None = None,
+    now: datetime,
+) -> str:
+    """Sign in with the code from the email, on its tracking page; return the session's cookie. `replaces` as in
+    `sign_in_by_password`.
+
+    Raises:
+        rules.SignInByMailOff: also for a code that was sent before it was turned off.
+        one_time_tokens.rules.UnknownTracking, one_time_tokens.rules.CodeWrong, one_time_tokens.rules.CodeIsUserId,
+        LinkInvalid, rate_limits.TooManyRequests
+    """
+    if not database.settings.sign_in_by_mail:
+        raise rules.SignInByMailOff
+    typed = token_rules.read_code(code)
+    found = await database.in_transaction(
+        lambda session: one_time_tokens.find_by_tracking(session, handle, PURPOSE, now=now)
+    )
+    await one_time_tokens.count_code_attempt(database, limits, found.token)
+    async with database.transaction() as session:
+        one_time_tokens.check_code(session, found.token, typed)
+        account = await accounts.find_for_sign_in(session, found.token.user_id or "")
+        if account is None:
+            raise LinkInvalid
+        one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
+        proof = await one_time_tokens.consume(session, found, now=now)
+        if account.email_state != "confirmed":
+            await accounts.confirm_mailbox(session, proof.user_id, ends_sessions=False, actor="customer", now=now)
+        return await _begin(session, proof.user_id, "mail", browser=browser, replaces=replaces, now=now)
+
+
+async def find_session(session: DatabaseSession, cookie: str, *, now: datetime) -> SignedIn | None:
+    """Return the account and session of a cookie; None if the session expired, was ended, or does not exist."""
+    mine = select(SignInSession, Account).join(Account, Account.user_id == SignInSession.user_id)
+    row = (await session.execute(mine.where(SignInSession.cookie_hash == _hashed(cookie)))).one_or_none()
+    if row is None:
+        return None
+    signed_in, account = row
+    over = rules.is_over(
+        created_at=signed_in.created_at, seen_at=signed_in.seen_at, expires_at=signed_in.expires_at,
+        ended_at=signed_in.ended_at, account_state=account.state, valid_after=_valid_after(account), now=now,
+    )  # fmt: skip
+    if over:
+        return None
+    if now - signed_in.seen_at > rules.SEEN_EVERY:
+        await session.execute(update(SignInSession).where(SignInSession.id == signed_in.id).values(seen_at=now))
+    return SignedIn(account, signed_in)
+
+
+async def active_sessions(session: DatabaseSession, account: Account, *, now: datetime) -> Sequence[SignInSession]:
+    """Return the valid sessions of an account, newest first."""
+    mine = select(SignInSession).where(SignInSession.user_id == account.user_id, SignInSession.expires_at > now)
+    rows = (await session.scalars(mine.order_by(SignInSession.created_at.desc()))).all()
+    return [
+        row
+        for row in rows
+        if not rules.is_over(
+            created_at=row.created_at, seen_at=row.seen_at, expires_at=row.expires_at, ended_at=row.ended_at,
+            account_state=account.state, valid_after=_valid_after(account), now=now,
+        )
+    ]  # fmt: skip
+
+
+async def end_session(session: DatabaseSession, user_id: str, session_id: uuid.UUID, *, now: datetime) -> None:
+    """End one session of this customer.
+
+    Raises:
+        rules.UnknownSession: it belongs to another customer, has ended, or does not exist.
+    """
+    mine = update(SignInSession).where(SignInSession.id == session_id, SignInSession.user_id == user_id)
+    ended = await session.scalar(
+        mine.where(SignInSession.ended_at.is_(None)).values(ended_at=now).returning(SignInSession.id)
+    )
+    if ended is None:
+        raise rules.UnknownSession
+    data = {"session_id": str(session_id)}
+    await events.record_event(session, "sign_in.ended", user_id=user_id, actor="customer", data=data, now=now)
+
+
+def check_fresh(customer: SignedIn, *, now: datetime) -> None:
+    """Refuse a session whose sign-in is older than `rules.FRESH` (ASVS 7.5.1).
+
+    Raises:
+        rules.ReauthenticationRequired
+    """
+    if now - customer.session.created_at > rules.FRESH:
+        raise rules.ReauthenticationRequired
+
+
+async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:
+    """End every session; return how many. After a restore, sessions ended since the backup would be valid again."""
+    valid = update(SignInSession).where(SignInSession.ended_at.is_(None), SignInSession.expires_at > now)
+    return len((await session.scalars(valid.values(ended_at=now).returning(SignInSession.id))).all())
+
+
+async def purge_sessions(session: DatabaseSession) -> None:
+    """Delete sessions that expired more than a week ago."""
+    await session.execute(delete(SignInSession).where(SignInSession.expires_at < func.now() - timedelta(days=7)))
+
+
+def _valid_after(account: Account) -> datetime | None:
+    """Return the time before which no session is valid: the later of both `…_valid_after` of the account (SES-04)."""
+    return max(filter(None, (account.sessions_valid_after, account.tokens_valid_after)), default=None)
+
+
+async def _begin(
+    session: DatabaseSession, user_id: str, method: rules.Method, *, browser: str, replaces: str | None, now: datetime
+) -> str:
+    if replaces is not None:
+        await _end_replaced(session, replaces, now=now)
+    cookie, session_id = secrets.token_urlsafe(32), uuid.uuid4()
+    expires_at = now + timedelta(hours=session.settings.session_hours)
+    row = {"id": session_id, "cookie_hash": _hashed(cookie), "user_id": user_id, "method": method, "browser": browser}
+    await session.execute(insert(SignInSession), {**row, "created_at": now, "seen_at": now, "expires_at": expires_at})
+    data = {"session_id": str(session_id), "by": method}
+    await events.record_event(session, "sign_in.succeeded", user_id=user_id, actor="customer", data=data, now=now)
+    return cookie
+
+
+async def _end_replaced(session: DatabaseSession, cookie: str, *, now: datetime) -> None:
+    """End the previous session of a browser that signs in again, even if it belongs to another account."""
+    mine = update(SignInSession).where(SignInSession.cookie_hash == _hashed(cookie), SignInSession.ended_at.is_(None))
+    ended = mine.values(ended_at=now).returning(SignInSession.user_id, SignInSession.id)
+    for user_id, session_id in (await session.execute(ended)).all():
+        data = {"session_id": str(session_id)}
+        await events.record_event(session, "sign_in.ended", user_id=user_id, actor="customer", data=data, now=now)
+
+
+def _hashed(cookie: str) -> bytes:
+    return hashlib.sha256(cookie.encode()).digest()

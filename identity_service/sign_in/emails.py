@@ -1,0 +1,43 @@
+"""The emails of sign-in by email."""
+
+import uuid
+
+from identity_service import translations
+from identity_service.accounts import actions as accounts
+from identity_service.database.transactions import DatabaseSession
+from identity_service.messages import rendering
+from identity_service.messages.delivery.queue import ClaimedMessage
+from identity_service.messages.rendering import RenderedEmail
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import rules as token_rules
+from identity_service.one_time_tokens.tracking import SUBJECTS
+
+
+async def build_sign_in_code(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
+    """Return the email with the code, or None if the token was revoked or the account is gone."""
+    found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
+    account = await accounts.find_for_sign_in(session, message.user_id or "")
+    lifetime = token_rules.LIFETIMES["signin"]
+    if (
+        found is None
+        or account is None
+        or token_rules.is_revoked(lifetime, found.token.requested_at, account.tokens_valid_after)
+    ):
+        return None
+    code = token_rules.show_code(one_time_tokens.code_of(session, found.token))
+    return _render(session, "signin_code", message, code=code, code_minutes=lifetime.code.seconds // 60)
+
+
+async def build_no_account(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
+    """Return the email to an address without an account."""
+    return _render(session, "no_account_signin", message)
+
+
+def _render(session: DatabaseSession, name: str, message: ClaimedMessage, **facts: object) -> RenderedEmail:
+    settings = session.settings
+    return rendering.render_email(
+        name, message.locale, subject=translations.catalogue(message.locale).gettext(SUBJECTS["signin"]),
+        requested_at=rendering.format_time(message.created_at), where_from=rendering.origin_text(message),
+        link=f"{settings.public_url}/",
+        signed=settings.mail_from_name, **facts,
+    )  # fmt: skip

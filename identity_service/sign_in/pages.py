@@ -1,0 +1,80 @@
+"""The sign-in pages: by password, or by an emailed code with a tracking page."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+
+from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import tracking
+from identity_service.sign_in import actions, rules
+from identity_service.sign_in import dependencies as sign_in_dependencies
+from identity_service.sign_in.dependencies import Customer
+from identity_service.values import email_addresses
+from identity_service.web import dependencies, forms, pages
+from identity_service.web.dependencies import Now, Session, Settings
+from identity_service.web.forms import Form, FormRoute, refuse_user_id
+from identity_service.web.networks import coarse_network
+
+router = APIRouter(route_class=FormRoute, include_in_schema=False)
+
+
+@router.get("/signin")
+async def show_sign_in(request: Request) -> Response:
+    """Show the form for both methods, or for the password only if sign-in by email is off."""
+    return pages.render_page(request, "sign_in/signin.html")
+
+
+@router.post("/signin", openapi_extra={"x-form": "sign_in/signin.html"})
+async def sign_in(request: Request, form: Form, settings: Settings, now: Now) -> Response:
+    """Sign in by password, set the session cookie and redirect to `/me`."""
+    text, password = form.take("email", "password")
+    refuse_user_id(text)
+    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    state = request.app.state
+    await state.throttle.hit("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
+    cookie = await actions.sign_in_by_password(
+        state.database, state.hasher, address, password, browser=sign_in_dependencies.browser_of(request),
+        replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
+    )  # fmt: skip
+    return sign_in_dependencies.set_session_cookie(RedirectResponse("/me", 303), cookie, settings.session_hours)
+
+
+@router.post("/signin/code", openapi_extra={"x-form": "sign_in/signin.html"})
+async def request_code(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
+    """Email a code; the response is the tracking page, whether or not there is an account."""
+    (text,) = form.take("email")
+    refuse_user_id(text)
+    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    limits, network = request.app.state.throttle, dependencies.client_network(request)
+    await limits.hit("signin-network", rules.PER_NETWORK, network)
+    handle = await actions.request_code(
+        session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
+    )
+    return RedirectResponse(f"/signin/{handle}", 303)
+
+
+@router.get("/signin/{handle}")
+async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
+    """Show the tracking page with the field for the code."""
+    found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
+    watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
+    return pages.render_page(request, "sign_in/code.html", watched=watched, handle=handle)
+
+
+@router.post("/signin/{handle}", openapi_extra={"x-form": "sign_in/code_again.html"})
+async def sign_in_by_code(request: Request, handle: str, form: Form, settings: Settings, now: Now) -> Response:
+    """Sign in by code, set the session cookie and redirect to `/me`."""
+    (code,) = form.take("code")
+    state = request.app.state
+    cookie = await actions.sign_in_by_code(
+        state.database, state.throttle, handle, code, browser=sign_in_dependencies.browser_of(request),
+        replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
+    )  # fmt: skip
+    return sign_in_dependencies.set_session_cookie(RedirectResponse("/me", 303), cookie, settings.session_hours)
+
+
+@router.post("/signout")
+async def sign_out(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """End the session, delete its cookie and redirect to `/signin`."""
+    form.take()
+    await actions.end_session(session, customer.account.user_id, customer.session.id, now=now)
+    return sign_in_dependencies.delete_session_cookie(RedirectResponse("/signin", 303))

@@ -1,0 +1,29 @@
+"""Sessions. The cookie's value is not stored; its SHA-256 finds the row (SES-01)."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from identity_service.database.privacy import FACT, IDENTIFIER, PERSONAL, PROVING, TablePrivacy
+from identity_service.database.types import Base, UtcDateTime, one_of
+from identity_service.sign_in import rules
+
+
+class SignInSession(Base):
+    """A session of a customer in one browser. `/me` shows `id`, which cannot be used to sign in."""
+
+    __tablename__ = "sign_in_session"
+    privacy = TablePrivacy(owner="user_id", erase="delete")
+    __table_args__ = (CheckConstraint(one_of("method", rules.METHODS), name="method"),)
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
+    cookie_hash: Mapped[bytes] = mapped_column(unique=True, info=PROVING)
+    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), index=True, info=IDENTIFIER)
+    method: Mapped[str] = mapped_column(info=FACT)
+    browser: Mapped[str] = mapped_column(info=PERSONAL)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True, info=FACT)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)

@@ -1,0 +1,1 @@
+"""Pure values: User IDs, email addresses, printable text, UUIDs."""

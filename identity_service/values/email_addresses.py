@@ -1,0 +1,177 @@
+"""Email addresses: the only parser, and one key per mailbox. Pure.
+
+`email-validator` parses the syntax and IDNA 2008 (Python's own `idna` codec maps straße.de to strasse.de, another
+domain). A stricter profile is applied on top, because relays and address books interpret some accepted addresses
+differently: encoded words (`=?…?=`), source routes (`%`, `!`), quoted local parts and letters that only look like ASCII
+have each enabled account take-overs elsewhere. Only what `parse` returns is stored, compared and mailed.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import idna
+from email_validator import EmailNotValidError, validate_email
+
+from identity_service.errors import Unprocessable
+
+MAXIMUM = 254
+_ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;=]+@[^\s<>()\[\]\"',:;]+")
+_LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
+_SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
+# The length and the iteration mark: their names do not begin with a script, but Japanese has both (ラーメン, 佐々木).
+_SHARED_LETTERS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}
+_COMMON_DOMAINS = (
+    "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
+    "aol.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de freenet.de proton.me protonmail.com mail.com "
+    "posteo.de mailbox.org orange.fr free.fr laposte.net libero.it bluewin.ch comcast.net"
+).split()
+# Real domains one letter away from a common one. (me.com is not in the list above: most of its neighbours are real.)
+_REAL_NEIGHBOURS = "ymail.com email.com love.com aon.com".split()
+
+
+class MalformedEmailAddress(Unprocessable):
+    """This is not an email address that we can safely send to; please check it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmailAddress:
+    """One mailbox: `shown` as its owner writes it, `ascii` for relays, `key` for comparison."""
+
+    shown: str
+    ascii: str
+    key: str
+
+    @property
+    def domain(self) -> str:
+        """Return the domain as a lower-case A-label (RFC 5890)."""
+        return self.key.rpartition("@")[2]
+
+
+class Domain(NamedTuple):
+    """A domain: `ascii` for relays (lower-case A-labels, RFC 5890), `shown` for people."""
+
+    ascii: str
+    shown: str
+
+
+def parse(text: str, *, special_use: bool = False, read: Callable[[str], Domain] | None = None) -> EmailAddress:
+    """Return the one mailbox that `text` names (RFC 5321 in the profile EML-01; at most 254 characters).
+
+    `special_use` allows reserved top-level domains (RFC 6761: test, example, …), for development and tests.
+    The key is the lower-case ASCII form; dots and plus-tags are kept, because they may be different mailboxes.
+    `read` replaces `read_domain` with a cached version: a million addresses have few domains.
+
+    Raises:
+        MalformedEmailAddress: with a sentence that names the broken rule; the input is never repeated.
+    """
+    if len(text) > MAXIMUM:
+        raise MalformedEmailAddress(f"An email address has at most {MAXIMUM} characters.")
+    local, at, domain = text.rpartition("@")
+    if not at or not domain:
+        raise MalformedEmailAddress("An email address consists of a mailbox, an @ and a domain.")
+    _check_local_part(local)
+    found = read_domain(domain, special_use=special_use) if read is None else read(domain)
+    ascii_address = f"{local}@{found.ascii}"
+    if len(ascii_address) > MAXIMUM:
+        raise MalformedEmailAddress(f"An email address has at most {MAXIMUM} characters.")
+    return EmailAddress(shown=f"{local}@{found.shown}", ascii=ascii_address, key=ascii_address.lower())
+
+
+def read_domain(text: str, *, special_use: bool = False) -> Domain:
+    """Return the domain that `text`, the part after the @, names.
+
+    Raises:
+        MalformedEmailAddress: as in `parse`.
+    """
+    try:
+        read = validate_email(
+            f"a@{text}", check_deliverability=False, allow_smtputf8=True, test_environment=True,
+            globally_deliverable=False,
+        )  # fmt: skip
+    except (EmailNotValidError, ValueError) as refused:
+        raise MalformedEmailAddress("The domain of this email address is not valid.") from refused
+    ascii_domain = read.ascii_domain.lower()
+    _check_domain(ascii_domain, special_use=special_use)
+    return Domain(ascii_domain, idna.decode(ascii_domain))
+
+
+def mask(shown: str) -> str:
+    """Return a masked address that its owner still recognises: `j…@example.com`."""
+    local, _, domain = shown.rpartition("@")
+    return f"{local[:1]}…@{domain}"
+
+
+def mask_all(text: str | None) -> str | None:
+    """Return text with everything that looks like an address masked.
+
+    Mail servers quote the recipient in their replies, and the address that it is forwarded to.
+    """
+    return None if text is None else _ADDRESS.sub(lambda match: mask(match[0]), text)
+
+
+def similar_domain(address: EmailAddress) -> str | None:
+    """Return the common domain that this one may be a typing error of (gmial.com), else None. Only ever a hint."""
+    typed = address.shown.rpartition("@")[2]
+    if typed in _COMMON_DOMAINS or typed in _REAL_NEIGHBOURS:
+        return None
+    plain = unicodedata.normalize("NFKD", typed).replace("ı", "i").encode("ascii", "ignore").decode()
+    return next((known for known in _COMMON_DOMAINS if _is_one_typo_apart(plain, known)), None)
+
+
+def _check_local_part(local: str) -> None:
+    if not _LOCAL_PART.fullmatch(local):
+        raise MalformedEmailAddress("The part before the @ must be 1 to 64 unaccented letters, digits or common signs.")
+    if local[0] in "-." or local[-1] == "." or ".." in local or "=?" in local:
+        raise MalformedEmailAddress(
+            "The part before the @ must not begin with a hyphen or dot, end with a dot, or contain two dots in a row."
+        )
+
+
+def _check_domain(domain: str, *, special_use: bool) -> None:
+    labels = domain.split(".")
+    if len(labels) < 2 or _NUMBER.fullmatch(labels[-1]):
+        raise MalformedEmailAddress(
+            "The domain of an email address must have at least two parts and must not be a network address."
+        )
+    if not special_use and labels[-1] in _SPECIAL_USE:
+        raise MalformedEmailAddress("This top-level domain is reserved and receives no mail (RFC 6761).")
+    for label in labels:
+        if label.startswith("xn--"):
+            _check_international(label)
+
+
+def _check_international(label: str) -> None:
+    """Refuse a label that changes in an IDNA round trip, or mixes scripts as look-alikes do (UTS 39, section 5)."""
+    try:
+        shown = idna.decode(label)
+        same = idna.encode(shown).decode() == label
+    except idna.IDNAError as refused:
+        raise MalformedEmailAddress("The domain of this email address is not valid.") from refused
+    names = {unicodedata.name(letter, "").split(" ")[0] for letter in shown if letter.isalpha()}
+    scripts = {_SHARED_LETTERS.get(name, name) for name in names}
+    if not same or (len(scripts) > 1 and not any(scripts <= together for together in _SCRIPTS_TOGETHER)):
+        raise MalformedEmailAddress(
+            "The domain of this email address mixes scripts, as imitations of other domains do."
+        )
+
+
+def _is_one_typo_apart(typed: str, known: str) -> bool:
+    """Return whether one letter was changed, left out, added, or swapped with its neighbour."""
+    if typed == known:
+        return True
+    if abs(len(typed) - len(known)) > 1 or _differs_in_country_only(typed, known):
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(typed, known, strict=False)) if a != b), min(len(typed), len(known)))
+    t, k = typed[start:], known[start:]
+    return t[1:] == k or t == k[1:] or t[1:] == k[1:] or (t[:2] == k[:2][::-1] and t[2:] == k[2:])
+
+
+def _differs_in_country_only(typed: str, known: str) -> bool:
+    """Return whether only the country code differs: yahoo.dk is Yahoo in Denmark (but web.ed is a typing error)."""
+    (name, _, ending), (known_name, _, known_ending) = typed.rpartition("."), known.rpartition(".")
+    return name == known_name and len(ending) == len(known_ending) == 2 and ending != known_ending[::-1]

@@ -1,0 +1,1 @@
+"""Verify User IDs: the most frequent request of services and support tools."""

@@ -1,0 +1,165 @@
+"""Forms: strict parsing, and protection against cross-site request forgery (CSRF).
+
+`FormRoute` is the route class of every page. It reads a form once and strictly: one media type, one value per field, no
+unknown field, at most 16 KiB. Each POST must contain the token derived from this browser's cookie (the session cookie
+if signed in), which a page of another site cannot know (ASVS 3.5.1). A `Sec-Fetch-Site` or `Origin` of another site is
+refused too. A refused form is shown again, filled in, below the error; passwords and codes are never shown again.
+"""
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from identity_service.errors import Forbidden, Problem, Unprocessable
+from identity_service.keys import encoding, hashing
+from identity_service.values import user_ids
+from identity_service.web import dependencies, routing
+
+COOKIE = "__Host-form"
+SESSION_COOKIE = "__Host-session"
+STAFF_COOKIE = "__Host-staff"
+FORM_LIMIT = 16 * 1024
+_FIELDS = 20
+_HIDDEN = ("password", "code", "secret", "link", "form_token")
+
+
+class InvalidCsrfToken(Forbidden):
+    """This form did not come from our page, or the page is too old; please open it again."""
+
+
+class UnreadableForm(Problem):
+    """This form is malformed or has a field twice; please open the page again."""
+
+
+class UnknownField(Unprocessable):
+    """The form has a field that this page does not know."""
+
+
+class FormRoute(APIRoute):
+    """A route for people. `openapi_extra={"x-form": template}` names the page that shows a refused form again."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """Wrap FastAPI's handler: read the form and check its origin first."""
+        inner = super().get_route_handler()
+        known = routing.query_names(self)
+        template: str | None = (self.openapi_extra or {}).get("x-form")
+
+        async def handle(request: Request) -> Response:
+            routing.check_query(request, known)
+            if request.method != "POST":
+                return await routing.answer_and_commit(request, inner)
+            request.state.form = await _read(request)
+            _check_origin(request)
+            request.state.form_template = template
+            return await routing.answer_and_commit(request, inner)
+
+        return handle
+
+
+def redisplay_on(request: Request, template: str, **facts: object) -> None:
+    """Set the template that shows a refused form again, and the values it needs besides the fields."""
+    request.state.form_template, request.state.form_facts = template, facts
+
+
+class FormData:
+    """The fields of a submitted form."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        """Take the parsed fields."""
+        self._values = values
+
+    def take(self, *names: str) -> tuple[str, ...]:
+        """Return the values of exactly these fields, "" for a missing one.
+
+        Raises:
+            UnknownField: the form has other fields.
+        """
+        if set(self._values) - {*names, "form_token"}:
+            raise UnknownField
+        return tuple(self._values.get(name, "") for name in names)
+
+    def shown(self) -> dict[str, str]:
+        """Return the fields that may be shown again: no passwords, codes or secrets."""
+        return {name: value for name, value in self._values.items() if name not in _HIDDEN}
+
+
+def _fields(request: Request) -> FormData:
+    return FormData(request.state.form)
+
+
+Form = Annotated[FormData, Depends(_fields)]
+
+
+def csrf_token(request: Request) -> tuple[str, str | None]:
+    """Return the CSRF token for this browser's forms, and the value of a new cookie if it has none yet."""
+    own = STAFF_COOKIE if request.url.path.startswith("/console") else SESSION_COOKIE
+    cookie = request.cookies.get(own) or request.cookies.get(COOKIE)
+    if getattr(request.state, "signed_out", False):
+        cookie = request.cookies.get(COOKIE)
+    new_cookie = None if cookie else secrets.token_urlsafe(16)
+    return _token(request, cookie or new_cookie or ""), new_cookie
+
+
+def set_cookie(
+    response: Response, name: str, value: str, *, same_site: Literal["strict", "lax"], seconds: int | None = None
+) -> None:
+    """Set a `__Host-` cookie: Secure, HttpOnly, for this host alone (SES-02)."""
+    response.set_cookie(name, value, max_age=seconds, path="/", secure=True, httponly=True, samesite=same_site)
+
+
+def _token(request: Request, cookie: str) -> str:
+    key = dependencies.database_of(request).keys.internal()
+    return encoding.base64url_encode(hashing.keyed_hash(key, "form", cookie.encode())[:16])
+
+
+async def _read(request: Request) -> dict[str, str]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/x-www-form-urlencoded" or len(request.headers.getlist("content-type")) > 1:
+        raise routing.UnsupportedMediaType("Send application/x-www-form-urlencoded.")
+    body = await routing.read_body(request, FORM_LIMIT)
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=_FIELDS
+        )
+    except ValueError as refused:
+        raise UnreadableForm from refused
+    values = dict(pairs)
+    if len(values) != len(pairs) or any("\0" in name + value for name, value in pairs):
+        raise UnreadableForm
+    return values
+
+
+def _check_origin(request: Request) -> None:
+    site = request.headers.get("sec-fetch-site", "same-origin")
+    origin = request.headers.get("origin", "null")
+    # Our pages have the policy no-referrer, so browsers send `Origin: null` with their forms; the token decides then.
+    ours = {dependencies.database_of(request).settings.public_url, "null"}
+    own = STAFF_COOKIE if request.url.path.startswith("/console") else SESSION_COOKIE
+    token = request.state.form.get("form_token", "").encode()
+    cookies = [request.cookies[name] for name in (own, COOKIE) if request.cookies.get(name)]
+    matches = any(hmac.compare_digest(token, _token(request, cookie).encode()) for cookie in cookies)
+    if site != "same-origin" or origin not in ours or not matches:
+        raise InvalidCsrfToken
+
+
+class UserIdTyped(Unprocessable):
+    """That is a User ID. Please type the email address of your account."""
+
+
+def refuse_user_id(text: str) -> None:
+    """Refuse a User ID where an address belongs, before any query (RST-17).
+
+    Raises:
+        UserIdTyped
+    """
+    try:
+        user_ids.parse(text)
+    except Problem:
+        return
+    raise UserIdTyped

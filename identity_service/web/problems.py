@@ -1,0 +1,181 @@
+"""Error responses: `application/problem+json` (RFC 9457), rendered in this one place.
+
+The caller's input is never repeated: it may contain a password sent by mistake. An unavailable database is a 503 with
+`Retry-After`; an unexpected error is a 500 with the request's id, and the traceback is only logged.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import asyncpg
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from identity_service.database.failures import DatabaseUnavailable, is_unavailable
+from identity_service.errors import Problem, Unprocessable
+from identity_service.web import forms, pages, routing
+
+MEDIA_TYPE = "application/problem+json"
+SCHEMA = "Problem"
+
+
+class InvalidShape(Unprocessable):
+    """The request does not match the schema; `errors` lists each place."""
+
+
+class UnknownPath(Problem):
+    """There is nothing at this path."""
+
+    status = 404
+
+
+class MethodNotAllowed(Problem):
+    """This path does not support this method; the header `Allow` lists those it does."""
+
+    status = 405
+
+    @classmethod
+    def at(cls, methods: Iterable[str]) -> "MethodNotAllowed":
+        """Return the problem with an `Allow` header of these methods."""
+        refusal = cls()
+        refusal.headers = {"Allow": ", ".join(sorted(methods))}  # type: ignore[misc]
+        return refusal
+
+
+class BadRequest(Problem):
+    """The request cannot be read."""
+
+
+class InternalError(Problem):
+    """An unexpected error occurred; it has been logged under this request_id."""
+
+    status = 500
+
+
+def install(app: FastAPI) -> None:
+    """Register the handlers that turn every failure into a problem, and the route `/problems/{code}`."""
+    app.add_exception_handler(Problem, _expected)
+    app.add_exception_handler(RequestValidationError, _wrong_shape)
+    app.add_exception_handler(HTTPException, _from_framework)
+    for kind in _OF_DATABASE:
+        app.add_exception_handler(kind, _from_database)
+    app.add_api_route("/problems/{code}", explain, methods=["GET"], include_in_schema=False)
+
+
+def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the response for a problem: a page for a browser outside the API paths, JSON otherwise."""
+    request.scope["problem"] = problem.code()
+    if pages.wants_page(request) and not request.scope["path"].startswith(routing.API_PATHS):
+        return _page(request, problem, {**problem.extra_headers(), **(headers or {})})
+    body = {
+        "type": f"{request.app.state.database.settings.public_url}/problems/{problem.code()}",
+        "title": problem.title(),
+        "status": problem.status,
+        "code": problem.code(),
+        "detail": problem.detail or problem.title(),
+        "request_id": request.scope.get("request_id"),
+        **problem.members,
+    }
+    return Response(
+        orjson.dumps(body), problem.status, {**problem.extra_headers(), **(headers or {})}, media_type=MEDIA_TYPE
+    )
+
+
+def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
+    """Return a page: the refused form, filled in as it was sent, or the error page, or a redirect."""
+    if problem.leads_to is not None and request.method == "GET":
+        return RedirectResponse(problem.leads_to, 303, headers)
+    template = getattr(request.state, "form_template", None) if problem.status < 500 else None
+    values = forms.FormData(getattr(request.state, "form", {})).shown()
+    page = pages.render_page(
+        request, template or "problem.html", status=problem.status, problem=problem, values=values,
+        **(request.path_params if template else {}), **(getattr(request.state, "form_facts", {}) if template else {}),
+    )  # fmt: skip
+    page.headers.update(headers)
+    return page
+
+
+def error_responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of an endpoint: its own problems and those of every endpoint."""
+    found: dict[int, list[str]] = {}
+    for problem in (*problems, *_COMMON):
+        found.setdefault(problem.status, []).append(f"`{problem.code()}`: {problem.title()}")
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}}
+    return {status: {"description": "\n\n".join(lines), "content": content} for status, lines in sorted(found.items())}
+
+
+def all_problems(root: type[Problem] = Problem) -> Iterable[type[Problem]]:
+    """Return every class of problem in the imported modules, sorted by code."""
+    seen: dict[str, type[Problem]] = {}
+    todo = [root]
+    while todo:
+        problem = todo.pop()
+        todo += problem.__subclasses__()
+        seen[problem.code()] = problem
+    return [seen[code] for code in sorted(seen)]
+
+
+async def explain(code: str) -> Response:
+    """Describe a problem type as text (RFC 9457, 3.1.1: the type URI resolves to its documentation)."""
+    found = next((problem for problem in all_problems() if problem.code() == code), None)
+    if found is None:
+        raise UnknownPath
+    return PlainTextResponse(f"{found.code()} ({found.status})\n\n{found.title()}\n")
+
+
+_COMMON: tuple[type[Problem], ...] = (
+    routing.MalformedJson, routing.RepeatedParameter, routing.UnreadableParameter, routing.RepeatedHeader,
+    routing.BodyTooLarge, routing.BodyTooSlow, routing.UnsupportedMediaType,
+    routing.UnknownParameter, InvalidShape, InternalError, DatabaseUnavailable,
+)  # fmt: skip
+
+
+async def _expected(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, Problem)  # noqa: S101
+    return answer(request, problem)
+
+
+async def _wrong_shape(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, RequestValidationError)  # noqa: S101
+    errors = [
+        {"pointer": _pointer(error["loc"]), "code": error["type"], "detail": _sentence(error)}
+        for error in problem.errors()[:20]
+    ]
+    return answer(request, InvalidShape(errors=errors))
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    where = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
+    return "".join("/" + str(step)[:100].replace("~", "~0").replace("/", "~1") for step in where)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    # pydantic's messages name the rule; it puts "Value error, " before those of our own validators.
+    return str(error["msg"]).removeprefix("Value error, ")[:200]
+
+
+async def _from_framework(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)  # noqa: S101
+    kinds: dict[int, type[Problem]] = {404: UnknownPath}
+    if problem.status_code == 405:
+        # Starlette lists the methods of one route only, but a path may have several routes (RFC 9110, 15.5.6).
+        template = getattr(request.scope.get("route"), "path", "")
+        return answer(request, MethodNotAllowed.at(request.scope["methods"].get(template, ("GET", "HEAD"))))
+    return answer(request, kinds.get(problem.status_code, BadRequest)(), problem.headers)
+
+
+_OF_DATABASE: tuple[type[Exception], ...] = (
+    DBAPIError, PoolTimeout, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)  # fmt: skip
+
+
+async def _from_database(request: Request, problem: Exception) -> Response:
+    if is_unavailable(problem) or isinstance(problem, TimeoutError):
+        return answer(request, DatabaseUnavailable())
+    raise problem

@@ -1,0 +1,178 @@
+"""Rate limits shared by all processes: the `limits` library on a counter table, or on a store it supports (Redis).
+
+A hit is counted in a short transaction of its own, so it counts even if the request's is rolled back. The counter's key
+is the limit's name and a client, a network or the keyed hash of an address; never an address.
+"""
+
+import time
+from datetime import UTC, datetime
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from identity_service.database.privacy import FACT, PROVING, TablePrivacy
+from identity_service.database.transactions import Database, DatabaseSession
+from identity_service.database.types import Base, UtcDateTime
+from identity_service.errors import Problem, Unavailable
+
+
+class TooManyRequests(Problem):
+    """There were too many requests; please wait before you try again."""
+
+    status = 429
+
+
+class RateLimitsUnavailable(Unavailable):
+    """Requests cannot be counted right now, so nothing was done; try again in a moment."""
+
+
+RATE_LIMIT_ERRORS: tuple[type[Problem], ...] = (TooManyRequests, RateLimitsUnavailable)
+"""The errors of every rate-limited endpoint."""
+
+
+class RateLimitCounter(Base):
+    """One window of one limit: its hits, and when it ends."""
+
+    __tablename__ = "rate_limit_counter"
+    privacy = TablePrivacy()
+
+    key: Mapped[str] = mapped_column(primary_key=True, info=PROVING)
+    count: Mapped[int] = mapped_column(info=FACT)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True, info=FACT)
+
+
+_COUNTER = RateLimitCounter.metadata.tables["rate_limit_counter"]
+_NEW = insert(_COUNTER)
+_ENDED = _COUNTER.c.expires_at <= func.now()
+_COUNT = _NEW.on_conflict_do_update(
+    index_elements=["key"],
+    set_={
+        "count": case((_ENDED, _NEW.excluded.count), else_=_COUNTER.c.count + _NEW.excluded.count),
+        "expires_at": case((_ENDED, _NEW.excluded.expires_at), else_=_COUNTER.c.expires_at),
+    },
+).returning(_COUNTER.c.count)
+
+
+class RateLimiter:
+    """Counts hits in the store that all processes share."""
+
+    def __init__(self, database: Database) -> None:
+        """Open the store that `IDENTITY_RATE_LIMIT_STORAGE_URL` names."""
+        store = database.settings.rate_limit_storage_url
+        # The library's default Redis client is not the one that our extra installs.
+        client = {"implementation": "redispy"} if "redis" in store.partition(":")[0] else {}
+        self._limiter = FixedWindowRateLimiter(
+            _DatabaseStorage(database)
+            if store == "database"
+            else storage_from_string(store, wrap_exceptions=True, **client)
+        )
+
+    async def hit(self, name: str, rates: str, *who: str) -> None:
+        """Count one hit of `who` against the limit `name`, with rates like `10/minute; 100/hour`.
+
+        Raises:
+            TooManyRequests: with `retry_after` in seconds.
+            RateLimitsUnavailable: the store does not answer, so the limited action must not run.
+        """
+        try:
+            for rate in rates.split(";"):
+                limit = parse(rate.strip())
+                if not await self._limiter.hit(limit, name, *who):
+                    raise await self._refusal(limit, name, *who)
+        except StorageError as unavailable:
+            raise RateLimitsUnavailable from unavailable
+
+    async def wait(self, name: str, rates: str, *who: str) -> int:
+        """Count like `hit`, but return the seconds to wait if the limit is exceeded, else 0."""
+        try:
+            await self.hit(name, rates, *who)
+        except TooManyRequests as refused:
+            return int(refused.members["retry_after"])
+        return 0
+
+    async def _refusal(self, limit: RateLimitItem, name: str, *who: str) -> TooManyRequests:
+        ends, _ = await self._limiter.get_window_stats(limit, name, *who)
+        wait = max(1, round(ends - time.time() + 0.5))
+        policy = f'"{name}";q={limit.amount};w={limit.get_expiry()}'
+        refusal = TooManyRequests(retry_after=wait)
+        refusal.headers = {"RateLimit-Policy": policy, "RateLimit": f'"{name}";r=0;t={wait}'}  # type: ignore[misc]
+        return refusal
+
+
+class _DatabaseStorage(Storage):
+    """Counters in PostgreSQL; one upsert per hit, so concurrent processes lose no hit."""
+
+    STORAGE_SCHEME = None
+
+    def __init__(self, database: Database) -> None:
+        super().__init__()
+        self._database = database
+
+    @property
+    def base_exceptions(self) -> type[Exception] | tuple[type[Exception], ...]:
+        return DBAPIError
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        row = {"key": key, "count": amount, "expires_at": _later(expiry)}
+
+        async def count(session: DatabaseSession) -> int:
+            counted: int = (await session.execute(_COUNT, row)).scalar_one()
+            return counted
+
+        return await self._database.in_transaction(count)
+
+    async def get(self, key: str) -> int:
+        row = await self._row(key)
+        return row.count if row else 0
+
+    async def get_expiry(self, key: str) -> float:
+        row = await self._row(key)
+        return row.expires_at.timestamp() if row else time.time()
+
+    async def check(self) -> bool:
+        return True
+
+    async def reset(self) -> int | None:
+        return await self._database.in_transaction(_delete)
+
+    async def clear(self, key: str) -> None:
+        await self._database.in_transaction(lambda session: _delete(session, key))
+
+    async def _row(self, key: str) -> RateLimitCounter | None:
+        found = select(RateLimitCounter).where(RateLimitCounter.key == key, RateLimitCounter.expires_at > func.now())
+        return await self._database.in_transaction(lambda session: session.scalar(found))
+
+
+async def list_busiest(session: DatabaseSession, *, limit: int = 50) -> list[tuple[str, int, datetime]]:
+    """Return the open windows with the most hits: key (name and keyed hash), hits, end."""
+    wanted = select(RateLimitCounter.key, RateLimitCounter.count, RateLimitCounter.expires_at)
+    rows = await session.execute(
+        wanted.where(RateLimitCounter.expires_at > func.now()).order_by(RateLimitCounter.count.desc()).limit(limit)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def lift_limit(session: DatabaseSession, key: str) -> None:
+    """Delete one window, so that its owner need not wait."""
+    await _delete(session, key)
+
+
+async def purge_counters(session: DatabaseSession) -> None:
+    """Delete windows that have ended."""
+    await session.execute(delete(RateLimitCounter).where(RateLimitCounter.expires_at < func.now()))
+
+
+async def _delete(session: DatabaseSession, key: str | None = None) -> int:
+    statement = delete(RateLimitCounter) if key is None else delete(RateLimitCounter).where(RateLimitCounter.key == key)
+    return len((await session.execute(statement.returning(RateLimitCounter.key))).all())
+
+
+def _later(seconds: int) -> datetime:
+    return datetime.fromtimestamp(time.time() + seconds, UTC)

@@ -1,0 +1,221 @@
+"""Strict reading of requests, and the commit before the response is sent.
+
+`StrictRoute` is the route class of every JSON endpoint. It reads the body with the route's own limit and refuses what a
+JSON library accepts silently: duplicate keys (the last would win), NaN, UTF-16, lone surrogates; and repeated or
+unknown query parameters. So every accepted request has exactly one meaning.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import orjson
+from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+
+from identity_service.database.failures import retry_serialization
+from identity_service.errors import Problem, Unprocessable
+
+BODY_LIMIT = 64 * 1024
+BATCH_LIMIT = 1024 * 1024
+BODY_SECONDS = 30.0
+"""Seconds that a body may take; `app.state.body_seconds` holds the value of an application."""
+MAXIMUM_DEPTH = 32
+"""How deeply arrays and objects may be nested; no request model needs more than a few levels."""
+API_PATHS = ("/v1/", "/oauth/", "/webhooks/")
+"""Paths for programs: they return JSON and cannot be opened as a page."""
+_LENGTH = re.compile(r"[0-9]{1,15}")
+
+
+class MalformedJson(Problem):
+    """The body is not valid JSON, or it is ambiguous, as with a duplicate key."""
+
+
+class BodyTooLarge(Problem):
+    """The body is larger than this route accepts."""
+
+    status = 413
+
+
+class BodyTooSlow(Problem):
+    """The body did not arrive in time; please send it again."""
+
+    status = 408
+
+
+class UnsupportedMediaType(Problem):
+    """This route does not accept this media type."""
+
+    status = 415
+
+
+class RepeatedParameter(Problem):
+    """A query parameter was sent more than once; send it once."""
+
+
+class UnknownParameter(Unprocessable):
+    """This route does not know this query parameter."""
+
+
+class UnreadableParameter(Problem):
+    """A query parameter is not valid UTF-8, or contains a NUL character."""
+
+
+class RepeatedHeader(Problem):
+    """A header was sent more than once; send it once."""
+
+
+class StrictRoute(APIRoute):
+    """A JSON route that reads its body and query strictly. `openapi_extra={"x-body-limit": …}` raises the limit."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        """Wrap FastAPI's handler: check query, headers and body first."""
+        inner = super().get_route_handler()
+        limit = (self.openapi_extra or {}).get("x-body-limit", BODY_LIMIT)
+        takes_body = self.body_field is not None
+        known, headers = query_names(self), header_names(self)
+
+        async def handle(request: Request) -> Response:
+            check_query(request, known)
+            for name in headers:
+                if len(request.headers.getlist(name)) > 1:
+                    raise RepeatedHeader(f"Send {name} once.")
+            body = await read_body(request, limit)
+            if takes_body:
+                request._json = read_json(request, body)
+            elif body:
+                raise UnsupportedMediaType("This route accepts no body.")
+            return await answer_and_commit(request, inner)
+
+        return handle
+
+
+async def answer_and_commit(request: Request, inner: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Return FastAPI's response after the commit; retry after a serialization failure or deadlock (REL-38).
+
+    FastAPI ends the request's transaction with the exit stack in the scope, so each attempt gets a stack of its own.
+    """
+
+    async def attempt() -> Response:
+        async with contextlib.AsyncExitStack() as stack:
+            request.scope["fastapi_function_astack"] = stack
+            response = await inner(request)
+            before_commit = getattr(request.state, "before_commit", None)
+            if before_commit is not None:
+                await before_commit(response)
+            return response
+
+    return await retry_serialization(attempt)
+
+
+def query_names(route: APIRoute) -> frozenset[str]:
+    """Return the names of a route's query parameters, those of its dependencies included."""
+    return frozenset(field.alias for dependant in _all_dependants(route) for field in dependant.query_params)
+
+
+def header_names(route: APIRoute) -> frozenset[str]:
+    """Return the names of the headers that a route reads, those of its dependencies included."""
+    return frozenset(field.alias for dependant in _all_dependants(route) for field in dependant.header_params)
+
+
+def _all_dependants(route: APIRoute) -> Iterator[Dependant]:
+    todo = [route.dependant]
+    while todo:
+        dependant = todo.pop()
+        todo += dependant.dependencies
+        yield dependant
+
+
+def check_query(request: Request, known: frozenset[str]) -> None:
+    """Refuse a query parameter that is repeated, unknown, not UTF-8, or contains NUL (PostgreSQL cannot store it)."""
+    if not request.scope["query_string"]:
+        return
+    names = [name for name, _ in request.query_params.multi_items()]
+    if len(names) != len(set(names)):
+        raise RepeatedParameter
+    if any("\0" in text or "\ufffd" in text for text in request.query_params.values()):
+        raise UnreadableParameter
+    for name in names:
+        if name not in known:
+            raise UnknownParameter("Known parameters: " + (", ".join(sorted(known)) or "none") + ".")
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Return the body; refuse more than `limit` bytes as soon as they are declared or received (ATT-55)."""
+    declared = request.headers.get("content-length", "0")
+    if not _LENGTH.fullmatch(declared) or int(declared) > limit:
+        raise BodyTooLarge(limit=limit)
+    chunks, size = [], 0
+    try:
+        async with asyncio.timeout(request.app.state.body_seconds):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise BodyTooLarge(limit=limit)
+                chunks.append(chunk)
+    except TimeoutError as slow:
+        raise BodyTooSlow from slow
+    except ClientDisconnect as disconnected:
+        raise MalformedJson("The connection closed before the body was complete.") from disconnected
+    body = b"".join(chunks)
+    request._body = body
+    return body
+
+
+def read_json(request: Request, body: bytes) -> Any:  # noqa: ANN401
+    """Return the value of a JSON body; refuse one that is malformed or ambiguous (RFC 8259; FACT-5)."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType("Send application/json.")
+    if (
+        len(request.headers.getlist("content-type")) > 1
+        or request.headers.get("content-encoding", "identity") != "identity"
+    ):
+        raise UnsupportedMediaType("Send application/json once, uncompressed.")
+    try:
+        orjson.loads(body)
+        value = json.loads(
+            body, object_pairs_hook=_without_duplicates, parse_constant=_no_constant, parse_float=_finite
+        )
+        if body.count(b"[") + body.count(b"{") > MAXIMUM_DEPTH:
+            _check_depth(value, MAXIMUM_DEPTH)
+        return value
+    except (ValueError, RecursionError) as refused:
+        raise MalformedJson(str(refused) if isinstance(refused, _Refused) else None) from refused
+
+
+class _Refused(ValueError):
+    pass
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Refused("An object contains the same key twice.")
+    return found
+
+
+def _check_depth(value: Any, left: int) -> None:  # noqa: ANN401
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if inside and not left:
+        raise _Refused("Arrays and objects are nested too deeply.")
+    for item in inside:
+        _check_depth(item, left - 1)
+
+
+def _no_constant(name: str) -> None:  # noqa: ARG001
+    raise _Refused("NaN and Infinity are not JSON.")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _Refused("A number is too large.")
+    return value

@@ -1,0 +1,14 @@
+"""What the card on a page shows of a User ID."""
+
+from fastapi import Request
+
+from identity_service.values import user_ids
+from identity_service.values.user_ids import UserId
+from identity_service.web import pages
+
+
+def user_id_card(user_id: str, request: Request) -> dict[str, object]:
+    """Return the User ID with dashes, and its groups spelled in the reader's language."""
+    spoken = user_ids.spell(UserId(user_id), pages.translator(request)("as in"))
+    groups = [spoken[start : start + user_ids.GROUP] for start in range(0, user_ids.LENGTH, user_ids.GROUP)]
+    return {"user_id": user_ids.show(user_id), "groups": groups}
