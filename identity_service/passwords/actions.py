@@ -71,7 +71,7 @@ async def check_strength(hasher: Hasher, settings: Settings, password: str, own_
     minimum = settings.password_minimum
     strength.check_length(typed, minimum=minimum)
     known_words = [*own_words, settings.mail_from_name]
-    await hasher.run(lambda: strength.check_guessable(typed, minimum=minimum, own_words=known_words))
+    await hasher.judge(lambda: strength.check_guessable(typed, minimum=minimum, own_words=known_words))
     if settings.breached_passwords_url and await breaches.is_breached(typed, settings.breached_passwords_url):
         raise rules.WeakPassword("breached", minimum)
     return typed

@@ -50,6 +50,7 @@ class Hasher:
         self.threads = max(1, (os.cpu_count() or 2) - 1)
         self._pool = ThreadPoolExecutor(self.threads, "hash", initializer=_lower_priority)
         self._waiting = 0
+        self._judge, self._judging = ThreadPoolExecutor(1, "judge", initializer=_lower_priority), 0
         # Verified for unknown accounts, so that they take equally long; no password matches it (PWD-13).
         self._dummy = self._hasher.hash(os.urandom(16))
 
@@ -81,7 +82,7 @@ class Hasher:
             raise HashingBusy(retry_after=2 + secrets.randbelow(4))
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` in the pool and return its result.
+        """Run `work` in the hashing threads.
 
         Raises:
             HashingBusy: the queue is full.
@@ -93,9 +94,25 @@ class Hasher:
         finally:
             self._waiting -= 1
 
+    async def judge(self, work: Callable[[], T]) -> T:
+        """Run a check of strength in a thread of its own, so that judging passwords does not delay signing in.
+
+        Raises:
+            HashingBusy: its queue is full, or that of the hash which follows.
+        """
+        self.refuse_if_busy()
+        if self._judging >= QUEUE_PER_THREAD:
+            raise HashingBusy(retry_after=2 + secrets.randbelow(4))
+        self._judging += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._judge, work)
+        finally:
+            self._judging -= 1
+
     def close(self) -> None:
         """Cancel queued work and stop the threads without waiting for them."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._judge.shutdown(wait=False, cancel_futures=True)
 
     def _verify(self, phc: str | None, password: str) -> bool:
         stored = self._dummy if phc is None else phc

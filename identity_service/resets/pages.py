@@ -76,7 +76,7 @@ async def check_strength(request: Request, form: Form, settings: Settings) -> Re
     typed, minimum = strength.normalise(password), settings.password_minimum
     say = pages.translator(request)
     try:
-        await request.app.state.hasher.run(lambda: strength.check_guessable(typed, minimum=minimum, own_words=()))
+        await request.app.state.hasher.judge(lambda: strength.check_guessable(typed, minimum=minimum, own_words=()))
     except WeakPassword as weak:
         return JSONResponse({"good": False, "sentence": weak.sentence(say)})
     return JSONResponse({"good": True, "sentence": say("This is a good password.")})
