@@ -1,7 +1,8 @@
 """The HTTP server: uvicorn with limits it does not have itself.
 
 By default uvicorn keeps a connection open whose headers never end, and accepts headers of any size. Here the head of a
-request is limited to ten seconds and 32 KiB; beyond, the response is 408 or 431 and the connection is closed.
+request is limited to ten seconds and 32 KiB; beyond, the response is 408 or 431 and the connection is closed. Trailer
+fields, which uvicorn appends to the headers, are dropped (RFC 9110, 6.5.1) and limited to 8 KiB.
 """
 
 import asyncio
@@ -19,6 +20,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     head_seconds = 10.0
     head_bytes = 32 * 1024
+    trailer_bytes = 8 * 1024
+    _head_complete = False
+    _trailers = 0
+    _without_body = 0
+    """Bytes behind the head in which no part of a body came: chunk framing and trailer fields."""
     _timer: asyncio.TimerHandle | None = None
     _head = 0
     _reading_head = False
@@ -39,7 +45,10 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         had_begun = self._reading_head
+        self._without_body += len(data)
         super().data_received(data)
+        if self._head_complete and self._without_body > max(self.trailer_bytes, len(data)):
+            self._refuse(b"431 Request Header Fields Too Large")
         if self._reading_head and had_begun:
             self._head += len(data)
             if self._head > self.head_bytes:
@@ -54,14 +63,25 @@ class LimitedProtocol(HttpToolsProtocol):
             self._refused = True
             super().send_400_response(msg)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; drop a trailer field, which must not pass for one."""
+        if not self._head_complete:
+            super().on_header(name, value)
+            return
+        self._trailers += len(name) + len(value)
+        if self._trailers > self.trailer_bytes:
+            self._refuse(b"431 Request Header Fields Too Large")
+
     def on_message_begin(self) -> None:
         """Start the timer of a head."""
+        self._head_complete, self._trailers = False, 0
         super().on_message_begin()
         self._begin()
 
     def on_headers_complete(self) -> None:
         """Stop the timer; refuse a head that arrived in one piece and is too long."""
         self._end()
+        self._head_complete, self._without_body = True, 0
         if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > self.head_bytes:
             self._refuse(b"431 Request Header Fields Too Large")
         if not self._refused:
@@ -69,11 +89,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Pass on a part of the body, unless the request was refused."""
+        self._without_body = 0
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Pass on the end of the body, unless the request was refused."""
+        self._without_body = 0
         if not self._refused:
             super().on_message_complete()
 

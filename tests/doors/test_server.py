@@ -159,6 +159,37 @@ async def test_a_head_beyond_32_kib_is_refused_once(port, head, pieces):
     assert statuses(answer) == [431]
 
 
+CHUNKED = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+TRAILERS = {
+    "an address": b"X-Forwarded-For: 9.9.9.9\r\n",
+    "a host": b"Host: evil.example\r\n",
+    "a token": b"Authorization: Bearer x\r\n",
+    "a media type": b"Content-Type: text/plain\r\n",
+}
+
+
+@pytest.mark.parametrize("trailer", TRAILERS.values(), ids=TRAILERS.keys())
+async def test_a_trailer_is_not_a_header(port, trailer):
+    """RFC 9110, 6.5.1: the answer is the one without the trailer, and the connection goes on."""
+    last = b"GET /livez HTTP/1.1\r\n" + HEAD + CLOSE + b"\r\n"
+    without = await say(port, POST + CHUNKED + b"\r\n", last)
+    with_it = await say(port, POST + CHUNKED + trailer + b"\r\n", last)
+    assert statuses(with_it) == statuses(without) == [401, 200]
+    assert without.count(b'"code":"missing_token"') == with_it.count(b'"code":"missing_token"') == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 50], ids=["at once", "in pieces"])
+@pytest.mark.parametrize(
+    "trailers", [b"X-A: abcdefghij\r\n" * 65_000, b"X-A: " + b"a" * 1_000_000], ids=["many", "one without an end"]
+)
+async def test_a_mebibyte_of_trailers_is_refused(port, trailers, pieces):
+    size = -(-len(trailers) // pieces)
+    parts = (trailers[start : start + size] for start in range(0, len(trailers), size))
+    answer = await say(port, POST + CHUNKED, *parts)
+    assert statuses(answer)[-1] == 431
+    assert answer.rstrip().endswith(b"431 Request Header Fields Too Large") or b"connection: close" in answer.lower()
+
+
 async def test_a_head_within_32_kib_is_read(port):
     head = b"GET /livez HTTP/1.1\r\n" + HEAD + CLOSE + b"X-A: " + b"a" * 30_000 + b"\r\n\r\n"
     assert statuses(await say(port, head[:100], head[100:20_000], head[20_000:])) == [200]
@@ -261,7 +292,7 @@ async def test_a_megabyte_of_chunk_extensions_gets_nowhere(port):
     """ATT-36: at the latest the head's clock or the body's limit ends it; nothing is kept of it."""
     extension = b"1;" + b"a" * 1_000_000 + b"\r\n \r\n0\r\n\r\n"
     answer = await say(port, POST + CLOSE + b"Transfer-Encoding: chunked\r\n\r\n" + extension)
-    assert statuses(answer) in ([400], [413], [415])
+    assert statuses(answer) in ([400], [413], [415], [431])
 
 
 async def test_a_second_protocol_is_not_spoken(port):
