@@ -114,6 +114,6 @@ async def test_no_word_about_a_customer_stands_in_the_feed(service, caller, rela
 async def test_the_canary_did_get_as_far_as_what_can_be_erased(service, caller, relay):
     """Else the two above would prove nothing."""
     await a_whole_life(service, caller, relay)
-    for table in ("account", "external_reference", "message", "attempt", "inbound", "idempotency_key"):
+    for table in ("account", "external_reference", "message", "attempt", "inbound_mail", "idempotency_key"):
         found = await service.rows(f"SELECT count(*) FROM {table} t WHERE t::text ILIKE '%{CANARY}%'")
         assert found[0][0] > 0, table

@@ -98,7 +98,7 @@ async def test_without_the_command_new_events_would_never_be_sealed(service, url
         await events(copy, 2)
         assert await copy.seal() == 0
         walked = await copy.database.in_transaction(audit.audit_events)
-    assert "`identity-service recover` not run" in walked.finding.sentence
+    assert "`identity-service recover` was not run" in walked.finding.sentence
 
 
 async def test_after_the_command_everything_has_its_place_and_sealing_goes_on(service, urls, owner, other, tmp_path):

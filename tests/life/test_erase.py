@@ -53,7 +53,7 @@ async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, lo
     filled = await fill(service, caller)
     assert await with_canary(service) >= {
         "account", "business_period", "external_reference", "history_entry", "consent_evidence", "message", "attempt",
-        "inbound", "pending_change", "email_change",
+        "inbound_mail", "pending_change", "email_change",
     }  # fmt: skip
     await erase(caller, filled.user_id)
     assert await with_canary(service) == set()

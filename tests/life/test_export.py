@@ -12,7 +12,7 @@ from identity_service.privacy.inventory import INVENTORY
 from tests.life.filled import CANARY, fill
 from tests.life.given import row_id, two_accounts
 
-MAY_BE_EMPTY = {"consent_evidence", "inbound", "feedback", "suppression"}
+MAY_BE_EMPTY = {"consent_evidence", "inbound_mail", "feedback", "suppression"}
 
 
 async def export(caller, user_id):
@@ -94,7 +94,7 @@ async def test_the_canary_is_in_every_column_that_it_was_put_in(service, caller)
     for name, column in [
         ("account", "email"), ("account", "display_name"), ("business_period", "company_name"),
         ("business_period", "billing_address"), ("external_reference", "reference"), ("history_entry", "details"),
-        ("consent_evidence", "text"), ("message", "recipient"), ("attempt", "reply"), ("inbound", "detail"),
+        ("consent_evidence", "text"), ("message", "recipient"), ("attempt", "reply"), ("inbound_mail", "detail"),
         ("email_change", "old_email"), ("pending_change", "reason"),
     ]:  # fmt: skip
         assert CANARY in json.dumps([row[column] for row in found[name]]).lower(), (name, column)

@@ -39,7 +39,7 @@ async def test_a_notice_with_our_tag_moves_its_letter(service, caller):
     message = (await caller.get(f"/v1/messages/{message_id}")).json()
     last = message["timeline"][-1]
     assert (message["state"], last["what"], last["reply"]) == ("bounced", "bounced", "550 5.1.1 no such user")
-    assert await service.rows("SELECT via, parse_status FROM inbound_mail") == [("hook", "read")]
+    assert await service.rows("SELECT via, parse_status FROM inbound_mail") == [("webhook", "read")]
 
 
 async def test_the_envelope_id_vouches_where_the_pipe_lost_the_address(service, caller):

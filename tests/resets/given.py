@@ -124,7 +124,7 @@ def told(service: Service) -> Iterator[list[str]]:
 
 def alike(page: str) -> str:
     """A page without what differs by chance alone: handles, references, and the values of its forms."""
-    page = re.sub(r"/(reset|signin|letters|welcome|confirm)/[A-Za-z0-9_-]{20,}", r"/\1/HANDLE", page)
+    page = re.sub(r"/(reset|signin|messages|welcome|confirm)/[A-Za-z0-9_-]{20,}", r"/\1/HANDLE", page)
     page = re.sub(r'name="form_token" value="[^"]+"', "TOKEN", page)
     page = re.sub(r"Next try at \d\d:\d\d:\d\d", "NEXT", page)
     page = re.sub(r"queued as [0-9A-F]{6}", "QUEUED", page)

@@ -58,7 +58,7 @@ async def test_every_address_gets_the_same_answer_rows_and_statements(service, c
     assert set(found) == set(STATES)
     same(found, "status", "hops", "headers", "bytes", "statements", "added")
     assert found["known"]["hops"] == [303]
-    assert found["known"]["added"].keys() >= {"proof", "tracking", "message", "event"}
+    assert found["known"]["added"].keys() >= {"one_time_token", "tracking_link", "message", "event"}
 
 
 async def test_a_second_ask_and_one_beyond_the_limit_look_the_same_for_all(service, caller, owner):
