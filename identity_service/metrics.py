@@ -143,7 +143,7 @@ class _DatabaseCollector(Collector):
         )  # fmt: skip
         yield _family(
             "identity_messages_last_hour", "messages enqueued in the last hour, by their present state",
-            [((row.state,), row.letters) for row in mail.states], "state",
+            [((row.state,), row.messages) for row in mail.states], "state",
         )  # fmt: skip
         quantiles = (("0.5", mail.delivery.p50_s), ("0.95", mail.delivery.p95_s))
         yield _family(

@@ -6,7 +6,7 @@ ID, and no text of a caller or relay (LOG-03, LOG-07). That is why the spans are
 published instrumentations export paths, queries and peers.
 
 The outbox row does not store the trace of the request that enqueued it. The message id joins the two: it is in the
-event `letter.put` of the request's span, and the attribute `identity.message_id` of the delivery's.
+event `message.enqueued` of the request's span, and the attribute `identity.message_id` of the delivery's.
 """
 
 import contextlib
@@ -103,9 +103,9 @@ class Traces(DeliveryObserver):
         return traced
 
     @contextlib.contextmanager
-    def turn(self, message: ClaimedMessage) -> Iterator[None]:
+    def delivery(self, message: ClaimedMessage) -> Iterator[None]:
         """Open the span of one delivery; its attempts and statements become child spans."""
-        with self._span(f"letter {message.kind}", SpanKind.CONSUMER, _attributes_of(message)):
+        with self._span(f"deliver {message.kind}", SpanKind.CONSUMER, _attributes_of(message)):
             yield
 
     def attempt(self, message: ClaimedMessage, report: AttemptReport) -> None:
@@ -206,16 +206,16 @@ def _record_enqueue(_connection: Any, statement: Any, several: Any, one: Any, _o
     """Add an event to the current span for each message that is enqueued, with its id and kind."""
     if isinstance(statement, Insert) and statement.table.name == Message.__tablename__:
         for row in several or [one]:
-            written = {"identity.message_id": str(row["id"]), "identity.letter": row["kind"]}
-            trace.get_current_span().add_event("letter.put", written)
+            written = {"identity.message_id": str(row["id"]), "identity.message_kind": row["kind"]}
+            trace.get_current_span().add_event("message.enqueued", written)
 
 
 def _attributes_of(message: ClaimedMessage) -> dict[str, str | int]:
     return {
         "identity.message_id": str(message.id),
-        "identity.letter": message.kind,
+        "identity.message_kind": message.kind,
         "identity.priority": message.priority,
-        "identity.turn": message.deliveries,
+        "identity.delivery": message.deliveries,
     }
 
 

@@ -47,7 +47,7 @@ class Worker:
     def __init__(self, database: Database, master_key: bytes, sender: OutboxSender | None = None) -> None:
         """Prepare; the caller has loaded the key ring, `run` reloads it."""
         self.database, self._master_key = database, master_key
-        self.courier = sender or OutboxSender(database, rendering.load_builders())
+        self.sender = sender or OutboxSender(database, rendering.load_builders())
         self.started_at = datetime.now(UTC)
 
     async def run(self) -> None:
@@ -65,17 +65,17 @@ class Worker:
             )
         ]
         try:
-            await self.courier.run()
+            await self.sender.run()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(Exception):
-                await self.database.in_transaction(lambda session: heartbeat.deregister(session, self.courier.name))
+                await self.database.in_transaction(lambda session: heartbeat.deregister(session, self.sender.name))
 
     def stop(self) -> None:
         """Ask `run` to end: no new message is claimed."""
-        self.courier.stop()
+        self.sender.stop()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -108,7 +108,7 @@ class Worker:
         """Reload the keys, and write the heartbeat: this worker is alive, and the state of its relay breakers."""
         async with self.database.transaction() as session:
             self.database.keys = await key_store.load_keys(session, self._master_key)
-            await heartbeat.beat(session, self.courier, self.started_at)
+            await heartbeat.beat(session, self.sender, self.started_at)
 
     async def _purge(self) -> None:
         for purge in _PURGES:
@@ -134,4 +134,4 @@ class Worker:
             await connection.close(timeout=2)
 
     def _on_notify(self, *_: object) -> None:
-        self.courier.wake()
+        self.sender.wake()

@@ -98,7 +98,7 @@ class Service:
         assert answer.status_code == 200, answer.text
         return Caller(self.http, made.client_id, made.client_secret, answer.json()["access_token"])
 
-    def courier(self, *relays: Relay) -> OutboxSender:
+    def sender(self, *relays: Relay) -> OutboxSender:
         if relays:
             settings = self.database.settings.model_copy(update={"relays": relays})
             database = Database(settings, self.database._url)
@@ -109,11 +109,11 @@ class Service:
 
     async def deliver(self) -> int:
         """Take every letter that is due through one turn."""
-        courier = self.courier()
+        sender = self.sender()
         try:
-            return await courier.once()
+            return await sender.once()
         finally:
-            await courier.relays.close()
+            await sender.relays.close()
 
     def letter(self, to: str, subject: str) -> dict:
         """Return the newest caught letter to an address whose subject has these words."""

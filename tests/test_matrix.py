@@ -109,7 +109,7 @@ POST /v1/accounts/{user_id}/close                          | accounts:erase
 GET /v1/accounts/{user_id}/consents                        | consents:read
 GET /v1/accounts/{user_id}/consents/receipt                | consents:read
 PUT /v1/accounts/{user_id}/consents/{purpose}              | consents:write
-GET /v1/accounts/{user_id}/desk                            | accounts:read
+GET /v1/accounts/{user_id}/desk-suggestion                            | accounts:read
 POST /v1/accounts/{user_id}/email-changes                  | accounts:write
 POST /v1/accounts/{user_id}/erase                          | accounts:erase
 GET /v1/accounts/{user_id}/events                          | events:read

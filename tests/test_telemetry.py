@@ -33,9 +33,9 @@ LETTER = ClaimedMessage(
 )
 ATTRIBUTES = {
     "http.request.method", "http.route", "http.response.status_code", "error.type", "identity.request_id",
-    "db.system.name", "db.operation.name", "db.query.text", "identity.message_id", "identity.letter",
+    "db.system.name", "db.operation.name", "db.query.text", "identity.message_id", "identity.message_kind",
     "identity.priority",
-    "identity.turn", "smtp.relay", "smtp.phase", "smtp.outcome", "smtp.reply_class", "smtp.reply_code",
+    "identity.delivery", "smtp.relay", "smtp.phase", "smtp.outcome", "smtp.reply_class", "smtp.reply_code",
 }  # fmt: skip
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -55,15 +55,15 @@ async def traced(service, collector):
     await service.database.engine.dispose()
     service.app = traces.requests(service.app)
     transport = httpx2.ASGITransport(service.app, raise_app_exceptions=False)
-    plain, untraced = service.courier, service.http
+    plain, untraced = service.sender, service.http
 
     def watched(*relays):
-        courier = plain(*relays)
-        courier.watch = traces
-        return courier
+        sender = plain(*relays)
+        sender.watch = traces
+        return sender
 
     async with httpx2.AsyncClient(transport=transport, base_url=untraced.base_url, timeout=30) as http:
-        service.http, service.courier, service.traces = http, watched, traces
+        service.http, service.sender, service.traces = http, watched, traces
         yield service
     traces.end()
 
@@ -121,7 +121,9 @@ def registered(collector: Collector, message_id: str) -> None:
     assert request.attributes["http.route"] == "/v1/accounts"
     assert request.attributes["http.response.status_code"] == 201
     assert not request.failed
-    assert request.events == [("letter.put", {"identity.message_id": message_id, "identity.letter": "welcome"})]
+    assert request.events == [
+        ("message.enqueued", {"identity.message_id": message_id, "identity.message_kind": "welcome"})
+    ]
     statements = [span.attributes["db.query.text"] for span in collector.below(request)]
     assert any("INSERT INTO message" in text for text in statements)
     assert any(text.startswith("COMMIT") for text in statements)
@@ -129,7 +131,7 @@ def registered(collector: Collector, message_id: str) -> None:
 
 
 def brought(collector: Collector, message_id: str) -> None:
-    (letter,) = collector.named("letter welcome")
+    (letter,) = collector.named("deliver welcome")
     assert letter.attributes["identity.message_id"] == message_id
     below = collector.below(letter)
     refused, taken = sorted((span for span in below if span.name == "smtp"), key=lambda s: s.attributes["smtp.relay"])
@@ -200,10 +202,10 @@ async def test_a_statement_that_fails_tells_its_state_and_no_value(traced, colle
         async with traced.database.transaction() as session:
             await session.execute(text("SELECT CAST(CAST(:it AS text) AS int)"), {"it": it})
 
-    with pytest.raises(DBAPIError, match="canary-value"), traced.traces.turn(LETTER):
+    with pytest.raises(DBAPIError, match="canary-value"), traced.traces.delivery(LETTER):
         await count("canary-value")
     traced.traces.end()
-    (letter,) = collector.named("letter test")
+    (letter,) = collector.named("deliver test")
     assert (letter.failed, letter.attributes["error.type"]) == (True, "DBAPIError")
     (failed,) = [span for span in collector.below(letter) if span.failed]
     assert (failed.name, failed.attributes["error.type"]) == ("SELECT", "22P02")

@@ -51,7 +51,7 @@ async def run_everything() -> None:
         app.include_router(previews.router)
         served = app if traces is None else traces.requests(app)
         worker = Worker(database, settings.key())
-        worker.courier.watch = traces or worker.courier.watch
+        worker.sender.watch = traces or worker.sender.watch
         await _serve(settings, database, Server(served, host=settings.host, port=settings.port), worker)
     smtp.close()
     await database.close()

@@ -77,12 +77,12 @@ async def run_worker(settings: Settings) -> None:
     with traced(settings) as traces:
         database = await open_database(settings, traces)
         worker = Worker(database, settings.key())
-        worker.courier.watch = traces or worker.courier.watch
+        worker.sender.watch = traces or worker.sender.watch
         on_signal(worker.stop)
-        logs.log.info("worker.started", worker=worker.courier.name)
+        logs.log.info("worker.started", worker=worker.sender.name)
         await worker.run()
         await database.close()
-    logs.log.info("worker.stopped", worker=worker.courier.name)
+    logs.log.info("worker.stopped", worker=worker.sender.name)
 
 
 async def run_bounce_server(settings: Settings, *, lmtp: bool) -> None:

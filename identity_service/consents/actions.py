@@ -151,14 +151,16 @@ async def confirm_consent(session: DatabaseSession, found: TokenWithMessage, *, 
     proof = await one_time_tokens.consume(session, found, now=now)
     wording = await session.get_one(ConsentWording, (proposal.wording_id, proposal.language))
     agreed = Wording(wording.id, wording.language, wording.text)
-    await grant_consent(session, proof.user_id, proposal.purpose, agreed, channel="letter", actor="customer", now=now)
+    await grant_consent(
+        session, proof.user_id, proposal.purpose, agreed, channel="email_link", actor="customer", now=now
+    )
 
 
 async def withdraw_by_link(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
     """Withdraw by the link in the email that confirmed the grant; needs no sign-in."""
     proof = await one_time_tokens.consume(session, found, now=now)
     purpose = str(found.message.facts.get("purpose", ""))
-    await withdraw_consent(session, UserId(proof.user_id), purpose, channel="letter", actor="customer", now=now)
+    await withdraw_consent(session, UserId(proof.user_id), purpose, channel="email_link", actor="customer", now=now)
 
 
 async def list_states(session: DatabaseSession, user_id: str) -> list[PurposeState]:

@@ -11,7 +11,7 @@ from identity_service.errors import NotFound, Unprocessable
 Decision = Literal["proposed", "granted", "withdrawn"]
 DECISIONS: Final = ("proposed", "granted", "withdrawn")
 
-CHANNELS: Final = ("page", "letter", "app", "phone", "paper", "desk", "import", "merge")
+CHANNELS: Final = ("page", "email_link", "app", "phone", "paper", "desk", "import", "merge")
 MAIN_PURPOSE: Final = "email"
 """The purpose whose permission the answers of verify contain."""
 

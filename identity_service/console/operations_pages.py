@@ -97,7 +97,7 @@ def _wanted(user_id: str) -> str | None:
 
 def _line(row: Any) -> dict[str, Any]:  # noqa: ANN401
     return {
-        "occurred_at": f"{row.occurred_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "what": row.name, "by": row.actor,
+        "occurred_at": f"{row.occurred_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", "name": row.name, "actor": row.actor,
         "user_id": None if row.user_id is None else user_ids.show(row.user_id), "reason": row.reason,
         "data": row.data,
     }  # fmt: skip

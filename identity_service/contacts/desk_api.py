@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["contacts"])
 
 
 @router.get(
-    "/accounts/{user_id}/desk",
+    "/accounts/{user_id}/desk-suggestion",
     dependencies=[authentication.requires("accounts:read")],
     responses=problems.error_responses(*account_rules.ACCOUNT_ERRORS, *authentication.AUTH_ERRORS),
 )

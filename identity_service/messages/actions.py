@@ -327,7 +327,7 @@ _FLOW = text(
 )
 _DOMAINS = text(
     """
-    SELECT recipient_domain AS domain, count(*) AS letters,
+    SELECT recipient_domain AS domain, count(*) AS messages,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS p50_s,
            percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds) AS p95_s,
            avg((state IN ('rejected', 'bounced', 'expired', 'failed', 'unconfirmed'))::int)::float AS failed_share,
@@ -336,6 +336,6 @@ _DOMAINS = text(
         SELECT recipient_domain, state, extract(epoch FROM accepted_at - created_at)::float AS seconds
         FROM message WHERE created_at >= :since OR state IN ('queued', 'deferred', 'sending')
     ) AS recent
-    GROUP BY recipient_domain ORDER BY letters DESC, recipient_domain LIMIT 50
+    GROUP BY recipient_domain ORDER BY messages DESC, recipient_domain LIMIT 50
     """
 )

@@ -126,11 +126,11 @@ def describe_timeline(
 ) -> list[dict[str, Any]]:
     """Return the timeline entries of a message in order; each describes one row, with its reply verbatim."""
     queued = say("The email was written into the outbox.")
-    entries: list[dict[str, Any]] = [{"occurred_at": message.created_at, "what": "queued", "sentence": queued}]
+    entries: list[dict[str, Any]] = [{"occurred_at": message.created_at, "kind": "queued", "sentence": queued}]
     entries += [
         {
             "occurred_at": attempt.finished_at or attempt.started_at,
-            "what": attempt.outcome or "sending",
+            "kind": attempt.outcome or "sending",
             "attempt": attempt.attempt_no,
             **{name: getattr(attempt, name) for name in ("relay", "phase", "code", "enhanced", "reply", "duration_ms")},
             "reconnected": any(line["verb"] == "reconnect" for line in attempt.transcript or []),
@@ -141,7 +141,7 @@ def describe_timeline(
     entries += [
         {
             "occurred_at": entry.recorded_at,
-            "what": entry.type,
+            "kind": entry.type,
             "code": entry.code,
             "enhanced": entry.enhanced,
             "reply": entry.reply,
@@ -152,7 +152,7 @@ def describe_timeline(
     ]
     if message.state in ("expired", "cancelled", "suppressed", "unconfirmed"):
         entries.append(
-            {"occurred_at": message.state_changed_at, "what": message.state, "sentence": say(_STATE[message.state])}
+            {"occurred_at": message.state_changed_at, "kind": message.state, "sentence": say(_STATE[message.state])}
         )
     return sorted(entries, key=lambda entry: entry["occurred_at"])
 

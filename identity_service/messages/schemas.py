@@ -45,7 +45,7 @@ class TimelineEntry(ResponseModel):
     """One entry of a message's timeline; `reply` is the mail server's reply, verbatim."""
 
     occurred_at: datetime
-    what: str
+    kind: str
     sentence: str
     attempt: int | None = None
     relay: str | None = None
@@ -139,7 +139,7 @@ class DomainHealth(ResponseModel):
     """Delivery statistics of one recipient domain for the last hour; seconds from commit to the relay's 250."""
 
     domain: str
-    letters: int
+    messages: int
     waiting: int
     p50_s: float | None
     p95_s: float | None

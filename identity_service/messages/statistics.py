@@ -45,7 +45,7 @@ _PRIORITIES = text(
     LEFT JOIN message m ON m.priority = l.priority AND m.state IN ('queued', 'deferred', 'sending') GROUP BY l.priority
     """
 )
-_STATES = text("SELECT state, count(*) AS letters FROM message WHERE created_at >= :since GROUP BY state")
+_STATES = text("SELECT state, count(*) AS messages FROM message WHERE created_at >= :since GROUP BY state")
 _DELIVERY = text(
     """
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS p50_s,

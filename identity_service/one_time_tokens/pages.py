@@ -38,7 +38,7 @@ async def stream(request: Request, handle: str, now: Now) -> StreamingResponse:
             current = orjson.dumps(view.as_dict())
             if current != sent:
                 sent = current
-                yield b"event: letter\ndata: " + current + b"\n\n"
+                yield b"event: changed\ndata: " + current + b"\n\n"
             if not view.is_moving:
                 yield b"event: over\ndata: {}\n\n"
                 return

@@ -1,8 +1,8 @@
-// Makes the watch page live: each change of the letter's way comes as one event, and is written as text.
+// Keeps the tracking page current: each change of the message comes as one event, and is written as text.
 "use strict";
 {
-  const letter = document.querySelector("[data-stream]");
-  const part = (name) => letter.querySelector(`[data-part=${name}]`);
+  const message = document.querySelector("[data-stream]");
+  const part = (name) => message.querySelector(`[data-part=${name}]`);
   function shown(line) {
     const item = document.createElement("li");
     const at = document.createElement("time");
@@ -17,9 +17,9 @@
     }
     return item;
   }
-  if (letter && letter.dataset.moving === "yes") {
-    const source = new EventSource(letter.dataset.stream);
-    source.addEventListener("letter", (event) => {
+  if (message && message.dataset.moving === "yes") {
+    const source = new EventSource(message.dataset.stream);
+    source.addEventListener("changed", (event) => {
       const watched = JSON.parse(event.data);
       part("sentence").textContent = watched.sentence;
       part("sentence").dataset.state = watched.state;

@@ -511,7 +511,7 @@ def _create_tables() -> None:
         sa.Column("previous_id", sa.BigInteger(), nullable=True),
         sa.Column("evidence_hash", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint(
-            "channel IN ('page', 'letter', 'app', 'phone', 'paper', 'desk', 'import', 'merge')",
+            "channel IN ('page', 'email_link', 'app', 'phone', 'paper', 'desk', 'import', 'merge')",
             name=op.f("ck_consent_entry_channel"),
         ),
         sa.CheckConstraint("decision = 'withdrawn' OR wording_id IS NOT NULL", name=op.f("ck_consent_entry_wording")),

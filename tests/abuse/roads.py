@@ -205,7 +205,7 @@ class Walk:
         """A provider with our secret, and a stranger with another one."""
         ((message_id,),) = await self.service.rows("SELECT id::text FROM message ORDER BY id LIMIT 1")
         for name in ("wrong hook secret", "hook secret"):
-            for headers in ({"X-Hook-Secret": GIVEN[name]}, basic(GIVEN[name])):
+            for headers in ({"X-Webhook-Secret": GIVEN[name]}, basic(GIVEN[name])):
                 await self.service.http.post("/webhooks/postmark", json=bounce(message_id), headers=headers)
 
     async def breaks(self) -> None:

@@ -23,9 +23,9 @@ async def test_one_relay_refuses_and_the_other_takes_it_live(visit, roads, servi
     address = one.page.url
     lines = one.page.locator(".timeline li")
     await expect(lines).to_have_count(1)
-    running = asyncio.create_task(road.courier.run())
+    running = asyncio.create_task(road.sender.run())
     await expect(lines).to_have_count(3)
-    road.courier.stop()
+    road.sender.stop()
     await running
     await expect(lines.nth(1)).to_contain_text("a refuses by policy. (refused by policy)")
     await expect(lines.nth(1).locator("q")).to_have_text("5.7.1 relay access denied")

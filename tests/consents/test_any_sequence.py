@@ -136,5 +136,5 @@ async def test_nobody_but_the_customer_ever_turns_marketing_on(service):
             answer = await propose(caller, customer.user_id, channel=channel, evidence="he said so")
             assert (answer.status_code, answer.json()["permission"]) == (202, "never")
             assert await allowed(caller, customer.user_id) == []
-    for channel in ("letter", "import", "merge", "customer"):
+    for channel in ("email_link", "import", "merge", "customer"):
         assert (await propose(callers[0], customer.user_id, channel=channel)).status_code == 422

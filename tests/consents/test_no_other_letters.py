@@ -82,8 +82,8 @@ async def test_a_letter_that_stands_there_does_not_become_another(service, calle
 @pytest.mark.parametrize(
     "statement",
     [
-        "ALTER TABLE message DROP CONSTRAINT ck_message_kind",
-        "ALTER TABLE message DROP CONSTRAINT ck_message_purpose",
+        "ALTER TABLE message DROP CONSTRAINT fk_message_kind_purpose",
+        "ALTER TABLE message_kind DROP CONSTRAINT ck_message_kind_purpose",
         "ALTER TABLE message DISABLE TRIGGER ALL",
         "CREATE TABLE more_kinds (kind text)",
     ],

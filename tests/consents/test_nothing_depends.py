@@ -41,7 +41,7 @@ async def walk(service, caller, customer: Customer) -> list:
         await append(caller, customer.user_id, an_entry(customer.user_id, amount="12.50", currency="EUR")),
         await caller.get(f"{of}/summary"),
         await caller.get(f"{of}/history"),
-        await caller.get(f"{of}/desk"),
+        await caller.get(f"{of}/desk-suggestion"),
         await caller.put(f"{of}/business", {**COMPANY, "vat_number": None}),
         await call(caller, "DELETE", f"{of}/business"),
         await caller.patch(of, {"display_name": "Anna"}),

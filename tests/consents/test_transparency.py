@@ -79,8 +79,7 @@ async def test_marketing_is_counted_and_not_just_written_down(service, caller, o
     await an_account(caller, email="anna@example.com")
     day = str(service.clock().date())
     async with owner.connect() as connection, connection.begin() as work:
-        await connection.execute(text("ALTER TABLE message DROP CONSTRAINT ck_message_kind"))
-        await connection.execute(text("ALTER TABLE message DROP CONSTRAINT ck_message_purpose"))
+        await connection.execute(text("ALTER TABLE message DROP CONSTRAINT fk_message_kind_purpose"))
         await connection.execute(text("UPDATE message SET purpose = 'marketing'"))
         wide = {"first": service.clock() - timedelta(days=2), "end": service.clock() + timedelta(days=2)}
         rows = (await connection.execute(transparency._COUNT, wide)).all()

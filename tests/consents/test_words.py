@@ -84,7 +84,7 @@ async def test_a_proposal_waits_for_the_mailbox_and_its_link_makes_it_a_yes(serv
     actor = f"client:{caller.client_id}"
     assert first[:7] == ("email", "proposed", WORDING, "de", "phone", actor, True)
     assert len(first.evidence_hash) == 32
-    assert second == ("email", "granted", WORDING, "de", "letter", "customer", False, None)
+    assert second == ("email", "granted", WORDING, "de", "email_link", "customer", False, None)
 
 
 async def test_the_code_in_the_letter_says_yes_as_well(service, caller):

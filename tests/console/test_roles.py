@@ -70,9 +70,9 @@ async def test_the_auditor_finds_what_staff_did(service, caller):
         assert unseen not in judge.text
     await judge.open("/console/audit/export")
     lines = [json.loads(line) for line in judge.page.text.splitlines()]
-    assert {"occurred_at", "what", "by", "user_id", "reason", "data"} == set(lines[0])
+    assert {"occurred_at", "name", "actor", "user_id", "reason", "data"} == set(lines[0])
     assert {line["reason"] for line in lines} == {None, "because of ada", "because of bob"}
-    assert {line["by"] for line in lines} >= {"staff:ada", "staff:bob", "staff:jo"}
+    assert {line["actor"] for line in lines} >= {"staff:ada", "staff:bob", "staff:jo"}
     assert judge.page.headers["content-type"] == "application/x-ndjson"
 
 

@@ -36,7 +36,7 @@ async def told(service, caller) -> set[str]:
     """Every name in /metrics after a little of everything has happened."""
     await caller.post("/v1/accounts", {"email": "anna@example.com"})
     await service.deliver()
-    await service.database.in_transaction(lambda s: heartbeat.beat(s, service.courier(), service.clock()))
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, service.sender(), service.clock()))
     return set(re.findall(r"(?m)^([a-z_]+)[{ ]", (await service.http.get("/metrics")).text))
 
 

@@ -102,12 +102,12 @@ async def test_the_outbox_is_counted_by_lane_with_its_age(service, caller, clock
 
 async def test_breakers_and_workers_are_those_that_workers_show(service):
     """A worker that is gone is not counted among those that see a relay."""
-    courier = service.courier(
+    sender = service.sender(
         Relay(name="first", host="127.0.0.1", port=1, tls="none"),
         Relay(name="second", host="127.0.0.1", port=2, tls="none"),
     )
-    courier.relays.breakers["second"].state = "open"
-    await service.database.in_transaction(lambda s: heartbeat.beat(s, courier, service.clock()))
+    sender.relays.breakers["second"].state = "open"
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, sender, service.clock()))
     samples = await scrape(service.http)
     assert values(samples, "identity_workers_alive") == {(): 1}
     assert values(samples, "identity_relay_breakers") == {

@@ -50,12 +50,12 @@ async def relay():
 
 
 async def deliver(service, relay) -> None:
-    courier = service.courier(relay)
+    sender = service.sender(relay)
     try:
-        await courier.once()
+        await sender.once()
     finally:
-        await courier.relays.close()
-        await courier.database.close()
+        await sender.relays.close()
+        await sender.database.close()
 
 
 async def comes_back(service) -> str:

@@ -43,7 +43,7 @@ class Road:
         self.database = Database(settings, self.service.database._url)
         self.database.keys = self.service.database.keys
         self.service.database.settings = settings
-        self.courier = OutboxSender(
+        self.sender = OutboxSender(
             self.database, rendering.load_builders(), clock=self.service.clock, timeouts=self.timeouts
         )
 
@@ -59,7 +59,7 @@ class Road:
 
     async def turn(self) -> None:
         """Bring what is due, once."""
-        await self.courier.once()
+        await self.sender.once()
 
     async def turns(self, count: int) -> None:
         """Bring it, wait for the next try, bring it, …"""
@@ -91,10 +91,10 @@ class Road:
         return answer.json()
 
     async def tries(self) -> list[tuple[str | None, str]]:
-        return [(e["relay"], e["what"]) for e in (await self.message())["timeline"] if e["attempt"] is not None]
+        return [(e["relay"], e["kind"]) for e in (await self.message())["timeline"] if e["attempt"] is not None]
 
     async def close(self) -> None:
-        await self.courier.relays.close()
+        await self.sender.relays.close()
         await self.database.close()
 
 

@@ -37,7 +37,7 @@ async def test_01_connection_refused_then_up(road: Road):
     message = await told_truly(road)
     assert message["state"] == "accepted"
     assert message["relay_queue_id"] == "4F2A"
-    assert [e["reply"] for e in message["timeline"] if e["what"] == "relay_fault"] == ["connection refused"] * 3
+    assert [e["reply"] for e in message["timeline"] if e["kind"] == "relay_fault"] == ["connection refused"] * 3
 
 
 async def test_02_first_relay_refused_second_healthy(road: Road):
@@ -96,7 +96,7 @@ async def test_07_login_refused_opens_the_breaker_at_once(road: Road):
     await road.put()
     await road.turn()
     assert await road.tries() == [("a", "relay_fault"), ("b", "accepted")]
-    assert road.courier.relays.breakers["a"].state == "open"
+    assert road.sender.relays.breakers["a"].state == "open"
     message = await told_truly(road)
     assert "our fault, not yours" in message["timeline"][1]["sentence"]
     await road.put("berta@example.com")
@@ -157,7 +157,7 @@ async def test_11_the_refusal_is_kept_when_rset_hangs(road: Road):
     await road.put()
     await road.turn()
     entry = (await told_truly(road))["timeline"][1]
-    assert (entry["what"], entry["code"], entry["reply"]) == ("permanent", 550, "5.1.1 no such user")
+    assert (entry["kind"], entry["code"], entry["reply"]) == ("permanent", 550, "5.1.1 no such user")
 
 
 async def test_12_mailbox_full_until_the_deadline(road: Road):
@@ -167,7 +167,7 @@ async def test_12_mailbox_full_until_the_deadline(road: Road):
     await road.past_deadline()
     message = await told_truly(road)
     assert message["state"] == "expired"
-    assert [e["what"] for e in message["timeline"]] == ["queued", *["transient"] * 4, "expired"]
+    assert [e["kind"] for e in message["timeline"]] == ["queued", *["transient"] * 4, "expired"]
     assert "mailbox is full" in message["timeline"][1]["sentence"]
     assert message["may_arrive_twice"] is False
 
@@ -237,7 +237,7 @@ async def test_17_hang_after_the_dot_until_the_deadline_is_unconfirmed(road: Roa
     await road.past_deadline()
     message = await road.message()
     assert (message["state"], message["may_arrive_twice"]) == ("unconfirmed", True)
-    assert [e["what"] for e in message["timeline"]] == ["queued", "unknown", "unknown", "unconfirmed"]
+    assert [e["kind"] for e in message["timeline"]] == ["queued", "unknown", "unknown", "unconfirmed"]
 
 
 async def test_18_an_answer_after_our_timeout_is_not_the_next_ones(road: Road):
@@ -289,7 +289,7 @@ async def test_25_all_relays_down_past_the_deadline(road: Road):
     message = await road.message()
     assert message["state"] == "expired"
     assert "asking again is fine" in message["sentence"]
-    assert {entry["reply"] for entry in message["timeline"] if entry["what"] == "relay_fault"} == {"connection refused"}
+    assert {entry["reply"] for entry in message["timeline"] if entry["kind"] == "relay_fault"} == {"connection refused"}
 
 
 async def test_no_open_attempt_is_left_behind(road: Road):

@@ -1,4 +1,4 @@
-"""How often a running courier asks the database: as often as there may be something, and no more."""
+"""How often a running sender asks the database: as often as there may be something, and no more."""
 
 import asyncio
 import time
@@ -27,13 +27,13 @@ async def test_an_empty_lane_is_not_asked_again_for_every_letter_of_another(road
     for number in range(LETTERS):
         await road.put(f"customer{number}@example.com")
     claims, since = counted(road), time.monotonic()
-    running = asyncio.create_task(road.courier.run())
+    running = asyncio.create_task(road.sender.run())
     while len(road.a.mails) < LETTERS:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    road.courier.stop()
+    road.sender.stop()
     await running
     polls = 2 + (time.monotonic() - since) / 1.6
     assert claims["9"] <= polls
     assert claims["5"] <= polls
-    assert LETTERS / road.courier.relays.slots <= claims["0"] <= LETTERS + 2 * polls
+    assert LETTERS / road.sender.relays.slots <= claims["0"] <= LETTERS + 2 * polls
     assert await road.service.rows("SELECT DISTINCT state, attempts FROM message") == [("accepted", 1)]

@@ -27,14 +27,14 @@ over_both = pytest.mark.parametrize("speaks", ["smtp", "lmtp"])
 
 
 class Tour:
-    """A letter's way: our courier, Postfix, the next hop (the road's relay `b`), and our door for what returns."""
+    """A letter's way: our sender, Postfix, the next hop (the road's relay `b`), and our door for what returns."""
 
     def __init__(self, road: Road, tls, ports: Ports, *, speaks: str, lifetime: str) -> None:
         self.road, self.next_hop, self.speaks = road, road.b, speaks
         self.postfix = Postfix(ports, tls, door=speaks, lifetime=lifetime)
         authority = tls.folder / "certificate.pem"
         road.use(Relay(name="postfix", host="127.0.0.1", port=ports.relay, tls="starttls", ca_file=authority))
-        road.courier = OutboxSender(
+        road.sender = OutboxSender(
             road.database, rendering.load_builders(), clock=road.service.clock, timeouts=Timeouts()
         )
 
@@ -47,7 +47,7 @@ class Tour:
         await self.road.put()
         await self.road.turn()
         message = await self.road.message()
-        assert "accepted" in [entry["what"] for entry in message["timeline"]], message
+        assert "accepted" in [entry["kind"] for entry in message["timeline"]], message
         key = self.road.database.keys.internal()
         self.return_address = rendering.return_address(self.road.id.hex, self.road.database.settings, key)
         self.envelope_id = rendering.envelope_id(self.road.id.hex, key)
@@ -77,7 +77,7 @@ class Tour:
             return await self.road.service.rows("SELECT 1 FROM feedback WHERE type = :kind", kind=kind)
 
         await self.until(kept)
-        (entry,) = [e for e in (await self.road.message())["timeline"] if e["what"] == kind]
+        (entry,) = [e for e in (await self.road.message())["timeline"] if e["kind"] == kind]
         return entry
 
     async def inbound(self) -> list:

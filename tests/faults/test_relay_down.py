@@ -26,7 +26,7 @@ async def test_after_two_hours_without_a_relay_all_comes_in_order_or_has_visibly
     """REL-18: priority 0 first and in it the oldest; a link nobody wants any more is not sent; nothing comes twice."""
     road.use(Relay(name="a", host="127.0.0.1", port=road.a.port, tls="none", connections=AT_ONCE))
     await road.a.stop()
-    road.courier.composers = dict.fromkeys(message_kinds.KINDS, _plain)
+    road.sender.composers = dict.fromkeys(message_kinds.KINDS, _plain)
     kinds = ("welcome", "reset", "address_check")
     for number in range(QUEUED):
         await road.put(f"{kinds[number % 3]}{number}@domain{number % 20}.example", kind=kinds[number % 3])

@@ -56,8 +56,8 @@ async def test_22_a_worker_killed_after_the_dot_may_duplicate_with_one_message_i
     """REL-04."""
     await road.put()
     claimed = await claim(road)
-    envelope = await road.courier._compose(claimed)
-    assert (await road.courier.relays.pools["a"].deliver(envelope, priority=0)).outcome == "accepted"
+    envelope = await road.sender._compose(claimed)
+    assert (await road.sender.relays.pools["a"].deliver(envelope, priority=0)).outcome == "accepted"
     await lapse(road)
     await road.turn()
     message = await road.message()
@@ -107,7 +107,7 @@ async def test_23c_the_database_away_after_the_250_is_waited_for(road: Road, own
 
 async def test_the_database_away_before_the_letter_is_made_delays_it_by_a_moment(road: Road):
     """REL-06, REL-07: nothing was said to any relay, so it is handed back at once, and not marked as maybe sent."""
-    usual, cut = road.courier.composers["test"], []
+    usual, cut = road.sender.composers["test"], []
 
     async def compose(session, message):
         if not cut:
@@ -115,7 +115,7 @@ async def test_the_database_away_before_the_letter_is_made_delays_it_by_a_moment
             await session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         return await usual(session, message)
 
-    road.courier.composers = {"test": compose}
+    road.sender.composers = {"test": compose}
     await road.put()
     await road.turn()
     tries = await road.service.rows("SELECT reply_class FROM attempt ORDER BY attempt_no")
@@ -150,9 +150,9 @@ async def test_a_lost_letter_past_its_deadline_is_unconfirmed(road: Road):
 async def test_sigterm_hands_back_what_was_not_begun(road: Road):
     """REL-30."""
     await road.put()
-    claimed = await claim(road, road.courier.name)
-    road.courier.stop()
-    await road.courier._observed_delivery(claimed)
+    claimed = await claim(road, road.sender.name)
+    road.sender.stop()
+    await road.sender._observed_delivery(claimed)
     message = await road.message()
     assert (message["state"], message["may_arrive_twice"]) == ("deferred", False)
     assert (await road.tries())[0] == ("a", "aborted")
@@ -184,7 +184,7 @@ async def test_a_letter_that_cannot_be_made_fails_after_three_and_the_queue_goes
     async def broken(session, message):
         raise ZeroDivisionError
 
-    road.courier.composers = {**road.courier.composers, "welcome": broken}
+    road.sender.composers = {**road.sender.composers, "welcome": broken}
     await road.put(kind="welcome")
     poisoned = road.id
     await road.put("berta@example.com")
@@ -196,12 +196,12 @@ async def test_a_letter_that_cannot_be_made_fails_after_three_and_the_queue_goes
         await road.turn()
     message = await road.message()
     assert message["state"] == "failed"
-    assert [e["what"] for e in message["timeline"]] == ["queued"] + ["aborted"] * 3
+    assert [e["kind"] for e in message["timeline"]] == ["queued"] + ["aborted"] * 3
     assert "ZeroDivisionError" in message["timeline"][1]["reply"]
 
 
 async def test_a_kind_no_worker_knows_ends_as_failed(road: Road):
-    road.courier.composers = {}
+    road.sender.composers = {}
     await road.put()
     await road.turns(3)
     assert (await road.message())["state"] == "failed"
@@ -231,7 +231,7 @@ async def test_a_reply_with_nul_and_broken_utf8_is_recorded(road: Road):
 
 async def test_everybody_ill_means_nothing_is_claimed(road: Road):
     await road.put()
-    for breaker in road.courier.relays.breakers.values():
+    for breaker in road.sender.relays.breakers.values():
         breaker._open(road.service.clock())
     await road.turn()
     assert await road.tries() == []

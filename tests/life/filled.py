@@ -141,12 +141,12 @@ async def comes_back(service: Service) -> None:
     server = await FaultRelay().start()
     server.will("RCPT", f"451 4.2.0 <{ADDRESS}> later")
     server.will("EOD", f"250 2.0.0 Ok: queued for <{ADDRESS}>")
-    courier = service.courier(Relay(name="talks", host="127.0.0.1", port=server.port, tls="none"))
+    sender = service.sender(Relay(name="talks", host="127.0.0.1", port=server.port, tls="none"))
     try:
-        await courier.once()
+        await sender.once()
     finally:
-        await courier.relays.close()
-        await courier.database.close()
+        await sender.relays.close()
+        await sender.database.close()
         await server.stop()
     ((message_id,),) = await service.rows(
         "SELECT id FROM message WHERE kind = 'welcome' AND recipient = :to", to=ADDRESS

@@ -70,7 +70,7 @@ async def test_the_kind_rides_in_every_answer(service, caller, anna):
     assert (answer["kind"], answer["business"]) == ("business", {**COMPANY, **details})
     verified = await caller.post("/v1/accounts/verifications", {"user_ids": [anna]})
     assert verified.json()["results"][0]["kind"] == "business"
-    assert (await caller.get(f"/v1/accounts/{anna}/desk")).json()["desk"] == "business"
+    assert (await caller.get(f"/v1/accounts/{anna}/desk-suggestion")).json()["desk"] == "business"
     await back(caller, anna)
     answer = await account(caller, anna)
     assert (answer["kind"], answer["business"]) == ("consumer", None)
@@ -214,10 +214,10 @@ async def test_no_other_field_comes_in_by_this_door(caller, anna, field):
 async def test_a_business_on_the_phone_is_found_and_never_sent_away(service, caller):
     """The second story: a consumer of twenty orders is the business desk's, with the offer to convert."""
     plain = (await caller.post("/v1/accounts", {"email": "anna@gmail.com"})).json()["user_id"]
-    told = (await caller.get(f"/v1/accounts/{plain}/desk")).json()
+    told = (await caller.get(f"/v1/accounts/{plain}/desk-suggestion")).json()
     assert (told["desk"], told["offer_conversion"]) == ("consumer", False)
     await append(caller, plain, *(entry(f"o{n}", amount="1.00", currency="EUR") for n in range(30)))
-    told = (await caller.get(f"/v1/accounts/{plain}/desk")).json()
+    told = (await caller.get(f"/v1/accounts/{plain}/desk-suggestion")).json()
     assert (told["desk"], told["offer_conversion"], told["reasons"]) == ("business", True, ["has placed 30 orders"])
     assert set(told["may_serve"]) == {"consumer", "business"}
     await a_business(caller, email="bau@example.com")

@@ -104,7 +104,7 @@ async def test_the_receipt_verifies_and_says_what_was_removed(service, caller):
 
 
 DOORS = [
-    ("GET", "", None), ("GET", "/desk", None), ("GET", "/history", None), ("GET", "/summary", None),
+    ("GET", "", None), ("GET", "/desk-suggestion", None), ("GET", "/history", None), ("GET", "/summary", None),
     ("GET", "/export", None), ("GET", "/events", None), ("GET", "/consents", None), ("GET", "/consents/receipt", None),
     ("PATCH", "", {"display_name": "Anna"}), ("PUT", "/business", COMPANY), ("DELETE", "/business", None),
     ("POST", "/email-changes", {"email": "new@example.com"}), ("POST", "/close", None), ("POST", "/erase", None),

@@ -225,8 +225,8 @@ async def test_a_kind_of_letter_that_is_marketing_cannot_be_written_down(role, k
 @pytest.mark.parametrize(
     "statement",
     [
-        "ALTER TABLE message DROP CONSTRAINT ck_message_kind",
-        "ALTER TABLE message DROP CONSTRAINT ck_message_purpose",
+        "ALTER TABLE message DROP CONSTRAINT fk_message_kind_purpose",
+        "ALTER TABLE message_kind DROP CONSTRAINT ck_message_kind_purpose",
         "ALTER TABLE message ADD COLUMN subject text",
         "ALTER TABLE message DISABLE TRIGGER message_step",
         "DROP TRIGGER message_step ON message",

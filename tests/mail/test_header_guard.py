@@ -131,7 +131,7 @@ async def test_an_address_put_in_by_sql_is_stopped_before_the_relay_hears_of_it(
     (message,) = (await caller.get("/v1/messages")).json()["items"]
     assert message["state"] == "failed"
     entry = (await caller.get(f"/v1/messages/{message['id']}")).json()["timeline"][-1]
-    assert (entry["what"], entry["phase"]) == ("aborted", "claimed")
+    assert (entry["kind"], entry["phase"]) == ("aborted", "claimed")
     assert "nothing was sent" in entry["sentence"]
     assert service.mailbox.letters() == []
 

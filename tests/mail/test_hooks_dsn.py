@@ -9,12 +9,12 @@ from identity_service.messages import rendering
 from tests.mail.given import a_letter
 from tests.mail.test_returned_mail import dsn
 
-SECRET = {"X-Hook-Secret": "a-secret-of-the-hooks"}
+SECRET = {"X-Webhook-Secret": "a-secret-of-the-hooks"}
 
 
 @pytest.fixture(autouse=True)
 def secret(service) -> None:
-    settings = service.database.settings.model_copy(update={"webhook_secret": SecretStr(SECRET["X-Hook-Secret"])})
+    settings = service.database.settings.model_copy(update={"webhook_secret": SecretStr(SECRET["X-Webhook-Secret"])})
     service.database.settings = settings
 
 
@@ -38,7 +38,7 @@ async def test_a_notice_with_our_tag_moves_its_letter(service, caller):
     assert (await bring(service, dsn(), address(service, message_id))).status_code == 200
     message = (await caller.get(f"/v1/messages/{message_id}")).json()
     last = message["timeline"][-1]
-    assert (message["state"], last["what"], last["reply"]) == ("bounced", "bounced", "550 5.1.1 no such user")
+    assert (message["state"], last["kind"], last["reply"]) == ("bounced", "bounced", "550 5.1.1 no such user")
     assert await service.rows("SELECT via, parse_status FROM inbound_mail") == [("webhook", "read")]
 
 
@@ -49,7 +49,7 @@ async def test_the_envelope_id_vouches_where_the_pipe_lost_the_address(service, 
     assert await state(caller, message_id) == "bounced"
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-Hook-Secret": "wrong"}], ids=["none", "wrong"])
+@pytest.mark.parametrize("headers", [{}, {"X-Webhook-Secret": "wrong"}], ids=["none", "wrong"])
 async def test_the_tag_alone_is_not_enough_here(service, caller, headers):
     """ATT-65: the door stands open to the world, so it asks for the secret before it reads anything."""
     message_id = await a_letter(service, "accepted")
@@ -85,7 +85,7 @@ async def test_a_delay_after_the_bounce_changes_nothing(service, caller):
         await bring(service, raw, address(service, message_id))
     message = (await caller.get(f"/v1/messages/{message_id}")).json()
     assert (message["state"], message["delayed_since"]) == ("bounced", None)
-    assert [entry["what"] for entry in message["timeline"][-3:]] == ["bounced", "delayed", "delivered"]
+    assert [entry["kind"] for entry in message["timeline"][-3:]] == ["bounced", "delayed", "delivered"]
 
 
 RUBBISH = [

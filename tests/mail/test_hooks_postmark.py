@@ -48,7 +48,7 @@ async def page(caller, message_id: str) -> dict:
     return (await caller.get(f"/v1/messages/{message_id}")).json()
 
 
-GOOD = [basic(SECRET), basic(SECRET, ""), basic(SECRET, "anybody"), {"X-Hook-Secret": SECRET}]
+GOOD = [basic(SECRET), basic(SECRET, ""), basic(SECRET, "anybody"), {"X-Webhook-Secret": SECRET}]
 
 
 @pytest.mark.parametrize("headers", GOOD, ids=lambda headers: next(iter(headers)))
@@ -69,9 +69,9 @@ BAD = [
     {"Authorization": f"Basic {SECRET}"},
     {"Authorization": "Basic"},
     {"Authorization": "Basic ////"},
-    {"X-Hook-Secret": ""},
-    {"X-Hook-Secret": "wrong"},
-    {"X-Hook-Secret": "wrong", **basic(SECRET)},
+    {"X-Webhook-Secret": ""},
+    {"X-Webhook-Secret": "wrong"},
+    {"X-Webhook-Secret": "wrong", **basic(SECRET)},
 ]
 
 
@@ -86,7 +86,7 @@ async def test_who_does_not_is_refused_and_nothing_is_kept(service, caller, head
 
 
 @pytest.mark.parametrize("configured", [None, SecretStr("")])
-@pytest.mark.parametrize("headers", [{}, {"X-Hook-Secret": ""}, basic(""), basic("None")], ids=range(4))
+@pytest.mark.parametrize("headers", [{}, {"X-Webhook-Secret": ""}, basic(""), basic("None")], ids=range(4))
 async def test_without_a_configured_secret_the_hook_is_closed(service, configured, headers):
     """ATT-63, ATT-65: an empty secret is no secret."""
     settings = service.database.settings.model_copy(update={"webhook_secret": configured})
@@ -114,7 +114,7 @@ async def test_each_kind_of_bounce_is_told_in_our_words(service, caller, kind, s
     await tell(service, bounce(message_id, kind))
     message = await page(caller, message_id)
     last = message["timeline"][-1]
-    assert (message["state"], last["what"], last["source"]) == (state, what, "postmark")
+    assert (message["state"], last["kind"], last["source"]) == (state, what, "postmark")
     assert (last["code"], last["enhanced"], last["reply"]) == (550, "5.1.1", "550 5.1.1 user unknown")
     assert len((await caller.get("/v1/suppressions")).json()["items"]) == int(left_alone)
 

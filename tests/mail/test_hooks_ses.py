@@ -23,7 +23,7 @@ async def test_each_event_is_told_in_our_words(service, caller, sns, name, state
     assert (await sns.tell(event(name, message_id))).status_code == 200
     message = await page(caller, message_id)
     last = message["timeline"][-1]
-    assert (message["state"], last["what"], last["source"]) == (state, what, "ses")
+    assert (message["state"], last["kind"], last["source"]) == (state, what, "ses")
     assert (message["delayed_since"] is not None) == (what == "delayed")
 
 
@@ -65,7 +65,7 @@ async def test_the_same_event_twice_is_one(service, caller, sns):
     before = [(await sns.send(signed)).status_code for _ in range(3)]
     assert before == [200, 200, 200]
     assert await service.rows("SELECT count(*) FROM feedback") == [(1,)]
-    assert [entry["what"] for entry in (await page(caller, message_id))["timeline"]].count("bounced") == 1
+    assert [entry["kind"] for entry in (await page(caller, message_id))["timeline"]].count("bounced") == 1
 
 
 ORDERS = [

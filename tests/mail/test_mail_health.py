@@ -10,16 +10,16 @@ async def test_relays_stand_in_order_of_preference_with_what_each_worker_thinks(
     relays(service, server, other, username="u", password="PASSWORD")
     server.will("RCPT", "550 5.1.1 <anna@example.com> no such user")
     await put(service)
-    courier = service.courier()
-    await courier.once()
-    courier.relays.breakers["b"]._open(service.clock())
-    await service.database.in_transaction(lambda s: heartbeat.beat(s, courier, service.clock()))
-    await courier.relays.close()
+    sender = service.sender()
+    await sender.once()
+    sender.relays.breakers["b"]._open(service.clock())
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, sender, service.clock()))
+    await sender.relays.close()
     first, second = (await caller.get("/v1/relays")).json()["items"]
     assert [first["name"], second["name"]] == ["a", "b"]
     assert (first["port"], first["tls"], first["connections"]) == (server.port, "none", 8)
     (seen,) = second["workers"]
-    assert (seen["worker"], seen["breaker"], seen["opened_until"] is not None) == (courier.name, "open", True)
+    assert (seen["worker"], seen["breaker"], seen["opened_until"] is not None) == (sender.name, "open", True)
     assert "PASSWORD" not in (await caller.get("/v1/relays")).text
     await server.stop()
     await other.stop()
@@ -27,9 +27,9 @@ async def test_relays_stand_in_order_of_preference_with_what_each_worker_thinks(
 
 async def test_what_a_relay_said_last_shows_no_address(service, caller):
     """NOM-05: a relay's last reply may be about somebody."""
-    courier = service.courier()
-    courier.relays.breakers["first"].last_reply = "5.1.1 <anna@example.com> no such user"
-    await service.database.in_transaction(lambda s: heartbeat.beat(s, courier, service.clock()))
+    sender = service.sender()
+    sender.relays.breakers["first"].last_reply = "5.1.1 <anna@example.com> no such user"
+    await service.database.in_transaction(lambda s: heartbeat.beat(s, sender, service.clock()))
     (relay,) = (await caller.get("/v1/relays")).json()["items"]
     assert relay["workers"][0]["last_reply"] == "5.1.1 <a…@example.com> no such user"
 
@@ -45,9 +45,9 @@ async def test_health_tells_depth_age_and_how_mail_to_each_domain_fares(service,
     assert health["oldest_s"] == 240
     fast, slow = health["domains"]
     assert fast == {
-        "domain": "fast.example", "letters": 3, "waiting": 2, "p50_s": 0.0, "p95_s": 0.0, "failed_share": 0.0,
+        "domain": "fast.example", "messages": 3, "waiting": 2, "p50_s": 0.0, "p95_s": 0.0, "failed_share": 0.0,
     }  # fmt: skip
-    assert (slow["domain"], slow["letters"], slow["waiting"], slow["failed_share"]) == ("slow.example", 2, 1, 0.5)
+    assert (slow["domain"], slow["messages"], slow["waiting"], slow["failed_share"]) == ("slow.example", 2, 1, 0.5)
     assert slow["p50_s"] is None
 
 
@@ -58,7 +58,7 @@ async def test_delivery_time_is_from_commit_to_the_relays_250(service, caller):
         service.clock.advance(seconds=seconds)
         await end(service, claimed, "accepted")
     (domain,) = (await caller.get("/v1/mail/health")).json()["domains"]
-    assert (domain["p50_s"], domain["letters"]) == (3, 5)
+    assert (domain["p50_s"], domain["messages"]) == (3, 5)
     assert 4 < domain["p95_s"] <= 100
 
 

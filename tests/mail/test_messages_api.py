@@ -20,7 +20,7 @@ MESSAGE = {
     "resend_of",
 }  # fmt: skip
 ENTRY = {
-    "occurred_at", "what", "sentence", "attempt", "relay", "phase", "code", "enhanced", "reply", "duration_ms",
+    "occurred_at", "kind", "sentence", "attempt", "relay", "phase", "code", "enhanced", "reply", "duration_ms",
     "reconnected",
     "source",
 }  # fmt: skip
@@ -41,7 +41,7 @@ async def test_a_letter_in_any_state_is_told_whole(service, caller, state):
     assert message["sentence"]
     assert (message["next_attempt_at"] is not None) == (state in ("queued", "deferred"))
     assert message["may_arrive_twice"] == (state == "unconfirmed")
-    assert message["timeline"][0]["what"] == "queued"
+    assert message["timeline"][0]["kind"] == "queued"
     assert all(set(entry) == ENTRY and entry["sentence"] for entry in message["timeline"])
     assert [entry["occurred_at"] for entry in message["timeline"]] == sorted(
         entry["occurred_at"] for entry in message["timeline"]
@@ -56,7 +56,7 @@ async def test_the_timeline_tells_each_try_with_relay_phase_and_verbatim_reply(s
         service.clock.advance(minutes=1)
     message = (await caller.get(f"/v1/messages/{message_id}")).json()
     told = [
-        (e["attempt"], e["what"], e["relay"], e["phase"], e["code"], e["enhanced"], e["reply"])
+        (e["attempt"], e["kind"], e["relay"], e["phase"], e["code"], e["enhanced"], e["reply"])
         for e in message["timeline"]
     ]
     assert told == [
@@ -72,7 +72,7 @@ async def test_the_timeline_tells_each_try_with_relay_phase_and_verbatim_reply(s
 async def test_a_try_that_is_running_is_told_as_such(service, caller):
     message_id = await a_letter(service, "sending")
     last = (await caller.get(f"/v1/messages/{message_id}")).json()["timeline"][-1]
-    assert (last["what"], last["relay"], last["reply"]) == ("sending", "first", None)
+    assert (last["kind"], last["relay"], last["reply"]) == ("sending", "first", None)
     assert last["sentence"] == "first is being contacted."
 
 

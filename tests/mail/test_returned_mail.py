@@ -89,7 +89,7 @@ async def test_a_hard_bounce_with_our_tag_moves_the_letter_and_leaves_the_addres
     message = await letter.message()
     assert message["state"] == "bounced"
     last = message["timeline"][-1]
-    assert (last["what"], last["code"], last["enhanced"], last["reply"]) == (
+    assert (last["kind"], last["code"], last["enhanced"], last["reply"]) == (
         "bounced", 550, "5.1.1", "550 5.1.1 no such user",
     )  # fmt: skip
     (suppression,) = (await letter.caller.get("/v1/suppressions")).json()["items"]
@@ -128,7 +128,7 @@ async def test_a_forged_notice_changes_nothing_and_is_kept_as_unmatched(letter: 
 async def test_the_same_notice_twice_counts_once(letter: Letter):
     await letter.returns(dsn())
     await letter.returns(dsn())
-    assert len([e for e in (await letter.message())["timeline"] if e["what"] == "bounced"]) == 1
+    assert len([e for e in (await letter.message())["timeline"] if e["kind"] == "bounced"]) == 1
 
 
 async def test_the_returned_letter_and_our_links_are_not_kept(letter: Letter):
@@ -171,7 +171,7 @@ async def test_a_complaint_is_kept_and_is_no_state(letter: Letter):
     await letter.returns(raw)
     message = await letter.message()
     assert message["state"] == "accepted"
-    assert message["timeline"][-1]["what"] == "complained"
+    assert message["timeline"][-1]["kind"] == "complained"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ async def test_an_automatic_answer_is_no_bounce(letter: Letter):
     """ATT-48."""
     await letter.returns(b"Subject: Out of office\r\nAuto-Submitted: auto-replied\r\n\r\nI am away\r\n")
     message = await letter.message()
-    assert (message["state"], message["timeline"][-1]["what"]) == ("accepted", "autoreply")
+    assert (message["state"], message["timeline"][-1]["kind"]) == ("accepted", "autoreply")
 
 
 async def test_a_bounce_that_overtakes_our_own_commit_is_applied_when_the_lease_ends(service: Service, caller):

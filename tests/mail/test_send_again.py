@@ -57,7 +57,7 @@ async def test_the_relay_that_is_named_and_is_ill_hands_on_to_the_other(service,
     message_id = await a_letter(service, "queued")
     await again(caller, message_id, relay="b")
     await service.deliver()
-    tries = [(e["relay"], e["what"]) for e in (await read(caller, message_id))["timeline"] if e["attempt"]]
+    tries = [(e["relay"], e["kind"]) for e in (await read(caller, message_id))["timeline"] if e["attempt"]]
     assert tries == [("b", "relay_fault"), ("a", "accepted")]
 
 

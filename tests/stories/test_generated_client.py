@@ -24,12 +24,12 @@ import json, os
 from identity_client import AuthenticatedClient
 from identity_client.api.accounts import read_account, register_account, verify_accounts
 from identity_client.api.events import list_events
-from identity_client.models import NewAccount, Problem, Verifications
+from identity_client.models import NewAccount, Problem, VerificationRequest
 
 with AuthenticatedClient(os.environ["BASE"], os.environ["TOKEN"], raise_on_unexpected_status=True) as client:
     made = register_account.sync(client=client, body=NewAccount(email="anna@example.com"))
     again = register_account.sync(client=client, body=NewAccount(email="Anna@Example.com"))
-    verified = verify_accounts.sync(client=client, body=Verifications(user_ids=[made.user_id, "nonsense"]))
+    verified = verify_accounts.sync(client=client, body=VerificationRequest(user_ids=[made.user_id, "nonsense"]))
     account = read_account.sync(made.user_id, client=client)
     refused = read_account.sync("nonsense", client=client)
     assert isinstance(refused, Problem)

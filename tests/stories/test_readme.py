@@ -83,7 +83,7 @@ async def test_the_first_requests_of_the_readme_work(folder, port):
     assert (right["status"], wrong["status"]) == ("valid", "malformed")
     assert user_id in [suggestion["user_id"] for suggestion in wrong["suggestions"]]
     assert listed["items"][0]["id"] == message["id"]
-    assert [step["what"] for step in message["timeline"]] == ["queued", "accepted"]
+    assert [step["kind"] for step in message["timeline"]] == ["queued", "accepted"]
     assert [item["state"] for item in refused["items"]] == ["rejected"]
     assert asked["reset_id"] == reset["reset_id"]
     assert reset["message"]["kind"] == "reset"

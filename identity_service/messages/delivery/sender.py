@@ -34,7 +34,7 @@ BULK_SHARE: Final = 0.5
 class DeliveryObserver:
     """Hooks around deliveries and attempts. These do nothing; telemetry overrides them."""
 
-    def turn(self, message: ClaimedMessage) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
+    def delivery(self, message: ClaimedMessage) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002
         """Return a context manager that is entered for the whole delivery of a message."""
         return contextlib.nullcontext()
 
@@ -174,7 +174,7 @@ class OutboxSender:
         task.add_done_callback(ended)
 
     async def _observed_delivery(self, message: ClaimedMessage) -> None:
-        with self.watch.turn(message):
+        with self.watch.delivery(message):
             await self._deliver(message)
 
     async def _deliver(self, message: ClaimedMessage) -> None:

@@ -108,7 +108,7 @@ _SES: Final = {
 
 
 def check_secret(headers: Mapping[str, str], settings: Settings) -> None:
-    """Refuse a webhook without our secret, in X-Hook-Secret or as the HTTP Basic password (any user name).
+    """Refuse a webhook without our secret, in X-Webhook-Secret or as the HTTP Basic password (any user name).
 
     If no secret is configured, every webhook is refused.
 
