@@ -8,6 +8,7 @@ from tests.source import Module, called, enclosing, frameworks, imports
 
 LAYERS = (
     "__init__ errors clock entry_points translations settings",
+    "start_checks",
     "logs values keys",
     "database",
     "key_store web",
@@ -45,7 +46,7 @@ _BY_NAME = {
 _BY_FOLDER = {"values": PURE, "keys": PURE, "web": ROUTES, "dev": ROUTES, "cli": ROUTES, "database": TABLES}
 _IN_WEB = {"rate_limits": ACTIONS, "schemas": TABLES}
 _TOP = {
-    PURE: "__init__ errors clock entry_points translations settings logs",
+    PURE: "__init__ errors clock entry_points translations settings start_checks logs",
     TABLES: "database_schema",
     ROUTES: "app metrics telemetry worker",
 }
@@ -64,7 +65,8 @@ _MAY_COMMIT = ("database.transactions", "database.engine")
 _OF_DATABASE = re.compile(r"(session|sessions\(\)|engine|connection|database|db)\.begin$")
 _BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "service", "services"}
 _MAY_KNOW = {
-    "settings": {"pydantic", "sqlalchemy"}, "logs": {"structlog"}, "web.rate_limits": WEB, "web.scopes": set(),
+    "settings": {"pydantic", "sqlalchemy"}, "start_checks": {"pydantic", "sqlalchemy"},
+    "logs": {"structlog"}, "web.rate_limits": WEB, "web.scopes": set(),
 }  # fmt: skip
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
 

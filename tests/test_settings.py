@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from identity_service import settings as configuration
+from identity_service import start_checks
 from identity_service.settings import Settings
 from tests.given import PRODUCTION, run
 
@@ -64,7 +65,7 @@ def refused(monkeypatch, **changes: str | None) -> list[str]:
         if value is not None:
             monkeypatch.setenv(name, value)
     try:
-        return configuration.refusals(configuration.read())
+        return start_checks.refusals(configuration.read())
     except ValidationError as wrong:
         found = wrong.errors(include_input=False)
         return [f"{configuration.variable(str(e['loc'][0] if e['loc'] else ''))} {e['msg']}" for e in found]
@@ -138,7 +139,7 @@ def test_a_value_may_come_from_a_file(monkeypatch, tmp_path, name):
     (tmp_path / "value").write_text(value + "\n")
     monkeypatch.setenv(name, "will be taken away")
     assert refused(monkeypatch, **{name: None, f"{name}_FILE": str(tmp_path / "value")}) == []
-    rows = {row["variable"]: row for row in configuration.explained(configuration.read())}
+    rows = {row["variable"]: row for row in start_checks.explained(configuration.read())}
     assert rows[name]["source"] == f"file {tmp_path / 'value'}"
     assert name not in os.environ, "a file's secret does not reach the processes we start"
 
@@ -208,7 +209,7 @@ def test_settings_hides_every_secret_and_tells_where_each_value_comes_from(tmp_p
 
 
 def test_every_setting_gives_its_reason():
-    assert [row["variable"] for row in configuration.explained(Settings()) if not row["reason"]] == []
+    assert [row["variable"] for row in start_checks.explained(Settings()) if not row["reason"]] == []
 
 
 @pytest.mark.parametrize(
@@ -217,5 +218,5 @@ def test_every_setting_gives_its_reason():
 )
 def test_an_old_python_is_warned_about(python, better):
     """FACT-1: the guard against injected headers is ours, and the operator should still know."""
-    said = configuration.warnings(python)
+    said = start_checks.warnings(python)
     assert [better in sentence for sentence in said] == ([True] if better else [])

@@ -12,7 +12,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 
 from identity_service import app as identity_service_app
-from identity_service import database_schema, logs
+from identity_service import database_schema, logs, start_checks
 from identity_service import settings as configuration
 from identity_service.cli import (
     audit,
@@ -124,7 +124,7 @@ def openapi() -> None:
 @app.command("settings")
 def show_settings(as_json: AsJson = False) -> None:
     """Print every variable with its value, source and description; secrets are hidden. Changes nothing."""
-    rows = configuration.explained(configuration.read())
+    rows = start_checks.explained(configuration.read())
     if as_json:
         output.print_json(rows)
         return

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 from identity_service import app as web
-from identity_service import database_schema, logs
-from identity_service import settings as configuration
+from identity_service import database_schema, logs, start_checks
 from identity_service.database.engine import url_of
 from identity_service.database.failures import is_unavailable
 from identity_service.database.transactions import Database
@@ -125,10 +124,10 @@ async def open_database(settings: Settings, traces: "Traces | None" = None) -> D
     Raises:
         StartRefused: the settings are not fit for production, or a migration is missing.
     """
-    reasons = configuration.refusals(settings)
+    reasons = start_checks.refusals(settings)
     if reasons:
         raise StartRefused(reasons)
-    for warning in configuration.warnings():
+    for warning in start_checks.warnings():
         logs.log.warning("start.warning", what=warning)
     database = Database(
         settings, await application_url(settings), read_url=url_of(settings, "database_read_url") or None

@@ -16,6 +16,7 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from identity_service import settings as configuration
+from identity_service import start_checks
 from identity_service.consents.api import PERMISSIONS_LIMIT
 from identity_service.dev import postgres
 from identity_service.settings import Settings
@@ -152,7 +153,7 @@ def test_what_it_sets_starts_in_production(monkeypatch, secrets, name):
         given = re.sub(r"\$\{IDENTITY_MAIL_FROM.*\}", "service@id.example.com", given)
         monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-\}", "", given))
     settings = configuration.read()
-    assert configuration.refusals(settings) == []
+    assert start_checks.refusals(settings) == []
     assert settings.environment == "production"
     if SERVICES[name]["command"] == ["serve"]:
         assert settings.trusted_proxy_count == 1
