@@ -18,6 +18,7 @@ LAYERS = (
     "messages",
     "one_time_tokens",
     "approvals consents passwords",
+    "credentials",
     "history merges registration resets sign_in verification",
     "contacts",
     "addresses business",

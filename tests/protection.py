@@ -11,6 +11,7 @@ from identity_service.contacts import rules as contacts
 from identity_service.keys import ring
 from identity_service.merges import rules as merge_rules
 from identity_service.messages import heartbeat
+from identity_service.one_time_tokens import requests
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.passwords import rules as passwords
 from identity_service.settings import Settings
@@ -21,20 +22,25 @@ PAGE = ROOT / "docs/protection.md"
 WHOSE = {
     "account-search": "a client looks accounts up by address",
     "caller-check": "a clerk starts checks of callers",
-    "code": "wrong codes for one address",
+    "code": "codes tried for one address and purpose, by everybody together",
+    "code-network": "one network asks for codes to sign in",
     "desk-alarm": "alarms about one person's searches",
     "desk-searches": "searches by one person before an alarm",
     "message-search": "a client looks messages up by address",
     "password-check": "a client asks whether passwords fit",
-    "register-address": "one address on the public page",
     "register-network": "one network on the public page",
     "reroute": "one message is sent by another relay",
     "reset-client": "a client asks for resets",
     "reset-network": "one network asks for resets",
-    "reset-address": "reset messages to one address; a further request follows the newest one",
-    "signin-address": "messages with sign-in codes to one address",
+    "email-change": "a signed-in customer asks for another address",
+    "email-change-to": "signed-in customers ask for one and the same address",
+    "reset-address": "reset messages to one mailbox, for each browser that has signed in before and for all others",
+    "reset-renewed": "a reset message beyond that, when the newest one has expired",
+    "signin-address": "messages with codes to one mailbox, for each browser that has signed in before and for all others",
+    "signin-renewed": "a message with a code beyond that, when the newest one has expired",
     "signin-network": "one network tries to sign in",
-    "staff-name": "one name tries to sign in at the console",
+    "staff-name": "one name tries to sign in at the console, from all networks",
+    "staff-name-network": "one name tries to sign in at the console, from one network",
     "staff-network": "one network tries to sign in at the console",
     "staff-open": "a person opens accounts at the console",
     "staff-search": "a person searches at the console",
@@ -57,6 +63,11 @@ def rates() -> dict[str, list[str]]:
                 found.setdefault(name.value, [])
                 if value not in found[name.value]:
                     found[name.value].append(value)
+        for call in (call for call in module.calls() if called(call) == "count_request" and len(call.args) > 4):
+            scope = vars(importlib.import_module(f"{PACKAGE}.{module.name}"))
+            purpose = ast.literal_eval(call.args[2])
+            found[f"{purpose}-address"] = [eval(ast.unparse(call.args[4]), scope)]
+            found[f"{purpose}-renewed"] = [requests.RENEWED]
     return found
 
 

@@ -161,6 +161,14 @@ async def add_reference(
         raise rules.ExternalRefTaken
 
 
+async def references_all(session: DatabaseSession, client_id: str, user_ids: Sequence[str]) -> bool:
+    """Return whether this client has a reference of its own to each of these accounts."""
+    mine = select(func.count(ExternalReference.user_id.distinct())).where(
+        ExternalReference.client_id == client_id, ExternalReference.user_id.in_(user_ids)
+    )
+    return await session.scalar(mine) == len(set(user_ids))
+
+
 async def add_email(
     session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:
@@ -215,30 +223,30 @@ async def update_account(
     return changed
 
 
-async def confirm_mailbox(
-    session: DatabaseSession, user_id: str, *, ends_sessions: bool, actor: str, now: datetime
+async def record_mailbox_read(
+    session: DatabaseSession,
+    account: Account,
+    *,
+    confirms: bool,
+    ends_tokens: bool,
+    ends_sessions: bool,
+    actor: str,
+    now: datetime,
 ) -> Account:
-    """Confirm the address on file after its mailbox was read, and invalidate all older one-time tokens (ATT-27).
+    """Confirm the address on file, invalidate older one-time tokens, end every session: each if it is asked for.
 
-    `ends_sessions` also ends every session, here and at the services that check `sessions_valid_after`.
+    `credentials` decides which. Sessions end here and at the services that check `sessions_valid_after`.
     """
-    account = await find_account(session, UserId(user_id), lock=True)
-    changes: dict[str, Any] = {"tokens_valid_after": now}
-    if account.email is not None and account.email_state != "confirmed":
+    changes: dict[str, Any] = {}
+    if ends_tokens:
+        changes["tokens_valid_after"] = now
+    if confirms:
         changes["email_state"] = "confirmed"
-        await events.record_event(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+        await events.record_event(session, "account.email_confirmed", user_id=account.user_id, actor=actor, now=now)
     if ends_sessions:
         changes["sessions_valid_after"] = now
-        await events.record_event(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
-    return await _change(session, account, changes)
-
-
-async def confirm_on_file(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> None:
-    """Confirm the address on file after a caller check matched; older one-time tokens stay valid."""
-    account = await find_account(session, UserId(user_id), lock=True)
-    if account.email is not None and account.email_state != "confirmed":
-        await _change(session, account, {"email_state": "confirmed"})
-        await events.record_event(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
+        await events.record_event(session, "account.sessions_ended", user_id=account.user_id, actor=actor, now=now)
+    return await _change(session, account, changes) if changes else account
 
 
 async def confirm_new_email(
@@ -262,6 +270,27 @@ async def confirm_new_email(
     await events.record_event(session, name, user_id=user_id, actor=actor, now=now)
     await events.record_event(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
     return changed
+
+
+async def remove_email(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> Account:
+    """Take the address off an account, because its mailbox belongs to another one."""
+    account = await find_account(session, UserId(user_id), lock=True)
+    changed = await _change(session, account, {**address_columns(None), "tokens_valid_after": now})
+    await events.record_event(session, "account.email_removed", user_id=user_id, actor=actor, now=now)
+    return changed
+
+
+async def exchange_emails(session: DatabaseSession, user_id: str, other_id: str, *, actor: str, now: datetime) -> None:
+    """Give two accounts of one customer each other's address; that of the first is confirmed, its mailbox was read."""
+    account = await find_account(session, UserId(user_id), lock=True)
+    other = await find_account(session, UserId(other_id), lock=True)
+    columns = ("email", "email_ascii", "email_key", "email_state")
+    first, second = ({name: getattr(one, name) for name in columns} for one in (account, other))
+    await _change(session, other, address_columns(None))
+    await _change(session, account, {**second, "email_state": "confirmed", "tokens_valid_after": now})
+    await _change(session, other, {**first, "tokens_valid_after": now})
+    for one in (user_id, other_id):
+        await events.record_event(session, "account.email_changed", user_id=one, actor=actor, now=now)
 
 
 async def set_kind(session: DatabaseSession, account: Account, kind: str) -> Account:

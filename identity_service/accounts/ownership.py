@@ -1,7 +1,7 @@
 """Which account an address or User ID resolves to after merges, and which User IDs belong to one customer."""
 
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
 from sqlalchemy import text
 
@@ -90,6 +90,65 @@ async def user_ids_of(session: DatabaseSession, user_id: UserId) -> list[str]:
     """
     account = await actions.find_active_account(session, user_id)
     return [account.user_id, *(member for member, _ in await merged_into(session, account.user_id))]
+
+
+class Mailbox(NamedTuple):
+    """An address of a customer, and the language of the account that has it."""
+
+    address: EmailAddress
+    locale: str
+
+
+EMAIL_UNDO: Final = timedelta(days=7)
+"""How long an address that was changed counts as a mailbox of the customer, and may take the change back."""
+
+
+async def mailboxes_of(session: DatabaseSession, user_id: str, *, recent_at: datetime | None = None) -> list[Mailbox]:
+    """Return the mailboxes of a customer: the address on file first, then those of accounts merged into it.
+
+    With `recent_at`, those that were changed within `EMAIL_UNDO` before that time follow: their owner may have lost
+    the account, and must read of what is done to it (RST-11, PHN-09).
+    """
+    values = {"user_id": user_id, "since": None if recent_at is None else recent_at - EMAIL_UNDO}
+    rows = (await session.execute(_MAILBOXES, values)).all()
+    found = {row.key: Mailbox(EmailAddress(row.email, row.ascii, row.key), row.locale) for row in reversed(rows)}
+    return list(reversed(found.values()))
+
+
+# Plain SQL, because this module may not import changes of addresses: they import accounts.
+_MAILBOXES = text(
+    """
+    WITH RECURSIVE member AS (
+        SELECT user_id, 0 AS depth FROM account WHERE user_id = :user_id
+        UNION ALL
+        SELECT a.user_id, m.depth + 1 FROM account a JOIN member m ON a.merged_into = m.user_id
+    )
+    SELECT a.email, a.email_ascii AS ascii, a.email_key AS key, a.locale, m.depth AS place
+    FROM account a JOIN member m USING (user_id) WHERE a.email IS NOT NULL
+    UNION ALL
+    SELECT c.old_email, c.old_ascii, c.old_key, a.locale, 1000
+    FROM email_change c JOIN member m USING (user_id) JOIN account a USING (user_id)
+    WHERE c.old_email IS NOT NULL AND c.changed_at > CAST(:since AS timestamptz)
+    ORDER BY place, key
+    """
+)
+
+
+async def accounts_above(session: DatabaseSession, user_id: str) -> list[str]:
+    """Return the User IDs that an account is merged into, directly or through others; the last one is current."""
+    return list(await session.scalars(_ABOVE, {"user_id": user_id}))
+
+
+_ABOVE = text(
+    """
+    WITH RECURSIVE chain AS (
+        SELECT merged_into, 1 AS depth FROM account WHERE user_id = :user_id
+        UNION ALL
+        SELECT a.merged_into, c.depth + 1 FROM account a JOIN chain c ON a.user_id = c.merged_into
+    )
+    SELECT merged_into FROM chain WHERE merged_into IS NOT NULL ORDER BY depth
+    """
+)
 
 
 async def user_ids_or_self(session: DatabaseSession, user_id: UserId) -> list[str]:

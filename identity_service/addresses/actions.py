@@ -1,21 +1,27 @@
-"""Change an address: the new mailbox confirms; the old one gets a notice and can undo it for seven days."""
+"""Change an address: the new mailbox confirms; the others get a notice and can undo it for seven days."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.addresses.tables import EmailChange
+from identity_service.consents import actions as consents
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.merges import actions as merges
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.passwords import actions as passwords
 from identity_service.registration import actions as registration
+from identity_service.resets import actions as resets
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
@@ -36,16 +42,37 @@ async def request_or_add_email(
         accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
     """
     account = await accounts.find_active_account(session, user_id, lock=True)
-    if account.email is None:
+    if account.email is None and not await ownership.mailboxes_of(session, account.user_id):
         added = await registration.add_first_email(session, UserId(account.user_id), address, actor=actor, now=now)
         return EmailChangeRequest(added, None)
     return await request_email_change(session, user_id, address, actor=actor, now=now)
+
+
+async def request_own_email(session: DatabaseSession, user_id: UserId, address: EmailAddress, *, now: datetime) -> None:
+    """Request an email change for the signed-in customer, without telling whether another account has the address.
+
+    If one has, both mailboxes are asked whether the two accounts shall become one (ATT-24).
+
+    Raises:
+        accounts.rules.UnknownUserId, AccountNotActive
+    """
+    try:
+        await request_or_add_email(session, user_id, address, actor="customer", now=now)
+    except account_rules.EmailTaken:
+        holder = await ownership.owner_of_address(session, address)
+        if holder.active is not None:
+            # The session speaks for the account if it has no mailbox.
+            other = UserId(holder.active)
+            await merges.request_merge(session, user_id, other, vouched=True, actor="customer", now=now)
 
 
 async def request_email_change(
     session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
 ) -> EmailChangeRequest:
     """Send a confirmation to a new address; the account keeps the old one until the new mailbox confirms.
+
+    An address that another account has is refused, unless that account is merged into this one, or nobody has ever
+    confirmed the address there: whoever proves the mailbox gets it.
 
     Raises:
         accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
@@ -55,7 +82,8 @@ async def request_email_change(
         raise account_rules.AccountNotActive
     if account.email_key == address.key:
         return EmailChangeRequest(account, None)
-    if await accounts.find_by_email(session, address) is not None:
+    holder = await accounts.find_by_email(session, address)
+    if holder is not None and not await _yields(session, holder, account):
         raise account_rules.EmailTaken
     token = await one_time_tokens.send_token(
         session, "email_change", kind="email_change", to=address, user_id=account.user_id, locale=account.locale,
@@ -75,7 +103,8 @@ async def request_email_change(
 
 
 async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
-    """Change the address after the new mailbox confirmed; older one-time tokens end, the old mailbox gets an undo link.
+    """Change the address after the new mailbox confirmed; older one-time tokens end, and every other mailbox of the
+    customer gets a notice with an undo link.
 
     Raises:
         LinkInvalid
@@ -85,53 +114,86 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
     if change is None or change.new_email is None:
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
-    await apply_email_change(session, change, proof.user_id, actor="customer", now=now)
-
-
-async def apply_email_change(
-    session: DatabaseSession, change: EmailChange, user_id: str, *, actor: str, now: datetime
-) -> None:
-    """Set the new address, and send the old one a notice with the undo link.
-
-    Raises:
-        accounts.rules.EmailTaken, AccountMoved, AccountNotActive
-    """
-    account = await accounts.find_account(session, UserId(user_id), lock=True)
+    account = await accounts.find_account(session, UserId(proof.user_id), lock=True)
     account_rules.check_changeable(account.state, account.merged_into, account.version, None)
-    old = None if account.email is None else accounts.address_of(account)
-    new = _address(change, "new")
-    changed = await accounts.confirm_new_email(session, user_id, new, actor=actor, now=now)
-    values: dict[str, Any] = {"changed_at": now}
-    if old is not None:
-        token = await one_time_tokens.send_token(
-            session, "email_undo", kind="address_changed", to=old, user_id=user_id, locale=changed.locale,
-            cause="account.email_changed", actor=actor, now=now,
-        )  # fmt: skip
-        values |= {**_columns("old", old), "undo_token_id": token.id}
-    await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(**values))
+    told = await ownership.mailboxes_of(session, account.user_id)
+    if account.email is not None:
+        old = accounts.address_of(account)
+        await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(_columns("old", old)))
+    changed = await _take_address(session, account, _address(change, "new"), actor="customer", now=now)
+    await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(changed_at=now))
+    for mailbox in told:
+        if mailbox.address.key != change.new_key:
+            await one_time_tokens.send_token(
+                session, "email_undo", kind="address_changed", to=mailbox.address, user_id=changed.user_id,
+                locale=mailbox.locale, facts={"change": str(change.id)}, cause="account.email_changed",
+                actor="customer", now=now,
+            )  # fmt: skip
 
 
 async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
-    """Restore the old address and end every session, so that an attacker who changed it is signed out.
+    """Restore the old address, and end what whoever changed it may have gained: sessions, one-time tokens, waiting
+    changes and the password. A message to the restored mailbox sets a new password.
 
     All later changes are marked as undone too: otherwise an attacker who changed the address twice could use the undo
     link of the second change to reverse this.
 
     Raises:
         LinkInvalid: also if undoing an earlier change has undone this one.
-        accounts.rules.EmailTaken: another account has the old address now.
+        accounts.rules.EmailTaken: another customer has confirmed the old address meanwhile.
     """
-    await accounts.find_account(session, UserId(found.token.user_id or ""), lock=True)
-    change = await session.scalar(
-        select(EmailChange).where(EmailChange.undo_token_id == found.token.id).with_for_update()
-    )
-    if change is None or change.old_email is None or change.undone_at is not None:
+    account = await accounts.find_account(session, UserId(found.token.user_id or ""), lock=True)
+    change_id = found.message.facts.get("change")
+    change = None if change_id is None else await session.get(EmailChange, uuid.UUID(change_id), with_for_update=True)
+    if change is None or change.changed_at is None or change.undone_at is not None:
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
-    await accounts.confirm_new_email(session, proof.user_id, _address(change, "old"), actor="customer", now=now)
-    await accounts.end_sessions(session, proof.user_id, actor="customer", now=now)
+    if change.old_email is None:
+        await accounts.remove_email(session, account.user_id, actor="customer", now=now)
+    else:
+        await _take_address(session, account, _address(change, "old"), actor="customer", now=now)
+    await credentials.end_access(session, proof.user_id, reason="email_change_undone", actor="customer", now=now)
+    await passwords.remove_password(session, proof.user_id, reason="email_change_undone", actor="customer", now=now)
     since = (EmailChange.user_id == proof.user_id) & (EmailChange.changed_at >= change.changed_at)
     await session.execute(update(EmailChange).where(since, EmailChange.undone_at.is_(None)).values(undone_at=now))
+    if change.old_email is not None and account.state == "active":
+        # A moment later, because `end_access` has just ended every token requested until now.
+        later = now + timedelta(microseconds=1)
+        await resets.request_reset_for_account(
+            session, UserId(proof.user_id), where_from=None, actor="customer", now=later
+        )
+
+
+async def _yields(session: DatabaseSession, holder: Account, account: Account) -> bool:
+    """Return whether the account that has an address gives it to `account`, whose owner proves the mailbox: it is
+    merged into that account, or both are active and nobody has ever confirmed the address there."""
+    if holder.state == "merged":
+        return account.user_id in await ownership.accounts_above(session, holder.user_id)
+    return holder.state == account.state == "active" and holder.email_state != "confirmed"
+
+
+async def _take_address(
+    session: DatabaseSession, account: Account, address: EmailAddress, *, actor: str, now: datetime
+) -> Account:
+    """Set an address whose mailbox was just read. A merged account that has it gets the old one in exchange; an active
+    one where it was never confirmed is merged into this account, so that its history is kept.
+
+    Raises:
+        accounts.rules.EmailTaken
+    """
+    holder = await accounts.find_by_email(session, address)
+    if holder is None or holder.user_id == account.user_id:
+        return await accounts.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
+    if not await _yields(session, holder, account):
+        raise account_rules.EmailTaken
+    if holder.state != "active":
+        await accounts.exchange_emails(session, account.user_id, holder.user_id, actor=actor, now=now)
+        return await accounts.find_account(session, UserId(account.user_id))
+    await accounts.remove_email(session, holder.user_id, actor=actor, now=now)
+    changed = await accounts.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
+    await accounts.mark_merged(session, UserId(holder.user_id), UserId(account.user_id), actor=actor, now=now)
+    await consents.recompute_ancestors(session, account.user_id)
+    return changed
 
 
 def _columns(prefix: str, address: EmailAddress) -> dict[str, str]:

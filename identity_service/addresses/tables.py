@@ -26,7 +26,6 @@ class EmailChange(Base):
     old_ascii: Mapped[str | None] = mapped_column(info=PERSONAL)
     old_key: Mapped[str | None] = mapped_column(info=PERSONAL)
     token_id: Mapped[uuid.UUID | None] = mapped_column(unique=True, info=IDENTIFIER)
-    undo_token_id: Mapped[uuid.UUID | None] = mapped_column(unique=True, info=IDENTIFIER)
     requested_by: Mapped[str] = mapped_column(info=FACT)
     requested_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)

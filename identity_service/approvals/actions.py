@@ -6,15 +6,16 @@ has signed in. `X-Clerk-ID` names a person in events and proves nothing.
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, insert, select, tuple_, update
 
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.approvals import rules
 from identity_service.approvals.tables import PendingChange
@@ -24,6 +25,7 @@ from identity_service.events import actions as events
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
 
@@ -39,6 +41,8 @@ async def request_confirmation(
 ) -> PendingChange:
     """Store a change and ask the customer's mailbox to confirm it; nothing changes before that.
 
+    An open change of the same kind ends: two at once could not be told apart.
+
     Raises:
         accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion, NoEmail
     """
@@ -47,7 +51,8 @@ async def request_confirmation(
     action = "unmerge" if "undo" in details else verb
     token = await one_time_tokens.send_token(
         session, "change", kind="change_confirmation", to=accounts.address_of(account), user_id=account.user_id,
-        locale=account.locale, facts={"verb": action}, cause="account.change_requested", actor=actor, now=now,
+        locale=account.locale, facts={"verb": action, "target": rules.describe_target(verb, details)},
+        cause="account.change_requested", actor=actor, now=now,
     )  # fmt: skip
     return await _add(session, account.user_id, verb, details, token_id=token.id, actor=actor, now=now)
 
@@ -99,18 +104,13 @@ async def approve_change(session: DatabaseSession, change_id: uuid.UUID, *, acto
     change = await _find_unapproved(session, change_id)
     if change.requested_by == actor:
         raise rules.ProofRefused("You requested this change; another person must approve it.")
+    if await _mailbox_answered(session, change):
+        raise rules.MailboxAnswered
     due_at = now + rules.WAITING_TIME
     await session.execute(
         update(PendingChange).where(PendingChange.id == change_id).values(approved_by=actor, due_at=due_at)
     )
-    account = await accounts.find_account(session, UserId(change.user_id))
-    if account.email is not None:
-        token = await one_time_tokens.send_token(
-            session, "stop", kind="stop_link", to=accounts.address_of(account), user_id=account.user_id,
-            locale=account.locale, facts={"verb": change.verb, "change": str(change.id)},
-            cause="account.change_requested", actor=actor, now=now,
-        )  # fmt: skip
-        await session.execute(update(PendingChange).where(PendingChange.id == change_id).values(token_id=token.id))
+    await _send_stop_links(session, change, actor=actor, now=now)
     data = {"change_id": str(change.id), "verb": change.verb, "requested_by": change.requested_by}
     await events.record_event(
         session, "account.change_approved", user_id=change.user_id, actor=actor, data=data, now=now
@@ -120,19 +120,34 @@ async def approve_change(session: DatabaseSession, change_id: uuid.UUID, *, acto
 
 
 async def stop_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
-    """Stop an approved change by the stop link that was sent to the old mailbox.
+    """Stop an approved change by a stop link; every mailbox of the customer got one.
 
     Raises:
         LinkInvalid
     """
-    mine = update(PendingChange).where(
-        PendingChange.token_id == found.token.id, PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None)
-    )
-    stopped = await session.scalar(mine.values(stopped_at=now).returning(PendingChange.user_id))
-    if stopped is None:
+    change_id = found.message.facts.get("change")
+    if change_id is None:
+        raise LinkInvalid
+    mine = PendingChange.id == uuid.UUID(change_id)
+    if not await _stop(session, mine, reason="customer", actor="customer", now=now):
         raise LinkInvalid
     await one_time_tokens.consume(session, found, now=now)
-    await events.record_event(session, "account.change_stopped", user_id=stopped, actor="customer", now=now)
+
+
+async def stop_open_changes(
+    session: DatabaseSession, user_ids: Collection[str], *, reason: str, actor: str, now: datetime
+) -> None:
+    """Stop every change of these accounts that is not carried out yet."""
+    await _stop(session, PendingChange.user_id.in_(user_ids), reason=reason, actor=actor, now=now)
+
+
+async def stop_answered_changes(session: DatabaseSession, *, now: datetime) -> None:
+    """Stop the changes requested for a lost mailbox whose customer has proven a mailbox since: it is not lost."""
+    waiting = select(PendingChange).where(_OPEN, PendingChange.reason.is_not(None)).with_for_update(skip_locked=True)
+    for change in (await session.scalars(waiting)).all():
+        if await _mailbox_answered(session, change):
+            mine = PendingChange.id == change.id
+            await _stop(session, mine, reason="mailbox_answered", actor="worker", now=now)
 
 
 async def carry_out_due(database: Database, *, now: datetime) -> int:
@@ -140,9 +155,8 @@ async def carry_out_due(database: Database, *, now: datetime) -> int:
 
     A change that is refused now is stopped with an event that names the problem; the others are still carried out.
     """
-    due = select(PendingChange.id).where(
-        PendingChange.due_at <= now, PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None)
-    )
+    await database.in_transaction(lambda session: stop_answered_changes(session, now=now))
+    due = select(PendingChange.id).where(PendingChange.due_at <= now, _OPEN)
     ids = await database.in_transaction(lambda session: _fetch_all(session, due.limit(20)))
     for change_id in ids:
         try:
@@ -163,7 +177,7 @@ async def list_open_changes(
 
     `after` is the `requested_at` and id of the last change of the previous page.
     """
-    waiting = select(PendingChange).where(PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None))
+    waiting = select(PendingChange).where(_OPEN)
     if user_id is not None:
         waiting = waiting.where(PendingChange.user_id == user_id)
     if after is not None:
@@ -182,6 +196,8 @@ async def _add(
     actor: str,
     now: datetime,
 ) -> PendingChange:
+    same = (PendingChange.user_id == user_id) & (PendingChange.verb == verb)
+    await _stop(session, same, reason="replaced", actor=actor, now=now)
     row = {
         "id": uuid.uuid4(), "user_id": user_id, "verb": verb, "details": details, "token_id": token_id,
         "reason": reason, "requested_by": actor, "requested_at": now,
@@ -193,8 +209,8 @@ async def _add(
 
 
 async def _find_unapproved(session: DatabaseSession, change_id: uuid.UUID) -> PendingChange:
-    mine = select(PendingChange).where(PendingChange.id == change_id, PendingChange.done_at.is_(None))
-    change = await session.scalar(mine.where(PendingChange.stopped_at.is_(None)).with_for_update())
+    mine = select(PendingChange).where(PendingChange.id == change_id, _OPEN)
+    change = await session.scalar(mine.with_for_update())
     if change is None or change.approved_by is not None or change.token_id is not None:
         raise rules.UnknownChange
     return change
@@ -211,14 +227,54 @@ async def _fetch_all(session: DatabaseSession, wanted: Select[Any]) -> Sequence[
 
 
 async def _carry_out_one(session: DatabaseSession, *, change_id: uuid.UUID, now: datetime) -> None:
-    mine = select(PendingChange).where(PendingChange.id == change_id, PendingChange.done_at.is_(None))
-    change = await session.scalar(mine.where(PendingChange.stopped_at.is_(None)).with_for_update(skip_locked=True))
+    mine = select(PendingChange).where(PendingChange.id == change_id, _OPEN)
+    change = await session.scalar(mine.with_for_update(skip_locked=True))
+    # A proof may have been used after `stop_answered_changes` looked.
+    if change is not None and await _mailbox_answered(session, change):
+        raise rules.MailboxAnswered
     if change is not None:
         await _carry_out(session, change, actor=change.approved_by or "worker", now=now)
 
 
 async def _stop_refused(session: DatabaseSession, *, change_id: uuid.UUID, code: str, now: datetime) -> None:
-    mine = update(PendingChange).where(PendingChange.id == change_id).values(stopped_at=now)
-    user_id = await session.scalar(mine.returning(PendingChange.user_id))
-    data = {"change_id": str(change_id), "problem": code}
-    await events.record_event(session, "account.change_stopped", user_id=user_id, actor="worker", data=data, now=now)
+    await _stop(session, PendingChange.id == change_id, reason=code, actor="worker", now=now)
+
+
+async def _stop(
+    session: DatabaseSession, which: ColumnElement[bool], *, reason: str, actor: str, now: datetime
+) -> bool:
+    """Stop the open changes that match; return whether there was one."""
+    mine = update(PendingChange).where(which, _OPEN).values(stopped_at=now)
+    stopped = (await session.execute(mine.returning(PendingChange.id, PendingChange.user_id))).all()
+    for change_id, user_id in stopped:
+        data = {"change_id": str(change_id), "reason": reason}
+        await events.record_event(session, "account.change_stopped", user_id=user_id, actor=actor, data=data, now=now)
+    return bool(stopped)
+
+
+async def _send_stop_links(session: DatabaseSession, change: PendingChange, *, actor: str, now: datetime) -> None:
+    """Send a stop link to every mailbox of the customer, and of the other customer if the change is a merge."""
+    facts = {
+        "verb": change.verb, "target": rules.describe_target(change.verb, change.details), "change": str(change.id),
+    }  # fmt: skip
+    concerned = [change.user_id]
+    if change.verb == "merge" and "duplicate" in change.details:
+        concerned.append(user_ids.parse(change.details["duplicate"]))
+    for user_id in concerned:
+        for mailbox in await ownership.mailboxes_of(session, user_id, recent_at=now):
+            await one_time_tokens.send_token(
+                session, "stop", kind="stop_link", to=mailbox.address, user_id=user_id, locale=mailbox.locale,
+                facts=facts, cause="account.change_requested", actor=actor, now=now,
+            )  # fmt: skip
+
+
+async def _mailbox_answered(session: DatabaseSession, change: PendingChange) -> bool:
+    """Return whether a mailbox of the customer was proven since a change was requested because it was lost."""
+    if change.reason is None:
+        return False
+    mailboxes = await ownership.mailboxes_of(session, change.user_id, recent_at=change.requested_at)
+    hashes = [session.keys.address_hash(mailbox.address.key) for mailbox in mailboxes]
+    return await one_time_tokens.was_proven(session, hashes, since=change.requested_at)
+
+
+_OPEN = PendingChange.done_at.is_(None) & PendingChange.stopped_at.is_(None)

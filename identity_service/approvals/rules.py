@@ -1,9 +1,11 @@
 """Which changes are guarded, how long an approved one waits, and the errors. Pure."""
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
-from identity_service.errors import NotFound, Problem
+from identity_service.errors import Conflict, NotFound, Problem
+from identity_service.values import email_addresses, user_ids
 
 NO_MAILBOX = "This account has no mailbox that could confirm this; a second person must approve it in the console."
 
@@ -24,6 +26,24 @@ class ProofRefused(Problem):
     """This proof does not cover the request."""
 
     status = 403
+
+
+class MailboxAnswered(Conflict):
+    """A mailbox of this customer was proven since this was requested, so it is not lost; let the mailbox confirm it."""
+
+
+def describe_target(verb: str, details: Mapping[str, Any]) -> str:
+    """Return what a change leads to, as the customer must see it: the masked address, the company, the other User ID.
+
+    The domain of an address is shown whole. Empty for a change that leads to nothing else.
+    """
+    if verb == "email":
+        return email_addresses.mask(details["email"])
+    if verb == "business":
+        return str(details["company_name"])
+    if verb == "merge":
+        return user_ids.show(user_ids.parse(details.get("undo") or details["duplicate"]))
+    return ""
 
 
 class UnknownChange(NotFound):

@@ -12,6 +12,7 @@ from identity_service.business.rules import Company
 from identity_service.database.transactions import DatabaseSession
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.values.user_ids import UserId
 
 
@@ -44,9 +45,11 @@ async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, 
     """Make the account a consumer again by the undo link in the notice; all history stays.
 
     Raises:
-        LinkInvalid
+        LinkInvalid: also if the account has been a consumer since, even if it became a business once more.
         accounts.rules.AccountMoved, AccountNotActive
     """
+    if await periods.business_since(session, found.token.user_id or "") != found.token.requested_at:
+        raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
     await periods.end_period(session, UserId(proof.user_id), version=None, actor="customer", now=now)
 

@@ -66,6 +66,16 @@ async def current_period(session: DatabaseSession, user_id: str) -> BusinessPeri
     return found
 
 
+async def business_since(session: DatabaseSession, user_id: str) -> datetime | None:
+    """Return since when an account is a business without a break; `None` for a consumer. New details are no break."""
+    since = None
+    for period in await list_periods(session, [user_id]):
+        if period.ended_at != since:
+            break
+        since = period.began_at
+    return since
+
+
 async def list_periods(session: DatabaseSession, user_ids: list[str]) -> list[BusinessPeriod]:
     """Return every business period under these User IDs, newest first."""
     mine = select(BusinessPeriod).where(BusinessPeriod.user_id.in_(user_ids)).order_by(BusinessPeriod.began_at.desc())

@@ -35,6 +35,7 @@ from identity_service.contacts.tables import Contact
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import rules as event_rules
 from identity_service.history import actions as history
+from identity_service.merges import actions as merges
 from identity_service.messages import actions as messages
 from identity_service.messages import descriptions
 from identity_service.one_time_tokens import actions as one_time_tokens
@@ -266,12 +267,12 @@ async def _timeline(session: DatabaseSession, message_id: uuid.UUID, *, masked: 
 
 async def _check_mailboxes(session: DatabaseSession, user_id: UserId, verb: str, details: dict[str, Any]) -> None:
     """Refuse a change if a mailbox that must confirm it does not exist; a merge needs two."""
-    other = [user_ids.parse(details["duplicate"])] if verb == "merge" else []
-    for one in (user_id, *other):
-        if (await accounts.find_active_account(session, one)).email is None:
-            raise approval_rules.ProofRefused(
-                "No mailbox can confirm this; give a reason, so that a second person can approve it."
-            )
+    if verb == "merge":
+        await merges.require_mailboxes(session, user_id, user_ids.parse(details["duplicate"]))
+    elif (await accounts.find_active_account(session, user_id)).email is None:
+        raise approval_rules.ProofRefused(
+            "No mailbox can confirm this; give a reason, so that a second person can approve it."
+        )
 
 
 def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:

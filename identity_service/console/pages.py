@@ -34,8 +34,10 @@ async def sign_in(request: Request, form: Form, now: Now) -> Response:
     """Sign in with name, password and one-time code."""
     name, password, code = form.take("name", "password", "code")
     state = request.app.state
-    await state.throttle.hit("staff-network", rules.PER_NETWORK, dependencies.client_network(request))
-    await state.throttle.hit("staff-name", rules.PER_NAME, name.strip().lower()[:60])
+    network, known = dependencies.client_network(request), name.strip().lower()[:60]
+    await state.throttle.hit("staff-network", rules.PER_NETWORK, network)
+    await state.throttle.hit("staff-name-network", rules.PER_NAME_AND_NETWORK, known, network)
+    await state.throttle.hit("staff-name", rules.PER_NAME, known)
     cookie = await actions.sign_in_staff(state.database, state.hasher, name, password[:1024], code, now=now)
     return console_dependencies.set_staff_cookie(RedirectResponse("/console", 303), cookie)
 

@@ -22,7 +22,9 @@ ENROLMENT: Final = timedelta(hours=24)
 RECOVERY_CODES: Final = 10
 TOTP_WINDOW: Final = 1
 PER_NETWORK: Final = "20/minute; 200/hour"
-PER_NAME: Final = "10/10 minute; 50/day"
+PER_NAME: Final = "500/day"
+PER_NAME_AND_NETWORK: Final = "10/10 minute; 50/day"
+"""A stranger who knows a colleague's name uses up the attempts of the own network alone."""
 
 
 class StaffNotSignedIn(Problem):

@@ -11,6 +11,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
 from identity_service.contacts import actions, rules
 from identity_service.contacts.tables import CallerCheck, Contact
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.messages.tables import Message
@@ -222,8 +223,8 @@ async def _conclude(
     """Store the result: a match consumes the token and confirms an unconfirmed address; the last wrong try ends it."""
     contact = await session.get_one(Contact, check.contact_id)
     if matched:
-        await one_time_tokens.consume(session, found, now=now)
-        await accounts.confirm_on_file(session, check.user_id, actor=clerk, now=now)
+        proof = await one_time_tokens.consume(session, found, now=now)
+        await credentials.confirm_mailbox(session, check.user_id, proof, ends_tokens=False, actor=clerk, now=now)
     if matched or left == 0:
         ended = update(CallerCheck).where(CallerCheck.id == check.id)
         await session.execute(ended.values(matched=matched, answered_at=now))

@@ -11,9 +11,11 @@ from typing import Any
 from sqlalchemy import insert, or_, select, update
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.merges import rules
@@ -21,24 +23,34 @@ from identity_service.merges.tables import MergeRequest
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.passwords import actions as passwords
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
 
 async def request_merge(
-    session: DatabaseSession, survivor_id: UserId, duplicate_id: UserId, *, actor: str, now: datetime
+    session: DatabaseSession,
+    survivor_id: UserId,
+    duplicate_id: UserId,
+    *,
+    vouched: bool = False,
+    actor: str,
+    now: datetime,
 ) -> MergeRequest:
-    """Ask the mailboxes of both accounts to confirm a merge; an account without an address counts as agreed.
+    """Ask the mailboxes of both accounts to confirm a merge.
 
-    If neither account has an address, they are merged at once.
+    A side without a mailbox has not agreed: then somebody else must vouch for it (`vouched`), a second person or the
+    service whose own references name both. If neither has a mailbox, vouched accounts are merged at once.
 
     Raises:
         accounts.rules.UnknownUserId
-        rules.CannotMerge
+        rules.CannotMerge, MailboxMissing
     """
     survivor, duplicate = await _lock_both(session, survivor_id, duplicate_id)
     rules.check_mergeable(survivor, duplicate)
+    if not vouched and not (survivor.email and duplicate.email):
+        raise rules.MailboxMissing
     row: dict[str, Any] = {
         "id": uuid.uuid4(), "survivor": survivor.user_id, "duplicate": duplicate.user_id, "requested_by": actor,
         "requested_at": now,
@@ -47,12 +59,7 @@ async def request_merge(
         if account.email is None:
             row[f"{side}_agreed_at"] = now
             continue
-        facts = {"other": user_ids.show(other.user_id), "survivor": user_ids.show(survivor.user_id)}
-        token = await one_time_tokens.send_token(
-            session, "merge", kind="merge_confirmation", to=accounts.address_of(account), user_id=account.user_id,
-            locale=account.locale, facts=facts, cause="account.merge_requested", actor=actor, now=now,
-        )  # fmt: skip
-        row[f"{side}_token_id"] = token.id
+        row[f"{side}_token_id"] = await _ask_mailbox(session, account, other, survivor, actor=actor, now=now)
     request = (await session.execute(insert(MergeRequest).returning(MergeRequest), row)).scalar_one()
     data = {"duplicate": user_ids.show(duplicate.user_id), "merge_id": str(request.id)}
     await events.record_event(
@@ -93,15 +100,24 @@ async def find_undoable_merge(session: DatabaseSession, user_id: UserId, *, now:
     return UserId((await accounts.find_active_account(session, user_id)).user_id)
 
 
-async def has_mailbox(session: DatabaseSession, *ids: UserId) -> bool:
-    """Return whether at least one of these accounts has an email address."""
-    return any([(await accounts.find_account(session, user_id)).email is not None for user_id in ids])
+async def require_mailboxes(session: DatabaseSession, *ids: UserId) -> None:
+    """Refuse a merge, or the undo of one, of accounts of which one has no mailbox to confirm it.
+
+    Raises:
+        accounts.rules.UnknownUserId
+        rules.MailboxMissing
+    """
+    for user_id in ids:
+        if (await accounts.find_active_account(session, user_id)).email is None:
+            raise rules.MailboxMissing
 
 
 async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
     """Undo the merge of this User ID and return its restored account.
 
-    Both accounts are restored, except that a consent withdrawn while they were merged is withdrawn for both.
+    Both accounts are restored, except that a consent withdrawn while they were merged is withdrawn for both. What was
+    gained through the merge ends: sessions, one-time tokens and waiting changes of both, and a password that the other
+    one's mailbox set. Every mailbox of both is told.
 
     Raises:
         accounts.rules.UnknownUserId
@@ -112,7 +128,8 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
     duplicate = await accounts.find_account(session, user_id, lock=True)
     if duplicate.merged_into is None:
         raise rules.NothingToUndo
-    survivor_id = duplicate.merged_into
+    survivor_id, merged_at = duplicate.merged_into, duplicate.merged_at or now
+    above = await ownership.accounts_above(session, duplicate.user_id)
     withdrawn = await _withdrawn_since(session, duplicate)
     restored = await accounts.unmark_merged(session, user_id, actor=actor, now=now)
     for one in (survivor_id, restored.user_id):
@@ -121,9 +138,18 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
         if state.purpose in withdrawn and state.decision == "granted":
             user = UserId(restored.user_id)
             await consents.withdraw_consent(session, user, state.purpose, channel="merge", actor=actor, now=now)
+    await _return_address(session, restored.user_id, above[-1], actor=actor, now=now)
+    for one in (*above, restored.user_id):
+        await credentials.end_access(session, one, reason="merge_undone", actor=actor, now=now)
+    await credentials.remove_foreign_password(session, above[-1], since=merged_at, actor=actor, now=now)
     mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
     await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))
-    return restored
+    facts = {"other": user_ids.show(restored.user_id), "survivor": user_ids.show(above[-1])}
+    await credentials.notify_mailboxes(
+        session, "merge_undone", [above[-1], restored.user_id], facts=facts, cause="account.unmerged", actor=actor,
+        now=now,
+    )  # fmt: skip
+    return await accounts.find_account(session, user_id)
 
 
 async def preview_merge(session: DatabaseSession, survivor_id: UserId, duplicate_id: UserId) -> list[dict[str, str]]:
@@ -165,20 +191,59 @@ async def _merge_if_agreed(session: DatabaseSession, request: MergeRequest, *, a
         return
     survivor, duplicate = await _lock_both(session, UserId(request.survivor), UserId(request.duplicate))
     rules.check_mergeable(survivor, duplicate)
+    if await _asked_new_mailbox(session, request, survivor, duplicate, now=now):
+        return
     await accounts.mark_merged(session, UserId(duplicate.user_id), UserId(survivor.user_id), actor=actor, now=now)
     await consents.recompute_state(session, survivor.user_id)
     await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values(merged_at=now))
     await session.refresh(request)
 
 
+async def _ask_mailbox(
+    session: DatabaseSession, account: Account, other: Account, survivor: Account, *, actor: str, now: datetime
+) -> uuid.UUID:
+    facts = {"other": user_ids.show(other.user_id), "survivor": user_ids.show(survivor.user_id)}
+    token = await one_time_tokens.send_token(
+        session, "merge", kind="merge_confirmation", to=accounts.address_of(account), user_id=account.user_id,
+        locale=account.locale, facts=facts, cause="account.merge_requested", actor=actor, now=now,
+    )  # fmt: skip
+    return token.id
+
+
+async def _asked_new_mailbox(
+    session: DatabaseSession, request: MergeRequest, survivor: Account, duplicate: Account, *, now: datetime
+) -> bool:
+    """Drop an agreement that somebody vouched for if the account has a mailbox by now, and ask that; return whether."""
+    asked = False
+    for side, account, other in (("survivor", survivor, duplicate), ("duplicate", duplicate, survivor)):
+        if getattr(request, f"{side}_token_id") is None and account.email is not None:
+            token_id = await _ask_mailbox(session, account, other, survivor, actor=request.requested_by, now=now)
+            values = {f"{side}_agreed_at": None, f"{side}_token_id": token_id}
+            await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values(values))
+            asked = True
+    await session.refresh(request)
+    return asked
+
+
+async def _return_address(
+    session: DatabaseSession, restored_id: str, survivor_id: str, *, actor: str, now: datetime
+) -> None:
+    """Exchange the addresses of both accounts again, if the survivor took the one that agreed for the other account."""
+    agreed = (
+        select(OneTimeToken.recipient_hash)
+        .join(MergeRequest, MergeRequest.duplicate_token_id == OneTimeToken.id)
+        .where(MergeRequest.duplicate == restored_id, MergeRequest.merged_at.is_not(None))
+        .where(MergeRequest.undone_at.is_(None))
+    )
+    was_on_file = await session.scalar(agreed)
+    survivor = await accounts.find_account(session, UserId(survivor_id))
+    if survivor.email_key is not None and session.keys.address_hash(survivor.email_key) == was_on_file:
+        await accounts.exchange_emails(session, restored_id, survivor_id, actor=actor, now=now)
+
+
 async def _withdrawn_since(session: DatabaseSession, merged: Account) -> set[str]:
     """Return the purposes whose newest decision by the accounts above a merged one is a withdrawal since the merge."""
-    above = []
-    account = merged
-    while account.merged_into is not None:
-        account = await accounts.find_account(session, UserId(account.merged_into))
-        above.append(account.user_id)
-    entries = reversed(await consents.read_ledger(session, above))
+    entries = reversed(await consents.read_ledger(session, await ownership.accounts_above(session, merged.user_id)))
     newest = {entry.purpose: entry for entry in entries if entry.decision != "proposed"}
     since = merged.merged_at
     return {
@@ -203,8 +268,9 @@ def _difference(what: str, survivor: str, duplicate: str, outcome: str) -> dict[
 async def apply_merge(
     session: DatabaseSession, user_id: UserId, details: dict[str, Any], *, actor: str, now: datetime
 ) -> None:
-    """Carry out an approved merge, or an approved undo of one."""
+    """Carry out an approved merge, or an approved undo of one; a second person vouches for a side, a customer not."""
     if "undo" in details:
         await undo_merge(session, user_ids.parse(details["undo"]), actor=actor, now=now)
         return
-    await request_merge(session, user_id, user_ids.parse(details["duplicate"]), actor=actor, now=now)
+    duplicate = user_ids.parse(details["duplicate"])
+    await request_merge(session, user_id, duplicate, vouched=actor != "customer", actor=actor, now=now)

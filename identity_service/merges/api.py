@@ -7,7 +7,6 @@ from identity_service.accounts import rules as account_rules
 from identity_service.accounts.schemas import AccountView
 from identity_service.accounts.views import account_view
 from identity_service.approvals import actions as approvals
-from identity_service.approvals import rules as approval_rules
 from identity_service.approvals import views
 from identity_service.approvals.schemas import AccountChange, PendingConfirmation
 from identity_service.approvals.views import Preview
@@ -28,7 +27,9 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["merges"])
     dependencies=[authentication.requires("accounts:merge")],
     response_model=AccountChange | MergePreview,
     responses={
-        **problems.error_responses(*account_rules.CHANGE_ERRORS, rules.CannotMerge, *authentication.AUTH_ERRORS),
+        **problems.error_responses(
+            *account_rules.CHANGE_ERRORS, rules.CannotMerge, rules.MailboxMissing, *authentication.AUTH_ERRORS
+        ),
         200: {"model": MergePreview, "description": "With `preview=true`: each point of the merge and its outcome"},
     },
 )
@@ -36,16 +37,18 @@ async def merge_accounts(
     user_id: str, body: MergeAccounts, session: Session, caller: Caller, now: Now, response: Response,
     preview: Preview = False,
 ) -> AccountChange | MergePreview:  # fmt: skip
-    """Ask both mailboxes to confirm a merge. Once merged, the User ID in the body resolves to the one in the path."""
+    """Ask both mailboxes to confirm a merge. Once merged, the User ID in the body resolves to the one in the path.
+
+    An account without a mailbox can be merged only by a service whose own external references name both accounts.
+    """
     survivor, duplicate = user_ids.parse(user_id), user_ids.parse(body.duplicate)
     if preview:
         response.status_code = 200
         return MergePreview(
             points=[MergeDifference(**p) for p in await actions.preview_merge(session, survivor, duplicate)]
         )
-    if caller.desk and not await actions.has_mailbox(session, survivor, duplicate):
-        raise approval_rules.ProofRefused(approval_rules.NO_MAILBOX)
-    request = await actions.request_merge(session, survivor, duplicate, actor=caller.actor, now=now)
+    vouched = not caller.desk and await accounts.references_all(session, caller.client_id, [survivor, duplicate])
+    request = await actions.request_merge(session, survivor, duplicate, vouched=vouched, actor=caller.actor, now=now)
     account = await accounts.find_account(session, survivor)
     pending = (
         None if request.merged_at else PendingConfirmation(id=request.id, verb="merge", waits_for="both mailboxes")

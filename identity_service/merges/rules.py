@@ -3,13 +3,18 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from identity_service.errors import Conflict, NotFound
+from identity_service.errors import Conflict, Forbidden, NotFound
 
 MERGE_UNDO: Final = timedelta(days=30)
 
 
 class CannotMerge(Conflict):
     """These two accounts cannot be merged."""
+
+
+class MailboxMissing(Forbidden):
+    """One of these accounts has no mailbox that could agree. Both need one; or a second person approves the merge in
+    the console; or the service asks whose own external references name both accounts."""
 
 
 class NothingToUndo(NotFound):

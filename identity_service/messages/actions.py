@@ -3,18 +3,21 @@
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any, NamedTuple
 
 from sqlalchemy import Row, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from identity_service import entry_points
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events import rules as event_rules
-from identity_service.messages import kinds, rules, suppressions
+from identity_service.messages import budget, kinds, rules, suppressions
 from identity_service.messages.tables import Attempt, Feedback, Inbound, Message, RelayState
 from identity_service.values import uuid7
 from identity_service.values.email_addresses import EmailAddress
+from identity_service.web.rate_limits import TooManyRequests
 
 
 class MessageTimeline(NamedTuple):
@@ -111,6 +114,7 @@ def _new_row(
         "recipient": to.shown,
         "recipient_ascii": to.ascii,
         "recipient_hash": session.keys.address_hash(to.key),
+        "mailbox_hash": budget.mailbox_hash(session, to),
         "recipient_domain": to.domain,
         "locale": locale,
         "facts": facts,
@@ -128,7 +132,8 @@ async def _write(
 ) -> None:
     """Insert a message with its event and notify the workers, in one statement; the row refers to the event.
 
-    If the address is suppressed, move the message to `suppressed` unless `anyway` is true.
+    If the address is suppressed, move the message to `suppressed` unless `anyway` is true; if the mailbox has had its
+    share of messages, to `limited`.
     """
     event_rules.check_name(cause)
     about = {"message_id": str(row["id"]), "kind": row["kind"]}
@@ -137,11 +142,13 @@ async def _write(
     )
     write = _WRITE_AND_NOTIFY if session.settings.outbox_listen else _WRITE
     suppression = suppressions.suppression_values(row["recipient_hash"], row["kind"], now=now)
-    written = (await session.execute(write, {**row, **event, **suppression})).one()
-    if written.is_suppressed and not anyway:
-        changes = {"state": "suppressed", "next_attempt_at": None}
+    spent = budget.budget_values(row["kind"], row["mailbox_hash"], now=now)
+    written = (await session.execute(write, {**row, **event, **suppression, **spent})).one()
+    unsent = "suppressed" if written.is_suppressed and not anyway else "limited" if written.is_exhausted else None
+    if unsent is not None:
+        changes = {"state": unsent, "next_attempt_at": None}
         await session.execute(update(Message).where(Message.id == row["id"]).values(**changes))
-        await events.record_event(session, "mail.suppressed", user_id=row["user_id"], actor=actor, data=about, now=now)
+        await events.record_event(session, f"mail.{unsent}", user_id=row["user_id"], actor=actor, data=about, now=now)
 
 
 # On the table instead of the class, as for events: an ORM insert takes more than twice as long.
@@ -154,7 +161,7 @@ _WRITE = (
         # The earlier of our clock and the database's, which workers use: clock skew must not delay a message.
         next_attempt_at=func.least(bindparam("due_at", type_=_MESSAGE.c.next_attempt_at.type), func.now()),
     )
-    .returning(suppressions.IS_SUPPRESSED.label("is_suppressed"))
+    .returning(suppressions.IS_SUPPRESSED.label("is_suppressed"), budget.IS_EXHAUSTED.label("is_exhausted"))
 )
 _WRITE_AND_NOTIFY = _WRITE.returning(_NOTIFY)
 
@@ -242,14 +249,21 @@ async def list_messages(
 
 
 async def retry_message(
-    session: DatabaseSession, message_id: uuid.UUID, *, relay: str | None, actor: str, now: datetime
+    session: DatabaseSession,
+    message_id: uuid.UUID,
+    *,
+    relay: str | None,
+    despite_suppression: bool = False,
+    actor: str,
+    now: datetime,
 ) -> uuid.UUID:
     """Make a pending message due now, preferring `relay` if one is named; enqueue a successor for a final one.
 
-    Return the id of the message whose timeline to follow. Rows in a final state are not changed.
+    Return the id of the message whose timeline to follow. Rows in a final state are not changed. A suppressed address
+    gets this one message with `despite_suppression`.
 
     Raises:
-        rules.UnknownMessage, rules.UnknownRelay, rules.CannotRetry
+        rules.UnknownMessage, UnknownRelay, CannotRetry, TokenEnded, AddressSuppressed; TooManyRequests
     """
     if relay is not None and relay not in {known.name for known in session.settings.relays}:
         raise rules.UnknownRelay
@@ -260,6 +274,7 @@ async def retry_message(
         change = update(Message).where(Message.id == message_id)
         await session.execute(change.values(prefer_relay=relay or message.prefer_relay, **due_now))
     else:
+        await _check_repeatable(session, message, despite_suppression=despite_suppression, now=now)
         successor = await _successor(session, message, relay=relay, actor=actor, now=now)
     data = {"message_id": str(message_id), "successor": str(successor), "relay": relay}
     await events.record_event(session, "mail.retried", user_id=message.user_id, actor=actor, data=data, now=now)
@@ -285,6 +300,26 @@ async def messages_per_minute(session: DatabaseSession, *, now: datetime) -> lis
 async def relay_states(session: DatabaseSession) -> Sequence[RelayState]:
     """Return what each worker last saw of each relay."""
     return (await session.scalars(select(RelayState).order_by(RelayState.relay, RelayState.worker))).all()
+
+
+async def _check_repeatable(
+    session: DatabaseSession, message: Message, *, despite_suppression: bool, now: datetime
+) -> None:
+    """Refuse to send a message once more if its link has ended, its address is suppressed, or it was sent often."""
+    token_id = message.facts.get("token")
+    has_ended = entry_points.load("one_time_tokens.actions:has_ended")
+    if token_id is not None and await has_ended(session, uuid.UUID(token_id), now=now):
+        raise rules.TokenEnded
+    recent = select(func.count(), func.min(Message.created_at)).where(
+        Message.resend_of == (message.resend_of or message.id), Message.created_at > now - rules.RETRIES_COUNTED_FOR
+    )
+    sent, first = (await session.execute(recent)).one()
+    if sent >= rules.RETRIES_PER_MESSAGE:
+        raise TooManyRequests(retry_after=max(1, ceil((first + rules.RETRIES_COUNTED_FOR - now).total_seconds())))
+    if not despite_suppression and message.recipient_hash is not None:
+        suppressed = suppressions.suppression_values(message.recipient_hash, message.kind, now=now)
+        if await session.scalar(select(suppressions.IS_SUPPRESSED), suppressed):
+            raise rules.AddressSuppressed
 
 
 async def _successor(

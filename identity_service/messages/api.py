@@ -186,6 +186,9 @@ async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller
         rules.UnknownMessage,
         rules.UnknownRelay,
         rules.CannotRetry,
+        rules.TokenEnded,
+        rules.AddressSuppressed,
+        rate_limits.TooManyRequests,
         *idempotency.IDEMPOTENCY_ERRORS,
         *authentication.AUTH_ERRORS,
     ),
@@ -193,8 +196,15 @@ async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller
 async def retry_message(
     message_id: uuid.UUID, body: MessageRetry, session: Session, caller: Caller, now: Now
 ) -> MessageWithTimeline:
-    """Retry a pending message now, first at the relay named; send a final one again as a new message, and return it."""
-    successor = await actions.retry_message(session, message_id, relay=body.relay, actor=caller.actor, now=now)
+    """Retry a pending message now, first at the relay named; send a final one again as a new message, and return it.
+
+    A message whose link has ended is not sent again; neither is one to a suppressed address, except by a caller that
+    has `mail:operate` as well. One message is sent again at most three times an hour.
+    """
+    successor = await actions.retry_message(
+        session, message_id, relay=body.relay, despite_suppression="mail:operate" in caller.scopes, actor=caller.actor,
+        now=now,
+    )  # fmt: skip
     return views.message_view(await actions.load_timeline(session, successor), caller)
 
 

@@ -68,6 +68,7 @@ _STATE: Final[Mapping[str, str]] = {
     "rejected": "The email was refused for good.",
     "bounced": "A relay took the email, and it came back.",
     "expired": "No relay took the email in time. It will certainly not arrive; asking again is fine.",
+    "limited": "Not tried: this mailbox has had too many emails from us today or in the last hour.",
     "suppressed": "Not tried: emails to this address came back before. It can be allowed again.",
     "cancelled": "The email was withdrawn before anything was sent.",
     "failed": "We could not send this email. This is our fault, and we know about it.",
@@ -150,7 +151,7 @@ def describe_timeline(
         }
         for entry in feedback
     ]
-    if message.state in ("expired", "cancelled", "suppressed", "unconfirmed"):
+    if message.state in ("expired", "cancelled", "suppressed", "limited", "unconfirmed"):
         entries.append(
             {"occurred_at": message.state_changed_at, "kind": message.state, "sentence": say(_STATE[message.state])}
         )

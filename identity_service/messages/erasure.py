@@ -51,9 +51,8 @@ _ATTEMPT = text(
 _MESSAGE = text(
     """
     UPDATE message
-    SET recipient = NULL, recipient_ascii = NULL, recipient_hash = NULL, pending_key = NULL, recipient_domain = '',
-    facts = '{}',
-        last_reply = NULL
+    SET recipient = NULL, recipient_ascii = NULL, recipient_hash = NULL, mailbox_hash = NULL, pending_key = NULL,
+        recipient_domain = '', facts = '{}', last_reply = NULL
     WHERE id = ANY(:message_ids) RETURNING id
     """
 )

@@ -17,8 +17,8 @@ class MessageKind(NamedTuple):
 
     `purpose` is one of `PURPOSES`, `hand_over` the time within which a relay must take it, `waits` the seconds between
     attempts. `builder` names the code that builds the email; the default renders the kind's two templates with the
-    facts of the message. Kinds that a person asks for have suppressions of their own, so that none reveals who has an
-    account.
+    facts of the message. Kinds that a person asks for (`asked_for`) have suppressions of their own, so that none
+    reveals who has an account. `is_notice` tells the owner of a change, and has a budget that nothing else uses up.
     """
 
     purpose: str
@@ -27,6 +27,7 @@ class MessageKind(NamedTuple):
     waits: tuple[int, ...]
     builder: str = "messages.rendering:build_from_facts"
     asked_for: bool = False
+    is_notice: bool = False
 
 
 _CHANGE = "one_time_tokens.change_emails:build_change_email"
@@ -49,15 +50,18 @@ KINDS: Final[Mapping[str, MessageKind]] = {
         "privacy", 5, 72 * HOUR, NOTICE_WAITS, "consents.emails:build_consent_confirmation"
     ),
     "consent_granted": MessageKind("privacy", 5, 72 * HOUR, NOTICE_WAITS, "consents.emails:build_consent_granted"),
-    "business_undo": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE),
+    "business_undo": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "email_change": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
-    "address_changed": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE),
+    "address_changed": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
     "merge_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
     "change_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
-    "stop_link": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE),
-    "account_closed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE),
+    "stop_link": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
+    "merge_undone": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
+    "account_closed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "caller_check": MessageKind("security", 0, 3 * MINUTE, _CODE, "contacts.emails:build_caller_check"),
-    "password_changed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, "resets.emails:build_password_changed"),
+    "password_changed": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "resets.emails:build_password_changed", is_notice=True
+    ),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

@@ -25,6 +25,7 @@ class MessageState(StrEnum):
     BOUNCED = "bounced"
     EXPIRED = "expired"
     SUPPRESSED = "suppressed"
+    LIMITED = "limited"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
@@ -37,7 +38,7 @@ def _states(names: str) -> tuple[MessageState, ...]:
 
 
 TRANSITIONS: Final[Mapping[MessageState, tuple[MessageState, ...]]] = {
-    MessageState.QUEUED: _states("sending cancelled suppressed expired failed"),
+    MessageState.QUEUED: _states("sending cancelled suppressed limited expired failed"),
     MessageState.SENDING: _states("accepted deferred rejected expired unconfirmed failed bounced cancelled"),
     MessageState.DEFERRED: _states(
         "sending accepted expired unconfirmed cancelled suppressed bounced delivered failed"
@@ -49,6 +50,7 @@ TRANSITIONS: Final[Mapping[MessageState, tuple[MessageState, ...]]] = {
     MessageState.BOUNCED: (),
     MessageState.EXPIRED: (),
     MessageState.SUPPRESSED: (),
+    MessageState.LIMITED: (),
     MessageState.CANCELLED: (),
     MessageState.FAILED: (),
 }
@@ -118,6 +120,19 @@ class UnknownSuppression(NotFound):
 
 class CannotRetry(Conflict):
     """This message cannot be sent again, because its address was erased."""
+
+
+class TokenEnded(Conflict):
+    """The link and code of this message have ended, so it is not sent again; please request a new one."""
+
+
+class AddressSuppressed(Conflict):
+    """Messages to this address came back, so none is sent; a caller with `mail:operate` may send one nevertheless."""
+
+
+RETRIES_PER_MESSAGE: Final = 3
+RETRIES_COUNTED_FOR: Final = timedelta(hours=1)
+"""How often a message may be sent again within that time, whoever asks."""
 
 
 class Transition(NamedTuple):

@@ -37,7 +37,7 @@ class MailTransparency(ResponseModel):
 
 State = Literal[
     "queued", "sending", "deferred", "accepted", "delivered", "unconfirmed", "rejected", "bounced", "expired",
-    "suppressed", "cancelled", "failed",
+    "suppressed", "limited", "cancelled", "failed",
 ]  # fmt: skip
 
 

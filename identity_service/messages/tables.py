@@ -61,6 +61,7 @@ class Message(Base):
         Index("ix_message_deadline", "deadline_at", postgresql_where=_WAITING),
         Index("ix_message_lease", "lease_until", postgresql_where=text("state = 'sending'")),
         Index("ix_message_recipient_hash", "recipient_hash", text("created_at DESC")),
+        Index("ix_message_mailbox_hash", "mailbox_hash", text("created_at DESC")),
         Index("ix_message_user_id", "user_id", text("created_at DESC")),
         Index("ix_message_created", text("created_at DESC"), text("id DESC")),
         Index(
@@ -77,6 +78,7 @@ class Message(Base):
     recipient: Mapped[str | None] = mapped_column(info=PERSONAL)
     recipient_ascii: Mapped[str | None] = mapped_column(info=PERSONAL)
     recipient_hash: Mapped[bytes | None] = mapped_column(info=emptied(KEPT, None))
+    mailbox_hash: Mapped[bytes | None] = mapped_column(info=emptied(KEPT, None))
     recipient_domain: Mapped[str] = mapped_column(info=emptied(FACT, ""))
     locale: Mapped[str] = mapped_column(info=FACT)
     facts: Mapped[dict[str, Any]] = mapped_column(JSONB, info=emptied(PERSONAL, {}))

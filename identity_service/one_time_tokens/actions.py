@@ -9,8 +9,10 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
+from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.messages import actions as messages
+from identity_service.messages import kinds
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import rules
 from identity_service.one_time_tokens.rules import Lifetime, LinkInvalid, MailboxProof
@@ -171,17 +173,24 @@ async def verify_link(session: DatabaseSession, purposes: tuple[str, ...], text:
     return found
 
 
-async def count_code_attempt(database: Database, limits: RateLimiter, token: OneTimeToken) -> None:
-    """Count an attempt before its code is compared: five per message, and five per address and hour, which a new
-    message does not reset (RST-06, ATT-11). Both counts are committed, whatever happens to the request.
+async def count_code_attempt(
+    database: Database, limits: RateLimiter, token: OneTimeToken, *, tracked_by: str | None = None
+) -> None:
+    """Count an attempt before its code is compared; the count is committed, whatever happens to the request.
+
+    Five per tracking link, so that whoever requested a message cannot use up the attempts of its owner; a token that is
+    found by its own handle, which only the message tells, has five as well. All attempts for one address and purpose
+    together are limited too, which a new message does not reset (RST-06, ATT-11).
 
     Raises:
         rate_limits.TooManyRequests, rules.LinkInvalid: there are no attempts left.
     """
     await limits.hit("code", rules.CODE_TRIES_PER_ADDRESS, token.purpose, (token.recipient_hash or b"").hex())
-    mine = update(OneTimeToken).where(OneTimeToken.id == token.id, OneTimeToken.code_attempts < rules.CODE_TRIES)
-    counted = mine.values(code_attempts=OneTimeToken.code_attempts + 1).returning(OneTimeToken.code_attempts)
-    if await database.in_transaction(lambda session: session.scalar(counted)) is None:
+    table: type[OneTimeToken | TrackingLink] = OneTimeToken if tracked_by is None else TrackingLink
+    mine = OneTimeToken.id == token.id if tracked_by is None else TrackingLink.handle_hash == _hashed(tracked_by)
+    counted = update(table).where(mine, table.code_attempts < rules.CODE_TRIES)
+    counting = counted.values(code_attempts=table.code_attempts + 1).returning(table.code_attempts)
+    if await database.in_transaction(lambda session: session.scalar(counting)) is None:
         raise LinkInvalid
 
 
@@ -218,13 +227,26 @@ def check_valid(
 def ends_at(session: DatabaseSession, found: TokenWithMessage, *, by: str = "link") -> datetime:
     """Return when the link of a token expires, or its code if `by` is `code`."""
     lifetime = _lifetime(session, found.token.purpose)
+    span = lifetime.link if by == "link" else lifetime.code
     return rules.ends_at(
-        lifetime.link if by == "link" else lifetime.code,
-        lifetime.cap,
+        span,
+        lifetime.cap or kinds.KINDS[found.message.kind].hand_over + span,
         requested_at=found.token.requested_at,
         accepted_at=found.message.accepted_at,
         deadline_at=found.message.deadline_at,
     )
+
+
+async def has_ended(session: DatabaseSession, token_id: uuid.UUID, *, now: datetime) -> bool:
+    """Return whether neither link nor code of a token can work any more, so that its message is of no use."""
+    found = await find_token(session, token_id)
+    if found is None or found.token.used_at is not None:
+        return True
+    owner = select(Account.tokens_valid_after).where(Account.user_id == found.token.user_id)
+    is_revoked = rules.is_revoked(
+        rules.LIFETIMES[found.token.purpose], found.token.requested_at, await session.scalar(owner)
+    )
+    return is_revoked or now >= max(ends_at(session, found), ends_at(session, found, by="code"))
 
 
 async def note_opened(session: DatabaseSession, token_id: uuid.UUID, *, now: datetime) -> bool:
@@ -246,10 +268,17 @@ async def consume(session: DatabaseSession, found: TokenWithMessage, *, now: dat
     mine = update(OneTimeToken).where(
         OneTimeToken.id == found.token.id, OneTimeToken.used_at.is_(None), OneTimeToken.user_id.is_not(None)
     )
-    user_id = await session.scalar(mine.values(used_at=now).returning(OneTimeToken.user_id))
-    if user_id is None:
+    used = mine.values(used_at=now).returning(OneTimeToken.user_id, OneTimeToken.recipient_hash)
+    row = (await session.execute(used)).one_or_none()
+    if row is None:
         raise LinkInvalid
-    return MailboxProof(user_id, found.token.purpose)
+    return MailboxProof(row.user_id, found.token.purpose, row.recipient_hash)
+
+
+async def was_proven(session: DatabaseSession, recipient_hashes: Sequence[bytes], *, since: datetime) -> bool:
+    """Return whether a token that was sent to one of these mailboxes was used since a moment."""
+    used = select(OneTimeToken.id).where(OneTimeToken.recipient_hash.in_(recipient_hashes))
+    return await session.scalar(used.where(OneTimeToken.used_at > since).limit(1)) is not None
 
 
 async def end_tokens(session: DatabaseSession, *, now: datetime) -> int:

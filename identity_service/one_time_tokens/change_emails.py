@@ -63,6 +63,13 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
         "It happens in 72 hours. If this is not what you want, this link stops it:",
         "If you want it, you need not do anything.",
     ),
+    "merge_undone": EmailCopy(
+        "Your two accounts are separate again",
+        "The joining of your accounts {survivor} and {other} is undone. Every session of both has ended, and a "
+        "password that was set by way of the other account no longer works.",
+        None,
+        "If it was not you, please call us. If you cannot sign in, please ask for a new password.",
+    ),
     "account_closed": EmailCopy(
         "Your account is closed",
         "Your account {user_id} is closed. Nobody can sign in to it any more; what happened with it stays on record.",
@@ -72,15 +79,15 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
 }
 
 VERB_DESCRIPTIONS: Final = {
-    "business": "it becomes a business account",
+    "business": "it becomes the business account of {target}",
     "consumer": "it becomes a private account",
-    "merge": "it is joined with another account of yours",
-    "unmerge": "the joining with another account of yours is undone",
+    "merge": "it is joined with your account {target}",
+    "unmerge": "the joining with your account {target} is undone",
     "close": "it is closed",
     "erase": "everything personal in it is erased",
-    "email": "emails about it go to another address",
+    "email": "emails about it go to {target}",
 }
-"""What a guarded change does to the account, as part of a sentence."""
+"""What a guarded change does to the account, as part of a sentence; `target` is what `describe_target` returns."""
 
 
 async def build_change_email(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
@@ -114,7 +121,7 @@ def render_change_email(
     """Return the email about a change, rendered in `locale`."""
     copy, say = EMAIL_COPY[kind], translations.catalogue(locale).gettext
     verb = facts.get("verb")
-    what = say(VERB_DESCRIPTIONS[verb]) if verb in VERB_DESCRIPTIONS else ""
+    what = say(VERB_DESCRIPTIONS[verb]).format(target=facts.get("target", "")) if verb in VERB_DESCRIPTIONS else ""
     happens = say(copy.happens).format(
         user_id=user_ids.show(user_id), other=facts.get("other", ""), survivor=facts.get("survivor", ""), what=what
     )

@@ -12,8 +12,10 @@ from identity_service.values import user_ids
 
 CODE_LENGTH: Final = 10
 CODE_TRIES: Final = 5
-CODE_TRIES_PER_ADDRESS: Final = "5/hour"
-"""Code attempts per message, and per address and hour; counted before the check. Links are not affected (RST-06)."""
+CODE_TRIES_PER_ADDRESS: Final = "200/hour"
+"""Code attempts per tracking link, and per address and hour; counted before the check. Links are not affected (RST-06).
+
+A code has 45 bits: 200 attempts an hour guess one in ten thousand million days."""
 TRACKED_FOR: Final = timedelta(days=7)
 REFERENCE_LENGTH: Final = 8
 
@@ -21,7 +23,8 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 class Lifetime(NamedTuple):
-    """How long link and code are valid, counted from acceptance by a relay; `cap` is counted from the request.
+    """How long link and code are valid, counted from acceptance by a relay; `cap` is counted from the request, and
+    without one it is the time within which a relay must take the message, plus this time.
 
     With `outlives` (undo and stop links) the token stays valid when older tokens are revoked (RST-16).
     """
@@ -69,13 +72,15 @@ class UnknownTracking(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class MailboxProof:
-    """Proof that a token for this purpose, sent to the mailbox of this account, was just consumed.
+    """Proof that a token for this purpose, requested for this account, was just read at one mailbox and consumed.
 
-    Only `actions.consume` makes one; an action that needs this proof takes it as an argument (ATT-03).
+    `recipient_hash` is the keyed hash of that mailbox's address: what the proof says about an address holds for this
+    one alone. Only `actions.consume` makes one; an action that needs this proof takes it as an argument (ATT-03).
     """
 
     user_id: str
     purpose: str
+    recipient_hash: bytes | None
 
 
 class ParsedLink(NamedTuple):
@@ -137,16 +142,15 @@ def constant_time_equal(given: str, right: str) -> bool:
 
 def ends_at(
     span: timedelta,
-    cap: timedelta | None,
+    cap: timedelta,
     *,
     requested_at: datetime,
     accepted_at: datetime | None,
     deadline_at: datetime,
 ) -> datetime:
     """Return when a secret expires: `span` after a relay accepted the message (while pending, after its deadline), and
-    never later than `cap` after the request (RST-07)."""
-    end = (accepted_at or deadline_at) + span
-    return end if cap is None else min(end, requested_at + cap)
+    never later than `cap` after the request, however often the message is sent (RST-07)."""
+    return min((accepted_at or deadline_at) + span, requested_at + cap)
 
 
 def is_revoked(lifetime: Lifetime, requested_at: datetime, valid_after: datetime | None) -> bool:

@@ -47,3 +47,4 @@ class TrackingLink(Base):
     token_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("one_time_token.id"), index=True, info=IDENTIFIER)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True, info=FACT)
+    code_attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"), info=FACT)

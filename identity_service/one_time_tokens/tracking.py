@@ -41,6 +41,7 @@ _NOW_DO: Final = {
     "bounced": "Check the address, or ask your mail provider; the sentence above says why it came back.",
     "expired": "Ask for a new email.",
     "suppressed": "Emails to this address came back before. Check the address, or call us.",
+    "limited": "Look for an earlier email; the newest one works. You can ask again in an hour.",
     "cancelled": "Ask for a new email.",
     "failed": "Please call us and read out the reference below.",
 }

@@ -1,11 +1,11 @@
 """Set a password with a `MailboxProof`; check one in three steps: count, hash, record the result."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.accounts import actions as accounts
@@ -13,6 +13,7 @@ from identity_service.accounts import ownership
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.keys import hashing
+from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passwords import breaches, rules, strength
 from identity_service.passwords.hashing import Hasher
@@ -38,16 +39,47 @@ class _Counted(NamedTuple):
     is_compromised: bool
     wait: int
     failures: int
+    browser: str | None
 
 
 async def set_password(session: DatabaseSession, proof: MailboxProof, phc: str, *, now: datetime) -> None:
     """Store the hash `phc` as the password of the proven account, and reset its count of failures."""
-    row = {"user_id": proof.user_id, "phc": phc, "set_at": now, "locked_at": None, "compromised_at": None}
+    row = {
+        "user_id": proof.user_id, "phc": phc, "set_at": now, "proven_by": proof.recipient_hash, "locked_at": None,
+        "compromised_at": None,
+    }  # fmt: skip
     new = insert(Password).values(row)
-    values = {name: new.excluded[name] for name in ("phc", "set_at", "locked_at", "compromised_at")}
+    values = {name: new.excluded[name] for name in row if name != "user_id"}
     await session.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
     await session.execute(delete(PasswordAttempt).where(PasswordAttempt.subject == _subject(session, proof.user_id)))
     await events.record_event(session, "password.set", user_id=proof.user_id, actor="customer", now=now)
+
+
+async def remove_password(
+    session: DatabaseSession,
+    user_id: str,
+    *,
+    since: datetime | None = None,
+    unless_proven_by: Collection[bytes] = (),
+    reason: str,
+    actor: str,
+    now: datetime,
+) -> bool:
+    """Remove the password of an account; return whether there was one to remove.
+
+    With `since`, only one that was set then or later; one whose proof was read at a mailbox of `unless_proven_by`
+    (keyed hashes of addresses) stays.
+    """
+    mine = delete(Password).where(Password.user_id == user_id)
+    if since is not None:
+        mine = mine.where(Password.set_at >= since)
+    if unless_proven_by:
+        mine = mine.where(or_(Password.proven_by.is_(None), Password.proven_by.not_in(unless_proven_by)))
+    if await session.scalar(mine.returning(Password.user_id)) is None:
+        return False
+    data = {"reason": reason}
+    await events.record_event(session, "password.removed", user_id=user_id, actor=actor, data=data, now=now)
+    return True
 
 
 async def make_hash(hasher: Hasher, settings: Settings, password: str, own_words: Iterable[str]) -> str:
@@ -84,9 +116,19 @@ async def has_password(session: DatabaseSession, user_id: str) -> bool:
 
 
 async def check_password(
-    database: Database, hasher: Hasher, who: EmailAddress | str, password: str, *, actor: str, now: datetime
+    database: Database,
+    hasher: Hasher,
+    who: EmailAddress | str,
+    password: str,
+    *,
+    browser: KnownBrowser | None = None,
+    actor: str,
+    now: datetime,
 ) -> PasswordResult:
     """Check a password for an address or a User ID, with the same work and time whether or not there is an account.
+
+    A `browser` that has signed in to the account before has a count of failures of its own, so that the failures of
+    strangers neither delay its owner nor lock the password there.
 
     One transaction counts the attempt, the hash is computed with none open, and another records the result (PWD-07,
     PWD-13). During a delay no password is evaluated, not even the correct one. If the hashing queue is full, nothing is
@@ -97,7 +139,7 @@ async def check_password(
     """
     hasher.refuse_if_busy()
     typed = strength.normalise(password)
-    counted = await database.in_transaction(lambda session: _count(session, who, now=now))
+    counted = await database.in_transaction(lambda session: _count(session, who, browser, now=now))
     if counted.wait:
         return PasswordResult("wait", retry_after=counted.wait)
     too_long = len(typed) > rules.MAXIMUM_CHARACTERS or len(typed.encode("utf-8", "replace")) > rules.MAXIMUM_BYTES
@@ -110,13 +152,17 @@ async def check_password(
         return PasswordResult("no_match")
 
 
-async def _count(session: DatabaseSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
+async def _count(
+    session: DatabaseSession, who: EmailAddress | str, browser: KnownBrowser | None, *, now: datetime
+) -> _Counted:
     user_id = await ownership.active_user_id(session, who)
-    subject = _subject(session, user_id or (who if isinstance(who, str) else who.key))
+    name = None if browser is None else browser.name_for(user_id)
+    subject = _subject(session, user_id or (who if isinstance(who, str) else who.key), name)
     values = {"user_id": user_id or "", "subject": subject, "now": now, "delays": _DELAYS}
     stored = (await session.execute(_COUNT, values)).one()
-    phc = None if stored.locked_at is not None else stored.phc
-    counted = _Counted(subject, user_id, phc, stored.compromised_at is not None, 0, stored.failures or 0)
+    is_locked = stored.locked_at is not None if name is None else (stored.failures or 0) > rules.LOCKED_AFTER
+    phc = None if is_locked else stored.phc
+    counted = _Counted(subject, user_id, phc, stored.compromised_at is not None, 0, stored.failures or 0, name)
     if stored.failures is not None:
         return counted
     blocked_until = await session.scalar(
@@ -168,7 +214,8 @@ async def _record_failure(session: DatabaseSession, counted: _Counted, *, actor:
     user_id = counted.user_id
     data = {"failures": counted.failures}
     await events.record_event(session, "password.check_failed", user_id=user_id, actor=actor, data=data, now=now)
-    if user_id is not None and counted.failures >= rules.LOCKED_AFTER and counted.phc is not None:
+    is_last = counted.failures >= rules.LOCKED_AFTER and counted.browser is None
+    if user_id is not None and is_last and counted.phc is not None:
         await session.execute(update(Password).where(Password.user_id == user_id).values(locked_at=now))
         await events.record_event(session, "password.locked", user_id=user_id, actor="worker", data=data, now=now)
 
@@ -192,5 +239,7 @@ async def purge_attempts(session: DatabaseSession) -> None:
     await session.execute(delete(PasswordAttempt).where(PasswordAttempt.updated_at < func.now() - rules.FORGET_AFTER))
 
 
-def _subject(session: DatabaseSession, who: str) -> bytes:
-    return hashing.keyed_hash(session.keys.internal(), "password tries", who.encode())
+def _subject(session: DatabaseSession, who: str, browser: str | None = None) -> bytes:
+    """Return the keyed hash under which failures are counted: of an account or address, or of one known browser."""
+    named = [] if browser is None else [browser.encode()]
+    return hashing.keyed_hash(session.keys.internal(), "password tries", who.encode(), *named)

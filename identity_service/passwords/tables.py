@@ -10,7 +10,8 @@ from identity_service.database.types import Base, UtcDateTime
 
 
 class Password(Base):
-    """An account's password as a PHC string. `locked_at`: too many failures; `compromised_at`: it became known. Either
+    """An account's password as a PHC string. `proven_by` is the keyed hash of the address whose mailbox was read to set
+    it; `locked_at`: too many failures; `compromised_at`: it became known. Either
     way only a reset sets a new one; a correct compromised password gets the result `change_required`."""
 
     __tablename__ = "password"
@@ -20,6 +21,7 @@ class Password(Base):
     user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), primary_key=True, info=IDENTIFIER)
     phc: Mapped[str] = mapped_column(info=PROVING)
     set_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    proven_by: Mapped[bytes | None] = mapped_column(info=PROVING)
     locked_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     compromised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from identity_service.accounts import ownership
 from identity_service.addresses import actions as addresses
+from identity_service.addresses import rules as address_rules
 from identity_service.business import actions as business
 from identity_service.business import periods
 from identity_service.business import rules as business_rules
@@ -79,7 +80,12 @@ async def change_email(
     (text,) = form.take("email")
     sign_in.check_fresh(customer, now=now)
     address = email_addresses.parse(text.strip(), special_use=settings.development)
-    await addresses.request_or_add_email(session, UserId(customer.account.user_id), address, actor="customer", now=now)
+    own, limits = UserId(customer.account.user_id), request.app.state.throttle
+    await limits.hit("email-change", address_rules.REQUESTS_PER_ACCOUNT, own)
+    await limits.hit(
+        "email-change-to", address_rules.REQUESTS_PER_ADDRESS, session.keys.address_hash(address.key).hex()
+    )
+    await addresses.request_own_email(session, own, address, now=now)
     return pages.render_page(
         request, "portal/email.html", current=customer.account.email, asked=email_addresses.mask(address.shown)
     )

@@ -5,24 +5,23 @@ from typing import Any
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts.tables import Account
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
-from identity_service.messages import actions as messages
 from identity_service.values.user_ids import UserId
 
 
 async def close_account(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
-    """Close an account and email its owner; its history stays, and its address is not freed.
+    """Close an account and tell every mailbox of its owner; its history stays, and its address is not freed.
 
     Raises:
         accounts.rules.UnknownUserId, AccountMoved
     """
     before = (await accounts.find_account(session, user_id, lock=True)).state
     account = await accounts.close_account(session, user_id, actor=actor, now=now)
-    if before != "closed" and account.email is not None:
-        await messages.enqueue(
-            session, "account_closed", to=accounts.address_of(account), user_id=account.user_id,
-            locale=account.locale, cause="account.closed", actor=actor, now=now,
-        )  # fmt: skip
+    if before != "closed":
+        await credentials.notify_mailboxes(
+            session, "account_closed", [account.user_id], cause="account.closed", actor=actor, now=now
+        )
     return account
 
 

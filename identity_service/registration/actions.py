@@ -7,6 +7,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.messages import actions as messages
@@ -131,7 +132,7 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
         # If the holder was merged into the new account meanwhile, merging back would make a cycle.
         await accounts.mark_merged(session, UserId(proof.user_id), UserId(holder.user_id), actor="customer", now=now)
         await consents.recompute_ancestors(session, holder.user_id)
-    return await accounts.confirm_mailbox(session, holder.user_id, ends_sessions=False, actor="customer", now=now)
+    return await credentials.confirm_mailbox(session, holder.user_id, proof, now=now)
 
 
 async def _welcome(

@@ -17,7 +17,6 @@ from identity_service.web.forms import Form, FormRoute, refuse_user_id
 from identity_service.web.networks import coarse_network
 
 PER_NETWORK = "30/hour; 100/day"
-PER_ADDRESS = "3/hour; 10/day"
 
 router = APIRouter(route_class=FormRoute, include_in_schema=False)
 
@@ -36,7 +35,6 @@ async def get_id(request: Request, form: Form, session: Session, settings: Setti
     address = email_addresses.parse(text.strip(), special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit("register-network", PER_NETWORK, network)
-    await limits.hit("register-address", PER_ADDRESS, dependencies.key_ring_of(request).address_hash(address.key).hex())
     started = await actions.register_publicly(
         session, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
     )

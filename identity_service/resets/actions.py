@@ -1,16 +1,18 @@
 """Request a reset, and set the new password by link or code."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.messages import actions as messages
+from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import requests
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
@@ -44,16 +46,17 @@ async def request_reset_within_limit(
     *,
     locale: str,
     where_from: str | None,
+    browser: KnownBrowser | None = None,
     actor: str,
     now: datetime,
 ) -> ResetRequest:
     """Call `request_reset`; beyond the limit of an address, known or unknown, track its newest message (ATT-18)."""
-    wait = await limits.wait("reset-address", rules.PER_ADDRESS, session.keys.address_hash(address.key).hex())
-    if wait:
-        newest = await one_time_tokens.latest_message(session, "reset", address)
-        if newest is not None:
-            requested = await _record_request(session, newest, actor=actor, now=now)
-            return requested._replace(again_at=now + timedelta(seconds=wait))
+    followed = await requests.count_request(
+        session, limits, "reset", address, rules.PER_ADDRESS, browser=browser, now=now
+    )
+    if followed is not None:
+        requested = await _record_request(session, followed.token, actor=actor, now=now)
+        return requested._replace(again_at=followed.again_at)
     return await request_reset(session, address, locale=locale, where_from=where_from, actor=actor, now=now)
 
 
@@ -151,7 +154,7 @@ async def choose_by_code(
         lambda session: one_time_tokens.find_by_tracking(session, handle, PURPOSE, now=now)
     )
     await passwords.check_strength(hasher, database.settings, password, _own_words(None, found))
-    await one_time_tokens.count_code_attempt(database, limits, found.token)
+    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=handle)
     async with database.transaction() as session:
         one_time_tokens.check_code(session, found.token, typed)
         account = await _account_of_token(session, found, by="code", now=now)
@@ -184,30 +187,15 @@ async def _use_reset(session: DatabaseSession, token_id: uuid.UUID, phc: str, *,
         await accounts.find_account(session, UserId(found.token.user_id), lock=True)
     await _account_of_token(session, found, by=by, now=now)
     proof = await one_time_tokens.consume(session, found, now=now)
+    # In this order: the first proof of an address removes an older password.
+    account = await credentials.confirm_mailbox(session, proof.user_id, proof, ends_sessions=True, now=now)
     await passwords.set_password(session, proof, phc, now=now)
-    account = await accounts.confirm_mailbox(session, proof.user_id, ends_sessions=True, actor="customer", now=now)
-    await messages.enqueue(
-        session, "password_changed", to=_mailbox(account, found), user_id=account.user_id, locale=account.locale,
-        facts={"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}, cause="password.set",
-        actor="customer", now=now,
-    )  # fmt: skip
+    facts = {"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}
+    await credentials.notify_mailboxes(
+        session, "password_changed", [account.user_id], facts=facts, cause="password.set", actor="customer", now=now
+    )
     data = {"reset_id": str(token_id), "by": by}
     await events.record_event(session, "reset.used", user_id=account.user_id, actor="customer", data=data, now=now)
-
-
-def _mailbox(account: Account, found: TokenWithMessage) -> EmailAddress:
-    """Return the recipient of the notice: the address on file, or, if the account has none (after a merge), the mailbox
-    that was proven.
-
-    Raises:
-        LinkInvalid: the customer was erased meanwhile.
-    """
-    if account.email is not None:
-        return accounts.address_of(account)
-    shown, plain = found.message.recipient, found.message.recipient_ascii
-    if shown is None or plain is None:
-        raise LinkInvalid
-    return EmailAddress(shown, plain, plain.lower())
 
 
 def _own_words(account: Account | None, found: TokenWithMessage) -> list[str]:

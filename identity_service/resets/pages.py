@@ -15,7 +15,7 @@ from identity_service.passwords import strength
 from identity_service.passwords.rules import WeakPassword
 from identity_service.resets import actions, rules
 from identity_service.values import email_addresses
-from identity_service.web import dependencies, forms, networks, pages
+from identity_service.web import dependencies, forms, known_browsers, networks, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 
@@ -38,7 +38,7 @@ async def request_reset(request: Request, form: Form, session: Session, settings
     await limits.hit("reset-network", rules.PER_NETWORK, network)
     requested = await actions.request_reset_within_limit(
         session, limits, address, locale=pages.locale_of(request), where_from=networks.coarse_network(network),
-        actor="customer", now=now,
+        browser=known_browsers.browser_of(request), actor="customer", now=now,
     )  # fmt: skip
     limited = "" if requested.again_at is None else f"?again={requested.again_at:%H%M}"
     return RedirectResponse(f"/reset/{requested.handle}{limited}", 303)

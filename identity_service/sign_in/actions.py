@@ -12,9 +12,12 @@ from sqlalchemy import delete, func, insert, select, update
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
+from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import requests
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.passwords import actions as passwords
@@ -25,6 +28,13 @@ from identity_service.values.email_addresses import EmailAddress
 from identity_service.web.rate_limits import RateLimiter
 
 PURPOSE = ("signin",)
+
+
+class NewSession(NamedTuple):
+    """The cookie of a new session, and the User ID that it is for."""
+
+    cookie: str
+    user_id: str
 
 
 class SignedIn(NamedTuple):
@@ -41,18 +51,21 @@ async def sign_in_by_password(
     password: str,
     *,
     browser: str,
+    known: KnownBrowser,
     replaces: str | None = None,
     now: datetime,
-) -> str:
-    """Sign in with address and password; return the new session's cookie. `replaces` is the browser's previous cookie,
-    whose session is ended (ASVS 7.2.4).
+) -> NewSession:
+    """Sign in with address and password; return the new session. `replaces` is the browser's previous cookie, whose
+    session is ended (ASVS 7.2.4).
 
     Raises:
         rules.WrongPassword: also for an unknown address, an account without a password, and a closed one.
         rules.TooManyAttempts: no attempt is evaluated for `retry_after` seconds.
         rules.PasswordChangeRequired: the password is correct, but marked as compromised.
     """
-    checked = await passwords.check_password(database, hasher, address, password, actor="customer", now=now)
+    checked = await passwords.check_password(
+        database, hasher, address, password, browser=known, actor="customer", now=now
+    )
     if checked.result == "wait":
         raise rules.TooManyAttempts(retry_after=checked.retry_after)
     if checked.result == "change_required":
@@ -66,7 +79,14 @@ async def sign_in_by_password(
 
 
 async def request_code(
-    session: DatabaseSession, limits: RateLimiter, address: EmailAddress, *, locale: str, where_from: str, now: datetime
+    session: DatabaseSession,
+    limits: RateLimiter,
+    address: EmailAddress,
+    *,
+    locale: str,
+    where_from: str,
+    browser: KnownBrowser,
+    now: datetime,
 ) -> str:
     """Email a code to sign in with, or, if there is no account, a message that says so; return the handle of the
     tracking page. The same statements run for known and unknown addresses, as for a reset.
@@ -77,11 +97,11 @@ async def request_code(
     settings = session.settings
     if not settings.sign_in_by_mail:
         raise rules.SignInByMailOff
-    recipient_hash = session.keys.address_hash(address.key)
-    if await limits.wait("signin-address", rules.CODES_PER_ADDRESS, recipient_hash.hex()):
-        newest = await one_time_tokens.latest_message(session, "signin", address)
-        if newest is not None:
-            return await one_time_tokens.create_tracking_link(session, newest.id, now=now)
+    followed = await requests.count_request(
+        session, limits, "signin", address, rules.CODES_PER_ADDRESS, browser=browser, now=now
+    )
+    if followed is not None:
+        return await one_time_tokens.create_tracking_link(session, followed.token.id, now=now)
     found = await ownership.owner_of_address(session, address, hold=True)
     token = await one_time_tokens.send_token(
         session, "signin", kind="no_account_signin" if found.active is None else "signin_code", to=found.address,
@@ -101,8 +121,8 @@ async def sign_in_by_code(
     browser: str,
     replaces: str | None = None,
     now: datetime,
-) -> str:
-    """Sign in with the code from the email, on its tracking page; return the session's cookie. `replaces` as in
+) -> NewSession:
+    """Sign in with the code from the email, on its tracking page; return the new session. `replaces` as in
     `sign_in_by_password`.
 
     Raises:
@@ -116,7 +136,7 @@ async def sign_in_by_code(
     found = await database.in_transaction(
         lambda session: one_time_tokens.find_by_tracking(session, handle, PURPOSE, now=now)
     )
-    await one_time_tokens.count_code_attempt(database, limits, found.token)
+    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=handle)
     async with database.transaction() as session:
         one_time_tokens.check_code(session, found.token, typed)
         account = await accounts.find_for_sign_in(session, found.token.user_id or "")
@@ -124,8 +144,8 @@ async def sign_in_by_code(
             raise LinkInvalid
         one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
         proof = await one_time_tokens.consume(session, found, now=now)
-        if account.email_state != "confirmed":
-            await accounts.confirm_mailbox(session, proof.user_id, ends_sessions=False, actor="customer", now=now)
+        if credentials.is_first_proof(session, account, proof):
+            await credentials.confirm_mailbox(session, proof.user_id, proof, now=now)
         return await _begin(session, proof.user_id, "mail", browser=browser, replaces=replaces, now=now)
 
 
@@ -205,7 +225,7 @@ def _valid_after(account: Account) -> datetime | None:
 
 async def _begin(
     session: DatabaseSession, user_id: str, method: rules.Method, *, browser: str, replaces: str | None, now: datetime
-) -> str:
+) -> NewSession:
     if replaces is not None:
         await _end_replaced(session, replaces, now=now)
     cookie, session_id = secrets.token_urlsafe(32), uuid.uuid4()
@@ -214,7 +234,7 @@ async def _begin(
     await session.execute(insert(SignInSession), {**row, "created_at": now, "seen_at": now, "expires_at": expires_at})
     data = {"session_id": str(session_id), "by": method}
     await events.record_event(session, "sign_in.succeeded", user_id=user_id, actor="customer", data=data, now=now)
-    return cookie
+    return NewSession(cookie, user_id)
 
 
 async def _end_replaced(session: DatabaseSession, cookie: str, *, now: datetime) -> None:

@@ -6,8 +6,8 @@ from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from identity_service.sign_in import actions, rules
-from identity_service.sign_in.actions import SignedIn
-from identity_service.web import forms
+from identity_service.sign_in.actions import NewSession, SignedIn
+from identity_service.web import forms, known_browsers
 from identity_service.web.dependencies import Now, Session
 
 
@@ -33,10 +33,13 @@ def browser_of(request: Request) -> str:
     return " · ".join(filter(None, ("Edge" if engine == "Edg" else engine, system))) or "a browser"
 
 
-def set_session_cookie(response: Response, cookie: str, hours: int) -> Response:
-    """Set the session cookie; `SameSite=Lax`, so that a link in an email is opened signed in (SES-02)."""
-    forms.set_cookie(response, forms.SESSION_COOKIE, cookie, same_site="lax", seconds=hours * 3600)
-    return response
+def begin_session(request: Request, response: Response, new: NewSession, hours: int) -> Response:
+    """Set the session cookie, and remember that this browser has signed in to the account.
+
+    `SameSite=Lax`, so that a link in an email is opened signed in (SES-02).
+    """
+    forms.set_cookie(response, forms.SESSION_COOKIE, new.cookie, same_site="lax", seconds=hours * 3600)
+    return known_browsers.remember_browser(request, response, new.user_id)
 
 
 def delete_session_cookie(response: Response) -> Response:

@@ -9,7 +9,7 @@ from identity_service.sign_in import actions, rules
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import Customer
 from identity_service.values import email_addresses
-from identity_service.web import dependencies, forms, pages
+from identity_service.web import dependencies, forms, known_browsers, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute, refuse_user_id
 from identity_service.web.networks import coarse_network
@@ -31,11 +31,11 @@ async def sign_in(request: Request, form: Form, settings: Settings, now: Now) ->
     address = email_addresses.parse(text.strip(), special_use=settings.development)
     state = request.app.state
     await state.throttle.hit("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
-    cookie = await actions.sign_in_by_password(
+    new = await actions.sign_in_by_password(
         state.database, state.hasher, address, password, browser=sign_in_dependencies.browser_of(request),
-        replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
+        known=known_browsers.browser_of(request), replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.set_session_cookie(RedirectResponse("/me", 303), cookie, settings.session_hours)
+    return sign_in_dependencies.begin_session(request, RedirectResponse("/me", 303), new, settings.session_hours)
 
 
 @router.post("/signin/code", openapi_extra={"x-form": "sign_in/signin.html"})
@@ -45,10 +45,11 @@ async def request_code(request: Request, form: Form, session: Session, settings:
     refuse_user_id(text)
     address = email_addresses.parse(text.strip(), special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
-    await limits.hit("signin-network", rules.PER_NETWORK, network)
+    await limits.hit("code-network", rules.CODES_PER_NETWORK, network)
     handle = await actions.request_code(
-        session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
-    )
+        session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network),
+        browser=known_browsers.browser_of(request), now=now,
+    )  # fmt: skip
     return RedirectResponse(f"/signin/{handle}", 303)
 
 
@@ -65,11 +66,12 @@ async def sign_in_by_code(request: Request, handle: str, form: Form, settings: S
     """Sign in by code, set the session cookie and redirect to `/me`."""
     (code,) = form.take("code")
     state = request.app.state
-    cookie = await actions.sign_in_by_code(
+    await state.throttle.hit("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
+    new = await actions.sign_in_by_code(
         state.database, state.throttle, handle, code, browser=sign_in_dependencies.browser_of(request),
         replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.set_session_cookie(RedirectResponse("/me", 303), cookie, settings.session_hours)
+    return sign_in_dependencies.begin_session(request, RedirectResponse("/me", 303), new, settings.session_hours)
 
 
 @router.post("/signout")

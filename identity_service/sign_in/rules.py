@@ -15,6 +15,7 @@ FRESH: Final = timedelta(minutes=10)
 
 PER_NETWORK: Final = "60/minute; 600/hour"
 CODES_PER_ADDRESS: Final = "5/hour; 20/day"
+CODES_PER_NETWORK: Final = "30/hour; 100/day"
 
 
 class NotSignedIn(Problem):

@@ -18,6 +18,7 @@ from email_validator import EmailNotValidError, validate_email
 from identity_service.errors import Unprocessable
 
 MAXIMUM = 254
+_DOTS_IGNORED = ("gmail.com", "googlemail.com")
 _ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;=]+@[^\s<>()\[\]\"',:;]+")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
 _SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
@@ -104,6 +105,16 @@ def mask(shown: str) -> str:
     """Return a masked address that its owner still recognises: `j…@example.com`."""
     local, _, domain = shown.rpartition("@")
     return f"{local[:1]}…@{domain}"
+
+
+def mailbox_key(address: EmailAddress) -> str:
+    """Return the key of the mailbox behind an address, for counting alone: without a tag, and without dots where the
+    provider ignores them. Never use it to decide whose an address is."""
+    local, _, domain = address.key.rpartition("@")
+    mailbox = local.partition("+")[0] or local
+    if domain in _DOTS_IGNORED:
+        mailbox, domain = mailbox.replace(".", "") or mailbox, "gmail.com"
+    return f"{mailbox}@{domain}"
 
 
 def mask_all(text: str | None) -> str | None:

@@ -96,7 +96,7 @@ TABLES = (
 """In the order in which they are created."""
 
 TRANSITIONS = {
-    "queued": "sending cancelled suppressed expired failed",
+    "queued": "sending cancelled suppressed limited expired failed",
     "sending": "accepted deferred rejected expired unconfirmed failed bounced cancelled",
     "deferred": "sending accepted expired unconfirmed cancelled suppressed bounced delivered failed",
     "accepted": "delivered bounced",
@@ -577,7 +577,6 @@ def _create_tables() -> None:
         sa.Column("old_ascii", sa.String(), nullable=True),
         sa.Column("old_key", sa.String(), nullable=True),
         sa.Column("token_id", sa.Uuid(), nullable=True),
-        sa.Column("undo_token_id", sa.Uuid(), nullable=True),
         sa.Column("requested_by", sa.String(), nullable=False),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True),
@@ -586,7 +585,6 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_email_change_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email_change")),
         sa.UniqueConstraint("token_id", name=op.f("uq_email_change_token_id")),
-        sa.UniqueConstraint("undo_token_id", name=op.f("uq_email_change_undo_token_id")),
     )
     op.create_index(op.f("ix_email_change_user_id"), "email_change", ["user_id"], unique=False)
     op.create_table(
@@ -672,6 +670,7 @@ def _create_tables() -> None:
         sa.Column("recipient", sa.String(), nullable=True),
         sa.Column("recipient_ascii", sa.String(), nullable=True),
         sa.Column("recipient_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("mailbox_hash", sa.LargeBinary(), nullable=True),
         sa.Column("recipient_domain", sa.String(), nullable=False),
         sa.Column("locale", sa.String(), nullable=False),
         sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -709,7 +708,7 @@ def _create_tables() -> None:
         sa.CheckConstraint("state <> 'queued' OR attempts = 0", name=op.f("ck_message_queued_is_untried")),
         sa.CheckConstraint("state <> 'unconfirmed' OR possibly_sent", name=op.f("ck_message_unconfirmed_is_not")),
         sa.CheckConstraint(
-            "state IN ('queued', 'sending', 'deferred', 'accepted', 'delivered', 'unconfirmed', 'rejected', 'bounced', 'expired', 'suppressed', 'cancelled', 'failed')",
+            "state IN ('queued', 'sending', 'deferred', 'accepted', 'delivered', 'unconfirmed', 'rejected', 'bounced', 'expired', 'suppressed', 'limited', 'cancelled', 'failed')",
             name=op.f("ck_message_state"),
         ),
         sa.CheckConstraint(
@@ -756,6 +755,9 @@ def _create_tables() -> None:
     op.create_index(
         "ix_message_recipient_hash", "message", ["recipient_hash", sa.literal_column("created_at DESC")], unique=False
     )
+    op.create_index(
+        "ix_message_mailbox_hash", "message", ["mailbox_hash", sa.literal_column("created_at DESC")], unique=False
+    )
     op.create_index(op.f("ix_message_resend_of"), "message", ["resend_of"], unique=False)
     op.create_index("ix_message_user_id", "message", ["user_id", sa.literal_column("created_at DESC")], unique=False)
     op.create_index(
@@ -770,6 +772,7 @@ def _create_tables() -> None:
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("phc", sa.String(), nullable=False),
         sa.Column("set_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("proven_by", sa.LargeBinary(), nullable=True),
         sa.Column("locked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("compromised_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("phc LIKE '$%'", name=op.f("ck_password_phc")),
@@ -987,6 +990,7 @@ def _create_tables() -> None:
         sa.Column("token_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.ForeignKeyConstraint(["token_id"], ["one_time_token.id"], name=op.f("fk_tracking_link_token_id")),
         sa.PrimaryKeyConstraint("handle_hash", name=op.f("pk_tracking_link")),
     )

@@ -51,6 +51,9 @@ class AbusedLife(Life):
             self.words[one.user_id] = "granted"
         self.closes(1)
 
+    def loses_password(self, one: Modelled) -> None:
+        self.passwords.pop(one.user_id, None)
+
     def active(self, number: int) -> Modelled | None:
         """An account that is there, with a mailbox."""
         found = [one for one in self.accounts if one.state == "active" and one.email is not None]

@@ -53,7 +53,7 @@ def read_answer(_context, response):
 
 async def a_merged_account(caller) -> str:
     """Merge two accounts that have no mailbox to ask; return the User ID that leads to the other now."""
-    survivor, duplicate = await an_account(caller), await an_account(caller)
+    survivor, duplicate = [await an_account(caller, external_ref=ref) for ref in ("survivor", "duplicate")]
     merged = await caller.post(f"/v1/accounts/{survivor}/merge", {"duplicate": duplicate})
     assert merged.json()["pending"] is None, merged.text
     return duplicate

@@ -101,7 +101,9 @@ async def test_fifty_approvals_at_once_are_one(service, ada, anna):
     bob = await a_clerk(service, "bob")
     path, given = f"/console/approvals/{change}", {"form_token": bob.token}
     answers = await asyncio.gather(*(bob.http.post(path, data=given, follow_redirects=False) for _ in range(50)))
-    assert Counter(answer.status_code for answer in answers) == {303: 1, 404: 49}
+    counted = Counter(answer.status_code for answer in answers)
+    # On a busy machine some find no free connection in time: they changed nothing, and may be repeated.
+    assert (counted.pop(303), set(counted) <= {404, 503}) == (1, True)
     assert len(await service.rows("SELECT 1 FROM message WHERE kind = 'stop_link'")) == 1
 
 

@@ -103,8 +103,8 @@ async def test_what_was_said_of_one_customer_is_not_moved_to_another(tool, anna,
 
 
 async def test_a_contact_follows_its_customer_through_a_merge(service, tool, anna, caller):
-    ben, number = await an_account(caller, None), await tool.contact(anna)
-    await merge(service, caller, ben, anna, "anna@example.org")
+    ben, number = await an_account(caller, "ben@example.org"), await tool.contact(anna)
+    await merge(service, caller, ben, anna, "ben@example.org", "anna@example.org")
     opened = await tool.open_account(anna, number)
     assert opened.json()["user_id"] == ben
     assert (await tool.get(READS["history"].format(ben), contact=number)).status_code == 200

@@ -69,7 +69,7 @@ async def test_another_customers_reference_is_refused_and_not_shown(caller, anna
 
 
 async def test_after_a_merge_a_repeat_under_the_other_id_is_a_repeat(caller):
-    one, two = [(await caller.post("/v1/accounts", {})).json()["user_id"] for _ in range(2)]
+    one, two = [(await caller.post("/v1/accounts", {"external_ref": ref})).json()["user_id"] for ref in ("one", "two")]
     await append(caller, two, entry("a1"))
     await caller.post(f"/v1/accounts/{one}/merge", {"duplicate": two})
     assert (await account(caller, two))["moved_to"] == one

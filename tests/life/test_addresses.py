@@ -178,9 +178,11 @@ async def test_what_was_proven_before_the_change_is_dead_after_it(service, calle
 
 
 async def test_a_taken_address_is_refused_when_asked_and_when_confirmed(service, caller, anna):
+    """Taken is what another account has confirmed."""
     await ask(caller, anna, NEW)
     link = await link_to(service, NEW, ASKED)
     await caller.post("/v1/accounts", {"email": NEW})
+    await set_password(service, NEW, GOOD)
     assert (await ask(caller, anna, NEW)).json()["code"] == "email_taken"
     service.clock.advance(seconds=1)
     assert (await press(service, link)).page.status_code == 409
@@ -193,6 +195,7 @@ async def test_an_address_that_is_somebody_elses_by_now_is_not_taken_back(servic
     await confirm(service, NEW, ASKED)
     link = await link_to(service, ANNA, CHANGED)
     ben = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+    await set_password(service, ANNA, GOOD)
     service.clock.advance(seconds=1)
     assert (await press(service, link)).page.status_code == 409
     assert (await email(caller, anna), await email(caller, ben)) == (NEW, ANNA)

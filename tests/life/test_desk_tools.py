@@ -172,9 +172,9 @@ async def test_a_desk_merges_only_by_the_mailboxes(service, caller, desk):
         assert (await account(caller, firm))["state"] == "active"
         await confirm(service, mailbox, "Shall your two accounts become one?")
     assert (await account(caller, firm))["state"] == "merged"
-    one, two = [(await caller.post("/v1/accounts", {})).json()["user_id"] for _ in range(2)]
+    one, two = [(await caller.post("/v1/accounts", {"external_ref": ref})).json()["user_id"] for ref in ("one", "two")]
     refused = await desk.post(f"/v1/accounts/{one}/merge", {"duplicate": two})
-    assert (refused.status_code, refused.json()["code"]) == (403, "proof_refused")
+    assert (refused.status_code, refused.json()["code"]) == (403, "mailbox_missing")
     assert (await account(caller, two))["state"] == "active"
     assert (await caller.post(f"/v1/accounts/{one}/merge", {"duplicate": two})).json()["pending"] is None
     assert (await account(caller, two))["moved_to"] == one
@@ -188,7 +188,7 @@ async def test_a_desk_undoes_a_merge_only_by_the_mailbox(service, caller, desk):
     assert (asked.status_code, asked.json()["account"]["user_id"]) == (202, anna)
     assert (await account(caller, firm))["state"] == "merged"
     await service.deliver()
-    assert "the joining with another account of yours is undone" in service.letter(ANNA, PREPARED)["text"]
+    assert f"the joining with your account {firm} is undone" in service.letter(ANNA, PREPARED)["text"]
     await confirm(service, ANNA, PREPARED)
     assert (await account(caller, firm))["state"] == "active"
     assert (await desk.post(f"/v1/accounts/{firm}/merge/undo")).json()["code"] == "nothing_to_undo"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from identity_service.merges import actions as merges
 from tests.browser import Browser
 from tests.conftest import BASE
 from tests.life.given import (
@@ -130,8 +131,8 @@ async def test_a_reset_by_either_address_is_the_survivors(service, caller, two):
 
 async def test_a_reset_works_where_only_the_merged_account_has_a_mailbox(service, caller):
     """The survivor was registered on the phone, without an address."""
-    phone = (await caller.post("/v1/accounts", {})).json()["user_id"]
-    anna = (await caller.post("/v1/accounts", {"email": BOTH[0]})).json()["user_id"]
+    phone = (await caller.post("/v1/accounts", {"external_ref": "17"})).json()["user_id"]
+    anna = (await caller.post("/v1/accounts", {"email": BOTH[0], "external_ref": "18"})).json()["user_id"]
     await merge(service, caller, phone, anna, BOTH[0])
     await set_password(service, BOTH[0], GOOD)
     assert phone in (await sign_in(service, BOTH[0], GOOD)).text
@@ -193,7 +194,7 @@ async def test_an_undo_in_the_middle_of_a_chain_reaches_its_head(service, caller
 
 
 async def test_undo_restores_both_row_by_row(service, caller, two):
-    """IDN-07: but for the version and what is only ever added to (events, letters and what was asked of the merge)."""
+    """IDN-07: but for the version, the moments before which nothing is valid, and what is only ever added to."""
     anna, firm = two
     await set_password(service, BOTH[1], GOOD)
     await consent(service, caller, anna, BOTH[0])
@@ -211,8 +212,9 @@ async def test_undo_restores_both_row_by_row(service, caller, two):
 
 
 async def two_rows(service):
-    """Accounts, all but the version."""
-    return await service.rows("SELECT to_jsonb(a) - 'version' FROM account a ORDER BY user_id")
+    """Accounts, all but the version and the moments before which sessions and one-time tokens are not valid."""
+    kept = "to_jsonb(a) - '{version,tokens_valid_after,sessions_valid_after}'::text[]"
+    return await service.rows(f"SELECT {kept} FROM account a ORDER BY user_id")
 
 
 async def test_after_thirty_days_it_stays(service, caller, two):
@@ -291,7 +293,10 @@ async def test_a_letter_to_join_two_makes_no_circle_either(service, caller):
     await browser.send("/", email=BOTH[0])
     fresh = (await service.rows("SELECT user_id FROM account WHERE user_id <> :old", old=row_id(old)))[0][0]
     letter = await link_to(service, BOTH[0], "")
-    await merge(service, caller, fresh, old, BOTH[0])
+    await service.database.in_transaction(
+        lambda s: merges.request_merge(s, fresh, row_id(old), vouched=True, actor="staff:ada", now=service.clock())
+    )
+    await confirm(service, BOTH[0], ASKED)
     service.clock.advance(seconds=1)
     assert (await press(service, letter)).page.url.path == "/confirmed/address"
     assert (await account(caller, fresh))["state"] == "active"

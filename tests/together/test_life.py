@@ -161,7 +161,7 @@ async def test_nothing_comes_in_behind_an_erasure(service, caller, anna, round_)
 async def test_erase_and_everything_else_at_once_end_in_a_serial_order(service, caller):
     """REL-23: business, merge, undo, another address, close and erase of one chain; no deadlock, no half of it."""
     anna, firm = await two_accounts(caller)
-    third = (await caller.post("/v1/accounts", {})).json()["user_id"]
+    third = (await caller.post("/v1/accounts", {"external_ref": "19"})).json()["user_id"]
     await caller.post(f"/v1/accounts/{anna}/merge", {"duplicate": third})
     link = await link_to(service, ANNA, ASKED)
     service.clock.advance(seconds=1)

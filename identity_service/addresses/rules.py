@@ -1,0 +1,7 @@
+"""Limits of requests to change an address. Pure."""
+
+from typing import Final
+
+REQUESTS_PER_ACCOUNT: Final = "10/day"
+REQUESTS_PER_ADDRESS: Final = "3/hour"
+"""Whoever asks must not write to strangers, or try addresses, without a limit."""

@@ -1,0 +1,91 @@
+"""Confirm an address with a proof of its mailbox; end what was gained through what no longer holds."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
+from identity_service.accounts.tables import Account
+from identity_service.approvals import actions as approvals
+from identity_service.database.transactions import DatabaseSession
+from identity_service.messages import actions as messages
+from identity_service.one_time_tokens.rules import MailboxProof
+from identity_service.passwords import actions as passwords
+from identity_service.values.user_ids import UserId
+
+
+def is_first_proof(session: DatabaseSession, account: Account, proof: MailboxProof) -> bool:
+    """Return whether a proof is the first one of the address on file: unconfirmed so far, and of this very mailbox."""
+    if account.email_key is None or account.email_state == "confirmed":
+        return False
+    return proof.recipient_hash == session.keys.address_hash(account.email_key)
+
+
+async def confirm_mailbox(
+    session: DatabaseSession,
+    user_id: str,
+    proof: MailboxProof,
+    *,
+    ends_tokens: bool = True,
+    ends_sessions: bool = False,
+    actor: str = "customer",
+    now: datetime,
+) -> Account:
+    """Record that a mailbox of this customer was read; if it is the first proof of the address on file, confirm that.
+
+    The first proof ends what existed before it, because whoever registered or imported the account may be somebody
+    else: the password, waiting changes, and every session here and at the services (ATT-26). `ends_tokens` also
+    invalidates all older one-time tokens (ATT-27).
+    """
+    account = await accounts.find_account(session, UserId(user_id), lock=True)
+    is_first = is_first_proof(session, account, proof)
+    if is_first:
+        await passwords.remove_password(session, user_id, reason="first_proof", actor=actor, now=now)
+        await approvals.stop_open_changes(session, [user_id], reason="first_proof", actor=actor, now=now)
+    return await accounts.record_mailbox_read(
+        session, account, confirms=is_first, ends_tokens=ends_tokens, ends_sessions=ends_sessions or is_first,
+        actor=actor, now=now,
+    )  # fmt: skip
+
+
+async def end_access(session: DatabaseSession, user_id: str, *, reason: str, actor: str, now: datetime) -> Account:
+    """End every session, one-time token and waiting change of an account."""
+    await approvals.stop_open_changes(session, [user_id], reason=reason, actor=actor, now=now)
+    account = await accounts.find_account(session, UserId(user_id), lock=True)
+    return await accounts.record_mailbox_read(
+        session, account, confirms=False, ends_tokens=True, ends_sessions=True, actor=actor, now=now
+    )
+
+
+async def remove_foreign_password(
+    session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
+) -> bool:
+    """Remove a password that was set since a moment by a mailbox that is not this customer's now; return whether."""
+    keys = [mailbox.address.key for mailbox in await ownership.mailboxes_of(session, user_id)]
+    own = [session.keys.address_hash(key) for key in keys]
+    return await passwords.remove_password(
+        session, user_id, since=since, unless_proven_by=own, reason="merge_undone", actor=actor, now=now
+    )
+
+
+async def notify_mailboxes(
+    session: DatabaseSession,
+    kind: str,
+    user_ids: Collection[str],
+    *,
+    facts: dict[str, Any] | None = None,
+    cause: str,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Enqueue a notice of this kind to every mailbox of these customers, recently changed ones included, once each."""
+    told: set[str] = set()
+    for user_id in user_ids:
+        for mailbox in await ownership.mailboxes_of(session, user_id, recent_at=now):
+            if mailbox.address.key not in told:
+                told.add(mailbox.address.key)
+                await messages.enqueue(
+                    session, kind, to=mailbox.address, user_id=user_id, locale=mailbox.locale, facts=facts,
+                    cause=cause, actor=actor, now=now,
+                )  # fmt: skip
