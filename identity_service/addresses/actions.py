@@ -12,6 +12,7 @@ from identity_service.accounts.tables import Account
 from identity_service.addresses.tables import EmailChange
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.events.data import SessionsEndedReason
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
@@ -57,11 +58,15 @@ async def request_email_change(
         return EmailChangeRequest(account, None)
     if await accounts.find_by_email(session, address) is not None:
         raise account_rules.EmailTaken
+    change_id = uuid.uuid4()
+    data = {"change_id": change_id}
+    await events.record_event(
+        session, "account.email_change_requested", user_id=account.user_id, actor=actor, data=data, now=now
+    )
     token = await one_time_tokens.send_token(
         session, "email_change", kind="email_change", to=address, user_id=account.user_id, locale=account.locale,
         cause="account.email_change_requested", actor=actor, now=now,
     )  # fmt: skip
-    change_id = uuid.uuid4()
     row = {
         "id": change_id,
         "user_id": account.user_id,
@@ -70,7 +75,6 @@ async def request_email_change(
         "requested_at": now,
     }
     await session.execute(insert(EmailChange), {**row, **_columns("new", address)})
-    await events.record_event(session, "account.email_change_requested", user_id=account.user_id, actor=actor, now=now)
     return EmailChangeRequest(account, change_id)
 
 
@@ -129,7 +133,8 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
     await accounts.confirm_new_email(session, proof.user_id, _address(change, "old"), actor="customer", now=now)
-    await accounts.end_sessions(session, proof.user_id, actor="customer", now=now)
+    reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
+    await accounts.end_sessions(session, proof.user_id, reason, actor="customer", now=now)
     since = (EmailChange.user_id == proof.user_id) & (EmailChange.changed_at >= change.changed_at)
     await session.execute(update(EmailChange).where(since, EmailChange.undone_at.is_(None)).values(undone_at=now))
 

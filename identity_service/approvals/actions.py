@@ -44,12 +44,13 @@ async def request_confirmation(
     """
     account = await accounts.find_account(session, user_id, lock=True)
     account_rules.check_changeable(account.state, account.merged_into, account.version, version)
+    change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
     action = "unmerge" if "undo" in details else verb
     token = await one_time_tokens.send_token(
         session, "change", kind="change_confirmation", to=accounts.address_of(account), user_id=account.user_id,
         locale=account.locale, facts={"verb": action}, cause="account.change_requested", actor=actor, now=now,
     )  # fmt: skip
-    return await _add(session, account.user_id, verb, details, token_id=token.id, actor=actor, now=now)
+    return await _add(session, change_id, account.user_id, verb, details, token_id=token.id, actor=actor, now=now)
 
 
 async def confirm_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
@@ -86,7 +87,8 @@ async def request_approval(
     account = await accounts.find_active_account(session, user_id, lock=True)
     if account.state != "active":
         raise account_rules.AccountNotActive
-    return await _add(session, account.user_id, verb, details, reason=reason, actor=actor, now=now)
+    change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
+    return await _add(session, change_id, account.user_id, verb, details, reason=reason, actor=actor, now=now)
 
 
 async def approve_change(session: DatabaseSession, change_id: uuid.UUID, *, actor: str, now: datetime) -> PendingChange:
@@ -103,18 +105,18 @@ async def approve_change(session: DatabaseSession, change_id: uuid.UUID, *, acto
     await session.execute(
         update(PendingChange).where(PendingChange.id == change_id).values(approved_by=actor, due_at=due_at)
     )
+    data = {"change_id": change.id, "verb": change.verb, "requested_by": change.requested_by}
+    await events.record_event(
+        session, "account.change_approved", user_id=change.user_id, actor=actor, data=data, now=now
+    )
     account = await accounts.find_account(session, UserId(change.user_id))
     if account.email is not None:
         token = await one_time_tokens.send_token(
             session, "stop", kind="stop_link", to=accounts.address_of(account), user_id=account.user_id,
             locale=account.locale, facts={"verb": change.verb, "change": str(change.id)},
-            cause="account.change_requested", actor=actor, now=now,
+            cause="account.change_approved", actor=actor, now=now,
         )  # fmt: skip
         await session.execute(update(PendingChange).where(PendingChange.id == change_id).values(token_id=token.id))
-    data = {"change_id": str(change.id), "verb": change.verb, "requested_by": change.requested_by}
-    await events.record_event(
-        session, "account.change_approved", user_id=change.user_id, actor=actor, data=data, now=now
-    )
     await session.refresh(change)
     return change
 
@@ -128,11 +130,15 @@ async def stop_change(session: DatabaseSession, found: TokenWithMessage, *, now:
     mine = update(PendingChange).where(
         PendingChange.token_id == found.token.id, PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None)
     )
-    stopped = await session.scalar(mine.values(stopped_at=now).returning(PendingChange.user_id))
+    columns = (PendingChange.id, PendingChange.user_id)
+    stopped = (await session.execute(mine.values(stopped_at=now).returning(*columns))).one_or_none()
     if stopped is None:
         raise LinkInvalid
     await one_time_tokens.consume(session, found, now=now)
-    await events.record_event(session, "account.change_stopped", user_id=stopped, actor="customer", now=now)
+    data = {"change_id": stopped.id, "problem": None}
+    await events.record_event(
+        session, "account.change_stopped", user_id=stopped.user_id, actor="customer", data=data, now=now
+    )
 
 
 async def carry_out_due(database: Database, *, now: datetime) -> int:
@@ -171,8 +177,19 @@ async def list_open_changes(
     return (await session.scalars(waiting.order_by(PendingChange.requested_at, PendingChange.id).limit(limit))).all()
 
 
+async def _record_requested(
+    session: DatabaseSession, user_id: str, verb: str, *, actor: str, now: datetime
+) -> uuid.UUID:
+    """Record the request of a new change, before the message about it; return the id that the change will have."""
+    change_id = uuid.uuid4()
+    data = {"change_id": change_id, "verb": verb}
+    await events.record_event(session, "account.change_requested", user_id=user_id, actor=actor, data=data, now=now)
+    return change_id
+
+
 async def _add(
     session: DatabaseSession,
+    change_id: uuid.UUID,
     user_id: str,
     verb: str,
     details: dict[str, Any],
@@ -183,12 +200,10 @@ async def _add(
     now: datetime,
 ) -> PendingChange:
     row = {
-        "id": uuid.uuid4(), "user_id": user_id, "verb": verb, "details": details, "token_id": token_id,
+        "id": change_id, "user_id": user_id, "verb": verb, "details": details, "token_id": token_id,
         "reason": reason, "requested_by": actor, "requested_at": now,
     }  # fmt: skip
-    change = (await session.execute(insert(PendingChange).returning(PendingChange), row)).scalar_one()
-    data = {"change_id": str(change.id), "verb": verb}
-    await events.record_event(session, "account.change_requested", user_id=user_id, actor=actor, data=data, now=now)
+    change: PendingChange = (await session.execute(insert(PendingChange).returning(PendingChange), row)).scalar_one()
     return change
 
 
