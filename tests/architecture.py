@@ -43,6 +43,7 @@ _BY_ROLE = {
 _BY_NAME = {
     "messages.descriptions": PURE, "messages.delivery.replies": PURE, "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
+    "events.data": TABLES,
 }  # fmt: skip
 _BY_FOLDER = {"values": PURE, "keys": PURE, "web": ROUTES, "dev": ROUTES, "cli": ROUTES, "database": TABLES}
 _IN_WEB = {"rate_limits": ACTIONS, "schemas": TABLES}

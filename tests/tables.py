@@ -10,6 +10,7 @@ from identity_service import settings
 from identity_service.cli import main
 from identity_service.errors import Problem
 from identity_service.events import rules as events
+from identity_service.events.data import DATA
 from identity_service.settings import Settings
 from identity_service.web import problems
 from identity_service.web import scopes as clients
@@ -27,7 +28,7 @@ def of_code() -> Mapping[str, list[str]]:
     return {
         "Settings": [_row(f"`{settings.variable(n)}`", _default(n), f.description) for n, f in _FIELDS],
         "Scopes": [_row(f"`{name}`", allows) for name, allows in sorted(clients.SCOPES.items())],
-        "Events": [_row(f"`{name}`", what) for name, what in events.NAMES.items()],
+        "Events": [_row(f"`{name}`", what, _members(name)) for name, what in events.NAMES.items()],
         "Errors": [_row(f"`{p.code()}`", str(p.status), p.title()) for p in errors()],
     }  # fmt: skip
 
@@ -60,6 +61,12 @@ def renewed(text: str, tables: Mapping[str, list[str]]) -> str:
 
 def _row(*cells: str | None) -> str:
     return f"| {' | '.join((cell or '').replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _members(name: str) -> str:
+    fields = DATA[name].model_fields.items()
+    hidden = " (with `audit:read`)" if name in events.AUDIT_ONLY else ""
+    return (", ".join(f"`{field.alias or member}`" for member, field in fields) or "–") + hidden
 
 
 def _default(name: str) -> str:

@@ -31,8 +31,8 @@ from identity_service.web import problems
 PACKAGE = Path(app.__file__).parent
 TRANSLATED = sorted(path.stem for path in translations.LOCALES.glob("*.po"))
 FOR_PROGRAMS = (
-    "audit.recovery", "clients", "database_schema", "events.actions", "imports", "keys.signing", "messages",
-    "web.authentication", "web.idempotency", "web.pagination",
+    "audit.recovery", "clients", "database_schema", "events.actions", "events.api", "imports", "keys.signing",
+    "messages", "registration.restoration", "web.authentication", "web.idempotency", "web.pagination",
 )  # fmt: skip
 """Modules whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (

@@ -182,7 +182,7 @@ def _fewer_ids(d):
 
 
 def _number_for_text(d):
-    d["components"]["schemas"]["EventView"]["properties"]["id"]["type"] = "integer"
+    d["components"]["schemas"]["RegisteredEvent"]["properties"]["id"]["type"] = "integer"
 
 
 BREAKS = [_drop_path, _drop_method, _require_field, _drop_field, _drop_answered_field, _answer_null, _drop_language,

@@ -86,7 +86,7 @@ _ALTERED = text(
     """
     SELECT a.event_id FROM account_access a JOIN event e ON e.id = a.event_id
     WHERE e.name <> 'account.opened_by_staff' OR e.user_id <> a.user_id OR e.actor <> a.actor
-        OR e.occurred_at <> a.occurred_at OR e.data->>'contact' <> a.contact
+        OR e.occurred_at <> a.occurred_at OR replace(e.data->>'contact', '-', '') <> a.contact
         OR e.data->>'reason_hash' <> encode(sha256(a.salt || convert_to(a.reason, 'UTF8')), 'hex')
     ORDER BY a.event_id LIMIT 1
     """

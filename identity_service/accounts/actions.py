@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from identity_service.accounts import rules
 from identity_service.accounts.tables import Account, ExternalReference
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.events.data import SessionsEndedReason
 from identity_service.values import user_ids as values_user_ids
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -147,15 +149,20 @@ _ADD = select(Account).from_statement(insert(_TABLE).on_conflict_do_nothing().re
 
 
 async def add_reference(
-    session: DatabaseSession, user_id: str, client_id: str, reference: str, *, now: datetime
+    session: DatabaseSession, user_id: str, client_id: str, reference: str, *, moves: bool = True, now: datetime
 ) -> None:
-    """Store the reference by which this client finds the account.
+    """Store the reference by which this client finds the account. A new one moves the version, unless `moves` is false
+    because the account is new as well.
 
     Raises:
         rules.ExternalRefTaken: the client knows another account by it.
     """
     row = {"client_id": client_id, "reference": reference, "user_id": user_id, "created_at": now}
-    await session.execute(insert(ExternalReference).on_conflict_do_nothing(), row)
+    new = insert(ExternalReference).on_conflict_do_nothing().returning(ExternalReference.reference)
+    if await session.scalar(new, row) is not None:
+        if moves:
+            await move_version(session, user_id)
+        return
     owner = await find_by_reference(session, client_id, reference)
     if owner is None or owner.user_id != user_id:
         raise rules.ExternalRefTaken
@@ -167,6 +174,19 @@ async def references_all(session: DatabaseSession, client_id: str, user_ids: Seq
         ExternalReference.client_id == client_id, ExternalReference.user_id.in_(user_ids)
     )
     return await session.scalar(mine) == len(set(user_ids))
+
+
+async def move_version(session: DatabaseSession, user_id: str) -> None:
+    """Move the version of an account, and of each that it was merged into: data in other tables has changed that their
+    views show. Accounts that the session has read are refreshed.
+    """
+    above = select(Account.user_id, Account.merged_into).where(Account.user_id == user_id).cte("above", recursive=True)
+    survivor = aliased(Account)
+    above = above.union(
+        select(survivor.user_id, survivor.merged_into).join(above, above.c.merged_into == survivor.user_id)
+    )
+    moved = update(Account).where(Account.user_id.in_(select(above.c.user_id))).values(version=Account.version + 1)
+    await session.scalars(moved.returning(Account), execution_options={"populate_existing": True})
 
 
 async def add_email(
@@ -229,11 +249,12 @@ async def record_mailbox_read(
     *,
     confirms: bool,
     ends_tokens: bool,
-    ends_sessions: bool,
+    ends_sessions: SessionsEndedReason | None,
     actor: str,
     now: datetime,
 ) -> Account:
-    """Confirm the address on file, invalidate older one-time tokens, end every session: each if it is asked for.
+    """Confirm the address on file, invalidate older one-time tokens, end every session: each if it is asked for, the
+    last one by its reason.
 
     `credentials` decides which. Sessions end here and at the services that check `sessions_valid_after`.
     """
@@ -243,10 +264,10 @@ async def record_mailbox_read(
     if confirms:
         changes["email_state"] = "confirmed"
         await events.record_event(session, "account.email_confirmed", user_id=account.user_id, actor=actor, now=now)
-    if ends_sessions:
-        changes["sessions_valid_after"] = now
-        await events.record_event(session, "account.sessions_ended", user_id=account.user_id, actor=actor, now=now)
-    return await _change(session, account, changes) if changes else account
+    changed = await _change(session, account, changes) if changes else account
+    if ends_sessions is None:
+        return changed
+    return await end_sessions(session, account.user_id, ends_sessions, actor=actor, now=now)
 
 
 async def confirm_new_email(
@@ -299,19 +320,24 @@ async def set_kind(session: DatabaseSession, account: Account, kind: str) -> Acc
 
 
 async def mark_merged(session: DatabaseSession, user_id: UserId, into: UserId, *, actor: str, now: datetime) -> Account:
-    """Merge an account into another one by setting `merged_into`; no data is moved."""
+    """Merge an account into another one by setting `merged_into`; no data is moved. Both versions move."""
     account = await find_account(session, user_id, lock=True)
     changed = await _change(session, account, {"state": "merged", "merged_into": into, "merged_at": now})
+    await move_version(session, into)
     data = {"into": into}
     await events.record_event(session, "account.merged", user_id=user_id, actor=actor, data=data, now=now)
     return changed
 
 
 async def unmark_merged(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
-    """Undo a merge by clearing `merged_into`."""
+    """Undo a merge by clearing `merged_into`. Both versions move."""
     account = await find_account(session, user_id, lock=True)
+    survivor = account.merged_into
+    assert survivor is not None  # noqa: S101
     changed = await _change(session, account, {"state": "active", "merged_into": None, "merged_at": None})
-    await events.record_event(session, "account.unmerged", user_id=user_id, actor=actor, now=now)
+    await move_version(session, survivor)
+    data = {"user_id": user_id, "from": survivor}
+    await events.record_event(session, "account.unmerged", user_id=user_id, actor=actor, data=data, now=now)
     return changed
 
 
@@ -327,17 +353,29 @@ async def close_account(session: DatabaseSession, user_id: UserId, *, actor: str
     if account.state == "closed":
         return account
     rules.check_changeable(account.state, account.merged_into, account.version, None)
-    values = {"state": "closed", "sessions_valid_after": now, "tokens_valid_after": now}
-    changed = await _change(session, account, values)
+    await _change(session, account, {"state": "closed", "tokens_valid_after": now})
     await events.record_event(session, "account.closed", user_id=user_id, actor=actor, now=now)
+    return await end_sessions(session, user_id, SessionsEndedReason.CLOSED, actor=actor, now=now)
+
+
+async def end_sessions(
+    session: DatabaseSession, user_id: str, reason: SessionsEndedReason, *, actor: str, now: datetime
+) -> Account:
+    """End every session of a customer, here and at the services, by moving `sessions_valid_after`, and record it.
+
+    Nothing else moves it: a service that never hears of a moment leaves its sessions open. It never moves back, even if
+    the clock of another process is ahead.
+    """
+    moment = func.greatest(Account.sessions_valid_after, now)
+    new = update(Account).where(Account.user_id == user_id).values(sessions_valid_after=moment)
+    changed: Account | None = await session.scalar(
+        new.values(version=Account.version + 1).returning(Account), execution_options={"populate_existing": True}
+    )
+    if changed is None:
+        raise rules.UnknownUserId
+    data = {"valid_after": changed.sessions_valid_after, "reason": reason}
+    await events.record_event(session, "account.sessions_ended", user_id=user_id, actor=actor, data=data, now=now)
     return changed
-
-
-async def end_sessions(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> Account:
-    """End every session of a customer, here and at the services, by setting `sessions_valid_after`."""
-    account = await find_account(session, UserId(user_id), lock=True)
-    await events.record_event(session, "account.sessions_ended", user_id=user_id, actor=actor, now=now)
-    return await _change(session, account, {"sessions_valid_after": now})
 
 
 def address_of(account: Account) -> EmailAddress:

@@ -3,13 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
 
 from identity_service.account_access import dependencies as access_dependencies
 from identity_service.account_access import rules as access_rules
 from identity_service.accounts import actions, ownership, rules, views
 from identity_service.accounts.schemas import AccountList, AccountSearch, AccountUpdate, AccountView
 from identity_service.events import actions as events
-from identity_service.events.schemas import EventList, event_view
+from identity_service.events import views as event_views
+from identity_service.events.schemas import EventList
 from identity_service.values import email_addresses
 from identity_service.values import user_ids as values_user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
@@ -104,6 +106,7 @@ async def search_accounts(
 
 @router.get(
     "/accounts/{user_id}/events",
+    response_model=EventList,
     dependencies=[authentication.requires("events:read"), access_dependencies.AccountOpened],
     responses=problems.error_responses(
         rules.UnknownUserId,
@@ -117,11 +120,13 @@ async def search_accounts(
 async def list_account_events(
     user_id: str,
     session: Session,
+    caller: Caller,
     settings: dependencies.Settings,
     after: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
-) -> EventList:
+) -> JSONResponse:
     """Read the events of one customer, merged User IDs included, oldest first."""
     ids = await ownership.user_ids_of(session, values_user_ids.parse(user_id))
-    page = await events.list_account_events(session, ids, after, limit=limit)
-    return EventList(items=[event_view(event, settings) for event in page.events], next=page.cursor)
+    hidden = event_views.hidden_types(caller.scopes)
+    page = await events.list_account_events(session, ids, after, hidden=hidden, limit=limit)
+    return event_views.event_list(page, settings, caller.scopes)

@@ -7,21 +7,24 @@ from typing import Any
 from sqlalchemy import select, update
 
 from identity_service.accounts import rules
-from identity_service.accounts.actions import address_columns
+from identity_service.accounts.actions import address_columns, end_sessions
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import DatabaseSession
+from identity_service.events.data import SessionsEndedReason
 from identity_service.values.user_ids import UserId
 
 
-async def erase_accounts(session: DatabaseSession, ids: Sequence[str], *, now: datetime) -> int:
+async def erase_accounts(session: DatabaseSession, ids: Sequence[str], *, actor: str, now: datetime) -> int:
     """Turn accounts into tombstones: callers see unknown IDs, which are never issued again. Return how many.
 
     `merged_into` is cleared too: a pointer to another account would reveal that the ID was once in use.
     """
     nothing = {**address_columns(None), "display_name": None, "version": Account.version + 1}
     ended: dict[str, Any] = {"state": "erased", "merged_into": None, "merged_at": None}
-    ended |= {"sessions_valid_after": now, "tokens_valid_after": now}
+    ended |= {"tokens_valid_after": now}
     await session.execute(update(Account).where(Account.user_id.in_(ids)).values(**nothing, **ended))
+    for user_id in ids:
+        await end_sessions(session, user_id, SessionsEndedReason.ERASED, actor=actor, now=now)
     return len(ids)
 
 

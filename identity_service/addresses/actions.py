@@ -15,6 +15,7 @@ from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.events.data import SessionsEndedReason
 from identity_service.merges import actions as merges
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
@@ -85,11 +86,15 @@ async def request_email_change(
     holder = await accounts.find_by_email(session, address)
     if holder is not None and not await _yields(session, holder, account):
         raise account_rules.EmailTaken
+    change_id = uuid.uuid4()
+    data = {"change_id": change_id}
+    await events.record_event(
+        session, "account.email_change_requested", user_id=account.user_id, actor=actor, data=data, now=now
+    )
     token = await one_time_tokens.send_token(
         session, "email_change", kind="email_change", to=address, user_id=account.user_id, locale=account.locale,
         cause="account.email_change_requested", actor=actor, now=now,
     )  # fmt: skip
-    change_id = uuid.uuid4()
     row = {
         "id": change_id,
         "user_id": account.user_id,
@@ -98,7 +103,6 @@ async def request_email_change(
         "requested_at": now,
     }
     await session.execute(insert(EmailChange), {**row, **_columns("new", address)})
-    await events.record_event(session, "account.email_change_requested", user_id=account.user_id, actor=actor, now=now)
     return EmailChangeRequest(account, change_id)
 
 
@@ -152,8 +156,9 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
         await accounts.remove_email(session, account.user_id, actor="customer", now=now)
     else:
         await _take_address(session, account, _address(change, "old"), actor="customer", now=now)
-    await credentials.end_access(session, proof.user_id, reason="email_change_undone", actor="customer", now=now)
-    await passwords.remove_password(session, proof.user_id, reason="email_change_undone", actor="customer", now=now)
+    reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
+    await credentials.end_access(session, proof.user_id, reason=reason, actor="customer", now=now)
+    await passwords.remove_password(session, proof.user_id, reason=reason, actor="customer", now=now)
     since = (EmailChange.user_id == proof.user_id) & (EmailChange.changed_at >= change.changed_at)
     await session.execute(update(EmailChange).where(since, EmailChange.undone_at.is_(None)).values(undone_at=now))
     if change.old_email is not None and account.state == "active":

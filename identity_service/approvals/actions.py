@@ -48,13 +48,14 @@ async def request_confirmation(
     """
     account = await accounts.find_account(session, user_id, lock=True)
     account_rules.check_changeable(account.state, account.merged_into, account.version, version)
+    change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
     action = "unmerge" if "undo" in details else verb
     token = await one_time_tokens.send_token(
         session, "change", kind="change_confirmation", to=accounts.address_of(account), user_id=account.user_id,
         locale=account.locale, facts={"verb": action, "target": rules.describe_target(verb, details)},
         cause="account.change_requested", actor=actor, now=now,
     )  # fmt: skip
-    return await _add(session, account.user_id, verb, details, token_id=token.id, actor=actor, now=now)
+    return await _add(session, change_id, account.user_id, verb, details, token_id=token.id, actor=actor, now=now)
 
 
 async def confirm_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
@@ -91,7 +92,8 @@ async def request_approval(
     account = await accounts.find_active_account(session, user_id, lock=True)
     if account.state != "active":
         raise account_rules.AccountNotActive
-    return await _add(session, account.user_id, verb, details, reason=reason, actor=actor, now=now)
+    change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
+    return await _add(session, change_id, account.user_id, verb, details, reason=reason, actor=actor, now=now)
 
 
 async def approve_change(session: DatabaseSession, change_id: uuid.UUID, *, actor: str, now: datetime) -> PendingChange:
@@ -110,11 +112,11 @@ async def approve_change(session: DatabaseSession, change_id: uuid.UUID, *, acto
     await session.execute(
         update(PendingChange).where(PendingChange.id == change_id).values(approved_by=actor, due_at=due_at)
     )
-    await _send_stop_links(session, change, actor=actor, now=now)
-    data = {"change_id": str(change.id), "verb": change.verb, "requested_by": change.requested_by}
+    data = {"change_id": change.id, "verb": change.verb, "requested_by": change.requested_by}
     await events.record_event(
         session, "account.change_approved", user_id=change.user_id, actor=actor, data=data, now=now
     )
+    await _send_stop_links(session, change, actor=actor, now=now)
     await session.refresh(change)
     return change
 
@@ -185,8 +187,19 @@ async def list_open_changes(
     return (await session.scalars(waiting.order_by(PendingChange.requested_at, PendingChange.id).limit(limit))).all()
 
 
+async def _record_requested(
+    session: DatabaseSession, user_id: str, verb: str, *, actor: str, now: datetime
+) -> uuid.UUID:
+    """Record the request of a new change, before the message about it; return the id that the change will have."""
+    change_id = uuid.uuid4()
+    data = {"change_id": change_id, "verb": verb}
+    await events.record_event(session, "account.change_requested", user_id=user_id, actor=actor, data=data, now=now)
+    return change_id
+
+
 async def _add(
     session: DatabaseSession,
+    change_id: uuid.UUID,
     user_id: str,
     verb: str,
     details: dict[str, Any],
@@ -199,12 +212,10 @@ async def _add(
     same = (PendingChange.user_id == user_id) & (PendingChange.verb == verb)
     await _stop(session, same, reason="replaced", actor=actor, now=now)
     row = {
-        "id": uuid.uuid4(), "user_id": user_id, "verb": verb, "details": details, "token_id": token_id,
+        "id": change_id, "user_id": user_id, "verb": verb, "details": details, "token_id": token_id,
         "reason": reason, "requested_by": actor, "requested_at": now,
     }  # fmt: skip
-    change = (await session.execute(insert(PendingChange).returning(PendingChange), row)).scalar_one()
-    data = {"change_id": str(change.id), "verb": verb}
-    await events.record_event(session, "account.change_requested", user_id=user_id, actor=actor, data=data, now=now)
+    change: PendingChange = (await session.execute(insert(PendingChange).returning(PendingChange), row)).scalar_one()
     return change
 
 
@@ -247,7 +258,7 @@ async def _stop(
     mine = update(PendingChange).where(which, _OPEN).values(stopped_at=now)
     stopped = (await session.execute(mine.returning(PendingChange.id, PendingChange.user_id))).all()
     for change_id, user_id in stopped:
-        data = {"change_id": str(change_id), "reason": reason}
+        data = {"change_id": change_id, "reason": reason}
         await events.record_event(session, "account.change_stopped", user_id=user_id, actor=actor, data=data, now=now)
     return bool(stopped)
 
@@ -264,7 +275,7 @@ async def _send_stop_links(session: DatabaseSession, change: PendingChange, *, a
         for mailbox in await ownership.mailboxes_of(session, user_id, recent_at=now):
             await one_time_tokens.send_token(
                 session, "stop", kind="stop_link", to=mailbox.address, user_id=user_id, locale=mailbox.locale,
-                facts=facts, cause="account.change_requested", actor=actor, now=now,
+                facts=facts, cause="account.change_approved", actor=actor, now=now,
             )  # fmt: skip
 
 

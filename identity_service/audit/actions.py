@@ -224,21 +224,21 @@ async def _unsealed(session: DatabaseSession) -> AuditFinding | None:
         return None
     return AuditFinding(
         0,
-        f"Event {stray.id} is older than sealed events but not sealed: it was inserted, or this database was restored "
-        "and `identity-service recover` was not run.",
+        f"Event {stray.public_id} is older than sealed events but not sealed: it was inserted, or this database was "
+        "restored and `identity-service recover` was not run.",
     )
 
 
 _PAGE = text(
     """
-    SELECT s.position, s.seal, e.id, e.name, e.user_id, e.actor, e.occurred_at, e.data
+    SELECT s.position, s.seal, e.id, e.public_id, e.name, e.user_id, e.actor, e.occurred_at, e.data
     FROM sealed_event s LEFT JOIN event e ON e.id = s.event_id
     WHERE s.position > :after ORDER BY s.position LIMIT :limit
     """
 )
 _STRAY = text(
     """
-    SELECT e.id FROM event e LEFT JOIN sealed_event s ON s.event_id = e.id
+    SELECT e.public_id FROM event e LEFT JOIN sealed_event s ON s.event_id = e.id
     WHERE s.event_id IS NULL AND (e.transaction_id, e.id) < (
         SELECT last.transaction_id, last.id FROM sealed_event newest JOIN event last ON last.id = newest.event_id
         ORDER BY newest.position DESC LIMIT 1
@@ -253,7 +253,7 @@ async def list_sealed_events(session: DatabaseSession, after: int, *, limit: int
         select(
             SealedEvent.position,
             SealedEvent.seal,
-            Event.id,
+            Event.public_id,
             Event.name,
             Event.user_id,
             Event.actor,

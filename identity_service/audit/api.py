@@ -3,11 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
 
 from identity_service.audit import actions
-from identity_service.audit.schemas import CheckpointList, CheckpointView, SealedEventList, SealedEventView
-from identity_service.events import schemas
+from identity_service.audit.schemas import CheckpointList, CheckpointView, SealedEventList
+from identity_service.events import views
 from identity_service.web import authentication, dependencies, pagination, problems
+from identity_service.web.authentication import Caller
 from identity_service.web.dependencies import Keys, Session
 from identity_service.web.routing import StrictRoute
 
@@ -32,22 +34,24 @@ async def list_checkpoints(
 
 @router.get(
     "/audit/events",
+    response_model=SealedEventList,
     dependencies=[authentication.requires("audit:read")],
     responses=problems.error_responses(pagination.InvalidCursor, *authentication.AUTH_ERRORS),
 )
 async def list_sealed_events(
     session: Session,
     keys: Keys,
+    caller: Caller,
     settings: dependencies.Settings,
     after: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
-) -> SealedEventList:
+) -> JSONResponse:
     """Read sealed events with their seals, to recompute the chain."""
     position = 0 if after is None else pagination.read_cursor(keys.internal(), "entries", after)[0]
     rows = await actions.list_sealed_events(session, position, limit=limit + 1)
     more = pagination.make_cursor(keys.internal(), "entries", rows[limit - 1].position) if len(rows) > limit else None
     items = [
-        SealedEventView(position=r.position, seal=r.seal.hex(), event=schemas.event_view(r, settings))
+        {"position": r.position, "seal": r.seal.hex(), "event": views.event_members(r, settings, caller.scopes)}
         for r in rows[:limit]
     ]
-    return SealedEventList(items=items, next=more)
+    return JSONResponse({"items": items, "next": more})

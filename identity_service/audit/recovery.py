@@ -76,7 +76,7 @@ _OTHERS = text(
 )
 _UNSEALED = text(
     """
-    SELECT e.id, e.name, e.user_id, e.actor, e.occurred_at, e.data FROM event e
+    SELECT e.id, e.public_id, e.name, e.user_id, e.actor, e.occurred_at, e.data FROM event e
     WHERE NOT EXISTS (SELECT 1 FROM sealed_event s WHERE s.event_id = e.id) ORDER BY e.id
     """
 )

@@ -48,6 +48,7 @@ app.add_typer(audit.receipt_app, name="receipt")
 app.add_typer(staff.staff_app, name="staff")
 app.command("audit")(audit.audit)
 app.command("recover")(recovery.recover)
+app.command("recover-accounts")(recovery.recover_accounts)
 app.command("import")(imports.import_accounts)
 
 

@@ -81,13 +81,15 @@ async def propose_consent(
         newest, wording.id, wording.language, valid_after=account.tokens_valid_after, now=now
     ):
         return account
-    token = await one_time_tokens.send_token(
-        session, "consent", kind="consent_confirmation", to=to, user_id=account.user_id, locale=account.locale,
-        facts={"purpose": purpose, "wording": wording.id}, cause="consent.proposed", actor=actor, now=now,
-    )  # fmt: skip
+    token_id = uuid.uuid4()
     await _add(
-        session, account.user_id, purpose, "proposed", wording, channel=channel, evidence=evidence, token_id=token.id,
+        session, account.user_id, purpose, "proposed", wording, channel=channel, evidence=evidence, token_id=token_id,
         actor=actor, now=now,
+    )  # fmt: skip
+    await one_time_tokens.send_token(
+        session, "consent", kind="consent_confirmation", to=to, user_id=account.user_id, locale=account.locale,
+        facts={"purpose": purpose, "wording": wording.id}, token_id=token_id, cause="consent.proposed", actor=actor,
+        now=now,
     )  # fmt: skip
     return account
 

@@ -148,7 +148,10 @@ def receipt_id(user_id: str, entry: int) -> str:
 async def permission_statement(
     session: DatabaseSession, purpose: str, asked: list[str], allowed: list[str], *, client_id: str, now: datetime
 ) -> str:
-    """Return the signed answer to a permission question, valid for an hour: the marketing system's proof (NOM-06)."""
+    """Return the signed answer to a permission question, valid for an hour: the marketing system's proof (NOM-06).
+
+    `asked_sha256` and `allowed_sha256` are SHA-256 of the User IDs as the API shows them, sorted, each on a line.
+    """
     issued = int(now.timestamp())
     claims = {
         "iss": session.settings.issuer,
@@ -157,9 +160,9 @@ async def permission_statement(
         "exp": issued + rules.STATEMENT_LIFE_S,
         "purpose": purpose,
         "asked": len(asked),
-        "asked_sha256": _digest(asked),
+        "asked_sha256": _digest([user_ids.show(one) for one in asked]),
         "allowed": len(allowed),
-        "allowed_sha256": _digest(allowed),
+        "allowed_sha256": _digest([user_ids.show(one) for one in allowed]),
     }
     return signing.sign(claims, session.keys.signing(now), typ=STATEMENT_TYPE)
 

@@ -34,6 +34,7 @@ from identity_service.contacts.desks import suggest_desk_for
 from identity_service.contacts.tables import Contact
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import rules as event_rules
+from identity_service.events.data import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.merges import actions as merges
 from identity_service.messages import actions as messages
@@ -123,7 +124,8 @@ async def end_sessions(user_id: str, session: Session, form: Form, staff: DeskSt
     and a customer who is signed out wrongly can sign in again."""
     (number,) = form.take("contact")
     account, contact = await _opened(session, staff, user_id, number, now=now)
-    await accounts.end_sessions(session, account.user_id, actor=staff.actor, now=now)
+    reason = SessionsEndedReason.SIGNED_OUT_EVERYWHERE
+    await accounts.end_sessions(session, account.user_id, reason, actor=staff.actor, now=now)
     await contacts.add_entry(session, contact, "did", "ended all sessions", actor=staff.actor, now=now)
     return _back(account, contact)
 

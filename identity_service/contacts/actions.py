@@ -138,16 +138,19 @@ async def hand_over(
     """Hand a contact over to another desk; notes and verification stay valid there.
 
     Raises:
-        rules.UnknownContact, ContactClosed, UnknownDesk
+        rules.UnknownContact, ContactClosed, UnknownDesk, AlreadyAtDesk
     """
     _check_desk(session, desk)
     contact = await _open(session, number)
+    if contact.desk == desk:
+        raise rules.AlreadyAtDesk
     await add_entry(session, contact, "handed_over", note, actor=actor, now=now)
     waited_s = rules.waited(contact.waited_s, contact.waiting_since, now)
-    values = {"desk": desk, "waiting_since": now, "waited_s": waited_s, "hand_overs": Contact.hand_overs + 1}
-    await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
-    data = {"contact": contact.number, "from": contact.desk, "to": desk, "hand_overs": contact.hand_overs + 1}
+    values = {"desk": desk, "waiting_since": now, "waited_s": waited_s, "hand_overs": contact.hand_overs + 1}
+    # Before the UPDATE: it refreshes the object, which then has the new desk.
+    data = {"contact": contact.number, "from": contact.desk, "to": desk, "hand_overs": values["hand_overs"]}
     await events.record_event(session, "contact.handed_over", user_id=contact.user_id, actor=actor, data=data, now=now)
+    await session.execute(update(Contact).where(Contact.id == contact.id).values(values))
     await session.refresh(contact)
     return contact
 

@@ -28,7 +28,7 @@ from identity_service.contacts.schemas import (
 )
 from identity_service.contacts.tables import Contact
 from identity_service.events import rules as event_rules
-from identity_service.values import user_ids
+from identity_service.values import contact_numbers, user_ids
 from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, dependencies, idempotency, problems, rate_limits
 from identity_service.web.authentication import Caller, Clerk, MissingClerk, Person
@@ -51,7 +51,7 @@ def _fields(contact: Contact) -> dict[str, object]:
     names = ("desk", "opened_by", "opened_at", "closed_at", "hand_overs", "waiting_since", "waited_s")
     return {
         **{name: getattr(contact, name) for name in names},
-        "number": f"{contact.number[:3]}-{contact.number[3:]}",
+        "number": contact_numbers.show(contact.number),
         "user_id": None if contact.user_id is None else user_ids.show(contact.user_id),
         "warning": contact.hand_overs >= rules.WARN_AT,
     }
@@ -158,7 +158,7 @@ async def add_note(number: str, body: NewContactNote, session: Session, clerk: C
 @router.post(
     "/contacts/{number}/hand-over",
     dependencies=[authentication.requires("contacts:write")],
-    responses=problems.error_responses(*_OPEN, rules.UnknownDesk, *authentication.AUTH_ERRORS),
+    responses=problems.error_responses(*_OPEN, rules.UnknownDesk, rules.AlreadyAtDesk, *authentication.AUTH_ERRORS),
 )
 async def hand_over_contact(
     number: str, body: ContactHandOver, session: Session, clerk: Clerk, now: Now

@@ -53,19 +53,20 @@ async def start_check(
     if account.state != "active":
         raise account_rules.AccountNotActive
     await _check_limit(session, account.user_id, now=now)
+    check_id = uuid.uuid4()
+    data = {"contact": contact.number, "check_id": check_id, "purpose": purpose}
+    await events.record_event(
+        session, "caller.check_requested", user_id=account.user_id, actor=clerk, data=data, now=now
+    )
     token = await one_time_tokens.send_token(
         session, "caller_check", kind="caller_check", to=accounts.address_of(account), user_id=account.user_id,
         locale=account.locale, cause="caller.check_requested", actor=clerk, now=now,
     )  # fmt: skip
     row = {
-        "id": uuid.uuid4(), "contact_id": contact.id, "user_id": account.user_id, "clerk": clerk, "purpose": purpose,
+        "id": check_id, "contact_id": contact.id, "user_id": account.user_id, "clerk": clerk, "purpose": purpose,
         "token_id": token.id, "requested_at": now,
     }  # fmt: skip
     check = (await session.execute(insert(CallerCheck).returning(CallerCheck), row)).scalar_one()
-    data = {"contact": contact.number, "check_id": str(check.id), "purpose": purpose}
-    await events.record_event(
-        session, "caller.check_requested", user_id=account.user_id, actor=clerk, data=data, now=now
-    )
     found = await one_time_tokens.find_token(session, token.id)
     assert found is not None  # noqa: S101
     expires_at = one_time_tokens.ends_at(session, found, by="code")
@@ -222,6 +223,8 @@ async def _conclude(
 ) -> None:
     """Store the result: a match consumes the token and confirms an unconfirmed address; the last wrong try ends it."""
     contact = await session.get_one(Contact, check.contact_id)
+    data = {"contact": contact.number, "check_id": check.id, "matched": matched}
+    await events.record_event(session, "caller.checked", user_id=check.user_id, actor=clerk, data=data, now=now)
     if matched:
         proof = await one_time_tokens.consume(session, found, now=now)
         await credentials.confirm_mailbox(session, check.user_id, proof, ends_tokens=False, actor=clerk, now=now)
@@ -229,5 +232,3 @@ async def _conclude(
         ended = update(CallerCheck).where(CallerCheck.id == check.id)
         await session.execute(ended.values(matched=matched, answered_at=now))
     await actions.add_entry(session, contact, "verified" if matched else "not_verified", None, actor=clerk, now=now)
-    data = {"contact": contact.number, "check_id": str(check.id), "matched": matched}
-    await events.record_event(session, "caller.checked", user_id=check.user_id, actor=clerk, data=data, now=now)

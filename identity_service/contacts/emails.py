@@ -10,6 +10,7 @@ from identity_service.messages import rendering
 from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.values import contact_numbers
 
 
 async def build_caller_check(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
@@ -21,5 +22,5 @@ async def build_caller_check(session: DatabaseSession, message: ClaimedMessage) 
     code = checks.digits_of(session, found.token)
     return rendering.render_email(
         "caller_check", message.locale, code=f"{code[:3]} {code[3:]}", phrase=checks.phrase_of(session, found.token),
-        contact=f"{number[:3]}-{number[3:]}", signed=session.settings.mail_from_name,
+        contact=contact_numbers.show(number), signed=session.settings.mail_from_name,
     )  # fmt: skip

@@ -44,6 +44,10 @@ class UnknownDesk(Unprocessable):
     """There is no such desk; the known ones are listed in `known`."""
 
 
+class AlreadyAtDesk(Conflict):
+    """This contact is at that desk already; hand it over to another one, or add a note."""
+
+
 class UnknownCheck(NotFound):
     """There is no such caller check, or it belongs to another clerk or contact."""
 

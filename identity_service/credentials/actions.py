@@ -9,6 +9,7 @@ from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
 from identity_service.approvals import actions as approvals
 from identity_service.database.transactions import DatabaseSession
+from identity_service.events.data import SessionsEndedReason
 from identity_service.messages import actions as messages
 from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passwords import actions as passwords
@@ -28,7 +29,7 @@ async def confirm_mailbox(
     proof: MailboxProof,
     *,
     ends_tokens: bool = True,
-    ends_sessions: bool = False,
+    ends_sessions: SessionsEndedReason | None = None,
     actor: str = "customer",
     now: datetime,
 ) -> Account:
@@ -44,17 +45,19 @@ async def confirm_mailbox(
         await passwords.remove_password(session, user_id, reason="first_proof", actor=actor, now=now)
         await approvals.stop_open_changes(session, [user_id], reason="first_proof", actor=actor, now=now)
     return await accounts.record_mailbox_read(
-        session, account, confirms=is_first, ends_tokens=ends_tokens, ends_sessions=ends_sessions or is_first,
-        actor=actor, now=now,
+        session, account, confirms=is_first, ends_tokens=ends_tokens,
+        ends_sessions=ends_sessions or (SessionsEndedReason.FIRST_PROOF if is_first else None), actor=actor, now=now,
     )  # fmt: skip
 
 
-async def end_access(session: DatabaseSession, user_id: str, *, reason: str, actor: str, now: datetime) -> Account:
+async def end_access(
+    session: DatabaseSession, user_id: str, *, reason: SessionsEndedReason, actor: str, now: datetime
+) -> Account:
     """End every session, one-time token and waiting change of an account."""
     await approvals.stop_open_changes(session, [user_id], reason=reason, actor=actor, now=now)
     account = await accounts.find_account(session, UserId(user_id), lock=True)
     return await accounts.record_mailbox_read(
-        session, account, confirms=False, ends_tokens=True, ends_sessions=True, actor=actor, now=now
+        session, account, confirms=False, ends_tokens=True, ends_sessions=reason, actor=actor, now=now
     )
 
 

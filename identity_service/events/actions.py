@@ -5,20 +5,24 @@ saw 4,337 of 6,400. The sealer therefore takes only events whose transaction is 
 order (transaction, id). It misses no event, and no writer waits for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import Row, Select, bindparam, func, insert, or_, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
+from identity_service.events import data as event_data
 from identity_service.events import rules
 from identity_service.events.tables import Event, FeedState, SealedEvent
 from identity_service.web import pagination
 
 BATCH = 1000
+WINDOW: Final = 10_000
+"""Positions that one page of the feed covers at most, so that a rare type does not read the whole table at once."""
 _FEED_LIST = "feed"
 
 
@@ -29,10 +33,15 @@ class FeedRestored(Problem):
 
 
 class Page(NamedTuple):
-    """Events of the feed, and the cursor after the last of them (None if there can be no more)."""
+    """Events of the feed, the cursor after the last of them (None if there can be no more), and the epoch of the feed.
+
+    `is_last` tells that no later event was sealed when the page was read.
+    """
 
     events: Sequence[Row[Any]]
     cursor: str | None
+    epoch: int
+    is_last: bool
 
 
 class AffectedCustomer(NamedTuple):
@@ -54,9 +63,10 @@ async def record_event(
     data: Mapping[str, Any] | None = None,
     now: datetime,
 ) -> int:
-    """Write an event in the transaction of the change it records; return its id.
+    """Write an event in the transaction of the change it records; return its id in the table.
 
-    `actor` is `client:<id>`, `staff:<id>`, `worker`, `operator` or `customer`.
+    `actor` is `client:<id>`, `staff:<id>`, `worker`, `operator` or `customer`. `data` has the members that `data.py`
+    lists for this name; IDs may be given in any form. Record a cause before its effects.
     """
     row = _row(name, user_id, actor, data, now)
     event_id: int = (await session.execute(_RECORD, row)).scalar_one()
@@ -66,26 +76,45 @@ async def record_event(
 def insert_event(
     name: str, *, user_id: str | None, actor: str, data: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
-    """Return the parameters of `INSERTED_EVENT`, which writes an event in the statement of the change it records."""
-    return {f"event_{column}": value for column, value in _row(name, user_id, actor, data, now).items()}
+    """Return the parameters of `INSERTED_EVENT`, which writes an event in the statement of the change it records.
+
+    `data` has `cause`, the name of an event that this transaction has recorded, and `cause_id`, which the statement
+    sets.
+    """
+    return {f"event_{column}": value for column, value in _row(name, user_id, actor, data, now).items()} | {
+        "event_cause": data["cause"]
+    }
 
 
 def _row(name: str, user_id: str | None, actor: str, data: Mapping[str, Any] | None, now: datetime) -> dict[str, Any]:
-    rules.check_name(name)
-    return {"name": name, "user_id": user_id, "actor": actor, "occurred_at": now, "data": dict(data or {})}
+    shown = event_data.format_data(name, data or {})
+    return {"name": name, "user_id": user_id, "actor": actor, "occurred_at": now, "data": shown}
 
 
 # The Core table, not the ORM class: every change writes an event, and an ORM insert costs more than twice as much.
 _EVENT = Event.metadata.tables["event"]
 _RECORD = insert(_EVENT).returning(_EVENT.c.id)
 _COLUMNS = ("name", "user_id", "actor", "occurred_at", "data")
-INSERTED_EVENT: Final = (
-    insert(_EVENT)
-    .from_select(_COLUMNS, select(*(bindparam(f"event_{name}", type_=_EVENT.c[name].type) for name in _COLUMNS)))
-    .returning(_EVENT.c.id)
-    .cte("inserted_event")
+_PARAMETERS = {name: bindparam(f"event_{name}", type_=_EVENT.c[name].type) for name in _COLUMNS}
+# If a transaction has recorded several events of the name, the one about the same customer is the cause.
+_CAUSE = (
+    select(_EVENT.c.public_id)
+    .where(
+        _EVENT.c.transaction_id == text("(pg_current_xact_id()::text)::bigint"),
+        _EVENT.c.name == bindparam("event_cause", type_=_EVENT.c.name.type),
+    )
+    .order_by(_EVENT.c.user_id.is_not_distinct_from(_PARAMETERS["user_id"]).desc(), _EVENT.c.id.desc())
+    .limit(1)
+    .scalar_subquery()
 )
-"""For the WITH of another statement: change and event in one round trip. Its `id` is the event's."""
+_CAUSED = {
+    **_PARAMETERS,
+    "data": _PARAMETERS["data"].op("||")(func.jsonb_build_object("cause_id", _CAUSE, type_=JSONB)),
+}
+INSERTED_EVENT: Final = (
+    insert(_EVENT).from_select(_COLUMNS, select(*_CAUSED.values())).returning(_EVENT.c.id).cte("inserted_event")
+)
+"""For the WITH of another statement: change and event in one round trip. Its `id` is the event's in the table."""
 
 
 async def list_affected(
@@ -112,10 +141,11 @@ async def record_events(
     session: DatabaseSession, events: Sequence[tuple[str, str | None, Mapping[str, Any]]], *, actor: str, now: datetime
 ) -> None:
     """Write many events, each given as name, User ID and data, in one round trip to the database."""
-    for name, _, _ in events:
-        rules.check_name(name)
     if events:
-        rows = [{"name": name, "user_id": user_id, "data": dict(data)} for name, user_id, data in events]
+        rows = [
+            {"name": name, "user_id": user_id, "data": event_data.format_data(name, data)}
+            for name, user_id, data in events
+        ]
         await session.execute(_ALL, {"rows": orjson.dumps(rows).decode(), "actor": actor, "occurred_at": now})
 
 
@@ -156,7 +186,7 @@ async def seal_events(session: DatabaseSession, limit: int = BATCH) -> int:
 
 _COMMITTED = text(
     """
-    SELECT id, transaction_id, name, user_id, actor, occurred_at, data FROM event
+    SELECT id, public_id, transaction_id, name, user_id, actor, occurred_at, data FROM event
     WHERE (transaction_id, id) > (:transaction_id, :id) AND id > (SELECT restored_event_id FROM feed_state)
       AND transaction_id < (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint
     ORDER BY transaction_id, id LIMIT :limit
@@ -164,21 +194,47 @@ _COMMITTED = text(
 )
 
 
-async def read_feed(session: DatabaseSession, after: str | None, *, limit: int) -> Page:
+async def read_feed(
+    session: DatabaseSession,
+    after: str | None,
+    *,
+    from_now: bool = False,
+    types: Collection[str] | None = None,
+    hidden: Collection[str] = (),
+    limit: int,
+) -> Page:
     """Return the events after the cursor `after`, in sealed order, and the next cursor.
+
+    Without a cursor, read from the first event, or with `from_now` from the newest. With `types`, return those alone;
+    `hidden` ones are left out. A page covers at most `WINDOW` positions, so it may be empty before the last one.
 
     Raises:
         pagination.InvalidCursor: the cursor is not ours.
         FeedRestored: the cursor is older than the last restore (AUD-07).
     """
     epoch, position = await _start(session, _FEED_LIST, after)
-    page = _events().where(SealedEvent.position > position).order_by(SealedEvent.position).limit(limit)
-    events = (await session.execute(page)).all()
-    return Page(events, _cursor(session, _FEED_LIST, epoch, events[-1].position if events else position))
+    newest = await session.scalar(select(func.max(SealedEvent.position))) or 0
+    if after is None and from_now:
+        position = newest
+    end = min(newest, position + WINDOW)
+    page = _events().where(SealedEvent.position > position, SealedEvent.position <= end)
+    if types is not None:
+        page = page.where(Event.name.in_(types))
+    if hidden:
+        page = page.where(Event.name.not_in(hidden))
+    events = (await session.execute(page.order_by(SealedEvent.position).limit(limit))).all()
+    # A page that is not full has seen everything up to `end`: the cursor passes the events that were left out.
+    reached = events[-1].position if len(events) == limit else max(position, end)
+    return Page(events, _cursor(session, _FEED_LIST, epoch, reached), epoch, is_last=reached >= newest)
 
 
 async def list_account_events(
-    session: DatabaseSession, user_ids: Sequence[str], after: str | None, *, limit: int
+    session: DatabaseSession,
+    user_ids: Sequence[str],
+    after: str | None,
+    *,
+    hidden: Collection[str] = (),
+    limit: int,
 ) -> Page:
     """Return the sealed events of one customer, under every User ID they have had, oldest first.
 
@@ -188,9 +244,12 @@ async def list_account_events(
     list_name = f"events of {user_ids[0]}"
     epoch, position = await _start(session, list_name, after)
     page = _events().where(Event.user_id.in_(user_ids), SealedEvent.position > position)
+    if hidden:
+        page = page.where(Event.name.not_in(hidden))
     events = (await session.execute(page.order_by(SealedEvent.position).limit(limit + 1))).all()
     more = len(events) > limit
-    return Page(events[:limit], _cursor(session, list_name, epoch, events[limit - 1].position) if more else None)
+    cursor = _cursor(session, list_name, epoch, events[limit - 1].position) if more else None
+    return Page(events[:limit], cursor, epoch, is_last=not more)
 
 
 async def _start(session: DatabaseSession, list_name: str, after: str | None) -> tuple[int, int]:
@@ -226,5 +285,5 @@ _WAITING = text(
 
 def _events() -> Select[Any]:
     return select(
-        SealedEvent.position, Event.id, Event.name, Event.user_id, Event.actor, Event.occurred_at, Event.data
+        SealedEvent.position, Event.public_id, Event.name, Event.user_id, Event.actor, Event.occurred_at, Event.data
     ).join(Event, Event.id == SealedEvent.event_id)

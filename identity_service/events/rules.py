@@ -15,11 +15,11 @@ NAMES: Final[Mapping[str, str]] = {
     "account.email_changed": "the address was changed to another mailbox",
     "account.email_removed": "the address was taken off the account, because its mailbox belongs to another one",
     "account.merged": "the account was merged: its User ID now resolves to another account",
-    "account.sessions_ended": "every session before this time ended, here and at the services",
+    "account.sessions_ended": "every session before `valid_after` ended, here and at the services",
     "password.set": "a password was set by somebody who proved control of the mailbox",
     "password.removed": "the password was removed, because what it was set by holds no longer; a reset sets a new one",
     "password.check_failed": "a password was checked and did not match",
-    "password.locked": "too many failures in a row: the password stays locked until a reset sets a new one",
+    "password.locked": "too many failures in a row: the password, if there is one, stays locked until a reset",
     "password.compromised": "the password became known to others: it can only be used to set a new one",
     "password.rehashed": "a password was hashed again with the current parameters",
     "reset.requested": "a password reset was requested",
@@ -40,6 +40,7 @@ NAMES: Final[Mapping[str, str]] = {
     "account.change_approved": "a second person approved a guarded change; the mailbox can stop it for 72 hours",
     "account.change_stopped": "a waiting change was stopped; `reason` says why",
     "account.imported": "an account was imported from another system",
+    "account.restored": "an account that a restore had lost was registered again under its own User ID",
     "caller.check_requested": "a code was emailed to the address on file, for a caller to read back",
     "caller.checked": "a caller read a code back; `matched` says whether it was right",
     "contact.opened": "a conversation with a caller began",
@@ -64,7 +65,7 @@ NAMES: Final[Mapping[str, str]] = {
     "keys.rotated": "a new signing key was published",
     "feed.restored": "the service was restored from a backup; sealed events after `position` are lost",
     "keys.rewrapped": "the key ring was encrypted under another master key",
-    "mail.queued": "a message was enqueued; `cause` names the event that it is about",
+    "mail.queued": "a message was enqueued; `cause` and `cause_id` name the event that it is about",
     "mail.test_requested": "an operator requested a test message",
     "mail.deferred": "a delivery failed; another is planned",
     "mail.accepted": "a relay accepted the message",
@@ -81,6 +82,11 @@ NAMES: Final[Mapping[str, str]] = {
     "mail.suppression_lifted": "a suppression was lifted; the address may get messages again",
 }
 """The registry of event names, `concept.what_happened`; no other name can be recorded."""
+
+AUDIT_ONLY: Final = frozenset(
+    name for name in NAMES if name.startswith(("staff.", "client.", "rate_limit.")) or name == "account.opened_by_staff"
+)
+"""What staff and administrators did: events that only readers with `audit:read` see."""
 
 OPENED: Final = "120/hour; 400/day"
 """How many accounts one person at a desk may open (PHN-12)."""
@@ -105,6 +111,11 @@ def check_name(name: str) -> None:
         raise UnknownEvent(name)
 
 
+def hide_person(actor: str) -> str:
+    """Return an actor without a person's name: `client:<id>/<person>` as `client:<id>`, `staff:<name>` as `staff`."""
+    return "staff" if actor.startswith("staff:") else actor.partition("/")[0]
+
+
 def canonical(position: int, event: Mapping[str, Any]) -> bytes:
     """Return the bytes that the seal covers: sorted keys, no blanks, times in UTC with microseconds (as RFC 8785)."""
     at: datetime = event["occurred_at"]
@@ -112,7 +123,7 @@ def canonical(position: int, event: Mapping[str, Any]) -> bytes:
         "actor": event["actor"],
         "occurred_at": at.astimezone(UTC).isoformat(timespec="microseconds"),
         "data": event["data"],
-        "id": event["id"],
+        "id": str(event["public_id"]),
         "name": event["name"],
         "position": position,
         "user_id": event["user_id"],

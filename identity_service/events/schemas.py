@@ -1,47 +1,66 @@
-"""Response models of events."""
+"""Response models of events, one for each form of data."""
 
+from collections import defaultdict
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import Field
-from sqlalchemy import Row
+from pydantic import Field, RootModel, create_model
 
-from identity_service.settings import Settings
-from identity_service.values import user_ids
+from identity_service.events import rules
+from identity_service.events.data import DATA, EventData
 from identity_service.web.schemas import ResponseModel
 
 
-class EventView(ResponseModel):
-    """One event in the format of CloudEvents 1.0; `sequence` is its position in the sealed order."""
+class _Event(ResponseModel):
+    """An event in the format of CloudEvents 1.0."""
 
     specversion: Literal["1.0"]
-    id: str
-    type: str = Field(examples=["account.registered"])
+    id: str = Field(description="unique for ever: a restore of this service gives no id to another event")
     source: str
     subject: str | None = Field(description="the User ID that the event is about, if any")
     time: datetime
-    sequence: int
-    actor: str
-    data: dict[str, Any]
+    sequence: int = Field(
+        description="the position in the sealed order. It has gaps where events are filtered or not yours to see. "
+        "After a restore positions are given again: compare them within one `epoch` only"
+    )
+    actor: str = Field(
+        description="`client:<id>`, `staff`, `customer`, `worker` or `operator`; with `audit:read` also the person: "
+        "`client:<id>/<person>`, `staff:<name>`"
+    )
+
+
+def _views() -> tuple[type[_Event], ...]:
+    names: dict[type[EventData], list[str]] = defaultdict(list)
+    for name, model in DATA.items():
+        names[model].append(name)
+    views = []
+    for model, types in names.items():
+        title = model.__name__.removesuffix("Data") + "Event"
+        known: Any = Literal[tuple(types)]
+        views.append(
+            create_model(title, __base__=_Event, __doc__=f"An event: {', '.join(types)}.", type=known, data=model)
+        )
+    return tuple(views)
+
+
+_AnyEvent: Any = Annotated[Union[_views()], Field(discriminator="type")]  # noqa: UP007 (the members are computed)
+
+
+class EventView(RootModel[_AnyEvent]):
+    """One event in the format of CloudEvents 1.0; `type` tells which members `data` has.
+
+    Types and members may be added: ignore those that you do not know.
+    """
 
 
 class EventList(ResponseModel):
-    """A page of the feed. `next` continues from here, even when there is nothing new yet."""
+    """A page of the feed. `next` continues from here, even when there is nothing new yet: keep it also after a page
+    without events. `epoch` rises when the service is restored from a backup."""
 
     items: list[EventView]
     next: str | None
+    epoch: int
 
 
-def event_view(event: Row[Any], settings: Settings) -> EventView:
-    """Return a sealed event in the format of the API."""
-    return EventView(
-        specversion="1.0",
-        id=str(event.id),
-        type=event.name,
-        source=settings.public_url,
-        subject=None if event.user_id is None else user_ids.show(event.user_id),
-        time=event.occurred_at,
-        sequence=event.position,
-        actor=event.actor,
-        data=event.data,
-    )
+EventType: Any = Literal[tuple(rules.NAMES)]
+"""The names of all events, for query parameters."""

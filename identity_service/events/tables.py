@@ -1,5 +1,6 @@
 """Events, their sealed order, and the row that a sealer locks while it works."""
 
+import uuid
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,11 @@ from identity_service.database.types import APPEND_ONLY, Base, UtcDateTime
 
 
 class Event(Base):
-    """Something that happened. `transaction_id` is PostgreSQL's; events are sealed in its order."""
+    """Something that happened. `transaction_id` is PostgreSQL's; events are sealed in its order.
+
+    `id` orders and joins rows here, and is given out again after a restore; `public_id` is the id that readers see, and
+    is random, so that it never names another event.
+    """
 
     __tablename__ = "event"
     privacy = TablePrivacy(owner="user_id")
@@ -23,6 +28,7 @@ class Event(Base):
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True, info=IDENTIFIER)
+    public_id: Mapped[uuid.UUID] = mapped_column(server_default=text("gen_random_uuid()"), info=IDENTIFIER)
     transaction_id: Mapped[int] = mapped_column(
         BigInteger, server_default=text("(pg_current_xact_id()::text)::bigint"), info=IDENTIFIER
     )

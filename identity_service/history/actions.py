@@ -58,18 +58,15 @@ async def append_entries(
     rows = [_row(user_id, source, entry, now=now) for entry in new]
     # Insert in the order of the references, so that overlapping batches block each other but cannot deadlock.
     rows.sort(key=lambda row: str(row["reference"]))
-    fresh = {
-        str(reference)
-        for reference in await session.scalars(
-            insert(HistoryEntry).on_conflict_do_nothing().returning(HistoryEntry.reference), rows
-        )
-    }
+    new_rows = insert(HistoryEntry).on_conflict_do_nothing().returning(HistoryEntry.reference, HistoryEntry.id)
+    added = {row.reference: row.id for row in await session.execute(new_rows, rows)}
+    fresh = set(added)
     mine = select(HistoryEntry).where(
         HistoryEntry.source == source, HistoryEntry.reference.in_([entry.reference for entry in new])
     )
     found = {entry.reference: entry for entry in await session.scalars(mine)}
     if fresh:
-        data = {"source": source, "entries": len(fresh)}
+        data = {"source": source, "entries": len(added), "entry_ids": list(added.values())}
         await events.record_event(session, "history.appended", user_id=user_id, actor=actor, data=data, now=now)
     results = []
     for entry in new:

@@ -18,6 +18,7 @@ from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.events.data import SessionsEndedReason
 from identity_service.merges import rules
 from identity_service.merges.tables import MergeRequest
 from identity_service.one_time_tokens import actions as one_time_tokens
@@ -55,16 +56,16 @@ async def request_merge(
         "id": uuid.uuid4(), "survivor": survivor.user_id, "duplicate": duplicate.user_id, "requested_by": actor,
         "requested_at": now,
     }  # fmt: skip
+    data = {"duplicate": duplicate.user_id, "merge_id": row["id"]}
+    await events.record_event(
+        session, "account.merge_requested", user_id=survivor.user_id, actor=actor, data=data, now=now
+    )
     for side, account, other in (("survivor", survivor, duplicate), ("duplicate", duplicate, survivor)):
         if account.email is None:
             row[f"{side}_agreed_at"] = now
             continue
         row[f"{side}_token_id"] = await _ask_mailbox(session, account, other, survivor, actor=actor, now=now)
     request = (await session.execute(insert(MergeRequest).returning(MergeRequest), row)).scalar_one()
-    data = {"duplicate": user_ids.show(duplicate.user_id), "merge_id": str(request.id)}
-    await events.record_event(
-        session, "account.merge_requested", user_id=survivor.user_id, actor=actor, data=data, now=now
-    )
     await _merge_if_agreed(session, request, actor=actor, now=now)
     return request
 
@@ -140,7 +141,8 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
             await consents.withdraw_consent(session, user, state.purpose, channel="merge", actor=actor, now=now)
     await _return_address(session, restored.user_id, above[-1], actor=actor, now=now)
     for one in (*above, restored.user_id):
-        await credentials.end_access(session, one, reason="merge_undone", actor=actor, now=now)
+        reason = SessionsEndedReason.MERGE_UNDONE
+        await credentials.end_access(session, one, reason=reason, actor=actor, now=now)
     await credentials.remove_foreign_password(session, above[-1], since=merged_at, actor=actor, now=now)
     mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
     await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))

@@ -43,6 +43,7 @@ async def enqueue(
     user_id: str | None,
     locale: str,
     facts: dict[str, Any] | None = None,
+    message_id: uuid.UUID | None = None,
     resend_of: uuid.UUID | None = None,
     prefer_relay: str | None = None,
     anyway: bool = False,
@@ -50,15 +51,16 @@ async def enqueue(
     actor: str,
     now: datetime,
 ) -> uuid.UUID:
-    """Write a message into the outbox, in the caller's transaction; return its id.
+    """Write a message into the outbox, in the caller's transaction; return its id, which is `message_id` if given.
 
-    The message holds facts, no rendered text and no secrets, and names the event that caused it (NOM-03). A worker sees
-    it once the transaction commits. If the address is suppressed, nothing is sent unless `anyway` is true.
+    The message holds facts, no rendered text and no secrets. Its event names the event that caused it, which this
+    transaction has recorded before (NOM-03). A worker sees the message once the transaction commits. If the address is
+    suppressed, nothing is sent unless `anyway` is true.
     """
-    row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
+    message_id = message_id or uuid7.new_uuid7(now)
+    row = _new_row(session, message_id, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
     row |= {"resend_of": resend_of, "prefer_relay": prefer_relay}
     await _write(session, row, anyway=anyway, cause=cause, actor=actor, now=now)
-    message_id: uuid.UUID = row["id"]
     return message_id
 
 
@@ -79,16 +81,27 @@ async def enqueue_once(
 
     Concurrent calls with the same key create one message: a lock serialises them (RST-08).
     """
-    # Serialise callers with the same key before the event is written: a recorded event cannot be taken back.
-    await session.execute(_ADVISORY_LOCK, {"key": pending_key})
-    is_pending = text("state IN ('queued', 'deferred', 'sending')")
-    pending_id = await session.scalar(select(Message.id).where(Message.pending_key == pending_key, is_pending))
+    pending_id = await find_pending_message(session, pending_key)
     if pending_id is not None:
         return QueuedMessage(pending_id, is_new=False)
-    row = _new_row(session, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
+    message_id = uuid7.new_uuid7(now)
+    row = _new_row(session, message_id, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
     row["pending_key"] = pending_key
     await _write(session, row, anyway=False, cause=cause, actor=actor, now=now)
-    return QueuedMessage(row["id"], is_new=True)
+    return QueuedMessage(message_id, is_new=True)
+
+
+async def find_pending_message(session: DatabaseSession, pending_key: str) -> uuid.UUID | None:
+    """Return the pending message with this key, or None; until the transaction ends, no other one can add one.
+
+    Callers are serialised before an event is written, because a recorded event cannot be taken back.
+    """
+    await session.execute(_ADVISORY_LOCK, {"key": pending_key})
+    is_pending = text("state IN ('queued', 'deferred', 'sending')")
+    found: uuid.UUID | None = await session.scalar(
+        select(Message.id).where(Message.pending_key == pending_key, is_pending)
+    )
+    return found
 
 
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
@@ -96,6 +109,7 @@ _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 def _new_row(
     session: DatabaseSession,
+    message_id: uuid.UUID,
     kind: str,
     to: EmailAddress,
     *,
@@ -105,7 +119,6 @@ def _new_row(
     now: datetime,
 ) -> dict[str, Any]:
     schedule = kinds.KINDS[kind]
-    message_id = uuid7.new_uuid7(now)
     return {
         "id": message_id,
         "kind": kind,
@@ -136,9 +149,9 @@ async def _write(
     share of messages, to `limited`.
     """
     event_rules.check_name(cause)
-    about = {"message_id": str(row["id"]), "kind": row["kind"]}
+    about = {"message_id": row["id"], "kind": row["kind"]}
     event = events.insert_event(
-        "mail.queued", user_id=row["user_id"], actor=actor, data={**about, "cause": cause}, now=now
+        "mail.queued", user_id=row["user_id"], actor=actor, data={**about, "cause": cause, "cause_id": None}, now=now
     )
     write = _WRITE_AND_NOTIFY if session.settings.outbox_listen else _WRITE
     suppression = suppressions.suppression_values(row["recipient_hash"], row["kind"], now=now)
@@ -268,16 +281,16 @@ async def retry_message(
     if relay is not None and relay not in {known.name for known in session.settings.relays}:
         raise rules.UnknownRelay
     message = await find_message(session, message_id, lock=True)
-    successor = message_id
+    successor = message_id if message.state in rules.PENDING else uuid7.new_uuid7(now)
+    data = {"message_id": message_id, "successor": successor, "relay": relay}
+    await events.record_event(session, "mail.retried", user_id=message.user_id, actor=actor, data=data, now=now)
     if message.state in rules.PENDING:
         due_now = {} if message.state == "sending" else {"next_attempt_at": now}
         change = update(Message).where(Message.id == message_id)
         await session.execute(change.values(prefer_relay=relay or message.prefer_relay, **due_now))
     else:
         await _check_repeatable(session, message, despite_suppression=despite_suppression, now=now)
-        successor = await _successor(session, message, relay=relay, actor=actor, now=now)
-    data = {"message_id": str(message_id), "successor": str(successor), "relay": relay}
-    await events.record_event(session, "mail.retried", user_id=message.user_id, actor=actor, data=data, now=now)
+        await _enqueue_successor(session, message, successor, relay=relay, actor=actor, now=now)
     await _notify(session)
     return successor
 
@@ -322,16 +335,16 @@ async def _check_repeatable(
             raise rules.AddressSuppressed
 
 
-async def _successor(
-    session: DatabaseSession, message: Message, *, relay: str | None, actor: str, now: datetime
-) -> uuid.UUID:
+async def _enqueue_successor(
+    session: DatabaseSession, message: Message, successor: uuid.UUID, *, relay: str | None, actor: str, now: datetime
+) -> None:
     if message.recipient is None or message.recipient_ascii is None:
         raise rules.CannotRetry
     address = EmailAddress(message.recipient, message.recipient_ascii, message.recipient_ascii.lower())
-    return await enqueue(
+    await enqueue(
         session, message.kind, to=address, user_id=message.user_id, locale=message.locale, facts=message.facts,
-        resend_of=message.resend_of or message.id, prefer_relay=relay, anyway=True, cause="mail.retried",
-        actor=actor, now=now,
+        message_id=successor, resend_of=message.resend_of or message.id, prefer_relay=relay, anyway=True,
+        cause="mail.retried", actor=actor, now=now,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 from identity_service.database.transactions import Database, DatabaseSession, database_now
+from identity_service.events import actions as events
 from identity_service.messages import actions, descriptions
 from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.messages.rendering import EmailBuilder
@@ -22,6 +23,7 @@ async def send_test_message(
 
     async def enqueue(session: DatabaseSession) -> uuid.UUID:
         now = await database_now(session)
+        await events.record_event(session, "mail.test_requested", actor=client, now=now)
         return await actions.enqueue(
             session, "test", to=address, user_id=None, locale="en", anyway=True, cause="mail.test_requested",
             actor=client, now=now,

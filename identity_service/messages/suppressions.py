@@ -137,9 +137,8 @@ async def _stop_waiting(session: DatabaseSession, recipient_hash: bytes, scope: 
     stopped = waiting.values(state="suppressed", state_changed_at=now, next_attempt_at=None)
     stopped = stopped.returning(Message.id, Message.user_id, Message.kind)
     for message_id, user_id, kind in await session.execute(stopped):
-        if user_id is not None:
-            data = {"message_id": str(message_id), "kind": kind}
-            await events.record_event(session, "mail.suppressed", user_id=user_id, actor="worker", data=data, now=now)
+        data = {"message_id": message_id, "kind": kind}
+        await events.record_event(session, "mail.suppressed", user_id=user_id, actor="worker", data=data, now=now)
 
 
 async def _record_lifted(

@@ -42,23 +42,24 @@ async def send_token(
     locale: str,
     facts: dict[str, Any] | None = None,
     once: bool = False,
+    token_id: uuid.UUID | None = None,
     cause: str,
     actor: str,
     now: datetime,
 ) -> OneTimeToken:
-    """Enqueue a message of this kind with a new token; return the token.
+    """Enqueue a message of this kind with a new token, whose id is `token_id` if it is given; return the token.
 
     With `once`, if a message of the same purpose to the address is still pending, return its token instead and enqueue
     nothing, for known and unknown addresses alike (RST-08).
     """
-    token_id, recipient_hash = uuid.uuid4(), session.keys.address_hash(to.key)
+    token_id, recipient_hash = token_id or uuid.uuid4(), session.keys.address_hash(to.key)
     message: dict[str, Any] = {
         "to": to, "user_id": user_id, "locale": locale, "facts": {**(facts or {}), "token": str(token_id)},
         "cause": cause, "actor": actor, "now": now,
     }  # fmt: skip
     if once:
         message_id, is_new = await messages.enqueue_once(
-            session, kind, pending_key=f"{purpose}:{recipient_hash.hex()}", **message
+            session, kind, pending_key=_pending_key(purpose, recipient_hash), **message
         )
         if not is_new:
             return await _of_message(session, message_id)
@@ -88,6 +89,20 @@ def _random_values(session: DatabaseSession) -> dict[str, Any]:
         "nonce": secrets.token_bytes(16),
         "key_id": session.keys.link_key()[0],
     }
+
+
+async def find_pending(session: DatabaseSession, purpose: str, to: EmailAddress) -> OneTimeToken | None:
+    """Return the token of a message of this purpose to this address that is still pending, or None.
+
+    Until the transaction ends, no other one can send such a message with `once`.
+    """
+    key = _pending_key(purpose, session.keys.address_hash(to.key))
+    message_id = await messages.find_pending_message(session, key)
+    return None if message_id is None else await _of_message(session, message_id)
+
+
+def _pending_key(purpose: str, recipient_hash: bytes) -> str:
+    return f"{purpose}:{recipient_hash.hex()}"
 
 
 async def _of_message(session: DatabaseSession, message_id: uuid.UUID) -> OneTimeToken:

@@ -12,6 +12,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
+from identity_service.events.data import SessionsEndedReason
 from identity_service.keys import hashing
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens.rules import MailboxProof
@@ -210,13 +211,18 @@ async def _record_match(
 
 
 async def _record_failure(session: DatabaseSession, counted: _Counted, *, actor: str, now: datetime) -> None:
-    """Record the failure; after a hundred in a row lock the password until a reset."""
+    """Record the failure; after a hundred in a row lock the password until a reset.
+
+    The same events are written where there is no password to lock, because the number of all events is public (R17).
+    """
     user_id = counted.user_id
     data = {"failures": counted.failures}
     await events.record_event(session, "password.check_failed", user_id=user_id, actor=actor, data=data, now=now)
-    is_last = counted.failures >= rules.LOCKED_AFTER and counted.browser is None
-    if user_id is not None and is_last and counted.phc is not None:
+    locks = user_id is not None and counted.browser is None and counted.phc is not None
+    locks = locks and counted.failures >= rules.LOCKED_AFTER
+    if locks:
         await session.execute(update(Password).where(Password.user_id == user_id).values(locked_at=now))
+    if locks or counted.failures == rules.LOCKED_AFTER:
         await events.record_event(session, "password.locked", user_id=user_id, actor="worker", data=data, now=now)
 
 
@@ -230,8 +236,9 @@ async def mark_compromised(session: DatabaseSession, user_id: UserId, *, actor: 
     mine = update(Password).where(Password.user_id == account.user_id).values(compromised_at=now)
     if await session.scalar(mine.returning(Password.user_id)) is None:
         raise rules.NoPassword
-    await accounts.end_sessions(session, account.user_id, actor=actor, now=now)
     await events.record_event(session, "password.compromised", user_id=account.user_id, actor=actor, now=now)
+    reason = SessionsEndedReason.PASSWORD_COMPROMISED
+    await accounts.end_sessions(session, account.user_id, reason, actor=actor, now=now)
 
 
 async def purge_attempts(session: DatabaseSession) -> None:

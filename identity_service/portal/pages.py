@@ -12,6 +12,7 @@ from identity_service.business import periods
 from identity_service.consents import actions as consents
 from identity_service.consents import receipts, wordings
 from identity_service.consents import rules as consent_rules
+from identity_service.events.data import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.passwords import actions as passwords
 from identity_service.sign_in import actions as sign_in
@@ -74,7 +75,8 @@ async def change_consent(session: Session, purpose: str, form: Form, customer: C
 async def end_everywhere(session: Session, form: Form, customer: Customer, now: Now) -> Response:
     """End every session of the customer, here and at the services, this one included."""
     form.take()
-    await accounts.end_sessions(session, customer.account.user_id, actor="customer", now=now)
+    reason = SessionsEndedReason.SIGNED_OUT_EVERYWHERE
+    await accounts.end_sessions(session, customer.account.user_id, reason, actor="customer", now=now)
     await sign_in.end_session(session, customer.account.user_id, customer.session.id, now=now)
     return sign_in_dependencies.delete_session_cookie(RedirectResponse("/signin", 303))
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, delete, func, literal, select, text, update
+from sqlalchemy import Column, ColumnElement, delete, func, literal, select, text, update
 from sqlalchemy import Table as SqlTable
 
 from identity_service.accounts import actions as accounts
@@ -25,7 +25,7 @@ from identity_service.messages import erasure
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.privacy import inventory
 from identity_service.privacy.inventory import INVENTORY
-from identity_service.values import user_ids
+from identity_service.values import contact_numbers, user_ids
 from identity_service.values.user_ids import UserId
 
 RECEIPT_TYPE: Final = "erasure-receipt+jwt"
@@ -89,15 +89,15 @@ async def erase_account(session: DatabaseSession, user_id: UserId, *, actor: str
     locked = [await accounts.find_account(session, UserId(one), lock=True) for one in ids]
     keys = [one.email_key for one in locked if one.email_key is not None]
     hashes = [session.keys.address_hash(key) for key in keys]
+    erased: list[tuple[str, str, dict[str, Any]]] = [("account.erased", one, {}) for one in ids]
+    await events.record_events(session, erased, actor=actor, now=now)
     counted = await erasure.erase_messages(session, ids, hashes, now=now)
     await one_time_tokens.forget_address(session, hashes)
     for name in inventory.customer_tables():
         if name not in _ERASED_ELSEWHERE and INVENTORY[name].erase != "keep":
             counted[name] = await _erase_rows(session, name, ids)
     await _stop_pending(session, ids, keys, now=now)
-    counted["account"] = await account_erasure.erase_accounts(session, ids, now=now)
-    erased: list[tuple[str, str, dict[str, Any]]] = [("account.erased", one, {}) for one in ids]
-    await events.record_events(session, erased, actor=actor, now=now)
+    counted["account"] = await account_erasure.erase_accounts(session, ids, actor=actor, now=now)
     return _receipt(session, ids, counted, now=now)
 
 
@@ -118,7 +118,23 @@ async def _rows(session: DatabaseSession, name: str, ids: Sequence[str]) -> list
     table = _table(name)
     wanted = select(*(table.c[column] for column in INVENTORY[name].of("id", "fact", "personal")))
     rows = await session.execute(wanted.where(_owned_by(name, ids)).order_by(*table.primary_key.columns))
-    return [{column: _as_json(value) for column, value in row.items()} for row in rows.mappings()]
+    return [
+        {column: _as_json(_shown(table.c[column], value)) for column, value in row.items()} for row in rows.mappings()
+    ]
+
+
+def _shown(column: Column[Any], value: Any) -> Any:  # noqa: ANN401
+    """Return a value as the API shows it: User IDs and numbers of contacts in groups."""
+    if value is None:
+        return None
+    if column.name == "user_id" or any(key.target_fullname == "account.user_id" for key in column.foreign_keys):
+        return user_ids.show(value)
+    if (column.table.name, column.name) in _CONTACT_NUMBERS:
+        return contact_numbers.show(value)
+    return value
+
+
+_CONTACT_NUMBERS: Final = {("contact", "number"), ("account_access", "contact")}
 
 
 def _owned_by(name: str, ids: Sequence[str]) -> ColumnElement[bool]:
@@ -134,7 +150,10 @@ def _owned_by(name: str, ids: Sequence[str]) -> ColumnElement[bool]:
 async def _permission_checks(session: DatabaseSession, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Return the permission questions about a customer: client, time and answer, without the other customers."""
     rows = await session.execute(_PERMISSION_CHECKS, {"ids": list(ids)})
-    return [{column: _as_json(value) for column, value in row.items()} for row in rows.mappings()]
+    return [
+        {column: _as_json(value) for column, value in {**row, "user_id": user_ids.show(row["user_id"])}.items()}
+        for row in rows.mappings()
+    ]
 
 
 _PERMISSION_CHECKS = text(

@@ -55,14 +55,14 @@ async def register_account(
         assert address is not None  # noqa: S101
         account = await accounts.find_by_email(session, address)
         assert account is not None  # noqa: S101
-    if external_ref is not None:
-        await accounts.add_reference(session, account.user_id, client_id, external_ref, now=now)
     if is_new:
-        await _welcome(session, account, address, actor=actor, now=now)
         data = {"kind": account.kind, "by": "email" if address else "nothing", "marketing": "never"}
         await events.record_event(
             session, "account.registered", user_id=account.user_id, actor=actor, data=data, now=now
         )
+        await _welcome(session, account, address, cause="account.registered", actor=actor, now=now)
+    if external_ref is not None:
+        await accounts.add_reference(session, account.user_id, client_id, external_ref, moves=not is_new, now=now)
     return RegistrationResult(account, is_new)
 
 
@@ -77,7 +77,7 @@ async def add_first_email(
     before = (await accounts.find_account(session, user_id, lock=True)).email
     account = await accounts.add_email(session, user_id, address, actor=actor, now=now)
     if before is None:
-        await _welcome(session, account, address, actor=actor, now=now)
+        await _welcome(session, account, address, cause="account.email_added", actor=actor, now=now)
     return account
 
 
@@ -136,10 +136,10 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
 
 
 async def _welcome(
-    session: DatabaseSession, account: Account, address: EmailAddress | None, *, actor: str, now: datetime
+    session: DatabaseSession, account: Account, address: EmailAddress | None, *, cause: str, actor: str, now: datetime
 ) -> None:
     if address is not None:
         await messages.enqueue(
             session, "welcome", to=address, user_id=account.user_id, locale=account.locale,
-            cause="account.registered", actor=actor, now=now,
+            cause=cause, actor=actor, now=now,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from identity_service.accounts.tables import Account
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
+from identity_service.events.data import SessionsEndedReason
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import requests
@@ -55,8 +56,9 @@ async def request_reset_within_limit(
         session, limits, "reset", address, rules.PER_ADDRESS, browser=browser, now=now
     )
     if followed is not None:
-        requested = await _record_request(session, followed.token, actor=actor, now=now)
-        return requested._replace(again_at=followed.again_at)
+        await _record_request(session, followed.token.id, followed.token.user_id, actor=actor, now=now)
+        handle = await one_time_tokens.create_tracking_link(session, followed.token.id, now=now)
+        return ResetRequest(followed.token, handle, again_at=followed.again_at)
     return await request_reset(session, address, locale=locale, where_from=where_from, actor=actor, now=now)
 
 
@@ -69,13 +71,10 @@ async def request_reset(
     the link in the older one stays valid (RST-08). The address on file is used, never the typed one (ATT-02).
     """
     found = await ownership.owner_of_address(session, address, hold=True)
-    token = await one_time_tokens.send_token(
-        session, "reset", kind="no_account" if found.active is None else "reset", to=found.address,
-        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="reset.requested",
-        actor=actor,
-        now=now,
+    return await _send(
+        session, kind="no_account" if found.active is None else "reset", to=found.address, user_id=found.active,
+        locale=locale, where_from=where_from, actor=actor, now=now,
     )  # fmt: skip
-    return await _record_request(session, token, actor=actor, now=now)
 
 
 async def request_reset_for_account(
@@ -89,11 +88,10 @@ async def request_reset_for_account(
     account = await accounts.find_active_account(session, user_id, lock=True)
     if account.state != "active":
         raise rules.AccountClosed
-    token = await one_time_tokens.send_token(
-        session, "reset", kind="reset", to=accounts.address_of(account), user_id=account.user_id,
-        locale=account.locale, facts={"from": where_from}, once=True, cause="reset.requested", actor=actor, now=now,
+    return await _send(
+        session, kind="reset", to=accounts.address_of(account), user_id=account.user_id, locale=account.locale,
+        where_from=where_from, actor=actor, now=now,
     )  # fmt: skip
-    return await _record_request(session, token, actor=actor, now=now)
 
 
 async def find_reset(session: DatabaseSession, reset_id: uuid.UUID) -> TokenWithMessage:
@@ -114,7 +112,7 @@ async def note_opened(session: DatabaseSession, link: str, *, now: datetime) -> 
         found = await one_time_tokens.verify_link(session, PURPOSE, link)
     except LinkInvalid:
         return
-    if await one_time_tokens.note_opened(session, found.token.id, now=now) and found.token.user_id is not None:
+    if await one_time_tokens.note_opened(session, found.token.id, now=now):
         data = {"reset_id": str(found.token.id)}
         await events.record_event(
             session, "reset.opened", user_id=found.token.user_id, actor="customer", data=data, now=now
@@ -163,11 +161,34 @@ async def choose_by_code(
         await _use_reset(session, found.token.id, phc, by="code", now=now)
 
 
-async def _record_request(session: DatabaseSession, token: OneTimeToken, *, actor: str, now: datetime) -> ResetRequest:
-    handle = await one_time_tokens.create_tracking_link(session, token.id, now=now)
-    data = {"reset_id": str(token.id)}
-    await events.record_event(session, "reset.requested", user_id=token.user_id, actor=actor, data=data, now=now)
-    return ResetRequest(token, handle)
+async def _send(
+    session: DatabaseSession,
+    *,
+    kind: str,
+    to: EmailAddress,
+    user_id: str | None,
+    locale: str,
+    where_from: str | None,
+    actor: str,
+    now: datetime,
+) -> ResetRequest:
+    """Record the request, then send its message, or use the one that is still pending."""
+    pending = await one_time_tokens.find_pending(session, "reset", to)
+    token_id = uuid.uuid4() if pending is None else pending.id
+    about = user_id if pending is None else pending.user_id
+    await _record_request(session, token_id, about, actor=actor, now=now)
+    token = pending or await one_time_tokens.send_token(
+        session, "reset", kind=kind, to=to, user_id=user_id, locale=locale, facts={"from": where_from}, once=True,
+        token_id=token_id, cause="reset.requested", actor=actor, now=now,
+    )  # fmt: skip
+    return ResetRequest(token, await one_time_tokens.create_tracking_link(session, token.id, now=now))
+
+
+async def _record_request(
+    session: DatabaseSession, reset_id: uuid.UUID, user_id: str | None, *, actor: str, now: datetime
+) -> None:
+    data = {"reset_id": reset_id}
+    await events.record_event(session, "reset.requested", user_id=user_id, actor=actor, data=data, now=now)
 
 
 async def _account_of_token(session: DatabaseSession, found: TokenWithMessage, *, by: str, now: datetime) -> Account:
@@ -187,15 +208,16 @@ async def _use_reset(session: DatabaseSession, token_id: uuid.UUID, phc: str, *,
         await accounts.find_account(session, UserId(found.token.user_id), lock=True)
     await _account_of_token(session, found, by=by, now=now)
     proof = await one_time_tokens.consume(session, found, now=now)
+    data = {"reset_id": token_id, "by": by}
+    await events.record_event(session, "reset.used", user_id=proof.user_id, actor="customer", data=data, now=now)
     # In this order: the first proof of an address removes an older password.
-    account = await credentials.confirm_mailbox(session, proof.user_id, proof, ends_sessions=True, now=now)
+    reason = SessionsEndedReason.PASSWORD_SET
+    account = await credentials.confirm_mailbox(session, proof.user_id, proof, ends_sessions=reason, now=now)
     await passwords.set_password(session, proof, phc, now=now)
     facts = {"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}
     await credentials.notify_mailboxes(
         session, "password_changed", [account.user_id], facts=facts, cause="password.set", actor="customer", now=now
     )
-    data = {"reset_id": str(token_id), "by": by}
-    await events.record_event(session, "reset.used", user_id=account.user_id, actor="customer", data=data, now=now)
 
 
 def _own_words(account: Account | None, found: TokenWithMessage) -> list[str]:

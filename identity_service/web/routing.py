@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import orjson
 from fastapi import Request
@@ -81,9 +81,10 @@ class StrictRoute(APIRoute):
         limit = (self.openapi_extra or {}).get("x-body-limit", BODY_LIMIT)
         takes_body = self.body_field is not None
         known, headers = query_names(self), header_names(self)
+        repeatable = repeatable_names(self)
 
         async def handle(request: Request) -> Response:
-            check_query(request, known)
+            check_query(request, known, repeatable)
             for name in headers:
                 if len(request.headers.getlist(name)) > 1:
                     raise RepeatedHeader(f"Send {name} once.")
@@ -120,6 +121,13 @@ def query_names(route: APIRoute) -> frozenset[str]:
     return frozenset(field.alias for dependant in _all_dependants(route) for field in dependant.query_params)
 
 
+def repeatable_names(route: APIRoute) -> frozenset[str]:
+    """Return the names of a route's query parameters that are lists: they may be sent more than once."""
+    fields = [field for dependant in _all_dependants(route) for field in dependant.query_params]
+    kinds: dict[str, Any] = {field.alias: field.field_info.annotation for field in fields}
+    return frozenset(name for name, kind in kinds.items() if list in {get_origin(k) for k in (kind, *get_args(kind))})
+
+
 def header_names(route: APIRoute) -> frozenset[str]:
     """Return the names of the headers that a route reads, those of its dependencies included."""
     return frozenset(field.alias for dependant in _all_dependants(route) for field in dependant.header_params)
@@ -133,14 +141,16 @@ def _all_dependants(route: APIRoute) -> Iterator[Dependant]:
         yield dependant
 
 
-def check_query(request: Request, known: frozenset[str]) -> None:
+def check_query(request: Request, known: frozenset[str], repeatable: frozenset[str] = frozenset()) -> None:
     """Refuse a query parameter that is repeated, unknown, not UTF-8, or contains NUL (PostgreSQL cannot store it)."""
     if not request.scope["query_string"]:
         return
-    names = [name for name, _ in request.query_params.multi_items()]
-    if len(names) != len(set(names)):
+    pairs = request.query_params.multi_items()
+    names = [name for name, _ in pairs]
+    once = [name for name in names if name not in repeatable]
+    if len(once) != len(set(once)):
         raise RepeatedParameter
-    if any("\0" in text or "\ufffd" in text for text in request.query_params.values()):
+    if any("\0" in text or "\ufffd" in text for _, text in pairs):
         raise UnreadableParameter
     for name in names:
         if name not in known:

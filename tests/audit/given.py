@@ -14,7 +14,7 @@ EVENTS = 30
 CHECKPOINTS = (10, 20, 30)
 BY_POSITION = "(SELECT event_id FROM sealed_event WHERE position = {})"
 CHAIN = """
-    SELECT s.position, e.id, e.name, e.user_id, e.actor, e.occurred_at, e.data
+    SELECT s.position, e.id, e.public_id, e.name, e.user_id, e.actor, e.occurred_at, e.data
     FROM sealed_event s JOIN event e ON e.id = s.event_id ORDER BY s.position
 """
 

@@ -80,9 +80,9 @@ async def test_an_event_that_was_slipped_in_without_a_place_is_found(service, ow
     await a_feed(service)
     await forge(owner, INSERT.format(like=SEVENTH))
     assert await service.seal() == 0
-    assert (
-        "Event 1000000 is older than sealed events but not sealed: it was inserted" in (await finding(service)).sentence
-    )
+    ((public_id,),) = await service.rows("SELECT public_id FROM event WHERE id = 1000000")
+    sentence = (await finding(service)).sentence
+    assert f"Event {public_id} is older than sealed events but not sealed: it was inserted" in sentence
 
 
 async def test_a_place_that_was_taken_from_an_event_is_found_at_the_end_too(service, owner):

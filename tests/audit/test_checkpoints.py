@@ -150,7 +150,7 @@ async def test_an_auditor_recomputes_the_seals_from_the_api(service):
         for entry in page.json()["items"]:
             told = entry["event"]
             row = {
-                "id": int(told["id"]), "name": told["type"], "actor": told["actor"], "data": told["data"],
+                "public_id": told["id"], "name": told["type"], "actor": told["actor"], "data": told["data"],
                 "user_id": told["subject"] and told["subject"].replace("-", ""),
                 "occurred_at": datetime.fromisoformat(told["time"]),
             }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 GENESIS = hashlib.sha256(b"identity-service event chain v1").digest()
 ROWS = """
-    SELECT s.position, s.seal, e.id, e.transaction_id, e.name, e.user_id, e.actor, e.occurred_at, e.data
+    SELECT s.position, s.seal, e.id, e.public_id, e.transaction_id, e.name, e.user_id, e.actor, e.occurred_at, e.data
     FROM sealed_event s JOIN event e ON e.id = s.event_id ORDER BY s.position
 """
 UNSEALED = "SELECT count(*) FROM event WHERE id NOT IN (SELECT event_id FROM sealed_event)"
@@ -16,8 +16,9 @@ UNSEALED = "SELECT count(*) FROM event WHERE id NOT IN (SELECT event_id FROM sea
 
 def seal(previous: bytes, position: int, event: Mapping[str, Any]) -> bytes:
     """SHA-256 over the seal before and the event in canonical JSON."""
-    told = {name: event[name] for name in ("actor", "data", "id", "name", "user_id")}
+    told = {name: event[name] for name in ("actor", "data", "name", "user_id")}
     told |= {
+        "id": str(event["public_id"]),
         "occurred_at": event["occurred_at"].astimezone(UTC).isoformat(timespec="microseconds"),
         "position": position,
     }

@@ -20,7 +20,6 @@ from identity_service.audit import recovery
 from identity_service.cli.recovery import _recover
 from identity_service.database.transactions import Database
 from identity_service.dev import postgres
-from identity_service.events import actions
 from identity_service.key_store import flows as key_store_flows
 from tests.accounts.given import an_account
 from tests.conftest import BASE, Service
@@ -191,6 +190,45 @@ async def test_readers_of_the_feed_are_told_by_their_cursor(service, caller, url
     assert "account.registered" in names
 
 
+class Reader:
+    """A service that keeps events once per `source` and `id`, as CloudEvents 1.0 allows."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], dict] = {}
+
+    async def read(self, caller) -> None:
+        for event in await follow(caller, "/v1/events", limit=7):
+            self.kept.setdefault((event["source"], event["id"]), event)
+
+
+@pytest.mark.parametrize("lost", [1, 4, 9])
+async def test_a_reader_that_knows_events_by_their_id_loses_none(service, caller, urls, owner, other, tmp_path, lost):
+    """AUD-07, REL-32: ids and positions of the table are given again, those of the feed are not."""
+    reader = Reader()
+    async with copied(service, urls, owner, other, tmp_path) as copy:
+        for number in range(lost):
+            await an_account(caller, email=f"lost{number}@example.com")
+        await service.seal()
+        await reader.read(caller)
+        before = set(reader.kept)
+        await events(copy, 1, of="written before the command")
+        done = await take_up(copy)
+        there = type(caller)(copy.http, caller.client_id, caller.client_secret, caller.token)
+        late = [await an_account(there, email=f"late{number}@example.com") for number in range(lost)]
+        await copy.seal()
+        feed = await follow(there, "/v1/events", limit=7)
+        await reader.read(there)
+        page = (await there.get("/v1/events")).json()
+    sequences = {event["sequence"] for key, event in reader.kept.items() if key in before}
+    assert any(event["sequence"] in sequences and event["subject"] in late for event in feed)
+    assert all(reader.kept[event["source"], event["id"]] == event for event in feed)
+    added = [event for key, event in reader.kept.items() if key not in before]
+    assert [e["subject"] for e in added if e["type"] == "account.registered"] == late
+    assert "feed.restored" in [event["type"] for event in added]
+    assert {"number": 0, "of": "written before the command"} in [event["data"] for event in added]
+    assert page["epoch"] == done["epoch"]
+
+
 async def test_links_and_sessions_from_before_are_over(service, caller, urls, owner, other, tmp_path):
     """ATT-07, REL-32: one that was used or ended in the lost hour would be good again."""
     await caller.post("/v1/accounts", {"email": "anna@example.com"})
@@ -231,9 +269,7 @@ async def test_a_restore_that_we_did_not_sign_explains_nothing(service, owner, u
         ((data, at),) = await copy.rows("SELECT data, occurred_at FROM event WHERE name = 'feed.restored'")
         forged = {"unsigned": {**data, "statement": None}, "another position": {**data, "position": 1}}.get(how, data)
         await copy.database.in_transaction(
-            lambda s: actions.record_event(
-                s, "feed.restored", actor="operator", data=forged, now=at + timedelta(hours=1)
-            )
+            lambda s: record(s, lambda: at + timedelta(hours=1), name="feed.restored", user_id=None, **forged)
         )
         walked = await copy.database.in_transaction(audit.audit_events)
     assert walked.finding is not None

@@ -19,7 +19,7 @@ from tests.events import chain
 PACKAGE = Path(identity_service.__file__).parent
 AT = datetime(2026, 3, 1, 12, 30, 0, 250, tzinfo=UTC)
 EVENT = {
-    "id": 41,
+    "public_id": "9b2fdd5b-1a3c-4b6e-9f6e-2f3d3a1b0c4d",
     "name": "account.registered",
     "user_id": "3W08K7QXM1C4",
     "actor": "client:cli_1",
@@ -27,7 +27,7 @@ EVENT = {
     "data": {"kind": "consumer", "by": "email"},
 }
 CHANGES = {
-    "id": 42,
+    "public_id": "00000000-1a3c-4b6e-9f6e-2f3d3a1b0c4d",
     "name": "account.updated",
     "user_id": "000000000000",
     "actor": "operator",
@@ -119,7 +119,7 @@ def test_the_first_seals_are_known_for_ever():
     assert rules.GENESIS.hex() == "1e814470b3b0f1d7298ad2d019d44ce6186cfaf3f06b0e48f3dfe4e08dd7d0a4"
     told = (
         b'{"actor":"client:cli_1","data":{"by":"email","kind":"consumer"},'
-        b'"id":41,"name":"account.registered","occurred_at":"2026-03-01T12:30:00.000250+00:00","position":1,"user_id":"3W08K7QXM1C4"}'
+        b'"id":"9b2fdd5b-1a3c-4b6e-9f6e-2f3d3a1b0c4d","name":"account.registered","occurred_at":"2026-03-01T12:30:00.000250+00:00","position":1,"user_id":"3W08K7QXM1C4"}'
     )
     assert rules.canonical(1, EVENT) == told
     assert rules.seal(rules.GENESIS, 1, EVENT) == hashlib.sha256(rules.GENESIS + told).digest()

@@ -77,8 +77,9 @@ async def put(session, kind: str, name: str, now: datetime) -> None:
 
 async def record(database: Database, number: int) -> None:
     async with database.transaction() as session:
+        data = {"kind": "consumer", "by": "nothing", "marketing": "never"}
         await events.record_event(
-            session, "account.registered", user_id=f"{number}", actor="operator", now=datetime.now(UTC)
+            session, "account.registered", user_id=f"{number}", actor="operator", data=data, now=datetime.now(UTC)
         )
 
 

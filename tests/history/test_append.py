@@ -28,9 +28,8 @@ async def test_a_repeat_is_answered_and_not_doubled(service, caller, anna):
     assert again.json()["results"][0]["status"] == "there"
     assert again.json()["results"][0]["entry"] == first.json()["results"][0]["entry"]
     assert await service.rows("SELECT count(*) FROM history_entry") == [(1,)]
-    assert await service.rows("SELECT data FROM event WHERE name = 'history.appended'") == [
-        ({"source": caller.client_id, "entries": 1},)
-    ]
+    added = {"source": caller.client_id, "entries": 1, "entry_ids": [first.json()["results"][0]["entry"]["id"]]}
+    assert await service.rows("SELECT data FROM event WHERE name = 'history.appended'") == [(added,)]
 
 
 async def test_twice_in_one_batch_is_once(caller, anna):

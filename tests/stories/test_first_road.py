@@ -42,7 +42,7 @@ async def test_the_feed_shows_it_all_in_order(service: Service, caller):
     await service.seal()
     answer = await caller.get("/v1/events")
     mine = [event["type"] for event in answer.json()["items"] if event["subject"] == user_id]
-    assert mine == ["mail.queued", "account.registered", "mail.accepted"]
+    assert mine == ["account.registered", "mail.queued", "mail.accepted"]
     assert "anna" not in answer.text
 
 

@@ -352,7 +352,10 @@ _APPLY = text(
 async def record_state_event(
     session: DatabaseSession, message_id: uuid.UUID, user_id: str | None, kind: str, state: str, now: datetime
 ) -> None:
-    """Record the event of a new state if the message is about a customer; the event never has the address."""
+    """Record the event of a new state; the event never has the address.
+
+    Also for a message about nobody: the number of events is public, and must not tell who has an account (R17).
+    """
     await _record_state_events(session, [(message_id, user_id, kind, state)], now)
 
 
@@ -362,7 +365,7 @@ async def _record_state_events(
     recorded = [
         (f"mail.{state}", user_id, {"message_id": str(message_id), "kind": kind})
         for message_id, user_id, kind, state in changes
-        if user_id is not None and state not in ("sending", "queued")
+        if state not in ("sending", "queued")
     ]
     await events.record_events(session, recorded, actor=WORKER, now=now)
 

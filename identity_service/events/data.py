@@ -1,0 +1,409 @@
+"""The data of each event type: its members, and the form in which they are stored and sent.
+
+The models check and format what an action records, and describe it in the contract. IDs are stored as the API shows
+them, so that readers can join events with its answers. No member holds personal data, because events are never removed.
+"""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from identity_service.events import rules
+from identity_service.values import contact_numbers, user_ids
+from identity_service.web.schemas import ResponseModel
+
+
+def _show_user_id(value: object) -> str:
+    return user_ids.show(user_ids.parse(_text(value)))
+
+
+def _show_contact(value: object) -> str:
+    return contact_numbers.show(_text(value))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not a text")
+    return value
+
+
+UserIdMember = Annotated[str, BeforeValidator(_show_user_id), Field(pattern="^[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}$")]
+"""IDs and numbers may be recorded in any form."""
+ContactMember = Annotated[
+    str, BeforeValidator(_show_contact), Field(pattern="^[0-9A-Z]{3}-[0-9A-Z]{3}$", examples=["M45-MHF"])
+]
+_NAMES_STAFF: Final = "names staff"
+ActorMember = Annotated[str, _NAMES_STAFF, Field(description="names a person only to readers with `audit:read`")]
+
+
+class SessionsEndedReason(StrEnum):
+    """Why every session of an account ended."""
+
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    PASSWORD_SET = "password_set"  # noqa: S105 (a reason)
+    PASSWORD_COMPROMISED = "password_compromised"  # noqa: S105 (a reason)
+    EMAIL_CHANGE_UNDONE = "email_change_undone"
+    FIRST_PROOF = "first_proof"
+    MERGE_UNDONE = "merge_undone"
+    CLOSED = "closed"
+    ERASED = "erased"
+
+
+class EventData(ResponseModel):
+    """The data of an event; unknown members are refused when an event is recorded, but readers must expect them."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", json_schema_extra=lambda schema: schema.pop("additionalProperties", None)
+    )
+
+
+class NoData(EventData):
+    """The type, the subject and the time say everything."""
+
+
+class RegisteredData(EventData):
+    """`by` is what the customer registered with."""
+
+    kind: Literal["consumer", "business"]
+    by: Literal["email", "nothing", "page"]
+    marketing: Literal["never"]
+
+
+class UpdatedData(EventData):
+    """The names of the fields that changed; their values are personal."""
+
+    fields: list[str]
+
+
+class MergedData(EventData):
+    """`into` is the User ID that the subject resolves to from now on."""
+
+    into: UserIdMember
+
+
+class UnmergedData(EventData):
+    """`user_id` has its own account again; `from` is the account that it resolved to."""
+
+    user_id: UserIdMember
+    from_: UserIdMember = Field(alias="from")
+
+
+class SessionsEndedData(EventData):
+    """Every session that began before `valid_after` has ended, here and at the services."""
+
+    valid_after: datetime
+    reason: SessionsEndedReason
+
+
+class FailuresData(EventData):
+    """How many checks in a row have failed."""
+
+    failures: int
+
+
+class ResetData(EventData):
+    """The reset, as `POST /v1/resets` answers it."""
+
+    reset_id: uuid.UUID
+
+
+class ResetUsedData(ResetData):
+    """The reset, and what was used of its message."""
+
+    by: Literal["link", "code"]
+
+
+class SessionData(EventData):
+    """The session that ended."""
+
+    session_id: uuid.UUID
+
+
+class SignedInData(SessionData):
+    """The new session, and what it was opened with."""
+
+    by: str
+
+
+class KindData(EventData):
+    """The kind of the account from now on."""
+
+    kind: Literal["consumer"]
+
+
+class BusinessData(EventData):
+    """The kind of the account from now on, and the company's country."""
+
+    kind: Literal["business"]
+    country: str
+
+
+class MergeRequestedData(EventData):
+    """The account that would resolve to the subject."""
+
+    duplicate: UserIdMember
+    merge_id: uuid.UUID
+
+
+class EmailChangeData(EventData):
+    """The request."""
+
+    change_id: uuid.UUID
+
+
+class ChangeRequestedData(EmailChangeData):
+    """The guarded change."""
+
+    verb: str
+
+
+class ChangeApprovedData(ChangeRequestedData):
+    """The guarded change, and who requested it."""
+
+    requested_by: ActorMember
+
+
+class ChangeStoppedData(EmailChangeData):
+    """The guarded change, and why it was stopped: a word, or the error code if it was refused when it was due."""
+
+    reason: str
+
+
+class PasswordRemovedData(EventData):
+    """Why the password was removed."""
+
+    reason: str
+
+
+class SourceData(EventData):
+    """The system that the account came from, as the operator named it."""
+
+    source: str
+
+
+class RestoredData(EventData):
+    """What the operator brought the account back from: a service's list, or events of the feed that a reader kept."""
+
+    by: Literal["list", "feed"]
+
+
+class ContactData(EventData):
+    """The contact."""
+
+    contact: ContactMember
+
+
+class CheckRequestedData(ContactData):
+    """The caller check, what it is for, and the contact that it belongs to."""
+
+    check_id: uuid.UUID
+    purpose: str
+
+
+class CheckedData(ContactData):
+    """The caller check, and whether the code was right."""
+
+    check_id: uuid.UUID
+    matched: bool
+
+
+class ContactOpenedData(ContactData):
+    """The contact, and the desk that serves it."""
+
+    desk: str
+
+
+class HandedOverData(ContactData):
+    """The contact, the desk that had it, the desk that has it now, and how often it was handed over, this included."""
+
+    from_: str = Field(alias="from")
+    to: str
+    hand_overs: int
+
+
+class OpenedByStaffData(ContactOpenedData):
+    """Where the account was opened. `reason_hash` is SHA-256 of a salt and the reason."""
+
+    reason_hash: str
+
+
+class StaffData(EventData):
+    """The person; null if a sign-in named nobody that we know."""
+
+    staff: str | None
+
+
+class StaffRoleData(EventData):
+    """The person and their role."""
+
+    staff: str
+    role: str
+
+
+class SearchAlarmData(EventData):
+    """How many accounts the person opened within the hour."""
+
+    opened: int
+
+
+class HistoryAppendedData(EventData):
+    """The source, how many entries were added, and their ids, as `GET /v1/accounts/{user_id}/history` shows them.
+
+    The service's own references are not here: they may be personal, and an event cannot be erased.
+    """
+
+    source: str
+    entries: int
+    entry_ids: list[uuid.UUID]
+
+
+class ConsentData(EventData):
+    """The ledger's entry with its hash, and the permission that counts from now on."""
+
+    purpose: str
+    permission: Literal["never", "allowed"]
+    entry: int
+    entry_hash: str
+
+
+class ClientData(EventData):
+    """The client."""
+
+    client_id: str
+
+
+class ClientAddedData(ClientData):
+    """The client and what it may do."""
+
+    desk: bool
+    scopes: list[str]
+
+
+class KeyData(EventData):
+    """The id of the new signing key."""
+
+    kid: str
+
+
+class KeysData(EventData):
+    """How many keys were encrypted again."""
+
+    keys: int
+
+
+class FeedRestoredData(EventData):
+    """Events after `position` are lost, and a new epoch begins. `statement` is our signature over both."""
+
+    position: int
+    epoch: int
+    statement: str
+    proofs: int
+    sessions: int
+
+
+class MailData(EventData):
+    """The message and its kind."""
+
+    message_id: uuid.UUID
+    kind: str
+
+
+class MailQueuedData(MailData):
+    """The message, and the event that it is about: its type and its id."""
+
+    cause: str
+    cause_id: uuid.UUID | None
+
+
+class MailRetriedData(EventData):
+    """The message whose retry was requested, the message that is sent now (the same one if it was pending), and the
+    relay that was asked for."""
+
+    message_id: uuid.UUID
+    successor: uuid.UUID
+    relay: str | None
+
+
+class SuppressionData(EventData):
+    """The suppression, and the messages that it held back."""
+
+    suppression_id: uuid.UUID
+    scope: str
+
+
+_OF: Final[Mapping[type[EventData], str]] = {
+    RegisteredData: "account.registered",
+    UpdatedData: "account.updated",
+    MergedData: "account.merged",
+    UnmergedData: "account.unmerged",
+    SessionsEndedData: "account.sessions_ended",
+    FailuresData: "password.check_failed password.locked",
+    ResetData: "reset.requested reset.opened",
+    ResetUsedData: "reset.used",
+    SignedInData: "sign_in.succeeded",
+    SessionData: "sign_in.ended",
+    KindData: "account.became_consumer",
+    BusinessData: "account.became_business",
+    MergeRequestedData: "account.merge_requested",
+    EmailChangeData: "account.email_change_requested",
+    ChangeRequestedData: "account.change_requested",
+    ChangeApprovedData: "account.change_approved",
+    ChangeStoppedData: "account.change_stopped",
+    PasswordRemovedData: "password.removed",
+    SourceData: "account.imported",
+    RestoredData: "account.restored",
+    CheckRequestedData: "caller.check_requested",
+    CheckedData: "caller.checked",
+    ContactOpenedData: "contact.opened",
+    HandedOverData: "contact.handed_over",
+    ContactData: "contact.closed",
+    StaffData: "staff.enrolled staff.removed staff.sign_in_failed staff.signed_out",
+    StaffRoleData: "staff.added staff.signed_in",
+    OpenedByStaffData: "account.opened_by_staff",
+    SearchAlarmData: "staff.search_alarm",
+    HistoryAppendedData: "history.appended",
+    ConsentData: "consent.proposed consent.granted consent.withdrawn",
+    ClientAddedData: "client.added",
+    ClientData: "client.rotated client.closed",
+    KeyData: "keys.rotated",
+    KeysData: "keys.rewrapped",
+    FeedRestoredData: "feed.restored",
+    MailQueuedData: "mail.queued",
+    MailData: "mail.deferred mail.accepted mail.delivered mail.rejected mail.bounced mail.expired mail.unconfirmed "
+    "mail.suppressed mail.limited mail.cancelled mail.failed",
+    MailRetriedData: "mail.retried",
+    SuppressionData: "mail.suppression_lifted",
+    NoData: "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
+    "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested rate_limit.lifted "
+    "mail.test_requested",
+}
+DATA: Final[Mapping[str, type[EventData]]] = {name: model for model, names in _OF.items() for name in names.split()}
+
+
+def format_data(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of an event in the form that is stored and sent.
+
+    Raises:
+        rules.UnknownEvent: no event of this name is registered, or no model of its data.
+        pydantic.ValidationError: a member is missing, unknown or malformed.
+    """
+    rules.check_name(name)
+    model = DATA.get(name)
+    if model is None:
+        raise rules.UnknownEvent(f"{name} has no model in events/data.py")
+    return model.model_validate(data).model_dump(mode="json", by_alias=True)
+
+
+def hide_people(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of an event without the names of staff, for readers without `audit:read`."""
+    return {member: rules.hide_person(value) if member in _ACTORS[name] else value for member, value in data.items()}
+
+
+_ACTORS: Final[Mapping[str, frozenset[str]]] = {
+    name: frozenset(member for member, field in model.model_fields.items() if _NAMES_STAFF in field.metadata)
+    for name, model in DATA.items()
+}
