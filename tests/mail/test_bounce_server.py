@@ -5,7 +5,9 @@ import smtplib
 import time
 
 import pytest
+from aiosmtpd.smtp import Envelope
 
+from identity_service import logs
 from identity_service.messages.inbound import bounce_server, dsn, feedback, reader_process, return_addresses
 from tests.mail import test_returned_mail
 from tests.mail.test_returned_mail import Letter
@@ -136,3 +138,16 @@ async def test_a_slow_notice_holds_neither_the_server_nor_the_event_loop(letter:
         waited = max(waited, time.monotonic() - before)
     await sent
     assert waited < 1
+
+
+async def test_a_failure_of_any_kind_is_answered_451_even_if_it_cannot_be_logged(letter: Letter):
+    """In the readable format the logger failed on an exception, and the notice was lost with a 500."""
+    logs.configure("console")
+    handler = bounce_server.BounceServer(letter.service.database)
+    without_recipient = Envelope()
+    without_recipient.content = report()
+    try:
+        assert (await handler.handle_DATA(None, None, without_recipient)).startswith("451 ")
+        assert (await handler.handle_exception(ValueError("x"))).startswith("451 ")
+    finally:
+        logs.configure("json")

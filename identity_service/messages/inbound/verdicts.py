@@ -46,7 +46,7 @@ _SENDER = re.compile(
     r"|(domain|address|host) of (the )?sender|verification failed for|\bcallout|call-?back verif"
     r"|(reject(ed|ing)?|refus(ed|ing)|block(ed|ing)|unknown|invalid|bad|den(ied|ying))( the| this| your| by"
     r"| for)? sender"
-    r"|(envelope|header)[- ]from\b|(reply to|after) mail from|from address"
+    r"|(envelope|header)[- ]from\b|(reply to|after) mail from|mail from .{0,60}(refused|rejected|denied)|from address"
     r"|absender.{0,30}(abgelehnt|verweigert|gesperrt|ungültig|unbekannt|existiert|nicht)"
     r"|(expéditeur|remitente|mittente|remetente).{0,30}(refus|rejet|inconnu|rechaz|bloque|rifiut|sconosc|recus"
     r"|rejeit)",
@@ -179,8 +179,9 @@ def _cause(text: str, codes: list[str]) -> Cause | None:
         for cause, words in ((Cause.MAILBOX, _FULL), (Cause.ADDRESS, _DEAD), (Cause.POLICY, _POLICY))
         if words.search(text)
     ]
-    if said == [Cause.ADDRESS] and any(code.startswith("4") or code.endswith(".2.2") for code in codes):
-        # "User unknown" with 4.1.1 or 5.2.2: a code says that the mailbox may live.
+    innermost = next((code for code in codes if cause_of_code(code) is not None), "")
+    if said == [Cause.ADDRESS] and (innermost.startswith("4") or innermost.endswith(".2.2")):
+        # "User unknown" with 4.1.1 or 5.2.2: the code says that the mailbox may live.
         return Cause.MAILBOX
     if said:
         # Where several causes are named a code decides between them, and without one the mailbox counts as alive.
