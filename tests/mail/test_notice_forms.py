@@ -1,6 +1,7 @@
 """What is clear in a notice is read in whatever form it is written; what a failure means is decided by its words."""
 
 import base64
+from datetime import UTC, datetime
 
 import pytest
 
@@ -196,6 +197,22 @@ def test_what_no_mail_system_wrote_is_no_failure(raw):
 )  # fmt: skip
 def test_only_abuse_and_the_like_are_complaints(kind, expected):
     assert read(report(f"Feedback-Type: {kind}\nVersion: 1\n", kind="message/feedback-report"))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("envelope_to", "found"),
+    [
+        (TO, "return_address"), ("abuse@example.com", "notice"), ("", "notice"),
+        (TO.replace(".0123456789", ".9876543210"), "nothing"), (TO.replace("a" * 32, "b" * 32), "nothing"),
+    ],
+)  # fmt: skip
+def test_a_quoted_tag_counts_unless_the_envelope_has_a_wrong_one(envelope_to, found):
+    reading = dsn.read_returned_mail(report(FIELDS), "")
+    notice = dsn.make_notice(
+        reading, b"", envelope_from="", envelope_to=envelope_to, now=datetime.now(UTC),
+        check_tag=lambda *pair: pair == ("a" * 32, "0123456789"),
+    )  # fmt: skip
+    assert notice.detail["matched_by"] == found
 
 
 def test_old_forms_are_read_by_the_second_reader():

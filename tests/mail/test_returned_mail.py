@@ -9,6 +9,7 @@ import pytest
 from identity_service.messages import rendering
 from identity_service.messages.inbound import bounce_server
 from tests.conftest import Service
+from tests.mail.given import everything_read
 
 DSN = """\
 From: MAILER-DAEMON@mx.example.net
@@ -68,11 +69,7 @@ class Letter:
 
     async def read(self) -> None:
         """Wait until everything that was stored has been read."""
-        async with asyncio.timeout(60):
-            while await self.service.rows(  # noqa: ASYNC110 (only the database knows)
-                "SELECT 1 FROM inbound_mail WHERE unread IS NOT NULL"
-            ):
-                await asyncio.sleep(0.02)
+        await everything_read(self.service)
 
     async def message(self) -> dict:
         return (await self.caller.get(f"/v1/messages/{self.id}")).json()

@@ -155,9 +155,14 @@ def _signed_ids(raw: bytes, parts: Sequence[Message]) -> list[list[str]]:
 
 
 def _matched(envelope_to: str, reading: Reading, check_tag: Callable[[str, str], bool]) -> tuple[uuid.UUID | None, str]:
-    """Return the id of the message that a tag of ours names, and where the tag was found."""
+    """Return the id of the message that a tag of ours names, and where the tag was found.
+
+    Where the envelope names a message with a wrong tag, somebody made the notice up: what its text quotes is not
+    believed then, only the envelope id of a report.
+    """
     in_envelope = [(*pair, "return_address") for pair in return_addresses.find_signed_ids(envelope_to)]
-    for message_id, tag, where in [*in_envelope, *reading.signed_ids]:
+    in_mail = [found for found in reading.signed_ids if not in_envelope or found[2] == "envelope_id"]
+    for message_id, tag, where in [*in_envelope, *in_mail]:
         if check_tag(message_id, tag):
             return uuid.UUID(message_id), where
     return None, "nothing"
