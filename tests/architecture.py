@@ -44,6 +44,14 @@ _BY_NAME = {
     "messages.descriptions": PURE, "messages.delivery.replies": PURE, "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
     "events.data": TABLES,
+    **dict.fromkeys(
+        (
+            "messages.inbound.automatic_replies", "messages.inbound.complaints", "messages.inbound.delivery_status",
+            "messages.inbound.mail_parts", "messages.inbound.return_addresses", "messages.inbound.verdicts",
+            "messages.inbound.worded_notices",
+        ),
+        PURE,
+    ),
 }  # fmt: skip
 _BY_FOLDER = {"values": PURE, "keys": PURE, "web": ROUTES, "dev": ROUTES, "cli": ROUTES, "database": TABLES}
 _IN_WEB = {"rate_limits": ACTIONS, "schemas": TABLES}

@@ -93,6 +93,7 @@ async def run_bounce_server(settings: Settings, *, lmtp: bool) -> None:
     logs.log.info("bounce-server.started", host=settings.bounce_host, port=server.sockets[0].getsockname()[1])
     await stopped.wait()
     server.close()
+    await server.wait_closed()
     await database.close()
     logs.log.info("bounce-server.stopped")
 

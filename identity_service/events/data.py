@@ -378,8 +378,8 @@ _OF: Final[Mapping[type[EventData], str]] = {
     MailRetriedData: "mail.retried",
     SuppressionData: "mail.suppression_lifted",
     NoData: "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
-    "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested rate_limit.lifted "
-    "mail.test_requested",
+    "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "
+    "rate_limit.lifted mail.test_requested",
 }
 DATA: Final[Mapping[str, type[EventData]]] = {name: model for model, names in _OF.items() for name in names.split()}
 

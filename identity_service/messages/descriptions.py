@@ -25,7 +25,7 @@ CODES: Final[Mapping[str, str]] = {
     "5.1.2": "this domain does not exist",
     "5.1.3": "the address is not valid there",
     "5.1.10": "this domain takes no mail at all",
-    "5.2.1": "this mailbox is switched off",
+    "5.2.1": "this mailbox takes no mail",
     "5.2.2": "the mailbox is full",
     "5.3.4": "the email is too big",
     "5.6.7": "the mail server cannot handle this kind of address",
@@ -84,6 +84,8 @@ _FEEDBACK: Final[Mapping[str, str]] = {
     "dropped": "The relay threw the email away without sending it.",
     "complained": "The recipient says that this email was not wanted.",
     "autoreply": "An automatic answer came back; the email arrived somewhere.",
+    "other": "Something came back that says nothing about the delivery of this email.",
+    "unreadable": "Something came back and could not be read.",
 }
 
 

@@ -96,6 +96,9 @@ class FeedbackType(StrEnum):
     COMPLAINED = "complained"
     AUTOREPLY = "autoreply"
     RELAYED = "relayed"
+    OTHER = "other"
+    """Something that was read and says nothing about delivery: a report that a message is no spam."""
+    UNREADABLE = "unreadable"
 
 
 LEASE: Final = {0: 180 * kinds.SECOND, 5: 480 * kinds.SECOND, 9: 480 * kinds.SECOND}

@@ -169,10 +169,17 @@ class Feedback(Base):
 
 
 class Inbound(Base):
-    """The text of a received notice: headers and status parts, shortened and without our links; stored for 7 days."""
+    """The text of a received notice: headers and status parts, shortened and without our links; stored for 7 days.
+
+    `unread` holds the mail as received until it has been read.
+    """
 
     __tablename__ = "inbound_mail"
     privacy = TablePrivacy(erase="delete", through=("message_id", "message"))
+    __table_args__ = (
+        Index("ix_inbound_mail_unread", "received_at", postgresql_where=text("unread IS NOT NULL")),
+        CheckConstraint("(unread IS NOT NULL) = (parse_status = 'unread')", name="unread"),
+    )
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
     message_id: Mapped[uuid.UUID | None] = mapped_column(index=True, info=IDENTIFIER)
@@ -183,6 +190,7 @@ class Inbound(Base):
     parse_status: Mapped[str] = mapped_column(info=FACT)
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB, info=PERSONAL)
     raw: Mapped[str | None] = mapped_column(info=PERSONAL)
+    unread: Mapped[bytes | None] = mapped_column(info=PERSONAL)
 
 
 class Suppression(Base):

@@ -273,7 +273,7 @@ def _create_tables() -> None:
         sa.Column("inbound_id", sa.Uuid(), nullable=True),
         sa.Column("inbound_hash", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint(
-            "type IN ('provider_accepted', 'delayed', 'delivered', 'bounced', 'soft_bounced', 'dropped', 'complained', 'autoreply', 'relayed')",
+            "type IN ('provider_accepted', 'delayed', 'delivered', 'bounced', 'soft_bounced', 'dropped', 'complained', 'autoreply', 'relayed', 'other', 'unreadable')",
             name=op.f("ck_feedback_type"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feedback")),
@@ -316,10 +316,19 @@ def _create_tables() -> None:
         sa.Column("parse_status", sa.String(), nullable=False),
         sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("raw", sa.String(), nullable=True),
+        sa.Column("unread", sa.LargeBinary(), nullable=True),
+        sa.CheckConstraint("(unread IS NOT NULL) = (parse_status = 'unread')", name=op.f("ck_inbound_mail_unread")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbound_mail")),
     )
     op.create_index(op.f("ix_inbound_mail_message_id"), "inbound_mail", ["message_id"], unique=False)
     op.create_index(op.f("ix_inbound_mail_received_at"), "inbound_mail", ["received_at"], unique=False)
+    op.create_index(
+        "ix_inbound_mail_unread",
+        "inbound_mail",
+        ["received_at"],
+        unique=False,
+        postgresql_where=sa.text("unread IS NOT NULL"),
+    )
     op.create_table(
         "message_kind",
         sa.Column("name", sa.String(), nullable=False),

@@ -7,6 +7,7 @@ product alone, because the fuzzer lives in an environment of its own.
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -22,6 +23,7 @@ from identity_service.errors import Problem
 from identity_service.imports import files
 from identity_service.imports import rows as imports_rows
 from identity_service.keys import signing
+from identity_service.messages import rules as rules_of_messages
 from identity_service.messages.inbound import dsn
 from identity_service.passwords import legacy_hashes, rules
 from identity_service.settings import Settings
@@ -108,6 +110,10 @@ def a_notice(data: bytes) -> None:
     assert not any(_UNSTORABLE.search(text) for text in texts if text is not None)
     assert len(notice.raw or "") <= 8000
     assert notice.code is None or 200 <= notice.code < 600
+    reading = dsn.read_returned_mail(data, "")
+    assert dsn.Reading(**json.loads(json.dumps(dataclasses.asdict(reading)))) == reading
+    rules_of_messages.FeedbackType(reading.type)
+    assert reading.cause is None or reading.type == "bounced"
     assert notice.message_id is None or TAG[1].encode() in data.lower() or b"=" in data
 
 
@@ -222,6 +228,27 @@ Diagnostic-Code: smtp; 550 5.1.1 no such user
 
 --b--
 """
+WORDS = b"""\
+From: Mail Delivery System <mailer-daemon@mx.example.net>
+X-Failed-Recipients: anna@example.com
+Subject: Mail delivery failed: returning message to sender
+
+The following address failed:
+
+  anna@example.com
+    550 5.1.1 user unknown
+
+------ This is a copy of the message. ------
+
+Return-path: <b+00000000000000000000000000000001.0123456789@bounce.example.com>
+To: anna@example.com
+"""
+OLD = b"""\
+From: postmaster@mx.example.net
+Content-Type: text/html; charset=gb18030
+
+<p>Delivery to the following recipient failed:<br>&lt;anna@example.com&gt;
+"""
 COMPLAINT = b"""\
 Content-Type: multipart/report; report-type=feedback-report; boundary="b"
 
@@ -253,7 +280,10 @@ PARSERS = {
                                   b"\xed\xa0\x80"]),
     "address": Parser(an_address, [b"anna.berg+shop@example.com", "a@bücher.example".encode(), b"a@xn--bcher-kva.de",
                                    b"=?utf-8?q?a=40evil.com=3E?=@good.com", "a@ラーメン.jp".encode(), b"a@gmial.com"]),
-    "notice": Parser(a_notice, [NOTICE, COMPLAINT, b"Auto-Submitted: auto-replied\nSubject: away\n\n",
+    "notice": Parser(a_notice, [NOTICE, COMPLAINT, WORDS, OLD, NOTICE.replace(b": ", b" : "),
+                                b"Subject: x\n\n--b\nContent-Type: message/delivery-status\n\nAction: failed\n"
+                                b"Final-Recipient: utf-8; \\x{D800}@a\nFinal-Recipient: rfc822; a+2Bb@c\n--b--",
+                                b"Auto-Submitted: auto-replied\nSubject: away\n\n",
                                 b"From: d\xe5livery\nSubject: =?utf-8?q-b\nContent-Type: message/delivery-status\n\n"
                                 b"Reporting-MTA: \xff\xff\xffnal: =?utf-8?q?U?=\nAuto-Submitted: a\xff\xff.1 no\n\n",
                                 b"From:, :a, .B?=ect=?u.m01\nSubject: =?unicode_escape?q?=5CuD800?=\n"

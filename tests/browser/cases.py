@@ -13,6 +13,7 @@ from identity_service.messages import kinds
 from identity_service.messages.inbound import bounce_server
 from tests.faults.conftest import Road
 from tests.faults.relay import DROP, ENDLESS, GARBAGE, HANG, FaultRelay, always
+from tests.mail.given import everything_read
 
 Ask = Callable[[], Awaitable[None]]
 NOTICE = """\
@@ -267,7 +268,9 @@ async def _returns(road: Road, *, action: str, status: str, words: str) -> None:
             smtp.sendmail("", [to], notice.encode())
 
     await asyncio.to_thread(send)
+    await everything_read(road.service)
     door.close()
+    await door.wait_closed()
 
 
 CASES = {name.removeprefix("case_"): value for name, value in globals().items() if name.startswith("case_")}

@@ -4,7 +4,7 @@ import pytest
 
 from identity_service.messages import rendering
 from identity_service.messages import rules as message_rules
-from identity_service.messages.inbound import feedback
+from identity_service.messages.inbound import dsn, feedback
 from identity_service.settings import Relay
 from tests.accounts.given import an_account
 from tests.faults.relay import FaultRelay
@@ -65,7 +65,10 @@ async def comes_back(service) -> str:
         key = session.keys.internal()
         to = rendering.return_address(message_id.hex, service.database.settings, key)
         raw = NOTICE.format(to=to).encode()
-        notice = await feedback.read_mail(session, raw, envelope_from=ADDRESS, envelope_to=to, now=service.clock())
+        notice = feedback.notice_of(
+            session, dsn.read_returned_mail(raw, ADDRESS), raw,
+            envelope_from=ADDRESS, envelope_to=to, now=service.clock(),
+        )  # fmt: skip
         return await feedback.apply_notice(session, notice, via="smtp", now=service.clock())
 
 

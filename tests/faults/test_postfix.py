@@ -20,6 +20,7 @@ from tests.faults import postfix
 from tests.faults.conftest import Road
 from tests.faults.postfix import Ports, Postfix
 from tests.faults.relay import always
+from tests.mail.given import everything_read
 from tests.mail.test_returned_mail import dsn
 
 pytestmark = pytest.mark.skipif(postfix.missing() is not None, reason=postfix.missing() or "")
@@ -81,7 +82,8 @@ class Tour:
         return entry
 
     async def inbound(self) -> list:
-        """Return every notice the door has kept."""
+        """Return every notice that the bounce server has kept, once it has read them."""
+        await everything_read(self.road.service)
         wanted = "envelope_from, envelope_to, parse_status, message_id, raw, detail->>'matched_by' AS matched_by"
         return await self.road.service.rows(f"SELECT {wanted} FROM inbound_mail ORDER BY received_at")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from identity_service.approvals import actions as approvals
 from identity_service.messages import rendering
-from identity_service.messages.inbound import feedback
+from identity_service.messages.inbound import dsn, feedback
 from identity_service.settings import Relay
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
@@ -155,5 +155,8 @@ async def comes_back(service: Service) -> None:
     to = rendering.return_address(message_id.hex, service.database.settings, key)
     raw = NOTICE.format(to=to).encode()
     async with service.database.transaction() as session:
-        notice = await feedback.read_mail(session, raw, envelope_from=ADDRESS, envelope_to=to, now=service.clock())
+        notice = feedback.notice_of(
+            session, dsn.read_returned_mail(raw, ADDRESS), raw,
+            envelope_from=ADDRESS, envelope_to=to, now=service.clock(),
+        )  # fmt: skip
         assert await feedback.apply_notice(session, notice, via="smtp", now=service.clock()) == "applied"

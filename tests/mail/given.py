@@ -1,5 +1,6 @@
 """Letters in every state, made by the outbox's own verbs, and relays to bring them to."""
 
+import asyncio
 import uuid
 
 from identity_service.messages import actions as messages
@@ -82,3 +83,10 @@ def relays(service, *servers, **options) -> tuple[Relay, ...]:
     settings = service.database.settings.model_copy(update={"relays": found})
     service.database.settings = settings
     return found
+
+
+async def everything_read(service) -> None:
+    """Wait until the bounce server has read all that it stored."""
+    async with asyncio.timeout(60):
+        while await service.rows("SELECT 1 FROM inbound_mail WHERE unread IS NOT NULL"):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)

@@ -18,6 +18,7 @@ from tests.conftest import MASTER_KEY, QUICK
 from tests.faults.conftest import certificate  # noqa: F401 (a fixture)
 from tests.faults.processes import COMMAND
 from tests.faults.relay import HANG, FaultRelay
+from tests.mail.given import everything_read
 
 KEY = bytes(range(32))
 SPF, DMARC, DKIM = "v=spf1 include:relay.example -all", "v=DMARC1; p=reject", "v=DKIM1; k=rsa; p=MIIB"
@@ -182,7 +183,9 @@ async def test_with_a_sender_that_is_no_address_no_letter_can_be_made(settings, 
 async def test_the_way_back_is_walked_and_leaves_no_trace_on_a_letter(service, caller, settings, relay):
     door = await bounce_server.listen_for_bounces(service.database, "127.0.0.1", 0)
     found = await examine(settings, to(relay), bounce_port=door.sockets[0].getsockname()[1])
+    await everything_read(service)
     door.close()
+    await door.wait_closed()
     assert found["bounce server"][0].verdict == "ok"
     assert await service.rows("SELECT parse_status FROM inbound_mail") == [("unmatched",)]
     assert await service.rows("SELECT message_id FROM feedback") == [(None,)]

@@ -10,6 +10,7 @@ from identity_service.messages.inbound import dsn
 BUDGET_CPU_SECONDS = 0.5
 HEAD = b"From: a@b\r\nMIME-Version: 1.0\r\n"
 REPORT = HEAD + b"Content-Type: multipart/report; "
+SYSTEM = b"From: mailer-daemon@mx.example\r\nContent-Type: text/plain\r\n\r\n"
 SLOW = {
     "semicolons": REPORT + b'a="' + b";" * (dsn.MAXIMUM - 200) + b'"\r\n\r\nx',
     "folded semicolons": REPORT + b'a="' + b"\r\n ".join([b";" * 60] * 4000) + b"\r\n\r\nx",
@@ -28,6 +29,31 @@ SLOW = {
     "addresses": HEAD + b"To: " + b"a@b," * 60000 + b"\r\n\r\n",
     "comments": HEAD + b"To: " + b"(" * 200000 + b"\r\n\r\n",
     "blank lines": HEAD + b"\r\n" * 120000,
+    **{
+        name: SYSTEM + (words * (dsn.MAXIMUM // len(words) + 1))[: dsn.MAXIMUM - 200]
+        for name, words in {
+            "words without blanks": b"x",
+            "addresses in words": b"anna@example.com: failed\n",
+            "one line of addresses": b"a@b ",
+            "half addresses": b"@" * 70 + b"\n",
+            "words of each cause": b"user unknown quota full blocked spam sender verify later ",
+            "almost words": b"user user user user address recipient account ",
+            "codes": b"550 5.1.1 ",
+            "digits": b"5.1.",
+            "half a word": b"mailbox .................... ",
+            "starts of old notices": b"This message was created automatically by mail delivery\nrcpt to:<<<<\n",
+            "recipients of old notices": b"Delivery to the following recipient failed\n" + b"    a@b@" * 30 + b"\n",
+            "tags": b"<" * 50 + b"style>",
+            "fields": b"Final-Recipient: rfc822; a@b\nAction: x\n",
+            "long fields": b"Final-Recipient: rfc822; " + b"a" * 3000 + b"\nAction: failed\nStatus: 5\n\n",
+            "hexadecimal digits": b"0123456789abcdef",
+            "half ids": b"=2b" + b"0" * 32 + b".",
+            "quoted lines": b"> " * 60 + b"\n",
+            "separators": b"-" * 70 + b"\n",
+            "encoded words in fields": b"Diagnostic-Code: " + b"=?utf-8?q?a?= " * 100 + b"\nFinal-Recipient: a\n",
+            "html": b"<html><p " * 20,
+        }.items()
+    },
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from identity_service.messages import rendering
 from identity_service.messages.inbound import bounce_server
 from tests.conftest import Service
+from tests.mail.given import everything_read
 
 DSN = """\
 From: MAILER-DAEMON@mx.example.net
@@ -64,6 +65,11 @@ class Letter:
                 smtp.sendmail("", [to or self.to], raw)
 
         await asyncio.to_thread(send)
+        await self.read()
+
+    async def read(self) -> None:
+        """Wait until everything that was stored has been read."""
+        await everything_read(self.service)
 
     async def message(self) -> dict:
         return (await self.caller.get(f"/v1/messages/{self.id}")).json()
@@ -82,6 +88,7 @@ async def letter(service: Service, caller):
     door = await bounce_server.listen_for_bounces(service.database, "127.0.0.1", 0)
     yield Letter(service, caller, message, door.sockets[0].getsockname()[1])
     door.close()
+    await door.wait_closed()
 
 
 async def test_a_hard_bounce_with_our_tag_moves_the_letter_and_leaves_the_address_alone(letter: Letter):
@@ -207,6 +214,7 @@ async def test_a_bounce_that_overtakes_our_own_commit_is_applied_when_the_lease_
     await caller.post("/v1/accounts", {"email": "anna@example.com"})
     from identity_service.messages import rules as message_rules
     from identity_service.messages.delivery import queue
+    from identity_service.messages.inbound import dsn as returned_mail
     from identity_service.messages.inbound import feedback
     from tests.faults.test_workers import TAKEN
 
@@ -218,7 +226,8 @@ async def test_a_bounce_that_overtakes_our_own_commit_is_applied_when_the_lease_
     to = rendering.return_address(claimed.id.hex, service.database.settings, key)
 
     async def returned(session):
-        notice = await feedback.read_mail(session, dsn(), envelope_from=None, envelope_to=to, now=now)
+        reading = returned_mail.read_returned_mail(dsn(), None)
+        notice = feedback.notice_of(session, reading, dsn(), envelope_from=None, envelope_to=to, now=now)
         return await feedback.apply_notice(session, notice, via="smtp", now=now)
 
     assert await service.database.in_transaction(returned) == "kept"

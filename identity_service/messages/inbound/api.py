@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from identity_service.messages.inbound import dsn, feedback, webhooks
+from identity_service.messages.inbound import dsn, feedback, reader_process, webhooks
 from identity_service.web import dependencies, problems, routing
 from identity_service.web.dependencies import Now
 
@@ -18,7 +18,9 @@ router = APIRouter(prefix="/webhooks", tags=["hooks"])
 
 @router.post(
     "/{provider}",
-    responses=problems.error_responses(dsn.UnsignedNotice, dsn.UnreadableNotice, webhooks.ProviderUnavailable),
+    responses=problems.error_responses(
+        dsn.UnsignedNotice, dsn.UnreadableNotice, webhooks.ProviderUnavailable, reader_process.ReaderNotStarted
+    ),
     openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}},
 )
 async def receive_webhook(request: Request, provider: Literal["ses", "postmark", "dsn"], now: Now) -> Response:
@@ -28,8 +30,9 @@ async def receive_webhook(request: Request, provider: Literal["ses", "postmark",
     if provider == "dsn":
         webhooks.check_secret(request.headers, database.settings)
         to = request.headers.get("x-envelope-to", "")[:320]
+        reading = await reader_process.READER.read(body, None)
         async with database.transaction() as session:
-            notice = await feedback.read_mail(session, body, envelope_from=None, envelope_to=to, now=now)
+            notice = feedback.notice_of(session, reading, body, envelope_from=None, envelope_to=to, now=now)
             await feedback.apply_notice(session, notice, via="webhook", now=now)
         return JSONResponse({})
     fetch: webhooks.Fetch = getattr(request.app.state, "fetch", webhooks.fetch_over_tls)

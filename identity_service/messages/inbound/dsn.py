@@ -1,37 +1,32 @@
-"""Read returned mail: delivery status notifications (RFC 3464), complaints (RFC 5965), automatic replies. Pure.
+"""Read returned mail: delivery status notifications, notices in words, complaints, automatic replies. Pure.
 
-Anyone can send a notice, so a notice counts only if it has the tag that we put into the envelope sender (VERP) or the
-envelope id of that message. Every other notice is stored as unmatched and changes nothing; a recipient's address is
-never enough.
+Anyone can send a notice, so a notice counts only if it has the tag that we put into the envelope sender (VERP) and the
+envelope id of that message, wherever the tag stands in it. Every other notice is stored as unmatched and changes
+nothing; a recipient's address is never enough.
 """
 
-import email
 import hashlib
-import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from email.errors import MessageError
-from email.header import decode_header
 from email.message import Message
 from typing import Any, Final
 
 from identity_service.errors import Problem
 from identity_service.messages.delivery import replies
+from identity_service.messages.inbound import (
+    automatic_replies,
+    complaints,
+    delivery_status,
+    mail_parts,
+    return_addresses,
+    verdicts,
+    worded_notices,
+)
 
 MAXIMUM: Final = 256 * 1024
-DEPTH: Final = 10
-PARTS: Final = 50
-LINES: Final = 2500
-LONGEST_LINE: Final = 4096
-SEMICOLONS: Final = 100
-HEADER_LINES: Final = 200
-BOUNDARIES: Final = 50
-LONGEST_HEADER: Final = 4000
-"""Characters; decoding some charsets takes time quadratic in the length."""
-_RETURN_PATH = re.compile(r"b\+([0-9a-f]{32})\.([0-9a-f]{10})@", re.IGNORECASE)
-_ENVELOPE_ID = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{10})", re.IGNORECASE)
+_MAXIMUM_STORED: Final = 8000
 
 
 class UnreadableNotice(Problem):
@@ -64,173 +59,186 @@ class Notice:
     raw: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a returned mail says, before anybody has checked whether it is about a message of ours.
+
+    `type` is one of `rules.FeedbackType`: `unreadable` if nothing is known, `other` if it is read and says nothing
+    about delivery. `cause` is one of `verdicts.Cause`. `signed_ids` are message id, tag and where they were found;
+    `text` is what is stored. Every value is plain, so that a reading can pass between processes as JSON.
+    """
+
+    type: str = "unreadable"
+    code: int | None = None
+    enhanced: str | None = None
+    words: str = ""
+    cause: str | None = None
+    recipient: str | None = None
+    signed_ids: Sequence[Sequence[str]] = ()
+    text: str = ""
+
+
 def read_notice(
     raw: bytes, *, envelope_from: str | None, envelope_to: str, check_tag: Callable[[str, str], bool], now: datetime
 ) -> Notice:
-    """Return the notice in a mail to our return address.
+    """Return the notice in a mail to our return address; see `read_returned_mail` and `make_notice`."""
+    reading = read_returned_mail(raw, envelope_from)
+    return make_notice(reading, raw, envelope_from=envelope_from, envelope_to=envelope_to, check_tag=check_tag, now=now)
 
-    `check_tag(message_id_hex, tag)` returns whether the tag is ours. Never raises because of the mail's content: mail
-    that cannot be read becomes `unreadable`, and the stored text omits our links and the returned message.
-    """
-    cut = len(raw) > MAXIMUM
-    mail, parts = _parsed(_bounded(raw[:MAXIMUM]))
-    message_id, how = _matched(envelope_to, parts, check_tag)
-    kind, code, enhanced, text, permanent = _meaning(mail, parts)
-    status = "unreadable" if kind is None else "cut" if cut else "read"
+
+def make_notice(
+    reading: Reading,
+    raw: bytes,
+    *,
+    envelope_from: str | None,
+    envelope_to: str,
+    check_tag: Callable[[str, str], bool],
+    now: datetime,
+) -> Notice:
+    """Return the notice of a reading. `check_tag(message_id_hex, tag)` returns whether the tag is ours."""
+    message_id, how = _matched(envelope_to, reading, check_tag)
+    status = "unreadable" if reading.type == "unreadable" else "cut" if len(raw) > MAXIMUM else "read"
     return Notice(
-        type=kind or "autoreply",
+        type=reading.type,
         source="dsn",
         source_event_id=hashlib.sha256(raw).hexdigest(),
         occurred_at=now,
-        message_id=message_id if kind is not None else None,
-        code=code,
-        enhanced=enhanced,
-        words=replies.scrub_reply(text),
-        permanent=permanent,
-        parse_status=status if message_id is not None or kind is None else "unmatched",
+        message_id=message_id,
+        code=reading.code,
+        enhanced=reading.enhanced,
+        words=reading.words,
+        permanent=reading.cause == verdicts.Cause.ADDRESS,
+        parse_status="unmatched" if message_id is None else status,
         envelope_from=replies.scrub_reply(envelope_from or "") or None,
         envelope_to=replies.scrub_reply(envelope_to),
-        detail={"matched_by": how, "words": replies.scrub_reply(text)},
-        raw=_stored_text(mail, parts),
+        detail={"matched_by": how, "words": reading.words, "cause": reading.cause},
+        raw=reading.text,
     )
 
 
-class _TooDeep(ValueError):
-    pass
+def read_returned_mail(raw: bytes, envelope_from: str | None) -> Reading:
+    """Return what a returned mail says; lines are shortened, and of what is left the first `MAXIMUM` bytes are read.
 
-
-def _bounded(raw: bytes) -> bytes:
-    """Return a mail without what slows the standard library's parser, whose time grows with the square of some counts.
-
-    Lines (with their continuations) keep 4 KiB and 100 semicolons, a mail its first 2,500 lines, 200 header lines in a
-    row and 50 lines that could be a boundary. What a notice says comes before the message that it returns.
+    Never raises because of the mail's content, and takes less than 50 ms of CPU. The stored text omits our links and
+    the returned message.
     """
-    kept, length, semicolons, headers, boundaries = [], 0, 0, 0, 0
-    for line in raw.split(b"\n", LINES)[:LINES]:
-        folded = line[:1] in (b" ", b"\t")
-        length, semicolons = (length, semicolons) if folded else (0, 0)
-        is_header = folded or b":" in line[:100]
-        headers = headers + 1 if is_header else 0
-        boundaries += line[:2] == b"--"
-        if headers > HEADER_LINES or (line[:2] == b"--" and boundaries > BOUNDARIES):
-            continue
-        cut = line[: max(0, LONGEST_LINE - length)]
-        if cut.count(b";") > SEMICOLONS - semicolons:
-            cut = b";".join(cut.split(b";", SEMICOLONS - semicolons + 1)[: SEMICOLONS - semicolons + 1])
-        length, semicolons = length + len(cut), semicolons + cut.count(b";")
-        kept.append(cut)
-    return b"\n".join(kept)
+    limited = mail_parts.limit_mail(raw)[:MAXIMUM]
+    mail, parts = mail_parts.parse_mail(limited)
+    values = _meaning(mail, parts, envelope_from)
+    values["words"] = replies.scrub_reply(values.get("words") or "")
+    recipient = values.pop("recipient", None) or worded_notices.returned_recipient(parts)
+    return Reading(
+        **values,
+        recipient=replies.scrub_reply(recipient) if recipient else None,
+        signed_ids=_signed_ids(limited, parts),
+        text=_stored_text(mail, parts, in_words=values.get("type", "unreadable") in ("bounced", "unreadable")),
+    )
 
 
-def _parsed(raw: bytes) -> tuple[Message, list[Message]]:
-    """Return a mail and its parts, or an empty mail if the standard library fails to parse hostile input.
-
-    The oldest policy (compat32) keeps headers as received. Newer policies parse each header into a tree and raise
-    various exceptions for hostile values.
-    """
-    try:
-        mail = email.message_from_bytes(raw)
-        return mail, list(_parts(mail))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return Message(), []
+def read_head(raw: bytes) -> str:
+    """Return the head of a mail as it may be stored, without reading it; for a mail that took too long."""
+    head = raw[:4000].replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    return replies.scrub_text(head.decode("utf-8", "replace"), _MAXIMUM_STORED)
 
 
-def _parts(mail: Message, depth: int = 0) -> Iterator[Message]:
-    """Yield the parts of a mail in order; ValueError beyond `DEPTH` levels or `PARTS` parts of one multipart."""
-    if depth > DEPTH:
-        raise _TooDeep
-    yield mail
-    if mail.is_multipart():
-        for number, part in enumerate(mail.get_payload()):
-            if number >= PARTS:
-                raise _TooDeep
-            if isinstance(part, Message):
-                yield from _parts(part, depth + 1)
-
-
-def _matched(
-    envelope_to: str, parts: list[Message], check_tag: Callable[[str, str], bool]
-) -> tuple[uuid.UUID | None, str]:
-    """Return the id of the message that a tag of ours names, and where the tag was found."""
-    found = _RETURN_PATH.match(envelope_to)
-    if found and check_tag(found[1].lower(), found[2].lower()):
-        return uuid.UUID(found[1]), "return_address"
+def _signed_ids(raw: bytes, parts: Sequence[Message]) -> list[list[str]]:
+    """Return the signed ids in a mail: in the envelope id of its report, in its bytes, in its encoded parts."""
+    envelope_id = delivery_status.read_envelope_id(parts)
+    found = [(pair, "envelope_id") for pair in return_addresses.find_signed_ids(envelope_id)]
+    # A line may be broken between the symbols of an id, as quoted-printable and folded headers do.
+    text = raw.replace(b"=\r\n", b"").replace(b"=\n", b"").decode("latin-1")
+    found += [(pair, "notice") for pair in return_addresses.find_signed_ids(text)]
     for part in parts:
-        given = _ENVELOPE_ID.search(_header(part, "Original-Envelope-Id"))
-        if given and check_tag(given[1].lower(), given[2].lower()):
-            return uuid.UUID(given[1]), "envelope_id"
+        if mail_parts.read_header(part, "Content-Transfer-Encoding").strip().lower() == "base64":
+            found += [(pair, "notice") for pair in return_addresses.find_signed_ids(mail_parts.read_text(part))]
+    return [[*pair, where] for pair, where in found[: 2 * return_addresses.MAXIMUM_FOUND]]
+
+
+def _matched(envelope_to: str, reading: Reading, check_tag: Callable[[str, str], bool]) -> tuple[uuid.UUID | None, str]:
+    """Return the id of the message that a tag of ours names, and where the tag was found.
+
+    Where the envelope names a message with a wrong tag, somebody made the notice up: what its text quotes is not
+    believed then, only the envelope id of a report.
+    """
+    in_envelope = [(*pair, "return_address") for pair in return_addresses.find_signed_ids(envelope_to)]
+    in_mail = [found for found in reading.signed_ids if not in_envelope or found[2] == "envelope_id"]
+    for message_id, tag, where in [*in_envelope, *in_mail]:
+        if check_tag(message_id, tag):
+            return uuid.UUID(message_id), where
     return None, "nothing"
 
 
-def _meaning(mail: Message, parts: list[Message]) -> tuple[str | None, int | None, str | None, str, bool]:
-    """Return type, code, enhanced code, text, and whether the address does not exist."""
-    report = next((p for p in parts if p.get_content_type() == "message/feedback-report"), None)
+def _meaning(mail: Message, parts: Sequence[Message], envelope_from: str | None) -> dict[str, Any]:
+    """Return the values of a `Reading` by what the mail is: complaint, report, automatic reply, notice in words."""
+    report = complaints.read_report(mail, parts)
     if report is not None:
-        return "complained", None, None, _header(_first(report), "Feedback-Type") or "complaint", False
-    for block in _status_blocks(parts):
-        action = _header(block, "Action").strip().lower()
-        status = replies.enhanced_code(_header(block, "Status"))
-        diagnostic = _header(block, "Diagnostic-Code")
-        text = diagnostic.partition(";")[2].strip() or diagnostic or action
-        code = int(text[:3]) if re.match(r"[245]\d\d\b", text) else None
-        if action == "failed":
-            # `failed` is final (RFC 3464, 2.3.3) whatever the status: Postfix reports expired greylisting with 4.2.0.
-            permanent = status in ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
-            return "bounced", code, status, text, permanent
-        if action in ("delayed", "delivered", "relayed", "expanded"):
-            kind = "relayed" if action == "expanded" else action
-            return kind, code, status, text, False
-    if _header(mail, "Auto-Submitted").lower().startswith("auto-") or mail.get("X-Autoreply") is not None:
-        return "autoreply", None, None, _header(mail, "Subject")[:200], False
-    return None, None, None, "", False
+        kind = "complained" if report.is_complaint else "other"
+        return {"type": kind, "words": report.feedback_type, "recipient": report.recipient}
+    is_reply = automatic_replies.is_automatic_reply(mail, parts)
+    statuses = delivery_status.read_statuses(_trusted(mail, parts, envelope_from))
+    if statuses and not (is_reply and not _has_report(parts)):
+        return _worst(statuses, mail)
+    if is_reply:
+        return {"type": "autoreply", "words": mail_parts.read_header(mail, "Subject")[:200]}
+    notice = worded_notices.read_words(mail, parts, envelope_from)
+    if notice is None:
+        return {"words": mail_parts.read_header(mail, "Subject")[:200]}
+    return {
+        "type": "delayed" if notice.is_delay else "bounced",
+        "code": notice.code,
+        "enhanced": notice.verdict.enhanced,
+        "words": notice.words,
+        "cause": notice.verdict.cause,
+        "recipient": notice.recipient,
+    }
 
 
-def _status_blocks(parts: list[Message]) -> Iterator[Message]:
-    """Return the per-recipient blocks of the status part (RFC 3464, 2.1); the first block is about the whole mail."""
+def _has_report(parts: Sequence[Message]) -> bool:
+    return any(part.get_content_type() in delivery_status.STATUS_TYPES for part in parts)
+
+
+def _trusted(mail: Message, parts: Sequence[Message], envelope_from: str | None) -> Sequence[Message]:
+    """Return the parts whose fields count: of a mail that a person wrote, its own report and nothing it quotes."""
+    if worded_notices.is_system_notice(mail, envelope_from):
+        return parts
+    own = list(mail_parts.own_parts(mail))
+    return [part for part in own if part.get_content_type() in delivery_status.STATUS_TYPES]
+
+
+def _worst(statuses: Sequence[delivery_status.RecipientStatus], mail: Message) -> dict[str, Any]:
+    """Return the values of the worst outcome among the recipients of a report: all of them stand for ours."""
+    words = worded_notices.read_own_words(mail)
+    judged = [_judged(status, words if len(statuses) == 1 else "") for status in statuses]
+    return max(judged, key=_severity)
+
+
+_SEVERITY: Final = ("delivered", "relayed", "delayed", "bounced")
+
+
+def _severity(values: dict[str, Any]) -> tuple[int, int]:
+    return _SEVERITY.index(values["type"]), verdicts.SEVERITY.index(values.get("cause"))
+
+
+def _judged(status: delivery_status.RecipientStatus, words: str) -> dict[str, Any]:
+    """Return the values of a `Reading` for one recipient; the notice's own words count where its fields say nothing."""
+    values = {"code": status.code, "words": status.diagnosis, "recipient": status.original or status.final}
+    if status.action != "failed":
+        return {**values, "type": status.action, "enhanced": status.status}
+    verdict = verdicts.judge_failure(status.status, status.diagnosis)
+    if verdict.cause is None:
+        in_words = verdicts.judge_failure(None, words)
+        verdict = in_words if in_words.cause is not None else verdict
+    shown = status.diagnosis or words.strip()[:300]
+    return {**values, "type": "bounced", "words": shown, "enhanced": verdict.enhanced, "cause": verdict.cause}
+
+
+def _stored_text(mail: Message, parts: Sequence[Message], *, in_words: bool) -> str:
+    """Return the notice's own headers, words and status parts, without the returned message and without our links."""
+    names = ("From", "Subject", "Date", "Auto-Submitted", "Content-Type")
+    lines = [f"{name}: {mail_parts.read_header(mail, name)}" for name in names]
     for part in parts:
-        if part.get_content_type() == "message/delivery-status" and part.is_multipart():
-            yield from (block for block in part.get_payload() if isinstance(block, Message) and block.get("Action"))
-
-
-def _first(part: Message) -> Message:
-    content = _content(part)
-    return content[0] if isinstance(content[0], Message) else email.message_from_string(content[0])
-
-
-def _header(part: Message, name: str) -> str:
-    """Return a header in one line with its encoded words decoded (RFC 2047), or as received if that fails."""
-    value = next((value for known, value in part.raw_items() if known.lower() == name.lower()), "")
-    received = (
-        "".join(value.splitlines())[:LONGEST_HEADER].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    )
-    try:
-        pieces = [(text, charset or "raw-unicode-escape") for text, charset in decode_header(received)]
-        return "".join(text if isinstance(text, str) else text.decode(charset) for text, charset in pieces)
-    except (ValueError, LookupError, MessageError):
-        return received
-
-
-def _stored_text(mail: Message, parts: list[Message]) -> str:
-    """Return the notice's own headers and status parts, without the returned message and without our links."""
-    lines = [f"{name}: {_header(mail, name)}" for name in ("From", "Subject", "Date", "Auto-Submitted", "Content-Type")]
-    for part in parts:
-        if part.get_content_type() in ("message/delivery-status", "message/feedback-report"):
-            lines += ["", _as_received(part)[:4000]]
-    return replies.scrub_text("\n".join(lines), 8000)
-
-
-def _as_received(part: Message) -> str:
-    """Return a part's headers and text; `Message.as_string` raises for hostile values."""
-    headers = [f"{name}: {value}" for name, value in part.raw_items()]
-    texts = [_as_received(block) if isinstance(block, Message) else block for block in _content(part)]
-    return "\n".join([*headers, "", *texts])
-
-
-def _content(part: Message) -> list[Message | str]:
-    """Return a part's parts or its text as a list that is never empty; the text is empty if it cannot be decoded."""
-    try:
-        payload = part.get_payload()
-    except (ValueError, LookupError):
-        return [""]
-    blocks = payload if isinstance(payload, list) else [payload]
-    return [block if isinstance(block, Message) else str(block or "") for block in blocks] or [""]
+        if part.get_content_type() in (*delivery_status.STATUS_TYPES, complaints.REPORT_TYPE):
+            lines += ["", mail_parts.read_text(part)[:4000]]
+    if in_words:
+        lines += ["", worded_notices.read_own_words(mail)]
+    return replies.scrub_text("\n".join(lines), _MAXIMUM_STORED)
