@@ -79,10 +79,10 @@ _FEEDBACK: Final[Mapping[str, str]] = {
     "delayed": "The email is still on its way: the recipient's server makes it wait.",
     "delivered": "The recipient's mail server took the email.",
     "bounced": "The email came back.",
-    "soft_bounced": "The recipient's server could not take it for now.",
     "dropped": "The relay threw the email away without sending it.",
     "complained": "The recipient says that this email was not wanted.",
     "autoreply": "An automatic answer came back; the email arrived somewhere.",
+    "other": "Something came back that says nothing about the delivery of this email.",
 }
 
 

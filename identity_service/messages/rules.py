@@ -89,11 +89,12 @@ class FeedbackType(StrEnum):
     DELAYED = "delayed"
     DELIVERED = "delivered"
     BOUNCED = "bounced"
-    SOFT_BOUNCED = "soft_bounced"
     DROPPED = "dropped"
     COMPLAINED = "complained"
     AUTOREPLY = "autoreply"
     RELAYED = "relayed"
+    OTHER = "other"
+    """Something that was read and says nothing about delivery: a report that a message is no spam."""
 
 
 LEASE: Final = {0: 180 * kinds.SECOND, 5: 480 * kinds.SECOND, 9: 480 * kinds.SECOND}
