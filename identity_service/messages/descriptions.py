@@ -42,7 +42,7 @@ _ATTEMPT: Final[Mapping[str, str]] = {
     "permanent.address": "This address does not exist, says the mail server.",
     "permanent.content": "The email itself was refused.",
     "permanent.too_big": "The email is too big for {relay}. This is our fault.",
-    "permanent.utf8": "{relay} cannot handle this kind of address.",
+    "permanent.utf8": "{relay} does not send to addresses with letters beyond A to Z before the @.",
     "policy": "{relay} refuses by policy.",
     "login": "{relay} refuses our login. This is our fault, not yours.",
     "sender_refused": "{relay} refuses our sender address. This is our fault, not yours.",
