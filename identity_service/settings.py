@@ -115,7 +115,11 @@ class Settings(BaseSettings):
     mail_from_name: str = Field("Customer Identity", description="the sender's name, and the signature of emails")
     bounce_domain: str = Field("", description="domain of the signed return addresses (VERP); unset: the sender's")
     webhook_secret: SecretStr | None = Field(
-        None, description="what unsigned webhooks must send, as X-Webhook-Secret or as password; unset: refused"
+        None, description="what unsigned webhooks must send: X-Webhook-Secret, password or bearer token; unset: refused"
+    )
+    webhook_keys: dict[str, SecretStr] = Field(
+        {},
+        description="what webhooks are checked with, as JSON by provider: its signing key or own secret",
     )
     ses_sns_topic_arn: str = Field("", description="the SNS topic whose SES events are accepted; unset: none")
     dkim_selector: str = Field("", description="the relay's DKIM selector, for `mail doctor` to look up")

@@ -49,9 +49,11 @@ def test_every_sign_of_the_profile_is_accepted_between_letters(sign):
 
 
 def test_no_other_sign_is_accepted_anywhere():
-    """EML-01, ATT-42, ATT-44: the rest of Latin-1 and the controls, in front, between and behind."""
+    """EML-01, ATT-42, ATT-44: the rest of Latin-1 but its letters, in front, between and behind."""
+    letters = {chr(c) for c in range(0xC0, 0x100)} - set("×÷")
     others = [chr(c) for c in range(256) if not (chr(c).isascii() and (chr(c).isalnum() or chr(c) in SIGNS))]
-    assert len(others) == 256 - 62 - len(SIGNS)
+    others = [sign for sign in others if sign not in letters]
+    assert len(others) == 256 - 62 - 62 - len(SIGNS)
     for other, shape in itertools.product(others, ("{}a", "a{}b", "a{}")):
         refused(shape.format(other) + "@example.com")
 
@@ -116,8 +118,6 @@ SYNTAX = {
     "closed and commanded": "v@good.com>\r\nRCPT TO:<b@evil.com",
     "mailto": "mailto:a@good.com",
     "low byte is an at": "a\u0140evil.com",
-    "low byte is a line feed": "a\u010aRCPT@good.com",
-    "low byte is an angle": "a\u013e@good.com",
 }
 DOMAINS = {
     "one label": "a@good",
@@ -239,7 +239,7 @@ def test_a_refusal_says_a_sentence_and_never_repeats_the_input(text):
     ("text", "sentence"),
     [
         ("a", "An email address consists of a mailbox, an @ and a domain."),
-        ("a b@good.com", "The part before the @ must be 1 to 64 unaccented letters, digits or common signs."),
+        ("a b@good.com", "The part before the @ must be letters, digits or common signs, at most 64 bytes."),
         (
             "a.@good.com",
             "The part before the @ must not begin with a hyphen or dot, end with a dot, or contain two dots in a row.",
@@ -247,6 +247,10 @@ def test_a_refusal_says_a_sentence_and_never_repeats_the_input(text):
         (
             "a..b@good.com",
             "The part before the @ must not begin with a hyphen or dot, end with a dot, or contain two dots in a row.",
+        ),
+        (
+            "аnna@good.com",
+            "The part before the @ has signs or a mix of scripts that can pass for another address.",
         ),
         ("a@go od.com", "The domain of this email address is not valid."),
         ("a@good", "The domain of an email address must have at least two parts and must not be a network address."),

@@ -1,4 +1,4 @@
-"""base64url (RFC 4648, section 5) and strict JSON objects. Pure."""
+"""base64url (RFC 4648, section 5) and strict JSON. Pure."""
 
 import base64
 import binascii
@@ -8,10 +8,15 @@ from typing import Any
 
 def strict_json_object(text: bytes) -> dict[str, Any]:
     """Return the JSON object in `text`; ValueError for other values and for duplicate members (RFC 8725, 2.4)."""
-    value = json.loads(text.decode("utf-8"), object_pairs_hook=_refuse_duplicates)
+    value = strict_json(text)
     if not isinstance(value, dict):
         raise ValueError("not an object")
     return value
+
+
+def strict_json(text: bytes) -> Any:  # noqa: ANN401
+    """Return the JSON value in `text`; ValueError for duplicate members anywhere in it."""
+    return json.loads(text.decode("utf-8"), object_pairs_hook=_refuse_duplicates)
 
 
 def base64url_encode(raw: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Diagnose mail delivery: relays, the sender's DNS records and the bounce server."""
+"""Diagnose mail delivery: relays, the sender's DNS records, the bounce server and providers' webhooks."""
 
 import asyncio
 import uuid
@@ -13,6 +13,8 @@ import dns.resolver
 
 from identity_service.messages import rendering
 from identity_service.messages.delivery.smtp import Pool, Timeouts
+from identity_service.messages.inbound.registry import PROVIDERS
+from identity_service.messages.inbound.webhooks import Provider
 from identity_service.settings import Settings
 
 MailVerdict = Literal["ok", "warning", "failed"]
@@ -50,6 +52,8 @@ async def examine_mail(
             yield MailFinding(
                 f"relay {relay.name}", "warning", "offers no DSN: bounces come only if it sends them by itself"
             )
+    for finding in _check_webhooks(settings):
+        yield finding
     resolver = resolver or dns.asyncresolver.Resolver()
     resolver.lifetime = DNS_SECONDS
     if "@" not in settings.mail_from:
@@ -115,6 +119,34 @@ async def _check_bounce_server(settings: Settings, key: bytes) -> MailFinding:
     except (aiosmtplib.SMTPException, OSError, TimeoutError) as problem:
         return MailFinding("bounce server", "warning", f"{where}: {problem or type(problem).__name__}")
     return MailFinding("bounce server", "ok", f"{where} stores returned mail")
+
+
+def _check_webhooks(settings: Settings) -> list[MailFinding]:
+    """Check the key of each provider that has one in the settings, and that its relay is given our message id."""
+    names = list(settings.webhook_keys) + ["ses"] * bool(settings.ses_sns_topic_arn)
+    return [
+        _check_webhook(name, PROVIDERS[name], settings)
+        if name in PROVIDERS
+        else MailFinding(
+            f"webhook {name}", "failed", f"no such provider; IDENTITY_WEBHOOK_KEYS may name {', '.join(PROVIDERS)}"
+        )
+        for name in names
+        if name != "dsn"
+    ]
+
+
+def _check_webhook(name: str, provider: Provider, settings: Settings) -> MailFinding:
+    key = settings.webhook_keys.get(name)
+    try:
+        if provider.read_key is not None and key is not None:
+            provider.read_key(key.get_secret_value())
+    except ValueError:
+        return MailFinding(f"webhook {name}", "failed", "its key in IDENTITY_WEBHOOK_KEYS cannot be read")
+    sent = {header.lower() for relay in settings.relays for header in relay.headers}
+    if provider.header is not None and provider.header[0].lower() not in sent:
+        wanted = ": ".join(provider.header)
+        return MailFinding(f"webhook {name}", "warning", f"no relay has the header {wanted}: events name no message")
+    return MailFinding(f"webhook {name}", "ok", "its key can be read, and our message id comes back")
 
 
 def will_flow(findings: list[MailFinding]) -> bool:

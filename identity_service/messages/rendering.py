@@ -27,6 +27,7 @@ from identity_service.keys import hashing
 from identity_service.messages import kinds
 from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.settings import Settings
+from identity_service.values import email_addresses
 
 _LOCAL = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}")
 _DOMAIN = re.compile(r"[a-z0-9.-]{1,253}")
@@ -38,7 +39,7 @@ class UnsafeHeader(ValueError):
 
 
 class UnsafeRecipient(ValueError):
-    """The stored address is not exactly one plain ASCII mailbox."""
+    """The stored address is not exactly one plain mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class SmtpEnvelope:
     recipient: str
     envid: str
     payload: bytes
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Return whether the relay must offer SMTPUTF8 (RFC 6531)."""
+        return not self.recipient.isascii()
 
     def payload_for(self, headers: Mapping[str, str]) -> bytes:
         """Return the payload with additional `headers` of a relay; `{id}` is replaced by the message id."""
@@ -128,7 +134,8 @@ def smtp_envelope(
         UnsafeRecipient: the stored address is not one plain mailbox; nothing is sent (FACT-2).
     """
     local, at, domain = message.recipient_ascii.rpartition("@")
-    if not at or not _LOCAL.fullmatch(local) or "=?" in local or not _DOMAIN.fullmatch(domain):
+    is_plain = _LOCAL.fullmatch(local) or email_addresses.is_international_local_part(local)
+    if not at or not is_plain or "=?" in local or not _DOMAIN.fullmatch(domain):
         raise UnsafeRecipient
     boundary = f"part-{secrets.token_hex(12)}"
     headers = {
@@ -147,7 +154,8 @@ def smtp_envelope(
     content_type, body = _body(boundary, email)
     headers["Content-Type"] = content_type
     head = "".join(f"{name}: {value}\n" for name, value in headers.items())
-    raw = head.encode("ascii") + body
+    # Only the recipient's local part may be beyond ASCII; then the relay must take UTF-8 headers (RFC 6532).
+    raw = head.encode("utf-8") + body
     return SmtpEnvelope(
         sender=return_address(message.id.hex, settings, key),
         recipient=message.recipient_ascii,

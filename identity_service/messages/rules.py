@@ -91,7 +91,6 @@ class FeedbackType(StrEnum):
     DELAYED = "delayed"
     DELIVERED = "delivered"
     BOUNCED = "bounced"
-    SOFT_BOUNCED = "soft_bounced"
     DROPPED = "dropped"
     COMPLAINED = "complained"
     AUTOREPLY = "autoreply"
@@ -159,6 +158,8 @@ class RetryContext:
     deadline_at: datetime
     unknown_before: int = 0
     policy_before: bool = False
+    other_relays: bool = False
+    """Whether a relay is left that has not refused this kind of address, and only cannot be used now."""
     aborted_before: int = 0
 
 
@@ -180,6 +181,8 @@ def next_state(  # noqa: PLR0911 (one return for each outcome)
         return Transition("deferred", at, prefer_other=reply_class == "transient.silence")
     if reply_class == "permanent.too_big":
         return Transition("failed")
+    if reply_class == "permanent.utf8" and facts.other_relays:
+        return Transition("deferred", _next(facts, now, hint, jitter), next_relay=True)
     if reply_class == "permanent.utf8" or (reply_class == "policy" and not facts.policy_before):
         return Transition("rejected", next_relay=True)
     return Transition("rejected")

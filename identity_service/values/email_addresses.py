@@ -3,7 +3,8 @@
 `email-validator` parses the syntax and IDNA 2008 (Python's own `idna` codec maps straße.de to strasse.de, another
 domain). A stricter profile is applied on top, because relays and address books interpret some accepted addresses
 differently: encoded words (`=?…?=`), source routes (`%`, `!`), quoted local parts and letters that only look like ASCII
-have each enabled account take-overs elsewhere. Only what `parse` returns is stored, compared and mailed.
+have each enabled account take-overs elsewhere. Only what `parse` returns is stored, compared and mailed. Before the @
+may stand letters, marks and digits of one script (RFC 6531), in NFC; relays must offer SMTPUTF8 for such an address.
 """
 
 import re
@@ -26,6 +27,8 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
 # The length and the iteration mark: their names do not begin with a script, but Japanese has both (ラーメン, 佐々木).
 _SHARED_LETTERS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}
+# Letters and marks that nobody sees (Default_Ignorable_Code_Point of Unicode).
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _COMMON_DOMAINS = (
     "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
     "aol.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de freenet.de proton.me protonmail.com mail.com "
@@ -41,7 +44,10 @@ class MalformedEmailAddress(Unprocessable):
 
 @dataclass(frozen=True, slots=True)
 class EmailAddress:
-    """One mailbox: `shown` as its owner writes it, `ascii` for relays, `key` for comparison."""
+    """One mailbox: `shown` as its owner writes it, `ascii` for relays, `key` for comparison.
+
+    `ascii` has its domain in A-labels; it is ASCII unless the local part is not.
+    """
 
     shown: str
     ascii: str
@@ -64,7 +70,7 @@ def parse(text: str, *, special_use: bool = False, read: Callable[[str], Domain]
     """Return the one mailbox that `text` names (RFC 5321 in the profile EML-01; at most 254 characters).
 
     `special_use` allows reserved top-level domains (RFC 6761: test, example, …), for development and tests.
-    The key is the lower-case ASCII form; dots and plus-tags are kept, because they may be different mailboxes.
+    The key is the lower-case form; dots and plus-tags are kept, because they may be different mailboxes.
     `read` replaces `read_domain` with a cached version: a million addresses have few domains.
 
     Raises:
@@ -75,10 +81,10 @@ def parse(text: str, *, special_use: bool = False, read: Callable[[str], Domain]
     local, at, domain = text.rpartition("@")
     if not at or not domain:
         raise MalformedEmailAddress("An email address consists of a mailbox, an @ and a domain.")
-    _check_local_part(local)
+    local = _read_local_part(local)
     found = read_domain(domain, special_use=special_use) if read is None else read(domain)
     ascii_address = f"{local}@{found.ascii}"
-    if len(ascii_address) > MAXIMUM:
+    if len(ascii_address.encode()) > MAXIMUM:
         raise MalformedEmailAddress(f"An email address has at most {MAXIMUM} characters.")
     return EmailAddress(shown=f"{local}@{found.shown}", ascii=ascii_address, key=ascii_address.lower())
 
@@ -99,6 +105,14 @@ def read_domain(text: str, *, special_use: bool = False) -> Domain:
     ascii_domain = read.ascii_domain.lower()
     _check_domain(ascii_domain, special_use=special_use)
     return Domain(ascii_domain, idna.decode(ascii_domain))
+
+
+def is_international_local_part(local: str) -> bool:
+    """Return whether this is a stored local part that needs SMTPUTF8 (RFC 6531)."""
+    try:
+        return not local.isascii() and _read_local_part(local) == local
+    except MalformedEmailAddress:
+        return False
 
 
 def mask(shown: str) -> str:
@@ -134,13 +148,49 @@ def similar_domain(address: EmailAddress) -> str | None:
     return next((known for known in _COMMON_DOMAINS if _is_one_typo_apart(plain, known)), None)
 
 
-def _check_local_part(local: str) -> None:
-    if not _LOCAL_PART.fullmatch(local):
-        raise MalformedEmailAddress("The part before the @ must be 1 to 64 unaccented letters, digits or common signs.")
-    if local[0] in "-." or local[-1] == "." or ".." in local or "=?" in local:
+def _read_local_part(local: str) -> str:
+    """Return a local part as it is stored: in NFC (RFC 6532, 3.1)."""
+    found = local if local.isascii() else _compose(local)
+    plain = found if found.isascii() else "".join("a" if not sign.isascii() else sign for sign in found)
+    if not _LOCAL_PART.fullmatch(plain) or len(found.encode()) > 64:
+        raise MalformedEmailAddress("The part before the @ must be letters, digits or common signs, at most 64 bytes.")
+    if plain[0] in "-." or plain[-1] == "." or ".." in plain or "=?" in plain:
         raise MalformedEmailAddress(
             "The part before the @ must not begin with a hyphen or dot, end with a dot, or contain two dots in a row."
         )
+    return found
+
+
+def _compose(local: str) -> str:
+    """Return a local part with letters beyond ASCII, which are of one script, in NFC.
+
+    Refused are signs that a change of case or of form turns into ASCII or other letters: their address could be taken
+    for somebody else's.
+    """
+    composed = unicodedata.normalize("NFC", local)
+    others = [sign for sign in {*local, *composed} if not sign.isascii()]
+    if any(map(_may_pass_for_another, others)) or unicodedata.combining(composed[0]) or _mixes(composed):
+        raise MalformedEmailAddress(
+            "The part before the @ has signs or a mix of scripts that can pass for another address."
+        )
+    return composed
+
+
+def _may_pass_for_another(sign: str) -> bool:
+    """Return whether a sign beyond ASCII is no letter, mark or digit, or has another form, or one in ASCII."""
+    forms = (unicodedata.normalize("NFC", sign), sign.lower(), sign.upper() if len(sign.upper()) == 1 else sign)
+    is_letter = unicodedata.category(sign)[0] in "LM" or unicodedata.category(sign) == "Nd"
+    is_letter = is_letter and _UNSEEN.match(sign) is None
+    has_other_form = unicodedata.normalize("NFKC", sign) != unicodedata.normalize("NFC", sign)
+    return not is_letter or has_other_form or any(form[0].isascii() for form in forms)
+
+
+def _mixes(text: str) -> bool:
+    """Return whether a text mixes scripts as look-alikes do (UTS 39, section 5); combining marks go with any script."""
+    letters = [letter for letter in text if unicodedata.category(letter)[0] in "LM"]
+    names = {unicodedata.name(letter, "").split(" ")[0] for letter in letters} - {"COMBINING"}
+    scripts = {_SHARED_LETTERS.get(name, name) for name in names}
+    return len(scripts) > 1 and not any(scripts <= together for together in _SCRIPTS_TOGETHER)
 
 
 def _check_domain(domain: str, *, special_use: bool) -> None:
@@ -163,9 +213,7 @@ def _check_international(label: str) -> None:
         same = idna.encode(shown).decode() == label
     except idna.IDNAError as refused:
         raise MalformedEmailAddress("The domain of this email address is not valid.") from refused
-    names = {unicodedata.name(letter, "").split(" ")[0] for letter in shown if letter.isalpha()}
-    scripts = {_SHARED_LETTERS.get(name, name) for name in names}
-    if not same or (len(scripts) > 1 and not any(scripts <= together for together in _SCRIPTS_TOGETHER)):
+    if not same or _mixes(shown):
         raise MalformedEmailAddress(
             "The domain of this email address mixes scripts, as imitations of other domains do."
         )

@@ -273,7 +273,7 @@ def _create_tables() -> None:
         sa.Column("inbound_id", sa.Uuid(), nullable=True),
         sa.Column("inbound_hash", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint(
-            "type IN ('provider_accepted', 'delayed', 'delivered', 'bounced', 'soft_bounced', 'dropped', 'complained', 'autoreply', 'relayed', 'other', 'unreadable')",
+            "type IN ('provider_accepted', 'delayed', 'delivered', 'bounced', 'dropped', 'complained', 'autoreply', 'relayed', 'other', 'unreadable')",
             name=op.f("ck_feedback_type"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feedback")),

@@ -73,7 +73,7 @@ class FaultRelay:
         await self._act(writer, "connect")
         sender = recipient = ""
         while line := await reader.readline():
-            text = line.decode("ascii", "replace").strip()
+            text = line.decode("utf-8", "replace").strip()
             verb = text.split(" ")[0].upper()
             self.transcript.append(f"C: {text if verb != 'AUTH' else 'AUTH …'}")
             if verb == "EHLO":

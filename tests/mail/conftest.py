@@ -1,8 +1,12 @@
 """What the tests of returned mail share."""
 
+from collections.abc import Callable, Iterator
+
 import pytest
+import structlog
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from identity_service.messages.inbound import webhooks
 from tests.mail.sns import Sns
 
 
@@ -14,3 +18,11 @@ def key() -> rsa.RSAPrivateKey:
 @pytest.fixture
 def sns(service, key) -> Sns:
     return Sns(service, key)
+
+
+@pytest.fixture
+def told() -> Iterator[Callable[[], list[str]]]:
+    """Return what the log says about webhooks that are set up wrongly, as of a process that has just started."""
+    webhooks.tell_misconfigured.cache_clear()
+    with structlog.testing.capture_logs() as lines:
+        yield lambda: [line["what"] for line in lines if line["event"] == "webhook.misconfigured"]

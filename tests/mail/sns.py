@@ -11,20 +11,27 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import NameOID
 
-from identity_service.messages.inbound import webhooks
+from identity_service.messages.inbound import sns
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ses-events"
 HOST = "https://sns.eu-west-1.amazonaws.com"
-CERTIFICATE = f"{HOST}/SimpleNotificationService-0123.pem"
+CERTIFICATE = f"{HOST}/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 
 
-def made(key, now, days: int = 30) -> bytes:
+def named(**attributes: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(getattr(NameOID, oid), value) for oid, value in attributes.items()])
+
+
+SUBJECT = named(COMMON_NAME="sns.amazonaws.com")
+ISSUER = named(COUNTRY_NAME="US", ORGANIZATION_NAME="Amazon", COMMON_NAME="Amazon RSA 2048 M01")
+
+
+def made(key, now, days: int = 30, subject: x509.Name = SUBJECT, issuer: x509.Name = ISSUER) -> bytes:
     """Return a certificate for this key."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
     signed = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(subject)
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(now - timedelta(days=60))
@@ -60,7 +67,7 @@ class Sns:
         }  # fmt: skip
 
     def sign(self, envelope: dict, algorithm=None) -> dict:
-        fields = webhooks._SNS_FIELDS.get(envelope["Type"], ())
+        fields = sns.SIGNED.get(envelope["Type"], ())
         text = "".join(f"{name}\n{envelope[name]}\n" for name in fields if name in envelope)
         signature = self.key.sign(text.encode(), padding.PKCS1v15(), algorithm or hashes.SHA256())
         return {**envelope, "Signature": base64.b64encode(signature).decode()}

@@ -10,6 +10,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
+from pydantic import SecretStr
 
 from identity_service.messages import doctor
 from identity_service.messages.inbound import bounce_server
@@ -221,3 +222,24 @@ async def test_the_command_ends_with_1_where_it_will_not(database, urls):
     status, out = await run(urls, 1, "--json")
     assert status == 1, out
     assert json.loads(out)[0] == {"what": "relay first", "verdict": "failed", "detail": "connect: connection refused"}
+
+
+WEBHOOKS = [
+    ({"mailgun": "key"}, {"X-Mailgun-Variables": '{"msg": "{id}"}'}, ("webhook mailgun", "ok")),
+    ({"mailgun": "key"}, {}, ("webhook mailgun", "warning")),
+    ({"resend": "whsec_c2VjcmV0"}, {}, ("webhook resend", "ok")),
+    ({"resend": "whsec_"}, {}, ("webhook resend", "failed")),
+    ({"sendgrid": "no key"}, {"x-smtpapi": "…"}, ("webhook sendgrid", "failed")),
+    ({"sengrid": "typed wrongly"}, {}, ("webhook sengrid", "failed")),
+]
+
+
+@pytest.mark.parametrize(("keys", "headers", "finding"), WEBHOOKS)
+def test_a_webhook_that_is_set_up_wrongly_is_named(settings, keys, headers, finding):
+    """A missing header or a mistyped name would otherwise be noticed only when reports are missed."""
+    relay = Relay(name="a", host="127.0.0.1", port=1, tls="none").model_copy(update={"headers": headers})
+    secrets = {name: SecretStr(key) for name, key in keys.items()}
+    given = settings.model_copy(update={"webhook_keys": secrets, "relays": (relay,)})
+    (found,) = doctor._check_webhooks(given)
+    assert (found.what, found.verdict) == finding
+    assert not any(key in found.detail for key in keys.values() if len(key) > 6)

@@ -123,6 +123,55 @@ def test_one_refusal_for_many_domains_is_a_storm(breaker):
     assert breaker.state == "open"
 
 
+ABOUT_RECIPIENTS = [
+    ("permanent.address", 550, "5.1.2", "5.1.2 Bad destination system address"),
+    ("permanent.address", 550, "5.1.1", "5.1.1 no such user"),
+    ("permanent.address", 556, "5.1.10", "5.1.10 null MX"),
+    ("permanent.address", 550, None, "no such user here"),
+    ("policy", 550, "5.4.1", "5.4.1 Recipient address rejected: Access denied"),
+    ("policy", 550, "5.4.4", "5.4.4 host or domain not found"),
+    ("policy", 550, "5.7.1", "5.7.1 Recipient address rejected: your policy forbids it"),
+    ("policy", 554, "5.7.1", "5.7.1 this domain is on a block list"),
+    ("policy", 550, "5.7.1", "5.7.1 delivery not authorized, message refused"),
+    ("policy", 554, None, "refused"),
+    ("permanent.utf8", 553, "5.6.7", "5.6.7 SMTPUTF8 is required"),
+    ("permanent.content", 554, "5.6.0", "5.6.0 no"),
+]
+
+
+@pytest.mark.parametrize(("meaning", "code", "enhanced", "said"), ABOUT_RECIPIENTS)
+def test_refusals_of_recipients_never_open_it(breaker, meaning, code, enhanced, said):
+    """A stranger chooses the addresses: the same words for many domains say nothing about the relay."""
+    for number in range(60):
+        observe(breaker, AttemptReport("rcpt", "permanent", meaning, code, enhanced, said), domain=f"d{number}.example")
+    assert (breaker.state, breaker.faults_in_a_row) == ("closed", 0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "5.7.1 your IP address is on a block list",
+        "5.7.1 Client host blocked",
+        "5.7.1 Relay access denied",
+        "5.7.26 SPF and DKIM failed",
+        "5.7.1 sender domain has a bad reputation",
+    ],
+)
+def test_a_refusal_of_us_for_many_domains_opens_it(breaker, said):
+    report = AttemptReport("rcpt", "permanent", "policy", 554, said.split(" ")[0], said)
+    for number in range(20):
+        observe(breaker, report, domain=f"d{number}.example")
+    assert breaker.state == "open"
+
+
+def test_no_refusal_opens_the_only_relays_breaker(clock):
+    """Nothing could take over, so every customer would wait."""
+    one = Relays([Relay(name="a", host="127.0.0.1", port=1, tls="none")], local_hostname="localhost", clock=clock)
+    for number in range(60):
+        observe(one.breakers["a"], BLOCKED, domain=f"d{number}.example")
+    assert one.first() == "a"
+
+
 @pytest.mark.parametrize("report", [TAKEN, BLOCKED, FAULT], ids=lambda report: report.reply_class)
 def test_what_was_in_flight_when_it_opened_decides_nothing(breaker, report):
     observe(breaker, *[FAULT] * 5)

@@ -1,12 +1,14 @@
 """The relays of one worker: their order, their connection pools, and a circuit breaker for each.
 
-A breaker counts faults of the relay, not refused recipients, with one exception: if the same refusal text meets more
-than a fifth of all messages within a minute, to five or more domains, the relay itself is at fault (its address may be
-on a block list). A breaker opens for 15 seconds, doubling up to 5 minutes; half open, it lets one message through.
-Pages show its state; other workers do not use it.
+A breaker counts faults of the relay, not refused recipients: anybody can ask for emails to addresses and domains that a
+relay refuses. One kind of refusal counts: if the same policy refusal (5.7.x) about us meets more than a fifth of all
+messages within a minute, to five or more domains, the relay itself is at fault (its address may be on a block list).
+With a single relay even that does not count, because no other could take over. A breaker opens for 15 seconds, doubling
+up to 5 minutes; half open, it lets one message through. Pages show its state; other workers do not use it.
 """
 
 import random
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +24,14 @@ WINDOW: Final = timedelta(seconds=30)
 REFUSAL_WINDOW: Final = timedelta(seconds=60)
 FIRST_OPENING: Final = timedelta(seconds=15)
 LONGEST_OPENING: Final = timedelta(minutes=5)
+_US: Final = re.compile(
+    r"\b(your|client|sending|sender('s)?)( (ip|network|mail|email|e-mail))?( (address|host|domain|server|account))?\b"
+    r"|\bip( address)?\b|\b(spf|dkim|dmarc)\b|\brelay(ing)?( access)? denied\b",
+    re.IGNORECASE,
+)
+_RECIPIENT: Final = re.compile(
+    r"recipient|\brcpt\b|user|mailbox|destination|domain|\bhost\b|\bmx\b|address|account|\S@\S", re.IGNORECASE
+)
 
 
 @dataclass(slots=True)
@@ -29,6 +39,8 @@ class Breaker:
     """The circuit breaker of one worker for one relay."""
 
     clock: Callable[[], datetime]
+    has_others: bool = True
+    """Whether another relay could take over."""
     state: str = "closed"
     opened_until: datetime | None = None
     faults_in_a_row: int = 0
@@ -61,7 +73,7 @@ class Breaker:
             # The attempt began before the breaker opened, so it is no reason to close it or to keep it open longer.
             return
         self._recent.append((now, fault))
-        refusal = report.reply or "" if report.outcome == "permanent" else ""
+        refusal = report.reply or "" if self.has_others and _is_about_us(report) else ""
         self._refusals.append((now, domain, refusal))
         if fault or self._refused_widely(now):
             self.faults_in_a_row += 1
@@ -92,6 +104,14 @@ class Breaker:
         self._refusals.clear()
 
 
+def _is_about_us(report: AttemptReport) -> bool:
+    """Return whether a refusal is one by policy (5.7.x) whose words concern us and no recipient."""
+    if report.reply_class != "policy" or not (report.enhanced or "").startswith("5.7."):
+        return False
+    others, about_us = _US.subn("", report.reply or "")
+    return about_us > 0 and _RECIPIENT.search(others) is None
+
+
 class Relays:
     """The relays of one worker, in order of preference; `slots` is the total number of connections."""
 
@@ -105,7 +125,7 @@ class Relays:
     ) -> None:
         """Create a pool and a breaker per relay; nothing is connected yet."""
         self.pools = {r.name: Pool(r, local_hostname=local_hostname, timeouts=timeouts) for r in relays}
-        self.breakers = {r.name: Breaker(clock) for r in relays}
+        self.breakers = {r.name: Breaker(clock, has_others=len(relays) > 1) for r in relays}
         self.slots = sum(r.connections for r in relays)
 
     def order(self, prefer: str | None) -> list[str]:

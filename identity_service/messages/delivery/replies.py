@@ -17,6 +17,10 @@ class ReplyClass(NamedTuple):
     reply_class: str
 
 
+NO_SMTPUTF8: Final = ReplyClass("permanent", "permanent.utf8")
+"""A relay that does not send to an international address (RFC 6531)."""
+
+
 def classify_reply(phase: str, code: int, enhanced: str | None, text: str) -> ReplyClass:  # noqa: PLR0911
     """Return the class of a reply: by code, then enhanced code (RFC 3463); the phase decides whose fault it is."""
     e = enhanced or ""
@@ -26,10 +30,10 @@ def classify_reply(phase: str, code: int, enhanced: str | None, text: str) -> Re
         return ReplyClass("relay_fault", _relay_fault(phase, code, e))
     if phase == "eod" and 200 <= code <= 299:
         return ReplyClass("accepted", "accepted")
+    if e == "5.6.7":
+        return NO_SMTPUTF8
     if phase == "mail":
         return _at_mail(code, e)
-    if e == "5.6.7":
-        return ReplyClass("permanent", "permanent.utf8")
     if code in (452, 552) or e[1:] == ".2.2":
         return ReplyClass("transient", "transient.mailbox_full")
     if code < 500:

@@ -239,6 +239,7 @@ class OutboxSender:
     async def _try_relays(self, message: ClaimedMessage, envelope: SmtpEnvelope) -> None:
         until = asyncio.get_running_loop().time() + message_rules.DELIVERY_TIME[message.priority].total_seconds()
         attempt_no, tried, policy_before, prefer = message.attempts, set[str](), False, message.prefer_relay
+        without_utf8: set[str] = set()
         while True:
             order = [name for name in self.relays.order(prefer) if name not in tried]
             if not order:
@@ -248,7 +249,9 @@ class OutboxSender:
             name = order[0]
             tried.add(name)
             report = await self._attempt(name, message, envelope)
-            step = await self._decide(message, report, policy_before=policy_before)
+            without_utf8 |= {name} if report.reply_class == "permanent.utf8" else set()
+            other_relays = not without_utf8.issuperset(self.relays.pools)
+            step = await self._decide(message, report, policy_before=policy_before, other_relays=other_relays)
             policy_before = policy_before or report.reply_class == "policy"
             next_relay = next((other for other in self.relays.order(None) if other not in tried), None)
             time_left = asyncio.get_running_loop().time() < until
@@ -271,15 +274,16 @@ class OutboxSender:
         return report
 
     async def _decide(
-        self, message: ClaimedMessage, report: AttemptReport, *, policy_before: bool
+        self, message: ClaimedMessage, report: AttemptReport, *, policy_before: bool, other_relays: bool
     ) -> message_rules.Transition:
         unknown = 0
         if report.outcome == "unknown":
             async with self.database.transaction() as session:
                 unknown = await _count(session, message.id, "outcome IN ('unknown', 'lost')")
         facts = message_rules.RetryContext(
-            message.kind, message.deliveries, message.deadline_at, unknown_before=unknown, policy_before=policy_before
-        )
+            message.kind, message.deliveries, message.deadline_at, unknown_before=unknown, policy_before=policy_before,
+            other_relays=other_relays,
+        )  # fmt: skip
         verdict = replies.ReplyClass(report.outcome, report.reply_class)
         hint = replies.retry_after_hint(report.reply or "") if report.code else None
         return message_rules.next_state(verdict, facts, self.now(), hint=hint, jitter=queue.jitter())

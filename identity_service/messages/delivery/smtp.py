@@ -47,7 +47,9 @@ class Timeouts:
 
 
 class _Ended(Exception):
-    """The conversation ended with this reply, or without one (`silent`)."""
+    """The conversation ended with this reply, or without one (`silent`); `verdict` replaces what the reply means."""
+
+    verdict: replies.ReplyClass | None = None
 
     def __init__(self, phase: str, code: int, text: str, *, silent: bool = False) -> None:
         super().__init__(text)
@@ -209,13 +211,20 @@ class Pool:
         self, client: aiosmtplib.SMTP, envelope: SmtpEnvelope, transcript: _Transcript, priority: int
     ) -> None:
         """Send MAIL, RCPT, DATA and the payload. Always ends by raising `_Ended` with the last reply."""
-        dsn = client.supports_extension("dsn")
-        sender = [b"FROM:<" + envelope.sender.encode("ascii") + b">"]
-        recipient = [b"TO:<" + envelope.recipient.encode("ascii") + b">"]
+        dsn, utf8 = client.supports_extension("dsn"), envelope.needs_smtputf8
+        transcript.phase = "mail"
+        if utf8 and not client.supports_extension("smtputf8"):
+            raise _without_smtputf8(_Ended("mail", 0, "the relay offers no SMTPUTF8; nothing was sent"))
+        sender = [b"FROM:<" + envelope.sender.encode("ascii") + b">", *([b"SMTPUTF8"] if utf8 else [])]
+        recipient = [b"TO:<" + envelope.recipient.encode() + b">"]
         if dsn:
             sender += [b"RET=HDRS", b"ENVID=" + envelope.envid.encode("ascii")]
-            recipient += [b"NOTIFY=FAILURE,DELAY", b"ORCPT=rfc822;" + _xtext(envelope.recipient)]
-        await self._command(client, transcript, "mail", b"MAIL", *sender, wanted=(200, 299))
+            recipient += [b"NOTIFY=FAILURE,DELAY", b"ORCPT=" + _original_recipient(envelope.recipient)]
+        try:
+            await self._command(client, transcript, "mail", b"MAIL", *sender, wanted=(200, 299))
+        except _Ended as refused:
+            # A parameter that is not understood (RFC 5321, 4.1.1.11): the relay offers SMTPUTF8 and does not take it.
+            raise _without_smtputf8(refused) if utf8 and refused.code in (501, 504, 555) else refused from None
         await self._command(client, transcript, "rcpt", b"RCPT", *recipient, wanted=(200, 299))
         await self._command(client, transcript, "data", b"DATA", wanted=(354, 354))
         transcript.phase, since = "payload", time.monotonic()
@@ -263,6 +272,8 @@ class Pool:
         client = connection.client
         accepted = ended.phase == "eod" and 200 <= ended.code <= 299
         refused = 400 <= ended.code <= 599 and ended.code != 421
+        if ended.verdict is not None and ended.code == 0 and client.is_connected:
+            accepted = True
         if ended.silent or not client.is_connected or not (accepted or refused):
             client.close()
             return
@@ -288,7 +299,7 @@ class Pool:
     ) -> AttemptReport:
         text = replies.scrub_reply(ended.text)
         enhanced = None if ended.silent else replies.enhanced_code(text)
-        verdict = (
+        verdict = ended.verdict or (
             replies.classify_silence(ended.phase)
             if ended.silent
             else replies.classify_reply(ended.phase, ended.code, enhanced, text)
@@ -297,7 +308,7 @@ class Pool:
             phase=transcript.phase,
             outcome=verdict.outcome,
             reply_class=verdict.reply_class,
-            code=None if ended.silent or ended.code < 0 else ended.code,
+            code=None if ended.silent or ended.code <= 0 else ended.code,
             enhanced=enhanced,
             reply=text,
             transcript=transcript.lines,
@@ -350,6 +361,15 @@ def _timed_out(ended: _Ended) -> bool:
     return ended.text.startswith("no answer within")
 
 
-def _xtext(address: str) -> bytes:
-    """Return an address as xtext (RFC 3461, 4)."""
-    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in address).encode("ascii")
+def _without_smtputf8(ended: _Ended) -> _Ended:
+    ended.verdict = replies.NO_SMTPUTF8
+    return ended
+
+
+def _original_recipient(address: str) -> bytes:
+    """Return the ORCPT of an address: as xtext (RFC 3461, 4), or as utf-8-addr-xtext (RFC 6533, 3)."""
+    if address.isascii():
+        plain = "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in address)
+        return b"rfc822;" + plain.encode("ascii")
+    escaped = "".join(c if "!" <= c <= "~" and c not in "+=\\" else f"\\x{{{ord(c):02X}}}" for c in address)
+    return b"utf-8;" + escaped.encode("ascii")

@@ -34,7 +34,7 @@ class UnreadableNotice(Problem):
 
 
 class UnsignedNotice(Problem):
-    """This notice has no valid signature or secret, or its signature is older than five minutes."""
+    """This notice has no valid signature or secret."""
 
     status = 403
 

@@ -1,24 +1,24 @@
-"""Providers' webhooks: one adapter per provider turns an authenticated body into notices. Only `fetch` does I/O.
+"""Providers' webhooks: what all of them have in common. Only `fetch` does I/O.
 
-Another provider needs one more function with this signature in `ADAPTERS`: it checks the provider's proof of origin
-and returns the notices in the raw body.
+`providers/` has a file for each provider: how it proves its origin, and what its events mean. Here an event becomes a
+notice. A webhook is never refused for its age: providers repeat for hours or days what they could not deliver, and a
+recording does no harm, because an event counts once.
 """
 
 import base64
+import functools
 import hmac
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple, TypeVar
 
 import httpx2
 import orjson
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from identity_service import logs
 from identity_service.errors import Unavailable
 from identity_service.keys import encoding
 from identity_service.messages.delivery import replies
@@ -30,101 +30,166 @@ class ProviderUnavailable(Unavailable):
     """The provider's own servers do not answer, so its notice cannot be checked; send it again later."""
 
 
-FRESH: Final = timedelta(minutes=5)
-_REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,3}-\d{1,2}")
-_SNS_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
-    "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
-}
+Key = TypeVar("Key")
+MAXIMUM: Final = 1024 * 1024
+"""Bytes of a webhook: SendGrid sends batches of 768 KB."""
 Fetch = Callable[[str], Awaitable[bytes]]
 """Fetches a URL whose host has been checked; tests pass a function that returns their own certificate."""
 
 
-async def ses(body: bytes, headers: Mapping[str, str], settings: Settings, fetch: Fetch, now: datetime) -> list[Notice]:
-    """Read an Amazon SES event that SNS delivers.
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One request to the endpoint of `provider`, not yet checked."""
 
-    It must have a signature version 2 (SHA-256) by a certificate of `sns.<our topic's region>.amazonaws.com`, name our
-    topic, and be at most 5 minutes old. A subscription is confirmed by one request to the same host.
+    provider: str
+    body: bytes
+    headers: Mapping[str, str]
+    settings: Settings
+    fetch: Fetch
+    now: datetime
+
+    def key(self, read: Callable[[str], Key]) -> Key:
+        """Return the provider's key from the settings, read by `read`; if there is none, the log says so once.
+
+        Raises:
+            UnsignedNotice: none is configured, or it cannot be read.
+        """
+        found = self.settings.webhook_keys.get(self.provider)
+        try:
+            if found is None or not found.get_secret_value():
+                raise ValueError("missing")
+            return read(found.get_secret_value())
+        except ValueError as unusable:
+            tell_misconfigured(self.provider, f"IDENTITY_WEBHOOK_KEYS has no usable key for {self.provider}")
+            raise self.refusal("no usable key is configured") from unusable
+
+    def refusal(self, reason: str) -> UnsignedNotice:
+        """Return the refusal of this webhook; its reason is for the log only."""
+        logs.log.warning("webhook.refused", provider=self.provider, reason=reason)
+        return UnsignedNotice()
+
+
+class Event(NamedTuple):
+    """One event of a webhook whose origin is proven; `delivery_id` is what the transport calls it, if it does."""
+
+    content: dict[str, Any]
+    delivery_id: str = ""
+
+
+class Meaning(NamedTuple):
+    """What an event of a provider says about a message."""
+
+    kind: str | None
+    """A feedback type; None: the event is of no interest (opens and clicks are never recorded)."""
+    is_gone: bool = False
+    """The provider says that the mailbox does not exist; an exact status can still say otherwise."""
+    otherwise: str | None = None
+    """The feedback type if the event names no final failure: neither a status of class 5 nor a failed action."""
+
+
+ACCEPTED: Final = Meaning("provider_accepted")
+DELIVERED: Final = Meaning("delivered")
+DELAYED: Final = Meaning("delayed")
+BOUNCED: Final = Meaning("bounced")
+GONE: Final = Meaning("bounced", is_gone=True)
+DROPPED: Final = Meaning("dropped")
+COMPLAINED: Final = Meaning("complained")
+AUTOREPLY: Final = Meaning("autoreply")
+OTHER: Final = Meaning("other")
+IGNORED: Final = Meaning(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an event says, in the provider's own words.
+
+    `names` are its names in the provider's table, the most exact first. `given` are the places where our message id may
+    stand. `has_failed` means that the provider or a mail server calls the delivery failed for good.
+    """
+
+    names: tuple[str, ...]
+    event_id: str
+    given: tuple[object, ...]
+    at: object
+    words: str = ""
+    status: str = ""
+    code: int | None = None
+    has_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One provider: `check` proves a webhook's origin and returns its events, `read` reads one of them.
+
+    `header` is the name and value of the relay header by which our message id travels; None: it comes back by itself.
+    `read_key` reads the provider's key from the settings, ValueError if it cannot; None: it has none.
+    """
+
+    check: Callable[[Webhook], Awaitable[list[Event]]]
+    read: Callable[[Event], Report]
+    meanings: Mapping[str, Meaning]
+    header: tuple[str, str] | None = None
+    read_key: Callable[[str], object] | None = None
+
+
+async def read_notices(provider: Provider, webhook: Webhook) -> list[Notice]:
+    """Return the notices in a webhook; an event of an unknown type is logged and left out.
 
     Raises:
         UnsignedNotice, UnreadableNotice, ProviderUnavailable
     """
-    del headers
-    notification = _json_object(body)
-    await _check_sns(notification, settings, fetch, now)
-    if notification["Type"] == "SubscriptionConfirmation":
-        await _fetch(fetch, _checked_url(notification.get("SubscribeURL"), settings.ses_sns_topic_arn))
-        return []
-    event = _json_object(str(notification.get("Message", "")).encode())
-    return _ses_notices(event, str(notification["MessageId"]), now)
+    notices = []
+    for event in await provider.check(webhook):
+        report = provider.read(event)
+        meaning = next((provider.meanings[name] for name in report.names if name in provider.meanings), None)
+        if meaning is None:
+            name = replies.scrub_reply(report.names[-1])[:60]
+            logs.log.warning("webhook.event_unknown", provider=webhook.provider, name=name)
+        elif meaning.kind is not None:
+            notices.append(_notice(webhook.provider, meaning, report, webhook.now))
+    return notices
 
 
-async def postmark(
-    body: bytes, headers: Mapping[str, str], settings: Settings, fetch: Fetch, now: datetime
-) -> list[Notice]:
-    """Read a Postmark webhook; it is not signed, so it must contain our secret, in a header or as a password.
+@functools.cache
+def tell_misconfigured(provider: str, what: str) -> None:
+    """Log a webhook that is set up wrongly, once per process; `what` is one of our own sentences."""
+    logs.log.error("webhook.misconfigured", provider=provider, what=what)
+
+
+async def check_shared_secret(webhook: Webhook) -> list[Event]:
+    """Return the events of a provider that does not sign, if the webhook has our secret.
 
     Raises:
         UnsignedNotice, UnreadableNotice
     """
-    del fetch
-    check_secret(headers, settings)
-    event = _json_object(body)
-    kind = _POSTMARK.get(str(event.get("RecordType", "")), "")
-    if kind == "bounced":
-        kind = _POSTMARK_BOUNCE.get(str(event.get("Type", "")), "soft_bounced")
-    if not kind:
-        return []
-    metadata = event.get("Metadata")
-    given = metadata.get("msg") if isinstance(metadata, dict) else None
-    text = str(event.get("Details") or event.get("Description") or "")
-    at = _parse_time(event.get("DeliveredAt") or event.get("BouncedAt"), now)
-    event_id = f"{event.get('MessageID')}:{event.get('RecordType')}:{event.get('ID', '')}"
-    return [_notice(kind, "postmark", event_id, at, given, text, permanent=event.get("Type") == "HardBounce")]
+    check_secret(webhook.headers, webhook.settings, webhook.provider)
+    return read_events(webhook.body)
 
 
-ADAPTERS: Final = {"ses": ses, "postmark": postmark}
-"""Every provider whose webhooks are read, by the last segment of the path."""
-
-_POSTMARK: Final = {"Delivery": "delivered", "Bounce": "bounced", "SpamComplaint": "complained"}
-_POSTMARK_BOUNCE: Final = {
-    "HardBounce": "bounced",
-    "Transient": "delayed",
-    "SoftBounce": "soft_bounced",
-    "SMTPApiError": "dropped",
-    "ManuallyDeactivated": "dropped",
-    "AutoResponder": "autoreply",
-    "SpamComplaint": "complained",
-}
-"""The meaning of a bounce's `Type`; the two that are dropped are addresses that Postmark marked as inactive."""
-_SES: Final = {
-    "Send": "provider_accepted",
-    "DeliveryDelay": "delayed",
-    "Delivery": "delivered",
-    "Reject": "dropped",
-    "Rendering Failure": "dropped",
-    "Complaint": "complained",
-}
-
-
-def check_secret(headers: Mapping[str, str], settings: Settings) -> None:
-    """Refuse a webhook without our secret, in X-Webhook-Secret or as the HTTP Basic password (any user name).
+def check_secret(headers: Mapping[str, str], settings: Settings, provider: str) -> None:
+    """Refuse a webhook without our secret: in X-Webhook-Secret, as HTTP Basic password (any name) or bearer token.
 
     If no secret is configured, every webhook is refused.
 
     Raises:
         UnsignedNotice
     """
-    wanted = settings.webhook_secret.get_secret_value() if settings.webhook_secret else ""
-    given = headers.get("x-hook-secret")
+    secret = settings.webhook_keys.get(provider) or settings.webhook_secret
+    wanted = secret.get_secret_value() if secret else ""
+    given = headers.get("x-webhook-secret")
     if given is None:
-        given = _password(headers.get("authorization", ""))
+        given = _credential(headers.get("authorization", ""))
+    if not wanted:
+        tell_misconfigured(provider, "IDENTITY_WEBHOOK_SECRET is not set: every webhook of this provider is refused")
     if not wanted or not hmac.compare_digest(given.encode(), wanted.encode()):
+        logs.log.warning("webhook.refused", provider=provider, reason="the secret is missing or wrong")
         raise UnsignedNotice
 
 
-def _password(authorization: str) -> str:
+def _credential(authorization: str) -> str:
     scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return credentials.strip()
     if scheme.lower() != "basic":
         return ""
     try:
@@ -149,115 +214,129 @@ async def fetch_over_tls(url: str) -> bytes:
     return answer.content
 
 
-async def _check_sns(notification: dict[str, Any], settings: Settings, fetch: Fetch, now: datetime) -> None:
-    fields = _SNS_FIELDS.get(str(notification.get("Type")))
-    if fields is None or notification.get("SignatureVersion") != "2":
-        raise UnsignedNotice
-    if not settings.ses_sns_topic_arn or notification.get("TopicArn") != settings.ses_sns_topic_arn:
-        raise UnsignedNotice
-    if abs(_parse_time(notification.get("Timestamp"), now - 2 * FRESH) - now) > FRESH:
-        raise UnsignedNotice
-    signed = "".join(f"{name}\n{notification[name]}\n" for name in fields if name in notification)
-    try:
-        url = _checked_url(notification.get("SigningCertURL"), settings.ses_sns_topic_arn)
-        certificate = x509.load_pem_x509_certificate(await _fetch(fetch, url))
-        key = certificate.public_key()
-        signature = base64.b64decode(str(notification.get("Signature")), validate=True)
-        if not isinstance(key, rsa.RSAPublicKey) or not _is_current(certificate, now):
-            raise UnsignedNotice
-        key.verify(signature, signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-    except (InvalidSignature, ValueError) as refused:
-        raise UnsignedNotice from refused
-
-
-def _is_current(certificate: x509.Certificate, now: datetime) -> bool:
-    return certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
-
-
-def _checked_url(url: object, topic: str) -> str:
-    """Return the URL if it is at the SNS host of our topic's region, over https on the default port (ATT-54).
-
-    Any other host below amazonaws.com may belong to a customer of Amazon, for example as a bucket.
+def read_events(body: bytes) -> list[Event]:
+    """Return the events in a body that is one JSON object or an array of them.
 
     Raises:
-        UnsignedNotice
+        UnreadableNotice
     """
-    region = topic.split(":")[3] if topic.count(":") == 5 else ""
-    given = str(url)
-    allowed = _REGION.fullmatch(region) and given.startswith(f"https://sns.{region}.amazonaws.com/")
-    if not allowed or not given.isprintable():
-        raise UnsignedNotice
-    return given
+    value = read_json(body)
+    found = value if isinstance(value, list) else [value]
+    if not all(isinstance(event, dict) for event in found):
+        raise UnreadableNotice
+    return [Event(event) for event in found]
 
 
-async def _fetch(fetch: Fetch, url: str) -> bytes:
-    """Return the content of a checked URL; a network error proves nothing about the notice."""
-    try:
-        return await fetch(url)
-    except httpx2.HTTPError as failed:
-        raise ProviderUnavailable from failed
+def read_json(body: bytes) -> Any:  # noqa: ANN401
+    """Return the JSON value of a body that can be read in one way only.
 
-
-def _ses_notices(event: dict[str, Any], event_id: str, now: datetime) -> list[Notice]:
-    mail = event.get("mail")
-    tags = mail.get("tags") if isinstance(mail, dict) else None
-    given = (tags.get("msg") or [None])[0] if isinstance(tags, dict) else None
-    name = str(event.get("eventType") or event.get("notificationType") or "")
-    bounce = event.get("bounce")
-    if name == "Bounce" and isinstance(bounce, dict):
-        hard = bounce.get("bounceType") == "Permanent"
-        recipients = bounce.get("bouncedRecipients")
-        first = recipients[0] if isinstance(recipients, list) and recipients and isinstance(recipients[0], dict) else {}
-        text = str(first.get("diagnosticCode") or bounce.get("bounceSubType") or "")
-        at = _parse_time(bounce.get("timestamp"), now)
-        permanent = hard and bounce.get("bounceSubType") in ("General", "NoEmail")
-        return [_notice("bounced" if hard else "soft_bounced", "ses", event_id, at, given, text, permanent=permanent)]
-    kind = _SES.get(name)
-    return [] if kind is None else [_notice(kind, "ses", event_id, now, given, name, permanent=False)]
-
-
-def _notice(
-    kind: str,
-    source: str,
-    event_id: str,
-    occurred_at: datetime,
-    given: object,
-    diagnostic: str,
-    *,
-    permanent: bool,
-) -> Notice:
-    try:
-        message_id = uuid.UUID(str(given))
-    except ValueError:
-        message_id = None
-    text = replies.scrub_reply(diagnostic.partition(";")[2].strip() or diagnostic)
-    code = int(text[:3]) if re.match(r"[245]\d\d\b", text) else None
-    return Notice(
-        type=kind,
-        source=source,
-        source_event_id=replies.scrub_reply(event_id)[:200],
-        occurred_at=occurred_at,
-        message_id=message_id,
-        code=code,
-        enhanced=replies.enhanced_code(text[4:] if code else text),
-        words=text,
-        permanent=permanent,
-        parse_status="read" if message_id else "unmatched",
-        detail={"matched_by": "provider" if message_id else "nothing", "words": text},
-    )
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
+    Raises:
+        UnreadableNotice
+    """
     try:
         orjson.loads(body)
-        return encoding.strict_json_object(body)
+        return encoding.strict_json(body)
     except (ValueError, RecursionError) as refused:
         raise UnreadableNotice from refused
 
 
-def _parse_time(given: Any, default: datetime) -> datetime:  # noqa: ANN401
+def member(value: object, *path: str) -> Any:  # noqa: ANN401
+    """Return a member of nested objects; None if one of them is missing or no object."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def first_text(*values: object) -> str:
+    """Return the first value that is a text with content, or an empty text."""
+    return next((value for value in values if isinstance(value, str) and value.strip()), "")
+
+
+_OUR_HEADERS: Final = ("x-outbox-id", "message-id")
+
+
+def header_ids(headers: object) -> tuple[object, ...]:
+    """Return our id from the headers of the message, which some providers repeat as a list of names and values."""
+    found = {
+        str(member(header, "name")).lower(): member(header, "value")
+        for header in (headers if isinstance(headers, list) else [])
+    }
+    return tuple(found.get(name) for name in _OUR_HEADERS)
+
+
+_ID = re.compile(
+    r"(?<![0-9a-f])(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![0-9a-f])", re.IGNORECASE
+)
+_DIAGNOSTIC_TYPE = re.compile(r"\s*(?:smtp|dns|x-[a-z0-9-]{1,30})\s*;", re.IGNORECASE)
+_CODE = re.compile(
+    r"^(?:[^\d:]{0,40}:\s*)?([245]\d\d)(?=[\s-]|$)|(?<![\d.])([245]\d\d)[ -](?=[245]\.\d{1,3}\.\d)", re.IGNORECASE
+)
+_ENHANCED = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)")
+_GONE: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
+_ALIVE = re.compile(r"4\..*|5\.(2\.[23]|3\..*|6\..*|7\..*|4\.[2367])")
+_ALIVE_WORDS = re.compile(
+    r"\bfull\b|quota|storage|spam|\bblock|black ?list|\b(dns[bw]|r)bl\b|reputation|polic(y|ies)|\bdmarc\b|\bdkim\b"
+    r"|\bspf\b|authenticat|\brelay|\brate\b|too (many|large|big)|temporar|gr[ae]y ?list|virus|malware|content"
+    r"|time(d)?[ -]?out|expired|try again|not accepting",
+    re.IGNORECASE,
+)
+
+
+def _notice(provider: str, meaning: Meaning, report: Report, now: datetime) -> Notice:
+    words = replies.scrub_reply(_DIAGNOSTIC_TYPE.sub("", report.words, count=1).strip())
+    found = _CODE.search(words)
+    code = report.code or (int(found[1] or found[2]) if found else None)
+    exact, status = _ENHANCED.search(words), _ENHANCED.search(report.status)
+    enhanced = exact[0] if exact else status[0] if status else None
+    has_failed = report.has_failed or (enhanced or "").startswith("5") or (code or 0) >= 500
+    kind = meaning.otherwise if meaning.otherwise is not None and not has_failed else meaning.kind
+    message_id = _message_id(report.given)
+    return Notice(
+        type=str(kind),
+        source=provider,
+        source_event_id=replies.scrub_reply(report.event_id)[:200],
+        occurred_at=read_time(report.at, now),
+        message_id=message_id,
+        code=code,
+        enhanced=enhanced,
+        words=words,
+        permanent=kind == "bounced"
+        and _is_gone(meaning, exact[0] if exact else None, words, status[0] if status else None),
+        parse_status="read" if message_id else "unmatched",
+        detail={"matched_by": "provider" if message_id else "nothing", "words": words},
+    )
+
+
+def _is_gone(meaning: Meaning, exact: str | None, words: str, status: str | None) -> bool:
+    """Return whether a failure says that nobody has this mailbox.
+
+    The most exact word decides: the code in the server's own words, then the words, the status, the event's type.
+    """
+    for code in (exact, None if _ALIVE_WORDS.search(words) else status):
+        if code in _GONE:
+            return True
+        if code is not None and _ALIVE.fullmatch(code):
+            return False
+    return meaning.is_gone and not _ALIVE_WORDS.search(words)
+
+
+def _message_id(given: tuple[object, ...]) -> uuid.UUID | None:
+    """Return our message id from the first place that has one: bare, within JSON, or as the start of a Message-ID."""
+    found = (_ID.search(str(value)[:1000]) for value in given if value is not None)
+    return next((uuid.UUID(match[0]) for match in found if match), None)
+
+
+def read_time(given: object, default: datetime) -> datetime:
+    """Return the moment that a provider names: ISO 8601 with a zone, or seconds or milliseconds since 1970.
+
+    `default` is returned for everything else, and for years that no message of ours has.
+    """
     try:
-        at = datetime.fromisoformat(str(given))
-    except ValueError:
+        if isinstance(given, str) and not re.fullmatch(r"\d{9,13}(\.\d{1,9})?", given):
+            at = datetime.fromisoformat(given)
+        else:
+            seconds = float(given) if isinstance(given, int | float | str) else -1.0
+            at = datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
+    except (ValueError, OverflowError, OSError):
         return default
-    return at if at.tzinfo is not None else default
+    return at if at.tzinfo is not None and 2000 < at.year < 2200 else default

@@ -1,0 +1,84 @@
+"""Amazon SES, whose events SNS delivers and signs."""
+
+from typing import Final
+
+from identity_service.messages.inbound import sns, webhooks
+from identity_service.messages.inbound.webhooks import (
+    ACCEPTED,
+    BOUNCED,
+    COMPLAINED,
+    DELAYED,
+    DELIVERED,
+    DROPPED,
+    GONE,
+    IGNORED,
+    OTHER,
+    Event,
+    Meaning,
+    Provider,
+    Report,
+    first_text,
+    member,
+)
+
+
+def _read(event: Event) -> Report:
+    """Read an event of SES: a bounce with a status report inside has failed, unless that says something else.
+
+    A transient bounce without one may be an automatic answer: SES tells "out of office" in this way.
+    """
+    content, name = event.content, first_text(event.content.get("eventType"), event.content.get("notificationType"))
+    detail = member(content, {"DeliveryDelay": "deliveryDelay", "Rendering Failure": "failure"}.get(name, name.lower()))
+    kind, subtype = first_text(member(detail, "bounceType")), first_text(member(detail, "bounceSubType"))
+    if name == "Complaint":
+        complaint = first_text(member(detail, "complaintSubType"), member(detail, "complaintFeedbackType"))
+        kind, subtype = complaint, ""
+    recipients = member(detail, "delayedRecipients" if name == "DeliveryDelay" else "bouncedRecipients")
+    recipient = recipients[0] if isinstance(recipients, list) and recipients else None
+    action = first_text(member(recipient, "action")).lower()
+    if name == "Bounce" and action in ("delayed", "delivered", "relayed"):
+        name, kind, subtype = action, "", ""
+    at = member(detail, "timestamp") or member(content, "mail", "timestamp")
+    sent, feedback = first_text(member(content, "mail", "messageId")), first_text(member(detail, "feedbackId"))
+    tags, headers = member(content, "mail", "tags", "msg"), member(content, "mail", "headers")
+    status, diagnosis = first_text(member(recipient, "status")), first_text(member(recipient, "diagnosticCode"))
+    reasons = (member(detail, field) for field in ("reason", "errorMessage", "delayType"))
+    return Report(
+        names=(f"{name} {kind} {subtype}".strip(), f"{name} {kind}".strip(), name),
+        event_id=f"{sent}:{name}:{feedback or at}" if sent else event.delivery_id,
+        given=(*(tags if isinstance(tags, list) else [tags]), *webhooks.header_ids(headers)),
+        at=at,
+        words=first_text(diagnosis, *reasons, subtype, kind, name),
+        status=status,
+        has_failed=action == "failed" or bool(status or diagnosis),
+    )
+
+
+_MEANINGS: Final = {
+    "Send": ACCEPTED,
+    "Delivery": DELIVERED,
+    "DeliveryDelay": DELAYED,
+    "delayed": DELAYED,
+    "delivered": DELIVERED,
+    "relayed": Meaning("relayed"),
+    "Reject": DROPPED,
+    "Rendering Failure": DROPPED,
+    "Bounce": BOUNCED,
+    "Bounce Permanent General": GONE,
+    "Bounce Permanent NoEmail": GONE,
+    "Bounce Permanent Suppressed": DROPPED,
+    "Bounce Permanent OnAccountSuppressionList": DROPPED,
+    "Bounce Permanent UnsubscribedRecipient": DROPPED,
+    "Bounce Transient General": Meaning("bounced", otherwise="autoreply"),
+    "Bounce Undetermined": Meaning("bounced", otherwise="other"),
+    "Complaint": COMPLAINED,
+    "Complaint OnAccountSuppressionList": DROPPED,
+    "Complaint not-spam": DELIVERED,
+    "Complaint auth-failure": OTHER,
+    "Complaint other": OTHER,
+    "Open": IGNORED,
+    "Click": IGNORED,
+    "Subscription": IGNORED,
+}
+
+PROVIDER: Final = Provider(sns.check_notification, _read, _MEANINGS, ("X-SES-MESSAGE-TAGS", "msg={id}"))
