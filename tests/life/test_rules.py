@@ -13,7 +13,7 @@ from identity_service.merges import rules as merge_rules
 from identity_service.values import company_numbers
 
 PLAIN = {
-    "kind": "consumer", "email_domain": "gmail.com", "orders": 0, "largest_total": Decimal(0), "many_orders": 20,
+    "kind": "consumer", "email_domain": "gmail.com", "orders": 0, "totals": {}, "many_orders": 20,
     "large_amount": 5000,
 }  # fmt: skip
 
@@ -26,7 +26,7 @@ PLAIN = {
 )
 def test_whoever_calls_both_desks_may_serve_and_the_best_comes_first(kind, email_domain, orders, total):
     """The second story: being a consumer excludes nobody, and a reason is always given."""
-    given_ = {**PLAIN, "kind": kind, "email_domain": email_domain, "orders": orders, "largest_total": Decimal(total)}
+    given_ = {**PLAIN, "kind": kind, "email_domain": email_domain, "orders": orders, "totals": {"EUR": Decimal(total)}}
     placed = rules.suggest_desk(**given_)
     assert set(placed.may_serve) == {"consumer", "business"}
     assert placed.may_serve[0] == placed.desk
@@ -39,7 +39,7 @@ def test_whoever_calls_both_desks_may_serve_and_the_best_comes_first(kind, email
     [
         ({}, "consumer"), ({"kind": "business"}, "business"), ({"email_domain": None}, "consumer"),
         ({"email_domain": "bau.example"}, "business"), ({"orders": 19}, "consumer"), ({"orders": 20}, "business"),
-        ({"largest_total": Decimal("4999.99")}, "consumer"), ({"largest_total": Decimal(5000)}, "business"),
+        ({"totals": {"EUR": Decimal("4999.99")}}, "consumer"), ({"totals": {"EUR": Decimal(5000)}}, "business"),
     ],
 )  # fmt: skip
 def test_the_thresholds(given_, desk):
