@@ -254,7 +254,9 @@ def _totp_step(seed: str, code: str, *, now: datetime) -> int | None:
 
 
 async def _by_name(session: DatabaseSession, name: str) -> Staff | None:
-    mine = select(Staff).where(func.lower(Staff.name) == name.strip().lower()[:60], Staff.removed_at.is_(None))
+    mine = select(Staff).where(
+        func.lower(Staff.name) == pasted.trim_ends(name).lower()[:60], Staff.removed_at.is_(None)
+    )
     found: Staff | None = await session.scalar(mine)
     return found
 
