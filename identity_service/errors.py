@@ -7,7 +7,7 @@ framework (which takes 461 ms).
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 
@@ -19,10 +19,21 @@ class Problem(Exception):
     leads_to: ClassVar[str | None] = None
     """The page that a person is redirected to; a program gets the problem itself."""
 
-    def __init__(self, detail: str | None = None, /, **members: Any) -> None:  # noqa: ANN401
-        """Take an optional sentence about this case, and extension members of the response (RFC 9457, 3.2)."""
-        super().__init__(detail or self.title())
-        self.detail = detail
+    def __init__(
+        self,
+        detail: str | None = None,
+        /,
+        *,
+        places: Mapping[str, object] | None = None,
+        **members: Any,  # noqa: ANN401
+    ) -> None:
+        """Take an optional sentence about this case, and extension members of the response (RFC 9457, 3.2).
+
+        `places` fills the places of the sentence (`{sign}`) after it was translated.
+        """
+        self._sentence, self._places = detail or self.title(), places
+        self.detail = detail if detail is None or places is None else detail.format(**places)
+        super().__init__(self.detail or self.title())
         self.members = members
 
     @classmethod
@@ -37,7 +48,8 @@ class Problem(Exception):
 
     def sentence(self, translate: Callable[[str], str] = str) -> str:
         """Return the detail, or else the title, translated by `translate`."""
-        return translate(self.detail or self.title())
+        said = translate(self._sentence)
+        return said if self._places is None else said.format(**self._places)
 
     def extra_headers(self) -> dict[str, str]:
         """Return the response headers of this case; the member `retry_after` (seconds) becomes `Retry-After`."""

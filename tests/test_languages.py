@@ -26,6 +26,7 @@ from identity_service.one_time_tokens.confirmations import CONFIRMATIONS
 from identity_service.passwords import rules as password_rules
 from identity_service.privacy import inventory
 from identity_service.privacy.inventory import TITLES
+from identity_service.values import user_ids
 from identity_service.web import problems
 
 PACKAGE = Path(app.__file__).parent
@@ -38,7 +39,7 @@ FOR_PROGRAMS = (
 TABLES: tuple[Mapping[str, str], ...] = (
     descriptions.CODES, descriptions._ATTEMPT, descriptions._STATE, descriptions._FEEDBACK,
     tracking.SUBJECTS, tracking._NOW_DO,
-    password_rules._WEAK, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
+    password_rules._WEAK, user_ids._PROBLEMS, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
 )  # fmt: skip
 _PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
 
@@ -89,7 +90,7 @@ def in_refusals() -> Iterator[str]:
 def _particulars(problem: type) -> Iterator[str]:
     """The sentences of single cases: `raise MalformedEmailAddress("…")`, constants filled in."""
     module = importlib.import_module(problem.__module__)
-    if module.__name__.split(".")[-1] not in ("email_addresses", "forms"):
+    if not module.__name__.endswith((".email_addresses", ".forms", ".company_numbers", ".business.rules")):
         return
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:

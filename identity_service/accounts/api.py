@@ -95,7 +95,7 @@ async def search_accounts(
         await request.app.state.throttle.hit("staff-search", access_rules.SEARCHES, person)
         await access_dependencies.count_search(request, person, now=now)
     if body.email is not None:
-        address = email_addresses.parse(body.email, special_use=settings.development)
+        address = email_addresses.parse_pasted(body.email, special_use=settings.development)
         found = await actions.find_by_email(session, address)
     else:
         found = await actions.find_by_reference(session, caller.client_id, body.external_ref or "")

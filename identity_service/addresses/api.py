@@ -39,7 +39,7 @@ async def change_email(
 ) -> AccountChange:
     """Request another address, or add the first one. The new mailbox must confirm; the old one can undo the change."""
     development = dependencies.database_of(request).settings.development
-    address = email_addresses.parse(body.email, special_use=development)
+    address = email_addresses.parse_pasted(body.email, special_use=development)
     wanted = user_ids.parse(user_id)
     if caller.desk:
         account = await accounts.find_active_account(session, wanted)

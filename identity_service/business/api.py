@@ -14,13 +14,18 @@ from identity_service.business import actions, periods, rules
 from identity_service.business.schemas import BusinessConversion, ConversionPreview
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
-from identity_service.values import user_ids
+from identity_service.values import company_numbers, user_ids
 from identity_service.web import authentication, problems
 from identity_service.web.authentication import Caller
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
 
-_NUMBER_ERRORS = (rules.UnknownCountry, rules.WrongVatNumber, rules.WrongRegistrationNumber)
+_COMPANY_ERRORS = (
+    rules.UnknownCountry,
+    rules.MalformedCompanyName,
+    company_numbers.WrongVatNumber,
+    company_numbers.WrongRegistrationNumber,
+)
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["business"])
 
@@ -32,7 +37,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["business"])
     responses={
         **problems.error_responses(
             *account_rules.CHANGE_ERRORS,
-            *_NUMBER_ERRORS,
+            *_COMPANY_ERRORS,
             account_rules.StaleVersion,
             contact_rules.NotVerified,
             *authentication.AUTH_ERRORS,

@@ -41,7 +41,7 @@ def send_test_message(address: str, as_json: AsJson = False) -> None:
     async def send() -> list[str]:
         lines = []
         async with connections.open_with_keys(connections.load_settings()) as database:
-            to = email_addresses.parse(address, special_use=database.settings.development)
+            to = email_addresses.parse_pasted(address, special_use=database.settings.development)
             async for line in send_test.send_test_message(
                 database, rendering.load_builders(), to, client=clients.OPERATOR
             ):

@@ -169,7 +169,7 @@ async def _by_address(session: DatabaseSession, given: list[str], settings: Sett
     for start in range(0, len(given), _SLICE):
         for text in given[start : start + _SLICE]:
             try:
-                keys[text] = email_addresses.parse(text, special_use=settings.development).key
+                keys[text] = email_addresses.parse_pasted(text, special_use=settings.development).key
             except MalformedEmailAddress:
                 continue
         await asyncio.sleep(0)

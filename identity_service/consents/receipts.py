@@ -20,7 +20,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Unprocessable
 from identity_service.keys import signing
 from identity_service.keys.signing import InvalidToken, PublicKey
-from identity_service.values import user_ids
+from identity_service.values import pasted, user_ids
 
 TYPE: Final = "consent-receipt+jwt"
 STATEMENT_TYPE: Final = "permission-statement+jwt"
@@ -91,6 +91,10 @@ async def issue_receipt(session: DatabaseSession, account: Account, *, now: date
     return signing.sign(claims, session.keys.signing(now), typ=TYPE)
 
 
+_AROUND: Final = "\"'`<>()[]{}.,;*\u201c\u201d\u201e\u00ab\u00bb"
+"""What may stand around a pasted receipt and cannot belong to it."""
+
+
 def check_receipt(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now: datetime) -> ReceiptResult:
     """Return the content of a receipt, if it is ours, complete and unaltered; needs only the published keys.
 
@@ -98,7 +102,7 @@ def check_receipt(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now:
         ReceiptIncomplete, NotReceipt, ReceiptOfAnotherIssuer, ReceiptOfUnknownKey, ReceiptAltered,
         ReceiptFromTheFuture: each with its own sentence.
     """
-    token = "".join(text.split())
+    token = "".join(pasted.remove_invisible(text).split()).strip(_AROUND)
     if len(token.rpartition(".")[2]) < _SIGNATURE_LENGTH:
         raise ReceiptIncomplete
     header, claims = _decode_unverified(token)

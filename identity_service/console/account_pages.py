@@ -42,6 +42,7 @@ from identity_service.messages import descriptions
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.resets import actions as resets
 from identity_service.values import email_addresses, user_ids
+from identity_service.values import text as values_text
 from identity_service.values.user_ids import UserId
 from identity_service.web import dependencies
 from identity_service.web.dependencies import Now, Session, Settings
@@ -152,9 +153,8 @@ async def become_business(user_id: str, session: Session, form: Form, staff: Des
     """Make a verified caller's account a business at once; the customer gets an email with the undo link."""
     number, name, country, vat = form.take("contact", "company_name", "country", "vat_number")
     account, contact = await _verified(session, staff, user_id, number, now=now)
-    business_rules.check_company_name(name.strip())
     company = business_rules.checked_company(
-        {"company_name": name.strip(), "country": country.strip().upper(), "vat_number": vat.strip() or None}
+        {"company_name": name, "country": values_text.read_line(country).upper(), "vat_number": vat}
     )
     await business.become_business(session, UserId(account.user_id), company, actor=staff.actor, now=now)
     await contacts.add_entry(session, contact, "did", "business", actor=staff.actor, now=now)
@@ -281,7 +281,7 @@ def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:
     if verb == "merge":
         return {"duplicate": user_ids.show(user_ids.parse(value))}
     if verb == "email":
-        address = email_addresses.parse(value.strip(), special_use=settings.development)
+        address = email_addresses.parse_pasted(value, special_use=settings.development)
         return {"email": address.shown, "ascii": address.ascii, "key": address.key}
     if verb not in ("close", "erase", "consumer"):
         raise rules.RoleMissing("A desk cannot start this change.")

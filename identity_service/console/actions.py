@@ -19,6 +19,7 @@ from identity_service.events.tables import Event
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import strength
 from identity_service.passwords.hashing import Hasher
+from identity_service.values import pasted
 
 _NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz0123456789.-"
 _LABEL = "totp"
@@ -94,7 +95,8 @@ async def find_enrolment(session: DatabaseSession, secret: str, *, now: datetime
     Raises:
         rules.EnrolmentLinkInvalid
     """
-    staff = await session.scalar(select(Staff).where(Staff.enrol_hash == _hashed(secret)))
+    hashed = _hashed(rules.read_enrolment_secret(secret))
+    staff = await session.scalar(select(Staff).where(Staff.enrol_hash == hashed))
     if staff is None or staff.enrol_until is None or now >= staff.enrol_until or staff.removed_at is not None:
         raise rules.EnrolmentLinkInvalid
     seed = session.keys.unseal(_LABEL, staff.totp_sealed or b"").decode()
@@ -111,13 +113,13 @@ async def enrol_staff(
         rules.EnrolmentLinkInvalid, WrongStaffSignIn: the one-time code does not match; WeakPassword, HashingBusy
     """
     found = await database.in_transaction(lambda session: find_enrolment(session, secret, now=now))
-    step = _totp_step(found.seed, code, after=0, now=now)
+    step = _totp_step(found.seed, pasted.read_digits(code), now=now)
     if step is None:
         raise rules.WrongStaffSignIn("The one-time code does not match; check the clock of the phone.")
     phc = await passwords.make_hash(hasher, database.settings, password, [found.staff.name])
     codes = [secrets.token_hex(8) for _ in range(rules.RECOVERY_CODES)]
     async with database.transaction() as session:
-        mine = update(Staff).where(Staff.enrol_hash == _hashed(secret), Staff.enrol_until > now)
+        mine = update(Staff).where(Staff.enrol_hash == found.staff.enrol_hash, Staff.enrol_until > now)
         done = mine.values(phc=phc, totp_step=step, enrol_hash=None, enrol_until=None).returning(Staff.id)
         staff_id = await session.scalar(done)
         if staff_id is None:
@@ -137,6 +139,7 @@ async def sign_in_staff(
 
     Raises:
         rules.WrongStaffSignIn: a credential is wrong. The error and the hashing do not depend on which one.
+        rules.StaffCodeUsed: name and password are right, and the one-time code was used already.
     """
     staff = await database.in_transaction(lambda session: _by_name(session, name))
     matches = await hasher.verify(None if staff is None else staff.phc, strength.normalise(password))
@@ -144,7 +147,7 @@ async def sign_in_staff(
         if staff is None or not matches:
             raise rules.WrongStaffSignIn
         return await database.in_transaction(lambda session: _begin(session, staff.id, code, now=now))
-    except rules.WrongStaffSignIn:
+    except (rules.WrongStaffSignIn, rules.StaffCodeUsed):
         # An unknown name may be a password typed into the wrong field, so the event does not contain it.
         data = {"staff": None if staff is None else staff.name}
         await database.in_transaction(
@@ -220,11 +223,17 @@ async def _begin(session: DatabaseSession, staff_id: uuid.UUID, code: str, *, no
 
 
 async def _second_factor(session: DatabaseSession, staff: Staff, code: str, *, now: datetime) -> bool:
-    """Consume a one-time code's time step or a recovery code. The lock on the staff row makes each valid only once."""
-    typed = "".join(symbol for symbol in code if symbol.isalnum()).lower()
+    """Consume a one-time code's time step or a recovery code. The lock on the staff row makes each valid only once.
+
+    Raises:
+        rules.StaffCodeUsed
+    """
+    typed = pasted.read_digits(code)
     seed = session.keys.unseal(_LABEL, staff.totp_sealed or b"").decode()
-    step = _totp_step(seed, typed, after=staff.totp_step, now=now)
+    step = _totp_step(seed, typed, now=now)
     if step is not None:
+        if step <= staff.totp_step:
+            raise rules.StaffCodeUsed
         await session.execute(update(Staff).where(Staff.id == staff.id).values(totp_step=step))
         return True
     mine = update(RecoveryCode).where(
@@ -233,19 +242,21 @@ async def _second_factor(session: DatabaseSession, staff: Staff, code: str, *, n
     return await session.scalar(mine.values(used_at=now).returning(RecoveryCode.staff_id)) is not None
 
 
-def _totp_step(seed: str, code: str, *, after: int, now: datetime) -> int | None:
-    """Return the time step that a one-time code belongs to, if it is newer than the last one used."""
+def _totp_step(seed: str, code: str, *, now: datetime) -> int | None:
+    """Return the newest time step that a one-time code belongs to, used or not."""
     totp = pyotp.TOTP(seed)
     this = int(now.timestamp()) // totp.interval
-    for step in range(this - rules.TOTP_WINDOW, this + rules.TOTP_WINDOW + 1):
+    for step in range(this + rules.TOTP_WINDOW, this - rules.TOTP_WINDOW - 1, -1):
         # Bytes, because compare_digest refuses texts that are not ASCII, and digits of other scripts pass `isalnum`.
-        if step > after and secrets.compare_digest(totp.at(step * totp.interval).encode(), code.encode()):
+        if secrets.compare_digest(totp.at(step * totp.interval).encode(), code.encode()):
             return step
     return None
 
 
 async def _by_name(session: DatabaseSession, name: str) -> Staff | None:
-    mine = select(Staff).where(func.lower(Staff.name) == name.strip().lower()[:60], Staff.removed_at.is_(None))
+    mine = select(Staff).where(
+        func.lower(Staff.name) == pasted.trim_ends(name).lower()[:60], Staff.removed_at.is_(None)
+    )
     found: Staff | None = await session.scalar(mine)
     return found
 

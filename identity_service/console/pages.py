@@ -15,7 +15,7 @@ from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
 from identity_service.registration import actions as registration
-from identity_service.values import email_addresses, user_ids
+from identity_service.values import email_addresses, pasted, user_ids
 from identity_service.web import dependencies, forms, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
@@ -72,7 +72,7 @@ async def enrol(request: Request, form: Form, settings: Settings, now: Now) -> R
     link, password, code = form.take("link", "password", "code")
     forms.redisplay_on(request, "console/set_up.html", **await _enrolling(request, link, settings, now=now))
     state = request.app.state
-    codes = await actions.enrol_staff(state.database, state.hasher, link, password, code.replace(" ", ""), now=now)
+    codes = await actions.enrol_staff(state.database, state.hasher, link, password, code, now=now)
     return pages.render_page(request, "console/enrolled.html", codes=codes)
 
 
@@ -114,7 +114,7 @@ async def find_customer(
 async def open_contact(session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
     """Open a contact with a caller, with or without a User ID."""
     desk, typed, note = form.take("desk", "user_id", "note")
-    user_id = user_ids.parse(typed) if typed.strip() else None
+    user_id = user_ids.parse(typed) if pasted.trim_ends(typed) else None
     contact = await contacts.open_contact(
         session, user_id, desk=desk, note=note.strip()[:2000] or None, actor=staff.actor, now=now
     )
@@ -177,7 +177,7 @@ async def issue_id(
 ) -> Response:
     """Issue a User ID to a caller who has none, with or without an address."""
     (text,) = form.take("email")
-    address = email_addresses.parse(text.strip(), special_use=settings.development) if text.strip() else None
+    address = email_addresses.parse_pasted(text, special_use=settings.development) if pasted.trim_ends(text) else None
     registered = await registration.register_account(
         session, address, display_name=None, locale="en", external_ref=None, client_id="console", now=now
     )

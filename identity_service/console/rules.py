@@ -1,5 +1,6 @@
 """Roles, sessions and errors of staff. Pure."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -21,6 +22,7 @@ IDLE: Final = timedelta(minutes=30)
 ENROLMENT: Final = timedelta(hours=24)
 RECOVERY_CODES: Final = 10
 TOTP_WINDOW: Final = 1
+_SECRET = re.compile(r"(?<![\w.-])([A-Za-z0-9_-]{43})(?![A-Za-z0-9])")
 PER_NETWORK: Final = "20/minute; 200/hour"
 PER_NAME: Final = "500/day"
 PER_NAME_AND_NETWORK: Final = "10/10 minute; 50/day"
@@ -36,6 +38,10 @@ class StaffNotSignedIn(Problem):
 
 class WrongStaffSignIn(Unprocessable):
     """Name, password and one-time code do not match."""
+
+
+class StaffCodeUsed(Unprocessable):
+    """This one-time code was used already. Wait for the next code of your authenticator and sign in with it."""
 
 
 class EnrolmentLinkInvalid(Problem):
@@ -58,6 +64,12 @@ class StaffNameTaken(Conflict):
 
 class MalformedStaffName(Unprocessable):
     """A staff name has 2 to 60 letters, digits, dots and dashes."""
+
+
+def read_enrolment_secret(text: str) -> str:
+    """Return the secret of an enrolment link without what a text program put around it; other text as it is."""
+    found = _SECRET.search(text[:1000])
+    return text if found is None else found[1]
 
 
 def may(role: str, permission: str) -> bool:

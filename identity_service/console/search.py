@@ -13,7 +13,8 @@ from identity_service.contacts import actions as contacts
 from identity_service.contacts.rules import UnknownContact
 from identity_service.database.transactions import DatabaseSession
 from identity_service.one_time_tokens import actions as one_time_tokens
-from identity_service.values import email_addresses, user_ids
+from identity_service.values import email_addresses, pasted, user_ids
+from identity_service.values import text as values_text
 from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.values.user_ids import MalformedUserId, UserId
 
@@ -39,8 +40,8 @@ class SearchResult(NamedTuple):
 async def search_customers(session: DatabaseSession, typed: str) -> SearchResult:
     """Find by a User ID in any readable form, an address, the number of a contact, the reference of an email, an
     external reference, or the beginning of a company's name. Matches are exact, except for the company."""
-    query = typed.strip()[:200]
-    if "@" in query:
+    query = values_text.read_line(typed)[:200]
+    if "@" in pasted.read_narrow(query):
         return await _by_address(session, query)
     symbols = user_ids.read_symbols(query)
     try:
@@ -62,7 +63,7 @@ async def _by_id(session: DatabaseSession, user_id: UserId) -> SearchResult:
 
 async def _by_address(session: DatabaseSession, query: str) -> SearchResult:
     try:
-        address = email_addresses.parse(query, special_use=session.settings.development)
+        address = email_addresses.parse_pasted(query, special_use=session.settings.development)
     except MalformedEmailAddress as malformed:
         return SearchResult([], malformed.detail)
     found = await ownership.owner_of_address(session, address)

@@ -6,12 +6,13 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from identity_service.console import actions, rules
-from identity_service.values import email_addresses, user_ids
+from identity_service.values import currencies, email_addresses, user_ids
 from identity_service.web import pages
 
 
 def console_page(request: Request, template: str, staff: actions.SignedInStaff, **facts: Any) -> Response:  # noqa: ANN401
     """Render a template with `facts` and the values that every page of the console needs."""
     return pages.render_page(
-        request, template, staff=staff.staff, may=rules.may, show=user_ids.show, mask=email_addresses.mask, **facts
-    )
+        request, template, staff=staff.staff, may=rules.may, show=user_ids.show, mask=email_addresses.mask,
+        amount=currencies.write_amount, **facts,
+    )  # fmt: skip

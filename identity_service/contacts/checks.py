@@ -19,7 +19,7 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.one_time_tokens.tables import OneTimeToken
-from identity_service.values import user_ids
+from identity_service.values import pasted, user_ids
 from identity_service.values.user_ids import UserId
 from identity_service.web.rate_limits import TooManyRequests
 
@@ -100,8 +100,7 @@ async def answer_check(
             one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
         except LinkInvalid:
             raise rules.CheckEnded from None
-        typed = "".join(symbol for symbol in code if symbol.isascii() and symbol.isdigit())
-        matched = token_rules.constant_time_equal(typed, digits_of(session, found.token))
+        matched = token_rules.constant_time_equal(pasted.read_digits(code), digits_of(session, found.token))
         await _conclude(session, check, found, matched=matched, left=left, clerk=clerk, now=now)
         return CheckResult(matched, left)
 

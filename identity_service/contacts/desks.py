@@ -1,7 +1,5 @@
 """Suggest which desk should serve a customer."""
 
-from decimal import Decimal
-
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.contacts import rules
@@ -26,7 +24,7 @@ async def suggest_desk_for(
         kind=account.kind,
         email_domain=None if account.email_key is None else account.email_key.rpartition("@")[2],
         orders=summary.orders,
-        largest_total=max(summary.amounts.values(), default=Decimal(0)),
+        totals=summary.amounts,
         many_orders=settings.business_hint_orders,
         large_amount=settings.business_hint_amount,
     )

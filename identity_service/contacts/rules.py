@@ -1,5 +1,6 @@
 """How long a check is valid, how its code and phrase are derived, and which desk to suggest. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,6 +11,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from identity_service.errors import Conflict, NotFound, Problem, Unprocessable
 from identity_service.keys import hashing
+from identity_service.values import currencies
 
 DIGITS: Final = 6
 TRIES: Final = 3
@@ -115,13 +117,14 @@ def suggest_desk(
     kind: str,
     email_domain: str | None,
     orders: int,
-    largest_total: Decimal,
+    totals: Mapping[str, Decimal],
     many_orders: int,
     large_amount: int,
 ) -> DeskSuggestion:
     """Return the desk for a customer, with the reasons: business by kind, or by address and orders.
 
-    `many_orders` and `large_amount` (of one currency, orders less refunds) are the thresholds of the settings.
+    `totals` are orders less refunds, by currency. `many_orders` and `large_amount` (of one currency) are the thresholds
+    of the settings.
     """
     if kind == "business":
         return DeskSuggestion(
@@ -132,8 +135,9 @@ def suggest_desk(
         reasons.append(f"writes from the company domain {email_domain}")
     if orders >= many_orders:
         reasons.append(f"has placed {orders} orders")
-    if largest_total >= large_amount:
-        reasons.append(f"has bought for {largest_total:.2f}")
+    currency, largest = max(totals.items(), key=lambda total: total[1], default=("", Decimal(0)))
+    if largest >= large_amount:
+        reasons.append(f"has bought for {currency} {currencies.write_amount(largest, currency, grouped=True)}")
     if not reasons:
         return DeskSuggestion(
             "consumer", ("consumer", "business"), ("this is a consumer account",), offer_conversion=False

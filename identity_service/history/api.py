@@ -22,7 +22,7 @@ from identity_service.history.schemas import (
     NewHistoryEntry,
 )
 from identity_service.history.tables import HistoryEntry
-from identity_service.values import user_ids
+from identity_service.values import currencies, user_ids
 from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, pagination, problems, routing
 from identity_service.web.authentication import Caller
@@ -120,7 +120,7 @@ async def read_summary(user_id: str, session: Session) -> HistorySummary:
         orders=found.orders,
         last_order_at=found.last_order_at,
         open_tickets=found.open_tickets,
-        amounts={currency: rules.show_amount(total, currency) for currency, total in found.amounts.items()},
+        amounts={currency: currencies.write_amount(total, currency) for currency, total in found.amounts.items()},
     )
 
 
@@ -128,7 +128,7 @@ def entry_view(entry: HistoryEntry) -> HistoryEntryView:
     """Return an entry as callers see it, with the amount in its currency's decimals."""
     amount = None
     if entry.amount is not None and entry.currency is not None:
-        amount = rules.show_amount(entry.amount, entry.currency)
+        amount = currencies.write_amount(entry.amount, entry.currency)
     return HistoryEntryView(
         id=entry.id,
         user_id=user_ids.show(entry.user_id),

@@ -7,9 +7,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from babel.numbers import get_currency_precision, list_currencies
-
 from identity_service.errors import Conflict, Forbidden, Unprocessable
+from identity_service.values import currencies
 
 LARGEST: Final = Decimal(2**53)
 """The largest amount; many JSON parsers cannot represent larger numbers exactly."""
@@ -18,7 +17,7 @@ ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_clos
 KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
 """The names that customers read for the known kinds; other kinds are shown as the service wrote them."""
 _CLIENT: Final = "cli_"
-_AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,4})?")
+_AMOUNT = re.compile(r"-?0*([0-9]{1,40})(?:\.([0-9]{1,40}))?")
 
 
 class MalformedAmount(Unprocessable):
@@ -73,22 +72,20 @@ def parse_amount(text: str | None, currency: str | None) -> Decimal | None:
         if text is not None or currency is not None:
             raise MalformedAmount("Amount and currency go together: give both or neither.")
         return None
-    if currency not in list_currencies():
+    if not currencies.exists(currency):
         raise MalformedAmount("There is no such currency; use a code of ISO 4217.")
-    if not _AMOUNT.fullmatch(text):
-        raise MalformedAmount("An amount must be digits with a decimal point, like 12.50.")
+    found = _AMOUNT.fullmatch(text)
+    if found is None:
+        raise MalformedAmount(
+            "An amount must be digits with a decimal point, like 12.50: no currency, comma, blank or plus sign."
+        )
+    decimals = currencies.decimals_of(currency)
+    if len(found[2] or "") > decimals:
+        raise MalformedAmount(f"{currency} has at most {decimals} decimals (ISO 4217).")
     value = Decimal(text)
-    decimals = get_currency_precision(currency)
-    if -int(value.as_tuple().exponent) > decimals:
-        raise MalformedAmount(f"{currency} has at most {decimals} decimals.")
     if abs(value) > LARGEST:
-        raise MalformedAmount("This amount is too large; at most 2^53 is allowed.")
-    return value
-
-
-def show_amount(value: Decimal, currency: str) -> str:
-    """Return an amount as text with the decimals of its currency (CLDR)."""
-    return f"{value:.{get_currency_precision(currency)}f}"
+        raise MalformedAmount("This amount is too large; at most 2^53 (9007199254740992) is allowed.")
+    return value or Decimal(0)
 
 
 def net_amount(rows: Iterable[tuple[str, str, Decimal]]) -> dict[str, Decimal]:

@@ -12,7 +12,7 @@ from identity_service.consents import wordings
 from identity_service.errors import Unprocessable
 from identity_service.passwords import legacy_hashes
 from identity_service.settings import Settings
-from identity_service.values import email_addresses
+from identity_service.values import company_numbers, email_addresses
 from identity_service.values import text as values_text
 
 FIELDS: Final = (
@@ -52,7 +52,9 @@ class RowValidator:
         row = _clean(given)
         if row.get("email") is None and row.get("reference") is None:
             raise CannotImport("A row needs an email or a reference; without one the account could not be found again.")
-        address = None if row.get("email") is None else email_addresses.parse(row["email"], read=self._read_domain)
+        address = (
+            None if row.get("email") is None else email_addresses.parse_pasted(row["email"], read=self._read_domain)
+        )
         since = self._time(row.get("customer_since")) or self._now
         locale, kind = row.get("locale", "en"), row.get("kind", "consumer")
         if locale not in account_rules.LANGUAGES or kind not in tuple(account_rules.AccountKind):
@@ -105,7 +107,7 @@ def _clean(given: Mapping[str, str]) -> dict[str, str]:
     unknown = given.keys() - set(FIELDS)
     if unknown:
         raise CannotImport(f"There is no field {min(unknown)[:40]!r}; map it, or leave it out.")
-    row = {name: text for name, value in given.items() if (text := value.strip())}
+    row = {name: text for name, value in given.items() if (text := values_text.read_line(value))}
     for name, text in row.items():
         longest = _LONGEST.get(name, values_text.LONGEST)
         if name not in _CHECKED_ELSEWHERE and not values_text.is_line(text, longest=longest):
@@ -125,5 +127,5 @@ def _company(row: Mapping[str, str], kind: str) -> dict[str, str | None]:
     return {
         "company_name": name,
         "country": country,
-        "vat_number": None if vat is None else business_rules.check_vat_number(vat, country),
+        "vat_number": None if vat is None else company_numbers.check_vat_number(vat, country),
     }

@@ -114,7 +114,7 @@ async def search_messages(
 ) -> MessageList:
     """Find the messages to one address, newest first."""
     await request.app.state.throttle.hit("message-search", SEARCHES, caller.client_id)
-    address = email_addresses.parse(body.email, special_use=settings.development)
+    address = email_addresses.parse_pasted(body.email, special_use=settings.development)
     recipient_hash = session.keys.address_hash(address.key)
     return await _page(session, caller, after, limit, recipient_hash=recipient_hash)
 

@@ -131,7 +131,8 @@ async def find_by_tracking(
         rules.UnknownTracking: there is no such handle, it has expired, or the purpose is another one.
     """
     live = select(OneTimeToken).join(TrackingLink, TrackingLink.token_id == OneTimeToken.id)
-    token = await session.scalar(live.where(TrackingLink.handle_hash == _hashed(handle), TrackingLink.expires_at > now))
+    hashed = _hashed(rules.read_tracking_handle(handle))
+    token = await session.scalar(live.where(TrackingLink.handle_hash == hashed, TrackingLink.expires_at > now))
     if token is None or token.purpose not in purposes:
         raise rules.UnknownTracking
     return TokenWithMessage(token, await messages.newest_message(session, token.message_id))

@@ -1,6 +1,7 @@
 """One-time tokens: how secrets are derived, how long they are valid, and when they are revoked. Pure."""
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,9 @@ CODE_TRIES_PER_ADDRESS: Final = "200/hour"
 A code has 45 bits: 200 attempts an hour guess one in ten thousand million days."""
 TRACKED_FOR: Final = timedelta(days=7)
 REFERENCE_LENGTH: Final = 8
+
+_LINK = re.compile(r"v1\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{43})(?![A-Za-z0-9])")
+_TRACKING = re.compile(r"([A-Za-z0-9_-]{24})(?![A-Za-z0-9])")
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -109,7 +113,8 @@ def show_code(symbols: str) -> str:
 
 
 def read_code(text: str) -> str:
-    """Return the symbols of a typed code; case, blanks and dashes are ignored, O is read as 0 and so on (IDN-03).
+    """Return the symbols of a typed or pasted code, read as a User ID is: case, blanks, dashes, invisible signs and a
+    label do not count, full-width forms are read, O is read as 0 and so on (IDN-03).
 
     Raises:
         CodeIsUserId: a User ID was typed instead.
@@ -126,13 +131,22 @@ def read_code(text: str) -> str:
 def read_link(text: str) -> ParsedLink:
     """Return the parts of `v1.<handle>.<secret>` (ATT-17, RST-14).
 
+    What a text program put around the link is cut off: a full stop, bracket, quote or soft line break cannot belong to
+    a secret, nor can an underscore or hyphen behind its last letter. Letters and digits behind it are not cut off.
+
     Raises:
-        LinkInvalid: the text has another form, or more than 200 characters.
+        LinkInvalid: there is no link in the first 1,000 characters.
     """
-    parts = text.split(".") if len(text) <= 200 else []
-    if len(parts) != 3 or parts[0] != "v1":
+    found = _LINK.search(text[:1000])
+    if found is None:
         raise LinkInvalid
-    return ParsedLink(parts[1], parts[2])
+    return ParsedLink(found[1], found[2])
+
+
+def read_tracking_handle(text: str) -> str:
+    """Return the handle of a tracking link without what a text program put behind it; other text as it is."""
+    found = _TRACKING.match(text)
+    return text if found is None else found[1]
 
 
 def constant_time_equal(given: str, right: str) -> bool:

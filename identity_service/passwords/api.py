@@ -37,7 +37,7 @@ async def check_password(
     who = (
         user_ids.parse(body.user_id)
         if body.user_id is not None
-        else email_addresses.parse(body.email or "", special_use=settings.development)
+        else email_addresses.parse_pasted(body.email or "", special_use=settings.development)
     )
     checked = await actions.check_password(
         state.database, state.hasher, who, body.password, actor=caller.actor, now=now

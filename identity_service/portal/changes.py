@@ -21,6 +21,7 @@ from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import Customer
 from identity_service.values import email_addresses, user_ids
+from identity_service.values import text as values_text
 from identity_service.values.user_ids import UserId
 from identity_service.web import pages
 from identity_service.web.dependencies import Now, Session, Settings
@@ -50,7 +51,7 @@ async def show_business(request: Request, session: Session, customer: Customer) 
 async def become_business(session: Session, form: Form, customer: Customer, now: Now) -> Response:
     """Make the account a business, or change its company details."""
     names = ("company_name", "country", "vat_number", "registration_number", "contact_person", "billing_address")
-    given = {name: value.strip() or None for name, value in zip(names, form.take(*names), strict=True)}
+    given = {name: values_text.read_line(value) or None for name, value in zip(names, form.take(*names), strict=True)}
     if given["company_name"] is None or not (given["country"] or "").isalpha() or len(given["country"] or "") != 2:
         raise CompanyMissing
     company = business_rules.checked_company({**given, "country": (given["country"] or "").upper()})
@@ -79,7 +80,7 @@ async def change_email(
     """Request another address; it is used once its mailbox has confirmed."""
     (text,) = form.take("email")
     sign_in.check_fresh(customer, now=now)
-    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    address = email_addresses.parse_pasted(text, special_use=settings.development)
     own, limits = UserId(customer.account.user_id), request.app.state.throttle
     await limits.hit("email-change", address_rules.REQUESTS_PER_ACCOUNT, own)
     await limits.hit(

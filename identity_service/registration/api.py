@@ -53,7 +53,7 @@ async def register_account(
 def _parse(request: Request, email: str | None) -> EmailAddress | None:
     if email is None:
         return None
-    return email_addresses.parse(email, special_use=dependencies.database_of(request).settings.development)
+    return email_addresses.parse_pasted(email, special_use=dependencies.database_of(request).settings.development)
 
 
 def _hints(address: EmailAddress | None) -> list[EmailHint]:

@@ -32,7 +32,7 @@ async def get_id(request: Request, form: Form, session: Session, settings: Setti
     """Issue a new User ID at once, whether or not the address has an account."""
     (text,) = form.take("email")
     refuse_user_id(text)
-    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    address = email_addresses.parse_pasted(text, special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit("register-network", PER_NETWORK, network)
     started = await actions.register_publicly(

@@ -42,7 +42,7 @@ async def request_reset(
             session, user_ids.parse(body.user_id), where_from=None, actor=caller.actor, now=now
         )
     else:
-        address = email_addresses.parse(body.email or "", special_use=settings.development)
+        address = email_addresses.parse_pasted(body.email or "", special_use=settings.development)
         requested = await actions.request_reset_within_limit(
             session, limits, address, locale=body.locale, where_from=None, actor=caller.actor, now=now
         )

@@ -33,7 +33,7 @@ async def request_reset(request: Request, form: Form, session: Session, settings
     """Request a reset for an address; the response is the tracking page, whether or not there is an account."""
     (text,) = form.take("email")
     forms.refuse_user_id(text)
-    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    address = email_addresses.parse_pasted(text, special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit("reset-network", rules.PER_NETWORK, network)
     requested = await actions.request_reset_within_limit(

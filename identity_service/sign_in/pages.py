@@ -28,7 +28,7 @@ async def sign_in(request: Request, form: Form, settings: Settings, now: Now) ->
     """Sign in by password, set the session cookie and redirect to `/me`."""
     text, password = form.take("email", "password")
     refuse_user_id(text)
-    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    address = email_addresses.parse_pasted(text, special_use=settings.development)
     state = request.app.state
     await state.throttle.hit("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
     new = await actions.sign_in_by_password(
@@ -43,7 +43,7 @@ async def request_code(request: Request, form: Form, session: Session, settings:
     """Email a code; the response is the tracking page, whether or not there is an account."""
     (text,) = form.take("email")
     refuse_user_id(text)
-    address = email_addresses.parse(text.strip(), special_use=settings.development)
+    address = email_addresses.parse_pasted(text, special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit("code-network", rules.CODES_PER_NETWORK, network)
     handle = await actions.request_code(

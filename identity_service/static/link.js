@@ -3,9 +3,9 @@
 {
   const form = document.querySelector("form[data-link]");
   function take() {
-    const link = location.hash.slice(1);
-    // Any secret is longer than the name of a place on the page, such as #main.
-    if (!form || !/^[\w.-]{20,}$/.test(link)) return;
+    // A secret is longer than #main; what stands around it stays out.
+    const [link] = location.hash.match(/[\w.-]{20,}/) || [];
+    if (!form || !link) return;
     form.elements.link.value = link;
     // A refused form comes back without the secret; the fragment brings it.
     form.action = `${location.pathname}#${link}`;

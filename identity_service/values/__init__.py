@@ -1,1 +1,1 @@
-"""Pure values: User IDs, email addresses, printable text, UUIDs."""
+"""Pure values: User IDs, email addresses, company numbers, currencies, printable text, pasted text, UUIDs."""

@@ -3,8 +3,9 @@
 `email-validator` parses the syntax and IDNA 2008 (Python's own `idna` codec maps straße.de to strasse.de, another
 domain). A stricter profile is applied on top, because relays and address books interpret some accepted addresses
 differently: encoded words (`=?…?=`), source routes (`%`, `!`), quoted local parts and letters that only look like ASCII
-have each enabled account take-overs elsewhere. Only what `parse` returns is stored, compared and mailed. Before the @
-may stand letters, marks and digits of one script (RFC 6531), in NFC; relays must offer SMTPUTF8 for such an address.
+have each enabled account take-overs elsewhere. Only what `parse` returns is stored, compared and mailed; `parse_pasted`
+takes off first what mail programs, documents and keyboards put around an address. Before the @ may stand letters, marks
+and digits of one script (RFC 6531), in NFC; relays must offer SMTPUTF8 for such an address.
 """
 
 import re
@@ -17,6 +18,7 @@ import idna
 from email_validator import EmailNotValidError, validate_email
 
 from identity_service.errors import Unprocessable
+from identity_service.values import pasted
 
 MAXIMUM = 254
 _DOTS_IGNORED = ("gmail.com", "googlemail.com")
@@ -24,11 +26,19 @@ _ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;=]+@[^\s<>()\[\]\"',:;]+")
 _LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
 _SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_+.&=~#$/?^-]+@[A-Za-z0-9.-]*[A-Za-z0-9]")
+_MAILTO = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
+_NAMED = re.compile(r"[^@<>]*<([^<>]*)>")
+_JOINERS = re.compile("[\u200c\u200d]")
 _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
 # The length and the iteration mark: their names do not begin with a script, but Japanese has both (ラーメン, 佐々木).
 _SHARED_LETTERS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}
 # Letters and marks that nobody sees (Default_Ignorable_Code_Point of Unicode).
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+# Letters of IDNA 2008 whose script is Common or Inherited (Unicode 16, Scripts.txt), which mix with every script.
+_IN_EVERY_SCRIPT = re.compile(
+    "[\u02b9-\u02c1\u02c6-\u02d1\u02ec\u02ee\u1ce9-\u1cec\u1cee-\u1cf3\u1cf5\u1cf6\u1cfa\u2e2f\u303c\ua717-\ua71f\ua788\ua9cf]"
+)
 _COMMON_DOMAINS = (
     "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
     "aol.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de freenet.de proton.me protonmail.com mail.com "
@@ -87,6 +97,31 @@ def parse(text: str, *, special_use: bool = False, read: Callable[[str], Domain]
     if len(ascii_address.encode()) > MAXIMUM:
         raise MalformedEmailAddress(f"An email address has at most {MAXIMUM} characters.")
     return EmailAddress(shown=f"{local}@{found.shown}", ascii=ascii_address, key=ascii_address.lower())
+
+
+def parse_pasted(text: str, *, special_use: bool = False, read: Callable[[str], Domain] | None = None) -> EmailAddress:
+    """Return the one mailbox that a typed or pasted `text` names, as `parse` does.
+
+    Not counted are blanks and invisible signs at the ends, a label ("E-mail:"), `mailto:` with its parameters, a name
+    in front of an address in angle brackets, brackets and quotes around it, and a full stop behind it. Full-width forms
+    are read as ASCII.
+
+    Raises:
+        MalformedEmailAddress: as in `parse`; an invisible sign within the address is called by its name.
+    """
+    if _PLAIN.fullmatch(text):
+        return parse(text, special_use=special_use, read=read)
+    plain = pasted.remove_dress(pasted.read_narrow(text))
+    for pattern in (_NAMED, _MAILTO):
+        found = pattern.fullmatch(plain)
+        plain = plain if found is None else pasted.remove_dress(found[1])
+    hidden = pasted.find_invisible(_JOINERS.sub("", plain))
+    if hidden is not None:
+        raise MalformedEmailAddress(
+            "This address contains {sign}, which nobody sees; please type the address instead of pasting it.",
+            places={"sign": pasted.name_sign(hidden)},
+        )
+    return parse(plain, special_use=special_use, read=read)
 
 
 def read_domain(text: str, *, special_use: bool = False) -> Domain:
@@ -187,7 +222,7 @@ def _may_pass_for_another(sign: str) -> bool:
 
 def _mixes(text: str) -> bool:
     """Return whether a text mixes scripts as look-alikes do (UTS 39, section 5); combining marks go with any script."""
-    letters = [letter for letter in text if unicodedata.category(letter)[0] in "LM"]
+    letters = [letter for letter in _IN_EVERY_SCRIPT.sub("", text) if unicodedata.category(letter)[0] in "LM"]
     names = {unicodedata.name(letter, "").split(" ")[0] for letter in letters} - {"COMBINING"}
     scripts = {_SHARED_LETTERS.get(name, name) for name in names}
     return len(scripts) > 1 and not any(scripts <= together for together in _SCRIPTS_TOGETHER)

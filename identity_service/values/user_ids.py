@@ -16,6 +16,7 @@ from operator import mul
 from typing import NewType
 
 from identity_service.errors import Unprocessable
+from identity_service.values import pasted
 
 UserId = NewType("UserId", str)
 """Twelve symbols of `ALPHABET` without dashes, both sums 0: the form that is stored and compared."""
@@ -30,7 +31,15 @@ UNHEARD = "?"
 
 _VALUES = {symbol: value for value, symbol in enumerate(ALPHABET)}
 _HEARD, _MEANT = "OILZSGBN", "0112568M"
-_SEPARATORS = dict.fromkeys(map(ord, " \t\u00a0\u202f-.\u2010\u2011\u2012\u2013\u2014\u2212"))
+# Blanks of every width, line breaks, hyphens and dashes, dots, strokes, and the prolonged sound mark, which is on the
+# key of the hyphen where Japanese is typed.
+_SEPARATORS = dict.fromkeys(
+    map(
+        ord,
+        " \t\r\n-.,/_|\u00a0\u00b7\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2010\u2011\u2012"
+        "\u2013\u2014\u2015\u2022\u202f\u205f\u2212\u30fb\u30fc\ufe58\ufe63",
+    )
+)
 _ASCII_SEPARATORS = bytes(code for code in _SEPARATORS if code < 128)
 _READING = {**str.maketrans(_HEARD, _MEANT), **_SEPARATORS}
 _ASCII_READING = bytes(range(256)).upper().translate(bytes.maketrans(_HEARD.encode("ascii"), _MEANT.encode("ascii")))
@@ -38,6 +47,14 @@ _ASCII_READING = bytes(range(256)).upper().translate(bytes.maketrans(_HEARD.enco
 # the weighted one. "!" stands for any other character and makes `int` raise ValueError.
 _DIGITS = bytes(b"0123456789ABCDEFGHIJKLM!"[ALPHABET.find(chr(code))] for code in range(256))
 _PLAIN_BASE, _WEIGHTED_BASE = PRIME + 1, PRIME + 5
+_PROBLEMS = {
+    "too_short": "This is too short: a User ID has {length} symbols, this has {has}.",
+    "too_long": "This is too long: a User ID has {length} symbols, this has {has}.",
+    "not_understood": "Symbol {position} was not understood.",
+    "impossible_symbol": "Symbol {position} cannot occur in a User ID.",
+    "impossible_sign": "Symbol {position} cannot occur in a User ID: it is {sign}.",
+    "check_failed": "The check symbols do not fit: at least one symbol is wrong.",
+}
 _WORDS = {
     "C": "Charlie", "F": "Foxtrot", "H": "Hotel", "J": "Juliett", "K": "Kilo", "M": "Mike", "P": "Papa", "Q": "Quebec",
     "R": "Romeo", "T": "Tango", "W": "Whiskey", "X": "X-ray", "Y": "Yankee",
@@ -81,19 +98,23 @@ def issue(random_below: Callable[[int], int] = secrets.randbelow) -> UserId:
 def parse(text: str) -> UserId:
     """Return the User ID that `text` means.
 
-    Case, blanks, dashes and dots do not matter; O is read as 0, I and L as 1, Z as 2, S as 5, G as 6, B as 8, N as M.
+    Case, blanks, dashes and dots do not matter, nor do invisible signs, a label ("User ID:"), brackets and quotes;
+    full-width forms are read. O is read as 0, I and L as 1, Z as 2, S as 5, G as 6, B as 8, N as M.
 
     Raises:
         MalformedUserId: with `problem` too_short, too_long, impossible_symbol (with `symbol`, `position`) or
             check_failed, and with `suggestions` that a single mistake explains. No database is read.
     """
-    symbols = read_symbols(text)
+    symbols = _read(text)
     # The fast path first: a permission question has up to 10,000 User IDs.
     if is_canonical(symbols):
         return UserId(symbols)
-    sentence, members = _problem(symbols)
+    symbols = read_symbols(text)
+    if is_canonical(symbols):
+        return UserId(symbols)
+    sentence, members, places = _problem(symbols)
     found = [{"user_id": show(s.user_id), "reason": s.reason, "position": s.position} for s in suggest(text)]
-    raise MalformedUserId(sentence, suggestions=found, **members)
+    raise MalformedUserId(sentence, places=places, suggestions=found, **members)
 
 
 def is_canonical(text: str) -> bool:
@@ -124,6 +145,9 @@ def suggest(text: str) -> list[Suggestion]:
     symbols that cannot occur). No ranking is needed: a wrong symbol changes the plain sum and a swap does not, so no
     text is explained by both. This is arithmetic only and does not reveal which accounts exist.
     """
+    symbols = _read(text)
+    if is_canonical(symbols):
+        return []
     symbols = read_symbols(text)
     if len(symbols) != LENGTH:
         return []
@@ -138,26 +162,41 @@ def suggest(text: str) -> list[Suggestion]:
 
 def read_symbols(text: str) -> str:
     """Return the symbols of `text` after the same normalisation as in `parse`, without any check (IDN-03)."""
+    return _read(pasted.remove_dress(pasted.read_narrow(pasted.remove_invisible(text))))
+
+
+def _read(text: str) -> str:
     if text.isascii():
         return text.encode("ascii").translate(_ASCII_READING, _ASCII_SEPARATORS).decode("ascii")
     # Only ASCII is upper-cased: "ı".upper() is "I" and "ſ".upper() is "S", which would be other symbols.
     return "".join(s.upper() if s.isascii() else s for s in text).translate(_READING)
 
 
-def _problem(symbols: str) -> tuple[str, dict[str, str | int]]:
-    """Return the sentence and the problem members for symbols that are not a User ID."""
-    if len(symbols) < LENGTH:
-        return f"This is too short: a User ID has {LENGTH} symbols, this has {len(symbols)}.", {"problem": "too_short"}
-    if len(symbols) > LENGTH:
-        return f"This is too long: a User ID has {LENGTH} symbols, this has {len(symbols)}.", {"problem": "too_long"}
-    for position, symbol in enumerate(symbols, start=1):
-        if symbol not in _VALUES:
-            named = symbol if symbol.isascii() and symbol.isprintable() else f"U+{ord(symbol):04X}"
-            sentence = f"Symbol {position} cannot occur in a User ID."
-            if symbol == UNHEARD:
-                sentence = f"Symbol {position} was not understood."
-            return sentence, {"problem": "impossible_symbol", "symbol": named, "position": position}
-    return "The check symbols do not fit: at least one symbol is wrong.", {"problem": "check_failed"}
+def _problem(symbols: str) -> tuple[str, dict[str, str | int], dict[str, str | int]]:
+    """Return the sentence, the problem members and the places of the sentence for what is not a User ID.
+
+    A sign that is not ASCII is named first: it may be why the length is wrong.
+    """
+    length, has = LENGTH, len(symbols)
+    wrong = next(((i, s) for i, s in enumerate(symbols, start=1) if s not in _VALUES and not s.isascii()), None)
+    if wrong is None and has < length:
+        return _PROBLEMS["too_short"], {"problem": "too_short"}, {"length": length, "has": has}
+    if wrong is None and has > length:
+        return _PROBLEMS["too_long"], {"problem": "too_long"}, {"length": length, "has": has}
+    wrong = wrong or next(((i, s) for i, s in enumerate(symbols, start=1) if s not in _VALUES), None)
+    if wrong is None:
+        return _PROBLEMS["check_failed"], {"problem": "check_failed"}, {}
+    position, symbol = wrong
+    plain = symbol.isascii() and symbol.isprintable()
+    members: dict[str, str | int] = {"problem": "impossible_symbol", "position": position}
+    if plain:
+        sentence = _PROBLEMS["not_understood" if symbol == UNHEARD else "impossible_symbol"]
+        return sentence, {**members, "symbol": symbol}, {"position": position}
+    return (
+        _PROBLEMS["impossible_sign"],
+        {**members, "symbol": f"U+{ord(symbol):04X}"},
+        {"position": position, "sign": pasted.name_sign(symbol)},
+    )
 
 
 def _values(symbols: str) -> list[int]:

@@ -4,17 +4,19 @@ The language is that of the signed-in account, or else the browser's. Every form
 browser's cookie (`forms.py`).
 """
 
+import copy
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from babel.core import negotiate_locale
-from babel.numbers import format_currency
+from babel.core import Locale, negotiate_locale
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from identity_service import translations
+from identity_service.values import currencies
 from identity_service.web import dependencies, forms
 
 LANGUAGES = ("en", "de")
@@ -79,4 +81,12 @@ def _accepted(request: Request) -> list[str]:
 
 def _translation_functions(locale: str) -> Mapping[str, Any]:
     catalogue = translations.catalogue(locale)
-    return {"_": catalogue.gettext, "ngettext": catalogue.ngettext, "money": partial(format_currency, locale=locale)}
+    return {"_": catalogue.gettext, "ngettext": catalogue.ngettext, "money": partial(_format_money, locale=locale)}
+
+
+def _format_money(value: Decimal, currency: str, *, locale: str) -> str:
+    """Return an amount in the reader's language, with the decimals of ISO 4217; Babel would take those of CLDR."""
+    known = Locale.parse(locale)
+    pattern = copy.copy(known.currency_formats["standard"])
+    pattern.frac_prec = (currencies.decimals_of(currency),) * 2
+    return str(pattern.apply(value, known, currency=currency, currency_digits=False))

@@ -23,23 +23,30 @@ class ResponseModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def _read_line(value: object) -> object:
+    return text.read_line(value) if isinstance(value, str) else value
+
+
 def _check_single_line(value: str) -> str:
-    if not text.is_printable(value):
-        raise ValueError("contains characters that cannot be printed")
-    if value != value.strip() or not value:
-        raise ValueError("begins or ends with a blank")
+    fault = text.find_line_fault(value)
+    if fault is not None:
+        raise ValueError(fault)
     return value
 
 
 SingleLineText = Annotated[
-    str, StringConstraints(min_length=1, max_length=text.LONGEST), AfterValidator(_check_single_line)
+    str,
+    StringConstraints(min_length=1, max_length=text.LONGEST),
+    BeforeValidator(_read_line),
+    AfterValidator(_check_single_line),
 ]
-"""One printable line of at most 200 characters."""
+"""One printable line of at most 200 characters, as NFC; blanks and invisible signs at its ends do not count."""
 
 
 def _check_lines(value: str) -> str:
-    if not text.is_text(value):
-        raise ValueError("contains characters that cannot be printed")
+    fault = text.find_text_fault(value)
+    if fault is not None:
+        raise ValueError(fault)
     return value
 
 

@@ -127,6 +127,8 @@ async def test_the_page_explains_a_good_receipt_and_needs_no_account(service, ca
     await withdraw(caller, customer.user_id, "phone")
     receipt = await receipt_of(caller, customer.user_id)
     wrapped = "\r\n ".join(receipt[start : start + 70] for start in range(0, len(receipt), 70))
+    dressed = f"\u200b\u201e<{wrapped[:50]}\u00ad{wrapped[50:]}>\u201c."
+    assert OURS in (await on_page(service, dressed)).text
     text = (await on_page(service, wrapped)).text
     assert OURS in text
     assert customer.user_id in text

@@ -53,8 +53,8 @@ def another(code: str) -> str:
     return "111111" if code.replace(" ", "") != "111111" else "222222"
 
 
-async def enrol(service, name: str, role: str = "clerk") -> Clerk:
-    """Add and enrol somebody; nobody is signed in by that."""
+async def enrol(service, name: str, role: str = "clerk", *, wait: int = 40) -> Clerk:
+    """Add and enrol somebody, and `wait` seconds for the next code; nobody is signed in by that."""
     secret = await service.database.in_transaction(lambda s: staff.add_staff(s, name, role, now=service.clock()))
     clerk = Clerk(service.app, BASE, source="198.51.100.20")
     clerk.name = name
@@ -64,7 +64,7 @@ async def enrol(service, name: str, role: str = "clerk") -> Clerk:
     done = await clerk.send("/console/enrolled", link=secret, password=PASSWORD, code=now_code(service, clerk.seed))
     assert done.status_code == 200, clerk.text
     clerk.codes = tuple(re.findall(r"\b[0-9a-f]{8}-[0-9a-f]{8}\b", clerk.text))
-    service.clock.advance(seconds=40)
+    service.clock.advance(seconds=wait)
     return clerk
 
 

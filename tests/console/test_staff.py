@@ -61,6 +61,31 @@ async def test_a_one_time_code_is_good_once(service):
     assert await sessions(service) == 1
 
 
+async def test_a_code_that_was_used_already_is_told_as_used_to_whoever_has_the_password(service):
+    """K02, PHN-11: behind enrolling, too; a wrong password and an unknown name read as before."""
+    ada = await enrol(service, "ada", wait=0)
+    said = "This one-time code was used already. Wait for the next code"
+    code = now_code(service, ada.seed)
+    again = await sign_in(service, ada, f"{code[:3]} {code[3:]}")
+    assert (again.status_code, said in again.text) == (422, True)
+    wrong = await sign_in(service, ada, code, password="not it, not at all")
+    assert (wrong.status_code, said in wrong.text) == (422, False)
+    service.clock.advance(seconds=30)
+    assert (await sign_in(service, ada, now_code(service, ada.seed))).url.path == "/console"
+    assert said in (await sign_in(service, at_another_browser(service, ada), now_code(service, ada.seed))).text
+    ada.name = "eve"
+    assert said not in (await sign_in(service, ada, code)).text
+
+
+@pytest.mark.parametrize("form", ["{0}\u200b{1}", "{0} {1}", "code: {0}{1}", "\u2068{0}{1}\u2069", "full-width"])
+async def test_a_one_time_code_is_read_as_it_is_pasted(service, form):
+    ada = await enrol(service, "ada")
+    code = now_code(service, ada.seed)
+    wide = "".join(chr(ord(digit) + 0xFEE0) for digit in code)
+    typed = wide if form == "full-width" else form.format(code[:3], code[3:])
+    assert (await sign_in(service, ada, typed)).url.path == "/console"
+
+
 async def test_the_services_clock_says_which_code_is_good(service):
     """ASVS 6.5.8: a browser that tells another time is not asked."""
     ada = await enrol(service, "ada")

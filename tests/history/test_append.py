@@ -86,12 +86,13 @@ async def test_one_bad_entry_is_refused_alone(caller, anna):
 
 AMOUNTS = {
     "more decimals": ("1.005", "EUR", "2 decimals"), "yen have none": ("1.5", "JPY", "0 decimals"),
-    "beyond 2^53": (f"{2**53}.01", "EUR", "too large"), "far beyond": ("9" * 17, "EUR", "digits"),
+    "beyond 2^53": (f"{2**53}.01", "EUR", "too large"), "far beyond": ("9" * 17, "EUR", "too large"),
     "negative beyond": (f"-{2**53 + 1}", "EUR", "too large"), "no such currency": ("1.00", "XQZ", "no such currency"),
     "alone": ("1.00", None, "go together"), "missing": (None, "EUR", "go together"), "comma": ("1,50", "EUR", "digits"),
     "exponent": ("1e3", "EUR", "digits"), "not a number": ("NaN", "EUR", "digits"), "plus": ("+1", "EUR", "digits"),
     "blank": (" 1", "EUR", "digits"), "other digits": ("١", "EUR", "digits"), "nothing": ("", "EUR", "digits"),
-    "new line": ("1\n", "EUR", "digits"),
+    "new line": ("1\n", "EUR", "digits"), "CLDR knows none": ("1.555", "RSD", "2 decimals"),
+    "too small": ("0.00001", "XAU", "4 decimals"), "code of no list": ("1.00", "EUO", "no such currency"),
 }  # fmt: skip
 
 

@@ -123,7 +123,7 @@ REFUSED = {
     "a broken address": ({"email": "canary@"}, "a mailbox, an @ and a domain"),
     "a field of its own": ({"phone": "canary"}, "There is no field 'phone'"),
     "a name of two lines": ({"display_name": "canary\nBcc: x"}, "The display_name must be one printable line"),
-    "a name turned round": ({"display_name": "canary\u202e"}, "The display_name must be one printable line"),
+    "a name turned round": ({"display_name": "cana\u202ery"}, "The display_name must be one printable line"),
     "a name without end": ({"display_name": LONG}, "at most 200 characters"),
     "a number without end": ({"reference": "7" * 10_000}, "The reference must be one printable line"),
     "a number with an encoded word": ({"reference": "=?utf-8?q?canary?="}, "The reference must be"),

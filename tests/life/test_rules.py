@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from identity_service.business import rules as business_rules
 from identity_service.contacts import rules
 from identity_service.merges import rules as merge_rules
+from identity_service.values import company_numbers
 
 PLAIN = {
-    "kind": "consumer", "email_domain": "gmail.com", "orders": 0, "largest_total": Decimal(0), "many_orders": 20,
+    "kind": "consumer", "email_domain": "gmail.com", "orders": 0, "totals": {}, "many_orders": 20,
     "large_amount": 5000,
 }  # fmt: skip
 
@@ -25,7 +26,7 @@ PLAIN = {
 )
 def test_whoever_calls_both_desks_may_serve_and_the_best_comes_first(kind, email_domain, orders, total):
     """The second story: being a consumer excludes nobody, and a reason is always given."""
-    given_ = {**PLAIN, "kind": kind, "email_domain": email_domain, "orders": orders, "largest_total": Decimal(total)}
+    given_ = {**PLAIN, "kind": kind, "email_domain": email_domain, "orders": orders, "totals": {"EUR": Decimal(total)}}
     placed = rules.suggest_desk(**given_)
     assert set(placed.may_serve) == {"consumer", "business"}
     assert placed.may_serve[0] == placed.desk
@@ -38,7 +39,7 @@ def test_whoever_calls_both_desks_may_serve_and_the_best_comes_first(kind, email
     [
         ({}, "consumer"), ({"kind": "business"}, "business"), ({"email_domain": None}, "consumer"),
         ({"email_domain": "bau.example"}, "business"), ({"orders": 19}, "consumer"), ({"orders": 20}, "business"),
-        ({"largest_total": Decimal("4999.99")}, "consumer"), ({"largest_total": Decimal(5000)}, "business"),
+        ({"totals": {"EUR": Decimal("4999.99")}}, "consumer"), ({"totals": {"EUR": Decimal(5000)}}, "business"),
     ],
 )  # fmt: skip
 def test_the_thresholds(given_, desk):
@@ -58,8 +59,8 @@ def test_what_was_never_merged_cannot_be_undone():
 @given(text=st.text(min_size=1, max_size=30), country=st.sampled_from(["DE", "AT", "FR", "GR", "US", "CH", "NL", "IE"]))
 def test_any_text_is_a_number_or_refused_with_a_sentence(text, country):
     for check, refusal in (
-        (business_rules.check_vat_number, business_rules.WrongVatNumber),
-        (business_rules.check_registration_number, business_rules.WrongRegistrationNumber)
+        (company_numbers.check_vat_number, company_numbers.WrongVatNumber),
+        (company_numbers.check_registration_number, company_numbers.WrongRegistrationNumber)
     ):  # fmt: skip
         try:
             found = check(text, country)
@@ -73,10 +74,10 @@ def test_one_wrong_digit_in_a_vat_number_is_found(digit, to):
     right = "136695976"
     wrong = right[:digit] + str(to) + right[digit + 1 :]
     if wrong == right:
-        assert business_rules.check_vat_number(wrong, "DE") == f"DE{right}"
+        assert company_numbers.check_vat_number(wrong, "DE") == f"DE{right}"
     else:
-        with pytest.raises(business_rules.WrongVatNumber):
-            business_rules.check_vat_number(wrong, "DE")
+        with pytest.raises(company_numbers.WrongVatNumber):
+            company_numbers.check_vat_number(wrong, "DE")
 
 
 @pytest.mark.parametrize("code", ["ZZ", "EU", "XX", "UN", "QO", "AA"])

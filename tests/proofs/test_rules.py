@@ -80,7 +80,7 @@ def test_any_text_is_a_link_or_dead(text):
         presented = token_rules.read_link(text)
     except LinkInvalid:
         return
-    assert text == f"v1.{presented.handle}.{presented.secret}"
+    assert f"v1.{presented.handle}.{presented.secret}" in text
 
 
 @pytest.mark.parametrize("dressed", ["{0}-{1}", "{0} {1}", " {0}{1} ", "{0}–{1}"])

@@ -1,0 +1,275 @@
+"""VAT and registration numbers of companies, checked by python-stdnum. Pure.
+
+A VAT number keeps the letters in front of it where the number fits them: Northern Ireland writes XI, Greece EL, and
+some territories are under the VAT of another country. A number without letters gets those of the company's country. A
+registration number is kept as it is written, if it fits one of the registers of the country.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import stdnum
+from babel import Locale
+from stdnum.exceptions import InvalidChecksum, InvalidLength, ValidationError
+
+from identity_service.errors import Unprocessable
+from identity_service.values import pasted
+
+_NO_COUNTRIES: Final = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
+COUNTRIES: Final = frozenset(str(code) for code in Locale("en").territories if len(str(code)) == 2) - _NO_COUNTRIES
+"""Codes of ISO 3166-1 alpha-2, and XK for Kosovo."""
+_FRENCH: Final = ("RE", "GP", "MQ", "GF", "YT", "PM", "BL", "MF")
+_VAT_LETTERS: Final[dict[str, tuple[str, ...]]] = {
+    "GB": ("GB", "XI"), "IM": ("GB",), "GR": ("EL",), "MC": ("FR",), "AX": ("FI",), "SJ": ("NO",), "CH": ("CHE",),
+    "LI": ("LI", "CHE"), "EA": ("ES",), "IC": ("ES",), **dict.fromkeys(_FRENCH, ("FR",)),
+}  # fmt: skip
+"""The letters of VAT numbers where they are not the country's code; the first are put in front of a number without."""
+_MODULE_OF: Final = {"XI": "GB", "EL": "GR", "CHE": "CH"}
+_VAT_FORMS: Final = {
+    "AT": "ATU12345678", "BE": "BE0123456789", "BG": "BG123456789",
+    "CHE": "CHE-123.456.789 with MWST, TVA, IVA or nothing behind it", "CY": "CY12345678L", "CZ": "CZ12345678",
+    "DE": "DE123456789", "DK": "DK12345678", "EE": "EE123456789",
+    "EL": "EL123456789", "ES": "ESX1234567X", "FI": "FI12345678", "FR": "FRXX and the nine digits of the SIREN",
+    "GB": "GB123456789 (in Northern Ireland XI123456789)", "HR": "HR12345678901",
+    "HU": "HU and the first eight digits of the tax number", "IE": "IE1234567WA", "IT": "IT12345678901",
+    "LT": "LT123456789", "LU": "LU12345678", "LV": "LV12345678901", "MT": "MT12345678", "NL": "NL123456789B01",
+    "NO": "NO 123456789 MVA", "PL": "PL and the ten digits of the NIP", "PT": "PT123456789", "RO": "RO1234567890",
+    "SE": "SE, the ten digits of the organisation number, and 01", "SI": "SI12345678", "SK": "SK1234567890",
+    "XI": "XI123456789",
+}  # fmt: skip
+"""How VAT numbers are written (European Commission, VIES, "structure of VAT numbers"), for refusals."""
+_VAT_LABEL = re.compile(
+    r"(?:VAT|USt\.?-?Id\.?-?Nr\.?|UST-?ID|UID|MwSt|TVA|BTW|P\.? ?IVA|Partita IVA|IVA|NIP|NIF|CIF|CVR|DIČ|DPH|PVM|ΑΦΜ)"
+    r"[\s.:-]*(?:(?:reg|id|no|nr|number|nummer|num|intra\w*)\b[\s.:-]*)*(?=[A-Z0-9])",
+    re.IGNORECASE,
+)
+_SIGNS = re.compile(r"[\s./,\u00b7\u2010-\u2015\u2212-]+")
+
+_REGISTERS: Final[dict[str, tuple[str, ...]]] = {
+    "AT": ("businessid",), "AU": ("acn", "abn"), "BE": ("businessid",), "BG": ("vat",), "BR": ("cnpj",), "CA": ("bn",),
+    "CH": ("uid", "vat"), "CL": ("rut",), "CN": ("uscc",), "CO": ("nit",), "CZ": ("dic",), "DK": ("cvr",),
+    "EE": ("registrikood",), "ES": ("cif", "nif"), "FI": ("ytunnus",), "FR": ("siren", "siret", "rcs"), "HR": ("oib",),
+    "HU": ("anum",), "IL": ("hp",), "IN": ("gstin", "pan"), "IT": ("iva",), "JP": ("cn",), "KR": ("brn",),
+    "LV": ("pvn",), "MD": ("idno",), "MX": ("rfc",), "NO": ("orgnr",), "PL": ("nip", "regon"), "PT": ("nif",),
+    "RO": ("cui", "onrc"), "RS": ("pib",), "RU": ("inn", "ogrn"), "SE": ("orgnr",), "SG": ("uen",),
+    "SI": ("businessid",), "TR": ("vkn",), "TW": ("ubn",), "UA": ("edrpou",), "US": ("ein",), "UY": ("rut",),
+}  # fmt: skip
+"""The modules of python-stdnum for company numbers, by country."""
+_REGISTERS_OF: Final = {**dict.fromkeys(_FRENCH, "FR"), "AX": "FI", "SJ": "NO"}
+_OTHER_REGISTERS: Final = {
+    "CH": re.compile(r"CH-?\d{3}\.?\d\.?\d{3}\.?\d{3}-?\d", re.IGNORECASE),
+    "HU": re.compile(r"\d\d[ -]?\d\d[ -]?\d{6}"),
+    "PL": re.compile(r"(?:KRS[ .:]*)?0\d{9}", re.IGNORECASE),
+}
+"""Registers that python-stdnum does not know: the former Swiss commercial register, the Hungarian company
+register, the Polish court register (KRS)."""
+_REGISTER_FORMS: Final = {
+    "BE": "0123.456.789", "CH": "CHE-123.456.789", "DK": "12345678 (CVR)", "EE": "12345678", "FI": "1234567-8",
+    "FR": "a SIREN of nine digits, a SIRET of 14, or RCS with its town",
+    "HU": "12345678-1-23 (tax number) or 01-09-123456 (company register)", "NO": "123 456 789 (organisation number)",
+    "PL": "a KRS or NIP of ten digits, or a REGON of nine or 14", "SE": "556123-4567 (organisation number)",
+    "SI": "1234567000",
+}  # fmt: skip
+"""How the numbers are written in countries where every company has one; elsewhere other numbers are kept as written."""
+_DIGITS = re.compile(r"\d(?:[\d .,/\u00a0-]*\d)?")
+_GERMAN = re.compile(
+    r"(?<!\w)(HRA|HRB|GnR|GsR|PR|VR)[\s.:]*(?:Nr\.?\s*)?([1-9][0-9]{0,5})(?:\s*([A-ZÖ]{1,3})(?!\w))?(?!\w)",
+    re.IGNORECASE,
+)
+_GERMAN_NAMES: Final = {name.upper(): name for name in ("HRA", "HRB", "GnR", "GsR", "PR", "VR")}
+_COURT_WORDS = re.compile(
+    r"\b(?:Amtsgericht|Registergericht|Handelsregister|Vereinsregister|AG|beim?|des|am|im|in)\b|[,;:]", re.IGNORECASE
+)
+
+
+class WrongVatNumber(Unprocessable):
+    """This VAT number is not valid."""
+
+
+class WrongRegistrationNumber(Unprocessable):
+    """This registration number is not valid."""
+
+
+def check_vat_number(text: str, country: str) -> str:
+    """Return a VAT number in compact form with its letters; `country` is the company's (ISO 3166-1 alpha-2).
+
+    Raises:
+        WrongVatNumber: with a sentence that says whether length, form, check digit or country is wrong.
+    """
+    compact = _compact_vat(text)
+    letters = _VAT_LETTERS.get(country, (country,))
+    given = next((one for one in letters if compact.startswith(one)), None)
+    if country == "GR" and compact.startswith("GR"):
+        given = "EL"
+    if given is None and compact[:2] in ("EU", "IM") and _fits("EU", "oss", compact):
+        return compact
+    tried = [given] if given else list(letters)
+    for one in tried:
+        number = _fitting_vat(compact, one)
+        if number is not None:
+            return number
+    if given is None and (foreign := _foreign_letters(compact)):
+        raise WrongVatNumber(
+            "This VAT number belongs to {foreign}, the company to {country}.",
+            places={"foreign": foreign, "country": country},
+        )
+    return _unknown_vat(compact, country) if _vat_module(tried[0]) is None else _refuse_vat(compact, tried[0], country)
+
+
+def check_registration_number(text: str, country: str) -> str:
+    """Return a registration number as its register writes it, or with single blanks as it was given.
+
+    Raises:
+        WrongRegistrationNumber: with a sentence that says what is missing or wrong.
+    """
+    given = pasted.remove_dress(pasted.read_narrow(pasted.remove_invisible(" ".join(text.split()))))
+    if not given:
+        raise WrongRegistrationNumber("A registration number has digits.")
+    if country == "DE":
+        return _check_german(given)
+    country = _REGISTERS_OF.get(country, country)
+    own = _OTHER_REGISTERS.get(country)
+    if own is not None and own.fullmatch(given):
+        return given
+    refusals = []
+    for candidate in _candidates(given, country):
+        for name in _REGISTERS.get(country, ()):
+            try:
+                number = str(_module(country, name).validate(candidate.text))
+            except ValidationError as refused:
+                # Digits out of a longer text are judged only where every company has this number.
+                refusals += [refused] if candidate.is_whole or country in _REGISTER_FORMS else []
+            else:
+                return number if candidate.is_whole else given
+    if any(isinstance(refused, InvalidChecksum) for refused in refusals):
+        raise WrongRegistrationNumber("Its check digit does not fit: a digit is mistyped, or two are swapped.")
+    if country in _REGISTER_FORMS:
+        raise WrongRegistrationNumber(
+            "Its form is wrong: a registration number of {country} is written like {form}.",
+            places={"country": country, "form": _REGISTER_FORMS[country]},
+        )
+    return given
+
+
+def _compact_vat(text: str) -> str:
+    plain = pasted.remove_dress(pasted.read_narrow(pasted.remove_invisible(text)))
+    label = _VAT_LABEL.match(plain)
+    # "CIF" and "NIF" may also begin a number; only what follows a blank or sign is a label in front of one.
+    plain = plain[label.end() :] if label and not label[0].isalpha() else plain
+    return _SIGNS.sub("", plain).upper()
+
+
+def _fitting_vat(compact: str, letters: str) -> str | None:
+    """Return the number with its letters, if it fits the rule of their country."""
+    country = _MODULE_OF.get(letters, letters)
+    if letters == "CHE" and _fits("CH", "uid", compact):
+        return str(_module("CH", "uid").validate(compact))
+    module = _vat_module(letters)
+    if module is None or not module.is_valid(compact):
+        return None
+    number = str(module.validate(compact))
+    prefix = letters if country != "CH" else "CH"
+    return number if number.startswith(prefix) else prefix + number
+
+
+def _unknown_vat(compact: str, country: str) -> str:
+    sign = next((sign for sign in compact if not (sign.isascii() and sign.isalnum())), None)
+    if sign is not None:
+        raise WrongVatNumber(
+            "A VAT number is 4 to 20 letters and digits; {sign} is neither.", places={"sign": pasted.name_sign(sign)}
+        )
+    if not 4 <= len(compact) <= 20:
+        raise WrongVatNumber(
+            "A VAT number is 4 to 20 letters and digits; this one, of {country}, has {has}.",
+            places={"country": country, "has": len(compact)},
+        )
+    return compact
+
+
+def _refuse_vat(compact: str, letters: str, country: str) -> str:
+    places = {"country": country, "form": _VAT_FORMS.get(letters, f"{letters} and its digits")}
+    try:
+        _vat_module(letters).validate(compact)
+    except InvalidChecksum as refused:
+        raise WrongVatNumber("Its check digit does not fit: a digit is mistyped, or two are swapped.") from refused
+    except InvalidLength as refused:
+        raise WrongVatNumber(
+            "Its length is wrong: a VAT number of {country} is written like {form}.", places=places
+        ) from refused
+    except ValidationError as refused:
+        raise WrongVatNumber(
+            "Its form is wrong: a VAT number of {country} is written like {form}.", places=places
+        ) from refused
+    return compact
+
+
+def _foreign_letters(compact: str) -> str | None:
+    """Return the letters in front of a number, if a country whose VAT rule is known has them."""
+    letters = "CHE" if compact.startswith("CHE") else compact[:2]
+    known = letters.isalpha() and (letters in _MODULE_OF or letters in COUNTRIES) and _vat_module(letters) is not None
+    return letters if known else None
+
+
+class _Candidate(NamedTuple):
+    text: str
+    is_whole: bool
+
+
+def _candidates(given: str, country: str) -> Iterator[_Candidate]:
+    """Yield what may be the number itself: all that was given, and its digits without register, court or town."""
+    yield _Candidate(given, is_whole=True)
+    digits = _DIGITS.search(given)
+    if digits is None:
+        return
+    number = _SIGNS.sub("", digits[0])
+    if country == "SE" and len(number) == 12 and number.startswith("16"):
+        # The tax agency writes the organisation number with the century of a legal person in front.
+        number = number[2:]
+    if country == "HU" and len(number) == 11:
+        # The tax number of eight digits, followed by its VAT code and county.
+        number = number[:8]
+    if number != given:
+        yield _Candidate(number, is_whole=False)
+
+
+def _check_german(given: str) -> str:
+    """Return register, number and, where it was named, the court: `München HRB 12345`."""
+    found = _GERMAN.search(given)
+    if found is None:
+        if _fits("DE", "vat", given.partition("-")[0]):
+            return given
+        raise WrongRegistrationNumber(
+            "The register is missing: a registration number of DE begins with HRA, HRB, GnR, GsR, PR or VR."
+        )
+    register, number, suffix = _GERMAN_NAMES[found[1].upper()], found[2], (found[3] or "").upper()
+    court = given[: found.start()] + " " + given[found.end() :]
+    court = " ".join(_COURT_WORDS.sub(" ", court).split()).strip("-–. ")
+    courts = _module("DE", "businessid")
+    if suffix == "AG" or (not court and courts.is_valid(f"{suffix} HRB 1")):
+        # "AG" is short for the court's name that follows; Hof and Ulm are courts.
+        court, suffix = court or suffix.removesuffix("AG"), ""
+    whole = " ".join(part for part in (register, number, suffix) if part)
+    if not court:
+        return whole
+    names = (court, court.rpartition("-")[2], court.replace("-", " "))
+    known = next((courts.validate(f"{one} HRB 1") for one in names if courts.is_valid(f"{one} HRB 1")), None)
+    if known is None:
+        raise WrongRegistrationNumber(
+            "No register court has the name that stands beside {number}; check it, or leave it out.",
+            places={"number": whole},
+        )
+    return f"{str(known).removesuffix(' HRB 1')} {whole}"
+
+
+def _vat_module(letters: str) -> Any:  # noqa: ANN401
+    return _module(_MODULE_OF.get(letters, letters), "vat")
+
+
+def _module(country: str, name: str) -> Any:  # noqa: ANN401
+    found = stdnum.get_cc_module(country.lower(), name)
+    return found if found is not None and hasattr(found, "validate") else None
+
+
+def _fits(country: str, name: str, number: str) -> bool:
+    return bool(_module(country, name).is_valid(number))

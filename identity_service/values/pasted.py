@@ -1,0 +1,98 @@
+"""What is pasted carries signs that nobody sees, other forms of the same letter, and words or brackets around it. Pure.
+
+Invisible is what Unicode calls Default_Ignorable_Code_Point (Unicode 16, DerivedCoreProperties.txt): zero-width signs,
+soft hyphens, marks of direction, byte order marks, variation selectors and tags. They do not count at any place of an
+identifier or code, nor at the ends of an address or name.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+_SELECTORS: Final = "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"
+_INVISIBLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_INVISIBLE_SIGN = re.compile(f"[{_INVISIBLE}]")
+_FIRST_VISIBLE = re.compile(rf"[^\s{_INVISIBLE}]")
+# A last selector belongs to the letter or emoji before it, and tags behind a black flag are a flag (UTS 51).
+_PART_OF_THE_LAST = re.compile(f"[{_SELECTORS}]|(?<=\U0001f3f4)[\U000e0020-\U000e007e]+\U000e007f")
+_NARROW: Final = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {
+    0x3000: " ", 0xFE6B: "@", 0x3002: ".",
+}  # fmt: skip
+"""Full-width forms of ASCII, and the blank and full stop of Chinese and Japanese keyboards."""
+_PAIRS: Final = (
+    "()", "[]", "{}", "<>", '""', "''", "``", "**", "__", "\u201c\u201d", "\u201e\u201c", "\u201e\u201d",
+    "\u2018\u2019", "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab", "\u2039\u203a", "\u203a\u2039", "\u300c\u300d",
+    "\u3010\u3011",
+)  # fmt: skip
+_TAIL: Final = ".,;:!"
+_WITH_LABEL: Final = "your|my|the|this|is|ihre?|meine?|deine?|die|der|das|ist|lautet|nr\\.|no\\.|#|[:=-]"
+_LABELS: Final = (
+    "user ?-?id|id|user|customer|account|contact|kunden(?:nummer|-?nr\\.?|-?id)?|konto|e-?mail(?:-adresse)?|mail"
+    "|address|adresse|number|nummer|(?:one-time |recovery |einmal)?-?code"
+)
+# Each label has a letter that no symbol is read from, so that the beginning of an identifier is never taken for one.
+_LABEL = re.compile(
+    rf"(?:(?:{_WITH_LABEL})\s+)*(?:{_LABELS})[\s:=-]+(?:(?:{_WITH_LABEL}|{_LABELS})[\s:=-]+)*", re.IGNORECASE
+)
+_ANY_LABEL = re.compile(r"(?!mailto:)[^\d:=@<>]{1,60}[:=]\s*(?=\S)", re.IGNORECASE)
+_LONGEST: Final = 400
+"""A longer text is no pasted value, and is not searched for labels."""
+
+
+def trim_ends(text: str) -> str:
+    """Return `text` without blanks and invisible signs at its ends; what belongs to a last emoji stays."""
+    first = _FIRST_VISIBLE.search(text)
+    if first is None:
+        return ""
+    last = _FIRST_VISIBLE.search(text[::-1])
+    end = len(text) - (last.start() if last else 0)
+    part = _PART_OF_THE_LAST.match(text, end)
+    return text[first.start() : part.end() if part else end]
+
+
+def remove_invisible(text: str) -> str:
+    """Return `text` without the signs that nobody sees; blanks stay."""
+    return _INVISIBLE_SIGN.sub("", text)
+
+
+def find_invisible(text: str) -> str | None:
+    """Return the first sign of `text` that nobody sees, if there is one."""
+    found = _INVISIBLE_SIGN.search(text)
+    return None if found is None else found[0]
+
+
+def read_narrow(text: str) -> str:
+    """Return `text` with the full-width forms of ASCII as ASCII. Digits and letters of other scripts stay."""
+    return text if text.isascii() else text.translate(_NARROW)
+
+
+def remove_dress(text: str) -> str:
+    """Return a pasted value without the label in front of it, brackets or quotes around it, and a last full stop."""
+    plain = trim_ends(text)
+    while plain and len(plain) <= _LONGEST:
+        before = plain
+        plain = plain.rstrip(_TAIL).strip()
+        if len(plain) > 1 and plain[0] + plain[-1] in _PAIRS:
+            plain = trim_ends(plain[1:-1])
+        for label in (_LABEL, _ANY_LABEL):
+            found = label.match(plain)
+            plain = plain[found.end() :] if found else plain
+        if plain == before:
+            break
+    return plain
+
+
+def read_digits(text: str) -> str:
+    """Return the letters and digits of a typed or pasted numeric code in lower case, O read as 0, I and l as 1."""
+    plain = remove_dress(read_narrow(remove_invisible(text[:_LONGEST])))
+    kept = "".join(sign for sign in plain if sign.isalnum())
+    return kept.translate(str.maketrans("OoIl", "0011")).lower()
+
+
+def name_sign(sign: str) -> str:
+    """Return how a sign is called in a refusal: `U+200B ZERO WIDTH SPACE`."""
+    name = unicodedata.name(sign, "")
+    return f"U+{ord(sign):04X} {name}".rstrip()
