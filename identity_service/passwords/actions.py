@@ -33,8 +33,10 @@ class PasswordResult:
 
 class _Counted(NamedTuple):
     subject: bytes
+    asked: bytes
     user_id: str | None
     phc: str | None
+    is_locked: bool
     is_compromised: bool
     wait: int
     failures: int
@@ -42,9 +44,11 @@ class _Counted(NamedTuple):
 
 async def set_password(session: DatabaseSession, proof: MailboxProof, phc: str, *, now: datetime) -> None:
     """Store the hash `phc` as the password of the proven account, and reset its count of failures."""
-    row = {"user_id": proof.user_id, "phc": phc, "set_at": now, "locked_at": None, "compromised_at": None}
-    new = insert(Password).values(row)
-    values = {name: new.excluded[name] for name in ("phc", "set_at", "locked_at", "compromised_at")}
+    values = {
+        "phc": phc, "set_at": now, "locked_at": None, "compromised_at": None, "imported_at": None,
+        "mailbox_confirmed_at": None,
+    }  # fmt: skip
+    new = insert(Password).values({"user_id": proof.user_id, **values})
     await session.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
     await session.execute(delete(PasswordAttempt).where(PasswordAttempt.subject == _subject(session, proof.user_id)))
     await events.record_event(session, "password.set", user_id=proof.user_id, actor="customer", now=now)
@@ -101,8 +105,11 @@ async def check_password(
     if counted.wait:
         return PasswordResult("wait", retry_after=counted.wait)
     too_long = len(typed) > rules.MAXIMUM_CHARACTERS or len(typed.encode("utf-8", "replace")) > rules.MAXIMUM_BYTES
-    matches = await hasher.verify(None if too_long else counted.phc, "" if too_long else typed)
-    rehashed = await hasher.hash(typed) if matches and counted.phc and hasher.is_outdated(counted.phc) else None
+    # A locked password is verified too: answering sooner or later would tell that there is an account.
+    phc = counted.phc or hasher.dummies.pick(counted.asked)
+    matches = await hasher.verify(phc, "" if too_long else typed)
+    matches = matches and counted.phc is not None and not counted.is_locked and not too_long
+    rehashed = await hasher.hash(typed) if matches and hasher.is_outdated(phc) else None
     async with database.transaction() as session:
         if matches and counted.user_id is not None:
             return await _record_match(session, counted, rehashed, now=now)
@@ -112,11 +119,12 @@ async def check_password(
 
 async def _count(session: DatabaseSession, who: EmailAddress | str, *, now: datetime) -> _Counted:
     user_id = await ownership.active_user_id(session, who)
-    subject = _subject(session, user_id or (who if isinstance(who, str) else who.key))
+    asked = _subject(session, who if isinstance(who, str) else who.key)
+    subject = asked if user_id is None else _subject(session, user_id)
     values = {"user_id": user_id or "", "subject": subject, "now": now, "delays": _DELAYS}
     stored = (await session.execute(_COUNT, values)).one()
-    phc = None if stored.locked_at is not None else stored.phc
-    counted = _Counted(subject, user_id, phc, stored.compromised_at is not None, 0, stored.failures or 0)
+    is_locked, is_compromised = stored.locked_at is not None, stored.compromised_at is not None
+    counted = _Counted(subject, asked, user_id, stored.phc, is_locked, is_compromised, 0, stored.failures or 0)
     if stored.failures is not None:
         return counted
     blocked_until = await session.scalar(
@@ -168,7 +176,8 @@ async def _record_failure(session: DatabaseSession, counted: _Counted, *, actor:
     user_id = counted.user_id
     data = {"failures": counted.failures}
     await events.record_event(session, "password.check_failed", user_id=user_id, actor=actor, data=data, now=now)
-    if user_id is not None and counted.failures >= rules.LOCKED_AFTER and counted.phc is not None:
+    is_usable = counted.phc is not None and not counted.is_locked
+    if user_id is not None and counted.failures >= rules.LOCKED_AFTER and is_usable:
         await session.execute(update(Password).where(Password.user_id == user_id).values(locked_at=now))
         await events.record_event(session, "password.locked", user_id=user_id, actor="worker", data=data, now=now)
 

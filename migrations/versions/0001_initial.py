@@ -629,9 +629,11 @@ def _create_tables() -> None:
         sa.Column("line", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.CheckConstraint("kind IN ('duplicates', 'refused')", name=op.f("ck_import_issue_kind")),
+        sa.CheckConstraint(
+            "kind IN ('duplicates', 'extended', 'left_out', 'refused')", name=op.f("ck_import_issue_kind")
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["import_job.id"], name=op.f("fk_import_issue_job_id")),
-        sa.PrimaryKeyConstraint("job_id", "line", name=op.f("pk_import_issue")),
+        sa.PrimaryKeyConstraint("job_id", "line", "kind", name=op.f("pk_import_issue")),
     )
     op.create_table(
         "import_row",
@@ -772,6 +774,11 @@ def _create_tables() -> None:
         sa.Column("set_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("locked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("compromised_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("imported_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("mailbox_confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "mailbox_confirmed_at IS NULL OR imported_at IS NOT NULL", name=op.f("ck_password_mailbox_confirmed")
+        ),
         sa.CheckConstraint("phc LIKE '$%'", name=op.f("ck_password_phc")),
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_password_user_id")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_password")),
