@@ -26,7 +26,7 @@ class ImportJob(Base):
 
 
 class ImportRow(Base):
-    """One staged line of a file; deleted when its job is done."""
+    """One staged line of a file; deleted when its job is done, or 30 days after a job that was broken off began."""
 
     __tablename__ = "import_row"
     privacy = TablePrivacy()
@@ -37,14 +37,14 @@ class ImportRow(Base):
 
 
 class ImportIssue(Base):
-    """A line that did not become an account, and the reason, without the line's content. It is kept, so that importing
-    the same file again gives the same report."""
+    """What is told of a line, without the line's content. It is kept, so that importing the same file again gives the
+    same report."""
 
     __tablename__ = "import_issue"
     privacy = TablePrivacy()
-    __table_args__ = (CheckConstraint(one_of("kind", ("duplicates", "refused")), name="kind"),)
+    __table_args__ = (CheckConstraint(one_of("kind", ("duplicates", "extended", "left_out", "refused")), name="kind"),)
 
     job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("import_job.id"), primary_key=True, info=IDENTIFIER)
     line: Mapped[int] = mapped_column(primary_key=True, info=IDENTIFIER)
-    kind: Mapped[str] = mapped_column(info=FACT)
+    kind: Mapped[str] = mapped_column(primary_key=True, info=FACT)
     reason: Mapped[str] = mapped_column(info=FACT)
