@@ -38,7 +38,7 @@ PERIODS = {
     "idempotency_key.expires_at": "0 s",
     "rate_limit_counter.expires_at": "0 s",
     "inbound_mail.received_at": "7 days",
-    "import_job.created_at": "30 days",
+    "import_job.begun_at": "30 days",
     "worker.seen_at": "1 hour",
     "relay_state.updated_at": "1 hour",
     "used_assertion.expires_at": "0 s",

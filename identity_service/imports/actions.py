@@ -101,7 +101,7 @@ class _Matched:
 
 async def stage_rows(database: Database, name: str, rows: AsyncIterator[Row]) -> uuid.UUID:
     """Copy a file's rows into the database in one transaction; return the job. The same `name` returns the same job."""
-    known = select(ImportJob.id).where(ImportJob.name == name)
+    known = update(ImportJob).where(ImportJob.name == name).values(begun_at=func.now()).returning(ImportJob.id)
     found = await database.in_transaction(lambda session: session.scalar(known))
     if found is not None:
         return found
@@ -174,10 +174,13 @@ async def dry_run(database: Database, rows: AsyncIterator[Row], *, source: str, 
 
 
 async def purge_rows(session: DatabaseSession) -> None:
-    """Delete the staged rows of imports that began more than 30 days ago and were never finished; their jobs too, so
-    that importing the file again begins anew. What such an import wrote stays."""
-    old = select(ImportJob.id).join(ImportRow).where(ImportJob.created_at < func.now() - FORGET_AFTER).distinct()
-    job_ids = (await session.scalars(old)).all()
+    """Delete the staged rows of imports that were last begun more than 30 days ago and never finished; their jobs too,
+    so that importing the file again begins anew. What such an import wrote stays."""
+    # All rows at once, however many: an import that finds some of them missing would seem to be complete.
+    await session.execute(text("SET LOCAL statement_timeout = 0"))
+    staged = select(ImportRow.job_id).where(ImportRow.job_id == ImportJob.id).exists()
+    old = select(ImportJob.id).where(ImportJob.begun_at < func.now() - FORGET_AFTER, staged)
+    job_ids = (await session.scalars(old.with_for_update())).all()
     for table in (ImportRow, ImportIssue):
         await session.execute(delete(table).where(table.job_id.in_(job_ids)))
     await session.execute(delete(ImportJob).where(ImportJob.id.in_(job_ids)))

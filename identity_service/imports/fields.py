@@ -23,6 +23,8 @@ _ISO = re.compile(
 _DOTTED = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?:,? ([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?))?")
 _COMPACT: Final = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
+_FEWEST_SECONDS: Final = 10**8
+"""A smaller number (before March 1973) is a year, a day of a spreadsheet or nothing, and not a time since 1970."""
 _UNITS: Final = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
 """A number below the first is in seconds, below the second in milliseconds, and so on; each ends in the year 5138."""
 _YES: Final = frozenset({"true", "yes", "y", "1", "t", "on"})
@@ -93,7 +95,7 @@ def _moment_of_number(text: str) -> datetime | None:
     if len(text) in _COMPACT and text[:2] in ("19", "20"):
         return datetime.strptime(text, _COMPACT[len(text)]).replace(tzinfo=UTC)
     number = float(text)
-    if number <= 0:
+    if number < _FEWEST_SECONDS:
         return None
     for limit, unit in _UNITS:
         if number < limit:

@@ -300,7 +300,7 @@ def _create_tables() -> None:
         sa.Column("done_line", sa.Integer(), nullable=False),
         sa.Column("lines", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("added", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_import_job")),
         sa.UniqueConstraint("name", name=op.f("uq_import_job_name")),
     )

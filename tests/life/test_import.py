@@ -132,6 +132,8 @@ REFUSED = {
     "a day of no calendar": ({"customer_since": "2009-02-30"}, "a time must be written like"),
     "a moment in words": ({"customer_since": "canary"}, "a time must be written like"),
     "a day that may be another": ({"customer_since": "05/06/2009"}, "a time must be written like"),
+    "a year": ({"customer_since": "2009"}, "a time must be written like"),
+    "a day of a spreadsheet": ({"customer_since": "39950.5"}, "a time must be written like"),
     "the first year": ({"customer_since": "0001-01-01T00:00:00+14:00"}, "a time must be between 1900 and now"),
     "milliseconds of the Middle Ages": ({"customer_since": "-1112111200000"}, "a time must be written like"),
     "verified perhaps": ({"email_verified": "canary"}, "email_verified: must be true or false"),
