@@ -167,9 +167,9 @@ letters: $(VENV)/.installed
 # The files hold versions and hashes only.
 lock:
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  pyproject.toml --extra redis --extra telemetry -o requirements/production.txt
+	  pyproject.toml --extra legacy-hashes --extra redis --extra telemetry -o requirements/production.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  pyproject.toml --extra development --extra embedded --extra redis --extra telemetry -c requirements/production.txt -o requirements/development.txt
+	  pyproject.toml --extra development --extra embedded --extra legacy-hashes --extra redis --extra telemetry -c requirements/production.txt -o requirements/development.txt
 	printf 'cffi\ncmake\nninja\nscikit-build-core>=1.0\nsetuptools-scm>=8\n' | uv pip compile --quiet --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -c requirements/production.txt -o requirements/argon2.txt -
 	printf 'openapi-python-client>=0.29,<1\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

@@ -19,6 +19,7 @@ from identity_service.clients import actions as clients
 from identity_service.console import actions as console
 from identity_service.database.transactions import Database
 from identity_service.events import actions as events
+from identity_service.imports import actions as imports
 from identity_service.key_store import actions as key_store
 from identity_service.messages import heartbeat, rendering
 from identity_service.messages.delivery import reaper
@@ -31,7 +32,7 @@ from identity_service.web import idempotency, rate_limits
 _PURGES: Final = (
     rate_limits.purge_counters, idempotency.purge_keys, clients.purge_tokens, heartbeat.purge_workers,
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
-    console.purge_staff_sessions,
+    console.purge_staff_sessions, imports.purge_rows,
 )  # fmt: skip
 
 SEAL_EVERY: Final = 0.1

@@ -20,6 +20,10 @@ PLANTED = {
     "inbound_mail": (
         "INSERT INTO inbound_mail VALUES (gen_random_uuid(), NULL, now(), 'smtp', NULL, NULL, 'read', '{}', 'x')"
     ),
+    "import_job": (
+        "WITH job AS (INSERT INTO import_job (id, name, done_line) VALUES (gen_random_uuid(), 'a file', 0) "
+        "RETURNING id) INSERT INTO import_row SELECT id, 2, '{}' FROM job"
+    ),
     "worker": "INSERT INTO worker VALUES ('planted', now(), now(), 0)",
     "relay_state": "INSERT INTO relay_state VALUES ('first', 'planted', 'closed', NULL, 0, NULL, NULL, now())",
     "used_assertion": "INSERT INTO used_assertion VALUES ('cli', 'jti', now())",
@@ -34,6 +38,7 @@ PERIODS = {
     "idempotency_key.expires_at": "0 s",
     "rate_limit_counter.expires_at": "0 s",
     "inbound_mail.received_at": "7 days",
+    "import_job.begun_at": "30 days",
     "worker.seen_at": "1 hour",
     "relay_state.updated_at": "1 hour",
     "used_assertion.expires_at": "0 s",

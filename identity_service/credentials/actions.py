@@ -36,13 +36,16 @@ async def confirm_mailbox(
     """Record that a mailbox of this customer was read; if it is the first proof of the address on file, confirm that.
 
     The first proof ends what existed before it, because whoever registered or imported the account may be somebody
-    else: the password, waiting changes, and every session here and at the services (ATT-26). `ends_tokens` also
-    invalidates all older one-time tokens (ATT-27).
+    else: waiting changes, every session here and at the services, and a password that no proof has set, unless the
+    system that it was imported from had confirmed the address (ATT-26). `ends_tokens` also invalidates all older
+    one-time tokens (ATT-27).
     """
     account = await accounts.find_account(session, UserId(user_id), lock=True)
     is_first = is_first_proof(session, account, proof)
     if is_first:
-        await passwords.remove_password(session, user_id, reason="first_proof", actor=actor, now=now)
+        await passwords.remove_password(
+            session, user_id, only_unproven=True, reason="first_proof", actor=actor, now=now
+        )
         await approvals.stop_open_changes(session, [user_id], reason="first_proof", actor=actor, now=now)
     return await accounts.record_mailbox_read(
         session, account, confirms=is_first, ends_tokens=ends_tokens,

@@ -1,6 +1,6 @@
-"""Store the consents of imported accounts."""
+"""Store the consents of imported accounts, and of rows about accounts that are there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -28,22 +28,45 @@ class ImportedConsent(NamedTuple):
 async def import_consents(
     session: DatabaseSession, imported: Sequence[ImportedConsent], *, actor: str, now: datetime
 ) -> None:
-    """Store at most one decision for each customer, with its evidence and state, and record the events.
+    """Store decisions in their order, with their evidence and state, and record the events.
 
-    The accounts must be new in this transaction: then no withdrawal can exist that an imported grant would override
-    (PRV-06), and the imported decision is the current one.
+    The caller has checked that none is a grant after a withdrawal (PRV-06), and holds the accounts that were there.
     """
     for wording in {one.wording for one in imported if one.wording is not None}:
         await actions.store_wording(session, wording)
-    texts = {one.user_id: _evidence_text(one, now) for one in imported}
-    rows = [_row(one, texts[one.user_id], actor, now) for one in imported]
+    waiting = list(imported)
+    while waiting:
+        # One decision of each customer and purpose at a time: the next one refers to it as the one before.
+        first = {(one.user_id, one.purpose): one for one in reversed(waiting)}
+        await _import_round(session, first, actor=actor, now=now)
+        done = set(map(id, first.values()))
+        waiting = [one for one in waiting if id(one) not in done]
+
+
+async def _import_round(
+    session: DatabaseSession, imported: Mapping[tuple[str, str], ImportedConsent], *, actor: str, now: datetime
+) -> None:
+    owners = {"user_ids": sorted({user_id for user_id, _ in imported})}
+    before = {(row.user_id, row.purpose): row.id for row in await session.execute(_NEWEST, owners)}
+    texts = {pair: _evidence_text(one, now) for pair, one in imported.items()}
+    rows = [_row(one, texts[pair], before.get(pair), actor, now) for pair, one in imported.items()]
     entries = (await session.scalars(insert(ConsentEntry).returning(ConsentEntry), rows)).all()
-    evidence = [{"entry_id": e.id, "user_id": e.user_id, "text": given} for e in entries if (given := texts[e.user_id])]
+    evidence = [
+        {"entry_id": e.id, "user_id": e.user_id, "text": given}
+        for e in entries
+        if (given := texts[e.user_id, e.purpose])
+    ]
     if evidence:
         await session.execute(_EVIDENCE, {"rows": orjson.dumps(evidence).decode()})
     await session.execute(_STATES, {"ids": [entry.id for entry in entries]})
-    hashes = {one.user_id: one.wording and one.wording.text_hash for one in imported}
-    decided = [actions.event_of(entry, entry.decision, hashes[entry.user_id]) for entry in entries]
+    for user_id in (await session.scalars(_MERGED_INTO, owners)).all():
+        await actions.recompute_state(session, user_id)
+    states = {(row.user_id, row.purpose): row.decision for row in await session.execute(_DECIDED, owners)}
+    wordings = {pair: one.wording for pair, one in imported.items()}
+    decided = []
+    for entry in entries:
+        pair, wording = (entry.user_id, entry.purpose), wordings[entry.user_id, entry.purpose]
+        decided.append(actions.event_of(entry, states.get(pair), wording and wording.text_hash))
     await events.record_events(session, decided, actor=actor, now=now)
 
 
@@ -52,14 +75,23 @@ def _evidence_text(one: ImportedConsent, now: datetime) -> str | None:
     return one.evidence if one.occurred_at >= now else f"{one.occurred_at.isoformat()} {one.evidence or ''}".strip()
 
 
-def _row(one: ImportedConsent, evidence: str | None, actor: str, now: datetime) -> dict[str, object]:
+def _row(
+    one: ImportedConsent, evidence: str | None, previous_id: int | None, actor: str, now: datetime
+) -> dict[str, object]:
     return {
         "user_id": one.user_id, "purpose": one.purpose, "decision": one.decision,
         "wording_id": one.wording and one.wording.id, "language": one.wording and one.wording.language,
-        "channel": "import", "actor": actor, "occurred_at": now, "evidence_hash": actions.evidence_hash(evidence),
+        "channel": "import", "actor": actor, "occurred_at": now, "previous_id": previous_id,
+        "evidence_hash": actions.evidence_hash(evidence),
     }  # fmt: skip
 
 
+_NEWEST = text(
+    """
+    SELECT DISTINCT ON (user_id, purpose) user_id, purpose, id FROM consent_entry
+    WHERE user_id = ANY(:user_ids) ORDER BY user_id, purpose, id DESC
+    """
+)
 _EVIDENCE = text(
     """
     INSERT INTO consent_evidence (entry_id, user_id, text)
@@ -70,5 +102,8 @@ _STATES = text(
     """
     INSERT INTO consent_state (user_id, purpose, decision, since)
     SELECT user_id, purpose, decision, occurred_at FROM consent_entry WHERE id = ANY(:ids)
+    ON CONFLICT (user_id, purpose) DO UPDATE SET decision = excluded.decision, since = excluded.since
     """
 )
+_MERGED_INTO = text("SELECT DISTINCT merged_into FROM account WHERE merged_into = ANY(:user_ids)")
+_DECIDED = text("SELECT user_id, purpose, decision FROM consent_state WHERE user_id = ANY(:user_ids)")

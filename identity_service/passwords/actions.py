@@ -35,8 +35,10 @@ class PasswordResult:
 
 class _Counted(NamedTuple):
     subject: bytes
+    asked: bytes
     user_id: str | None
     phc: str | None
+    is_locked: bool
     is_compromised: bool
     wait: int
     failures: int
@@ -45,12 +47,11 @@ class _Counted(NamedTuple):
 
 async def set_password(session: DatabaseSession, proof: MailboxProof, phc: str, *, now: datetime) -> None:
     """Store the hash `phc` as the password of the proven account, and reset its count of failures."""
-    row = {
-        "user_id": proof.user_id, "phc": phc, "set_at": now, "proven_by": proof.recipient_hash, "locked_at": None,
-        "compromised_at": None,
+    values = {
+        "phc": phc, "set_at": now, "proven_by": proof.recipient_hash, "locked_at": None, "compromised_at": None,
+        "imported_at": None, "mailbox_confirmed_at": None,
     }  # fmt: skip
-    new = insert(Password).values(row)
-    values = {name: new.excluded[name] for name in row if name != "user_id"}
+    new = insert(Password).values({"user_id": proof.user_id, **values})
     await session.execute(new.on_conflict_do_update(index_elements=["user_id"], set_=values))
     await session.execute(delete(PasswordAttempt).where(PasswordAttempt.subject == _subject(session, proof.user_id)))
     await events.record_event(session, "password.set", user_id=proof.user_id, actor="customer", now=now)
@@ -62,6 +63,7 @@ async def remove_password(
     *,
     since: datetime | None = None,
     unless_proven_by: Collection[bytes] = (),
+    only_unproven: bool = False,
     reason: str,
     actor: str,
     now: datetime,
@@ -69,11 +71,14 @@ async def remove_password(
     """Remove the password of an account; return whether there was one to remove.
 
     With `since`, only one that was set then or later; one whose proof was read at a mailbox of `unless_proven_by`
-    (keyed hashes of addresses) stays.
+    (keyed hashes of addresses) stays. With `only_unproven`, only one that came by an import from a system that had not
+    confirmed the address.
     """
     mine = delete(Password).where(Password.user_id == user_id)
     if since is not None:
         mine = mine.where(Password.set_at >= since)
+    if only_unproven:
+        mine = mine.where(Password.proven_by.is_(None), Password.mailbox_confirmed_at.is_(None))
     if unless_proven_by:
         mine = mine.where(or_(Password.proven_by.is_(None), Password.proven_by.not_in(unless_proven_by)))
     if await session.scalar(mine.returning(Password.user_id)) is None:
@@ -144,8 +149,11 @@ async def check_password(
     if counted.wait:
         return PasswordResult("wait", retry_after=counted.wait)
     too_long = len(typed) > rules.MAXIMUM_CHARACTERS or len(typed.encode("utf-8", "replace")) > rules.MAXIMUM_BYTES
-    matches = await hasher.verify(None if too_long else counted.phc, "" if too_long else typed)
-    rehashed = await hasher.hash(typed) if matches and counted.phc and hasher.is_outdated(counted.phc) else None
+    # A locked password is verified too: answering sooner or later would tell that there is an account.
+    phc = counted.phc or hasher.dummies.pick(counted.asked)
+    matches = await hasher.verify(phc, "" if too_long else typed)
+    matches = matches and counted.phc is not None and not counted.is_locked and not too_long
+    rehashed = await hasher.hash(typed) if matches and hasher.is_outdated(phc) else None
     async with database.transaction() as session:
         if matches and counted.user_id is not None:
             return await _record_match(session, counted, rehashed, now=now)
@@ -158,12 +166,13 @@ async def _count(
 ) -> _Counted:
     user_id = await ownership.active_user_id(session, who)
     name = None if browser is None else browser.name_for(user_id)
-    subject = _subject(session, user_id or (who if isinstance(who, str) else who.key), name)
+    asked = _subject(session, who if isinstance(who, str) else who.key)
+    subject = asked if user_id is None else _subject(session, user_id, name)
     values = {"user_id": user_id or "", "subject": subject, "now": now, "delays": _DELAYS}
     stored = (await session.execute(_COUNT, values)).one()
-    is_locked = stored.locked_at is not None if name is None else (stored.failures or 0) > rules.LOCKED_AFTER
-    phc = None if is_locked else stored.phc
-    counted = _Counted(subject, user_id, phc, stored.compromised_at is not None, 0, stored.failures or 0, name)
+    failures, is_compromised = stored.failures or 0, stored.compromised_at is not None
+    is_locked = stored.locked_at is not None if name is None else failures > rules.LOCKED_AFTER
+    counted = _Counted(subject, asked, user_id, stored.phc, is_locked, is_compromised, 0, failures, name)
     if stored.failures is not None:
         return counted
     blocked_until = await session.scalar(
@@ -218,8 +227,8 @@ async def _record_failure(session: DatabaseSession, counted: _Counted, *, actor:
     user_id = counted.user_id
     data = {"failures": counted.failures}
     await events.record_event(session, "password.check_failed", user_id=user_id, actor=actor, data=data, now=now)
-    locks = user_id is not None and counted.browser is None and counted.phc is not None
-    locks = locks and counted.failures >= rules.LOCKED_AFTER
+    is_usable = user_id is not None and counted.phc is not None and not counted.is_locked
+    locks = is_usable and counted.browser is None and counted.failures >= rules.LOCKED_AFTER
     if locks:
         await session.execute(update(Password).where(Password.user_id == user_id).values(locked_at=now))
     if locks or counted.failures == rules.LOCKED_AFTER:

@@ -18,7 +18,8 @@ from argon2 import Parameters, PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from identity_service import logs
-from identity_service.passwords import cpu, legacy_hashes, rules
+from identity_service.passwords import cpu, legacy_schemes, rules
+from identity_service.passwords.dummies import Dummies
 from identity_service.passwords.rules import HashingBusy
 from identity_service.settings import Settings
 
@@ -53,6 +54,7 @@ class Hasher:
         self._judge, self._judging = ThreadPoolExecutor(1, "judge", initializer=_lower_priority), 0
         # Verified for unknown accounts, so that they take equally long; no password matches it (PWD-13).
         self._dummy = self._hasher.hash(os.urandom(16))
+        self.dummies = Dummies(self._dummy)
 
     @property
     def waiting(self) -> int:
@@ -69,7 +71,7 @@ class Hasher:
 
     def is_outdated(self, phc: str) -> bool:
         """Return whether a stored hash was made by another algorithm or with other parameters than the current ones."""
-        return legacy_hashes.is_legacy(phc) or self._hasher.check_needs_rehash(phc)
+        return legacy_schemes.is_legacy(phc) or self._hasher.check_needs_rehash(phc)
 
     def refuse_if_busy(self) -> None:
         """Refuse work if the queue is full, before anything else is done.
@@ -117,8 +119,8 @@ class Hasher:
     def _verify(self, phc: str | None, password: str) -> bool:
         stored = self._dummy if phc is None else phc
         usable = _is_bounded(stored)
-        if usable and legacy_hashes.is_legacy(stored) and not stored.startswith("$argon2"):
-            return legacy_hashes.verify_hash(stored, password)
+        if usable and legacy_schemes.is_legacy(stored) and not stored.startswith("$argon2"):
+            return legacy_schemes.verify_hash(stored, password)
         try:
             matches = self._hasher.verify(stored if usable else self._dummy, password)
         except (VerificationError, InvalidHashError):
@@ -133,7 +135,7 @@ def _parameters(settings: Settings) -> Parameters:
 def _is_bounded(phc: str) -> bool:
     """Return whether the parameters of a stored hash are within the limits of `rules.is_bounded` (PWD-15)."""
     if not phc.startswith("$argon2"):
-        # Only the import writes such a hash, and it checked the limits.
+        # `legacy_schemes.verify_hash` checks the limits of its scheme.
         return True
     try:
         parameters = argon2.extract_parameters(phc)

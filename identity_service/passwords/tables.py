@@ -10,13 +10,19 @@ from identity_service.database.types import Base, UtcDateTime
 
 
 class Password(Base):
-    """An account's password as a PHC string. `proven_by` is the keyed hash of the address whose mailbox was read to set
-    it; `locked_at`: too many failures; `compromised_at`: it became known. Either
-    way only a reset sets a new one; a correct compromised password gets the result `change_required`."""
+    """An account's password as a PHC string. `locked_at`: too many failures; `compromised_at`: it became known. Either
+    way only a reset sets a new one; a correct compromised password gets the result `change_required`.
+
+    `proven_by` is the keyed hash of the address whose mailbox was read to set it. `imported_at`: it came by an import,
+    and nobody has proven the mailbox here to set it. Somebody without the mailbox may have set it, unless the other
+    system had confirmed the address: `mailbox_confirmed_at`."""
 
     __tablename__ = "password"
     privacy = TablePrivacy(owner="user_id", erase="delete")
-    __table_args__ = (CheckConstraint("phc LIKE '$%'", name="phc"),)
+    __table_args__ = (
+        CheckConstraint("phc LIKE '$%'", name="phc"),
+        CheckConstraint("mailbox_confirmed_at IS NULL OR imported_at IS NOT NULL", name="mailbox_confirmed"),
+    )
 
     user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), primary_key=True, info=IDENTIFIER)
     phc: Mapped[str] = mapped_column(info=PROVING)
@@ -24,6 +30,8 @@ class Password(Base):
     proven_by: Mapped[bytes | None] = mapped_column(info=PROVING)
     locked_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     compromised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    imported_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    mailbox_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
 class PasswordAttempt(Base):

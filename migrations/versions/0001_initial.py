@@ -301,7 +301,7 @@ def _create_tables() -> None:
         sa.Column("done_line", sa.Integer(), nullable=False),
         sa.Column("lines", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("added", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_import_job")),
         sa.UniqueConstraint("name", name=op.f("uq_import_job_name")),
     )
@@ -637,9 +637,11 @@ def _create_tables() -> None:
         sa.Column("line", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
-        sa.CheckConstraint("kind IN ('duplicates', 'refused')", name=op.f("ck_import_issue_kind")),
+        sa.CheckConstraint(
+            "kind IN ('duplicates', 'extended', 'left_out', 'refused')", name=op.f("ck_import_issue_kind")
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["import_job.id"], name=op.f("fk_import_issue_job_id")),
-        sa.PrimaryKeyConstraint("job_id", "line", name=op.f("pk_import_issue")),
+        sa.PrimaryKeyConstraint("job_id", "line", "kind", name=op.f("pk_import_issue")),
     )
     op.create_table(
         "import_row",
@@ -785,6 +787,11 @@ def _create_tables() -> None:
         sa.Column("proven_by", sa.LargeBinary(), nullable=True),
         sa.Column("locked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("compromised_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("imported_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("mailbox_confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "mailbox_confirmed_at IS NULL OR imported_at IS NOT NULL", name=op.f("ck_password_mailbox_confirmed")
+        ),
         sa.CheckConstraint("phc LIKE '$%'", name=op.f("ck_password_phc")),
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_password_user_id")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_password")),

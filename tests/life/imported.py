@@ -30,6 +30,15 @@ async def imported(service: Service, *rows: Mapping[str, str], source: str = SOU
     return await imports.load_rows(service.database, job, source=source, now=service.clock())
 
 
+async def told(service: Service, **row: str) -> str:
+    """Import one row that comes over without some value; return the sentence that is told of it."""
+    report = await imported(service, {"email": "anna@example.com", **row})
+    assert (report.lines, report.added, report.left_out, report.refused) == (1, 1, 1, 0)
+    ((line, what, sentence),) = report.told
+    assert (line, what) == (2, "left_out")
+    return sentence
+
+
 async def why(service: Service, **row: str) -> str:
     """Import one row that has to be refused; return the sentence that is told of it."""
     report = await imported(service, {"email": "anna@example.com", **row})

@@ -12,6 +12,7 @@ from identity_service.imports import files as imports_files
 from identity_service.values import user_ids
 from tests.life.imported import SOURCE, a_file, each, imported, left, numbered
 
+OPTIONS = imports_files.FileOptions()
 CUSTOMERS = 2 * imports.BATCH + 500
 FIRST, LAST = 3, 2 * imports.BATCH + 10
 """Lines that cannot be an account, in the first batch and in the last."""
@@ -106,7 +107,7 @@ async def test_killed_before_the_first_batch_nothing_is_lost(service, owner, beg
     """REL-41: the file is staged, no account is there."""
     file = a_file(tmp_path, CUSTOMERS, FIRST, LAST)
     await imports.stage_rows(
-        service.database, command_line._job_name(file, SOURCE, {}), imports_files.read_rows(file, {})
+        service.database, command_line._job_name(file, SOURCE, OPTIONS), imports_files.read_rows(file, OPTIONS)
     )
     async with owner.connect() as holding, owner.connect() as looking:
         await raw(holding, "SELECT id FROM import_job FOR UPDATE")
