@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from identity_service import __version__, metrics
 from identity_service import clock as system_clock
 from identity_service.accounts import api as accounts_api
+from identity_service.accounts import references_api
 from identity_service.addresses import api as addresses_api
 from identity_service.approvals import api as approvals_api
 from identity_service.audit import api as audit_api
@@ -75,6 +76,7 @@ ROUTERS = (
     account_pages.router,
     operations_pages.router,
     accounts_api.router,
+    references_api.router,
     events_api.router,
     audit_api.router,
     messages_api.router,
@@ -139,7 +141,7 @@ def attach_state(app: FastAPI, database: Database, master_key: bytes, *, clock: 
     app.state.hasher = Hasher(database.settings)
     app.state.metrics = metrics.Metrics(database, app.state.hasher)
     app.state.gate = authentication.TokenVerifier(
-        database, clock, load_revoked=clients.list_revoked,
+        database, clock, load_clients=clients.load_states,
         load_keys=lambda session: key_store.load_keys(session, master_key),
     )  # fmt: skip
 

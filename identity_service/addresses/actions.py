@@ -33,9 +33,9 @@ async def request_or_add_email(
     """Request an email change, or add the first address, which is stored at once and stays unconfirmed.
 
     Raises:
-        accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
+        accounts.rules.UnknownUserId, EmailTaken, AccountClosed
     """
-    account = await accounts.find_active_account(session, user_id, lock=True)
+    account = await accounts.find_changeable_account(session, user_id)
     if account.email is None:
         added = await registration.add_first_email(session, UserId(account.user_id), address, actor=actor, now=now)
         return EmailChangeRequest(added, None)
@@ -48,11 +48,9 @@ async def request_email_change(
     """Send a confirmation to a new address; the account keeps the old one until the new mailbox confirms.
 
     Raises:
-        accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
+        accounts.rules.UnknownUserId, EmailTaken, AccountClosed
     """
-    account = await accounts.find_active_account(session, user_id, lock=True)
-    if account.state != "active":
-        raise account_rules.AccountNotActive
+    account = await accounts.find_changeable_account(session, user_id)
     if account.email_key == address.key:
         return EmailChangeRequest(account, None)
     if await accounts.find_by_email(session, address) is not None:
@@ -79,7 +77,7 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
 
     Raises:
         LinkInvalid
-        accounts.rules.EmailTaken, AccountMoved, AccountNotActive
+        accounts.rules.EmailTaken, AccountMoved, AccountClosed
     """
     change = await session.scalar(select(EmailChange).where(EmailChange.token_id == found.token.id))
     if change is None or change.new_email is None:
@@ -94,10 +92,9 @@ async def apply_email_change(
     """Set the new address, and send the old one a notice with the undo link.
 
     Raises:
-        accounts.rules.EmailTaken, AccountMoved, AccountNotActive
+        accounts.rules.EmailTaken, AccountMoved, AccountClosed
     """
-    account = await accounts.find_account(session, UserId(user_id), lock=True)
-    account_rules.check_changeable(account.state, account.merged_into, account.version, None)
+    account = await accounts.find_changeable_account(session, UserId(user_id))
     old = None if account.email is None else accounts.address_of(account)
     new = _address(change, "new")
     changed = await accounts.confirm_new_email(session, user_id, new, actor=actor, now=now)

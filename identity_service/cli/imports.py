@@ -14,6 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from identity_service import clock
 from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
+from identity_service.clients import actions as clients
+from identity_service.clients import rules as client_rules
 from identity_service.imports import actions as imports
 from identity_service.imports import files, rows
 
@@ -28,7 +30,9 @@ def import_accounts(
         list[str] | None,
         typer.Option("--map", help=f"OURS=THEIRS: our field and the file's name for it; repeat. {_OUR_FIELDS}"),
     ] = None,
-    source: Annotated[str, typer.Option(help="The source of the external references: a client's id.")] = "import",
+    source: Annotated[
+        str, typer.Option(help="The source of the external references: that of the service which knows them.")
+    ] = "import",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row and write nothing.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write every line that was not imported to this file.")] = None,
     as_json: AsJson = False,
@@ -36,6 +40,7 @@ def import_accounts(
     """Import accounts; after an interruption the same command continues. Sends no email."""
     if file.suffix.lower() not in (".csv", ".jsonl"):
         raise typer.BadParameter("The file's name must end in .csv or .jsonl.")
+    client_rules.check_source_name(source)
     names = files.read_names(mapping or [])
     found = asyncio.run(_import(file, names, source, dry_run=dry_run, quiet=as_json))
     if report is not None:
@@ -59,6 +64,7 @@ async def _import(file: Path, names: dict[str, str], source: str, *, dry_run: bo
     async with connections.open_with_keys(connections.load_settings()) as database:
         if dry_run:
             return await imports.dry_run(database, files.read_rows(file, names), source=source, now=clock.utc_now())
+        await database.in_transaction(lambda session: clients.add_source(session, source, now=clock.utc_now()))
         name = await asyncio.to_thread(_job_name, file, source, names)
         job_id = await imports.stage_rows(database, name, files.read_rows(file, names))
         with bar:

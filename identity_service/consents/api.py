@@ -25,7 +25,7 @@ from identity_service.values import user_ids as values_user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, problems
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.routing import StrictRoute
 
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["consents"])
 @router.get(
     "/accounts/{user_id}/consents",
     dependencies=[authentication.requires("consents:read")],
-    responses=problems.error_responses(account_rules.UnknownUserId, MalformedUserId, *authentication.AUTH_ERRORS),
+    responses=problems.error_responses(*account_rules.ACCOUNT_ERRORS, *authentication.AUTH_ERRORS),
 )
 async def list_consents(user_id: str, session: Session, now: Now) -> ConsentList:
     """Read what a customer has allowed, and every ledger entry."""
@@ -51,14 +51,14 @@ async def list_consents(user_id: str, session: Session, now: Now) -> ConsentList
     dependencies=[authentication.requires("consents:write")],
     responses={
         **problems.error_responses(
-            account_rules.UnknownUserId, account_rules.NoEmail, MalformedUserId, UnknownPurpose, UnknownWording,
-            *authentication.AUTH_ERRORS,
+            *account_rules.CHANGE_ERRORS, UnknownPurpose, UnknownWording,
+            *authentication.PERSON_ERRORS,
         ),
         202: {"model": ConsentView, "description": "Proposed: an email asks the mailbox's holder"},
     },
 )  # fmt: skip
 async def change_consent(
-    user_id: str, purpose: str, body: ConsentChange, session: Session, caller: Caller, response: Response, now: Now
+    user_id: str, purpose: str, body: ConsentChange, session: Session, person: Person, response: Response, now: Now
 ) -> ConsentView:
     """Withdraw at once, or propose a grant, which counts when the mailbox's holder confirms it."""
     wanted = values_user_ids.parse(user_id)
@@ -66,11 +66,11 @@ async def change_consent(
         response.status_code = 202
         account = await actions.propose_consent(
             session, wanted, purpose, body.wording or "", channel=body.channel, evidence=body.evidence,
-            actor=caller.actor, now=now,
+            actor=person, now=now,
         )  # fmt: skip
     else:
         account = await actions.withdraw_consent(
-            session, wanted, purpose, channel=body.channel, actor=caller.actor, now=now
+            session, wanted, purpose, channel=body.channel, actor=person, now=now
         )
     states = await actions.list_states(session, account.user_id)
     return _consent(next(state for state in states if state.purpose == purpose))
@@ -80,7 +80,7 @@ async def change_consent(
     "/accounts/{user_id}/consents/receipt",
     dependencies=[authentication.requires("consents:read")],
     responses={
-        **problems.error_responses(account_rules.UnknownUserId, MalformedUserId, *authentication.AUTH_ERRORS),
+        **problems.error_responses(*account_rules.ACCOUNT_ERRORS, *authentication.AUTH_ERRORS),
         200: {"content": {receipts.MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "A signed receipt"},
     },
     response_class=Response,

@@ -10,6 +10,8 @@ import orjson
 NAMES: Final[Mapping[str, str]] = {
     "account.registered": "a User ID was issued",
     "account.updated": "display name or locale changed",
+    "account.external_ref_added": "a service got a further reference for the account, or moved one to it",
+    "account.external_ref_removed": "a service removed its reference from the account, or moved it to another one",
     "account.email_added": "an address was added to an account that had none",
     "account.email_confirmed": "the mailbox of the address on file was confirmed",
     "account.email_changed": "the address was changed to another mailbox",
@@ -57,6 +59,7 @@ NAMES: Final[Mapping[str, str]] = {
     "consent.granted": "the customer granted consent",
     "consent.withdrawn": "the customer withdrew consent; it counts at once",
     "client.added": "a service or desk tool was added and may call us",
+    "client.changed": "name, scopes or source of a client changed; its credentials stay",
     "client.rotated": "a client got a second secret",
     "client.closed": "a client was closed and may no longer call us",
     "keys.rotated": "a new signing key was published",

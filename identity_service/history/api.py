@@ -23,9 +23,8 @@ from identity_service.history.schemas import (
 )
 from identity_service.history.tables import HistoryEntry
 from identity_service.values import user_ids
-from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, pagination, problems, routing
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Keys, Now, Session
 from identity_service.web.routing import StrictRoute
 
@@ -37,22 +36,24 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["history"])
     dependencies=[authentication.requires("history:write")],
     responses={
         **problems.error_responses(
-            account_rules.UnknownUserId, MalformedUserId, rules.SourceNotYours, *authentication.AUTH_ERRORS
+            *account_rules.ACCOUNT_ERRORS, account_rules.AccountMoved, rules.SourceNotYours,
+            *authentication.PERSON_ERRORS,
         ),
         201: {"model": HistoryResultList, "description": "At least one entry is new"},
     },
     openapi_extra={"x-body-limit": routing.BATCH_LIMIT},
 )
 async def append_history(
-    user_id: str, body: NewHistory, session: Session, caller: Caller, now: Now, response: Response
+    user_id: str, body: NewHistory, session: Session, caller: Caller, person: Person, now: Now, response: Response
 ) -> HistoryResultList:
     """Append history entries. An invalid entry is refused by itself; the others are added."""
-    source = rules.check_source(body.source, caller.client_id)
+    rules.check_source(body.source, caller.source)
     account = await erasure.lock_against_erasure(session, user_ids.parse(user_id))
+    await accounts.check_changeable(session, account, also_closed=True)
     ids = await ownership.user_ids_of(session, user_ids.UserId(account.user_id))
     valid, refused = _parse_entries(body.entries)
     appended = await actions.append_entries(
-        session, account.user_id, source, [e for _, e in valid], customer=ids, actor=caller.actor, now=now
+        session, account.user_id, caller.source, [e for _, e in valid], customer=ids, actor=person, now=now
     )
     results: dict[int, HistoryResult] = dict(refused)
     for (index, new), found in zip(valid, appended, strict=True):
@@ -65,8 +66,7 @@ async def append_history(
     "/accounts/{user_id}/history",
     dependencies=[authentication.requires("history:read"), access_dependencies.AccountOpened],
     responses=problems.error_responses(
-        account_rules.UnknownUserId,
-        MalformedUserId,
+        *account_rules.ACCOUNT_ERRORS,
         pagination.InvalidCursor,
         *access_dependencies.ACCESS_ERRORS,
         *authentication.AUTH_ERRORS,
@@ -102,7 +102,7 @@ async def list_history(
     "/accounts/{user_id}/summary",
     dependencies=[authentication.requires("history:read"), access_dependencies.AccountOpened],
     responses=problems.error_responses(
-        account_rules.UnknownUserId, MalformedUserId, *access_dependencies.ACCESS_ERRORS, *authentication.AUTH_ERRORS
+        *account_rules.ACCOUNT_ERRORS, *access_dependencies.ACCESS_ERRORS, *authentication.AUTH_ERRORS
     ),
 )
 async def read_summary(user_id: str, session: Session) -> HistorySummary:

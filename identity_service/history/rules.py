@@ -17,7 +17,6 @@ BATCH: Final = 1000
 ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
 KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
 """The names that customers read for the known kinds; other kinds are shown as the service wrote them."""
-_CLIENT: Final = "cli_"
 _AMOUNT = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,4})?")
 
 
@@ -30,7 +29,7 @@ class ReferenceTaken(Conflict):
 
 
 class SourceNotYours(Forbidden):
-    """A source that begins with `cli_` must be your own client id; leave it out, or use another name."""
+    """A client writes in the name of its own source alone; leave `source` out, or name your own."""
 
 
 class DetailsTooLarge(Unprocessable):
@@ -49,18 +48,17 @@ class Summary:
     amounts: dict[str, Decimal] = field(default_factory=dict)
 
 
-def check_source(named: str | None, client_id: str) -> str:
-    """Return the source of entries: the caller's client id, or a name that services have agreed on (`shop`).
+def check_source(named: str | None, own: str) -> None:
+    """Check that the source named in a request is the caller's own; `None` means just that.
 
-    References are unique per source. A client that could write under another's id could use up its references and
+    References are unique per source. A client that could write under another one could use up its references and
     impersonate it.
 
     Raises:
-        SourceNotYours: the name has the form of a client id and is not the caller's.
+        SourceNotYours: the detail names the caller's source.
     """
-    if named is not None and named.startswith(_CLIENT) and named != client_id:
-        raise SourceNotYours
-    return named or client_id
+    if named is not None and named != own:
+        raise SourceNotYours(f"Your source is {own}; leave `source` out, or name that one.", source=own)
 
 
 def parse_amount(text: str | None, currency: str | None) -> Decimal | None:

@@ -33,8 +33,7 @@ class NewHistoryEntry(RequestModel):
 
 
 class NewHistory(RequestModel):
-    """Up to 1,000 entries; each gets its own result, in order. `source` defaults to your client id; it may be any name
-    that is not another client's id."""
+    """Up to 1,000 entries; each gets its own result, in order. `source`, if given, must be your own."""
 
     entries: Annotated[list[NewHistoryEntry], Field(min_length=1, max_length=rules.BATCH)]
     source: Slug | None = None

@@ -268,7 +268,7 @@ _STAGED = text(
 )
 _KNOWN_KEYS = text("SELECT email_key FROM account WHERE email_key = ANY(:keys)")
 _KNOWN_REFERENCES = text(
-    "SELECT reference FROM external_reference WHERE client_id = :source AND reference = ANY(:references)"
+    "SELECT reference FROM external_reference WHERE source = :source AND reference = ANY(:references)"
 )
 _ACCOUNTS = text(
     """
@@ -283,7 +283,7 @@ _ACCOUNTS = text(
 )
 _REFERENCES = text(
     """
-    INSERT INTO external_reference (client_id, reference, user_id, created_at)
+    INSERT INTO external_reference (source, reference, user_id, created_at)
     SELECT :source, reference, user_id, :now
     FROM unnest(CAST(:user_id AS text[]), CAST(:reference AS text[])) AS r(user_id, reference)
     """
