@@ -118,6 +118,7 @@ POST /v1/accounts/{user_id}/external-refs/remove           | accounts:write
 GET /v1/accounts/{user_id}/export                          | accounts:read_personal
 GET /v1/accounts/{user_id}/history                         | history:read
 POST /v1/accounts/{user_id}/history                        | history:write
+DELETE /v1/accounts/{user_id}/history/{entry_id}           | history:write
 POST /v1/accounts/{user_id}/merge                          | accounts:merge
 POST /v1/accounts/{user_id}/merge/undo                     | accounts:merge
 GET /v1/accounts/{user_id}/summary                         | history:read

@@ -55,6 +55,8 @@ NAMES: Final[Mapping[str, str]] = {
     "account.opened_by_staff": "a staff member opened this account, for a reason the customer can read",
     "staff.search_alarm": "a staff member searched often within an hour and opened few accounts",
     "history.appended": "another service added to a customer's history",
+    "history.corrected": "another service replaced an entry of a customer's history; the former one is kept beside it",
+    "history.removed": "another service removed an entry of a customer's history; it is kept and counts no more",
     "consent.proposed": "a service or clerk stated that the customer would agree; their mailbox must confirm it",
     "consent.granted": "the customer granted consent",
     "consent.withdrawn": "the customer withdrew consent; it counts at once",

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from babel.numbers import get_currency_precision, list_currencies
 
-from identity_service.errors import Conflict, Forbidden, Unprocessable
+from identity_service.errors import Conflict, Forbidden, NotFound, Unprocessable
 
 LARGEST: Final = Decimal(2**53)
 """The largest amount; many JSON parsers cannot represent larger numbers exactly."""
 BATCH: Final = 1000
+FUTURE: Final = timedelta(minutes=10)
+"""How far `occurred_at` may be ahead of our clock: as much as two hosts may differ."""
 ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
 KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
 """The names that customers read for the known kinds; other kinds are shown as the service wrote them."""
@@ -26,6 +28,22 @@ class MalformedAmount(Unprocessable):
 
 class ReferenceTaken(Conflict):
     """This source already uses this reference for an entry of another customer; use another reference."""
+
+
+class ReferenceConflict(Conflict):
+    """This reference is stored with another content, in `entry`; send `corrects` with its id to replace it."""
+
+
+class UnknownEntry(NotFound):
+    """Your source has no such entry of this customer."""
+
+
+class EntryCorrected(Conflict):
+    """This entry was corrected already, in `entry`; correct or remove that one."""
+
+
+class OccursInFuture(Unprocessable):
+    """An entry cannot have happened in the future: `occurred_at` is later than now by more than ten minutes."""
 
 
 class SourceNotYours(Forbidden):
@@ -59,6 +77,12 @@ def check_source(named: str | None, own: str) -> None:
     """
     if named is not None and named != own:
         raise SourceNotYours(f"Your source is {own}; leave `source` out, or name that one.", source=own)
+
+
+def check_occurred(occurred_at: datetime, now: datetime) -> None:
+    """Raise OccursInFuture if a time is ahead of `now` by more than `FUTURE`."""
+    if occurred_at > now + FUTURE:
+        raise OccursInFuture
 
 
 def parse_amount(text: str | None, currency: str | None) -> Decimal | None:

@@ -620,6 +620,9 @@ def _create_tables() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("corrects", sa.Uuid(), nullable=True),
+        sa.Column("superseded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("amount", sa.Numeric(precision=20, scale=4), nullable=True),
         sa.Column("currency", sa.String(), nullable=True),
         sa.Column("link", sa.String(), nullable=True),
@@ -627,7 +630,16 @@ def _create_tables() -> None:
         sa.CheckConstraint("(amount IS NULL) = (currency IS NULL)", name=op.f("ck_history_entry_amount_has_currency")),
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_history_entry_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_history_entry")),
-        sa.UniqueConstraint("source", "reference", name=op.f("uq_history_entry_source_reference")),
+        sa.ForeignKeyConstraint(["corrects"], ["history_entry.id"], name=op.f("fk_history_entry_corrects")),
+        sa.UniqueConstraint("corrects", name=op.f("uq_history_entry_corrects")),
+    )
+    op.create_index("ix_history_entry_source_reference", "history_entry", ["source", "reference"], unique=False)
+    op.create_index(
+        "uq_history_entry_source_reference",
+        "history_entry",
+        ["source", "reference"],
+        unique=True,
+        postgresql_where=sa.text("corrects IS NULL"),
     )
     op.create_index(
         "ix_history_entry_user_id_occurred_at",
