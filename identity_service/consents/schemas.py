@@ -61,7 +61,7 @@ class ConsentChange(RequestModel):
 
 
 class PermissionQuestion(RequestModel):
-    """A purpose, and either User IDs or addresses, at most 10,000."""
+    """A purpose, and either User IDs or addresses, at most 10,000; the body has at most 4 MiB."""
 
     purpose: Annotated[str, Field(max_length=40)]
     user_ids: Annotated[list[str], Field(max_length=rules.ASKED_AT_MOST)] | None = None
@@ -82,10 +82,16 @@ class AddressPermission(ResponseModel):
 
 
 class PermissionStatement(ResponseModel):
-    """Those of your list whom you may contact, and no others. `statement` is a JWS: keep it as evidence."""
+    """Those of your list whom you may contact, and no others, each once and as you spelled it.
+
+    `statement` is a JWS over your list and `allowed`. Keep all four as evidence: `salt` opens its two hashes.
+    """
 
     purpose: str
     allowed: list[str]
     checked_at: datetime
     statement: str
+    salt: str = Field(
+        description="the key of the statement's hashes, in hexadecimal; the statement does not contain it"
+    )
     addresses: list[AddressPermission] | None
