@@ -29,6 +29,7 @@ from identity_service.clients import actions as clients
 from identity_service.clients import api as clients_api
 from identity_service.consents import api as consents_api
 from identity_service.consents import pages as receipt_pages
+from identity_service.consents import wordings_api
 from identity_service.console import account_pages, operations_pages
 from identity_service.console import pages as console_pages
 from identity_service.contacts import api as contacts_api
@@ -82,6 +83,7 @@ ROUTERS = (
     messages_api.router,
     webhooks_api.router,
     consents_api.router,
+    wordings_api.router,
     transparency_api.router,
     receipt_pages.router,
     passwords_api.router,

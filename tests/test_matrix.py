@@ -147,6 +147,8 @@ POST /v1/resets                                            | resets:create
 GET /v1/resets/{reset_id}                                  | messages:read
 GET /v1/suppressions                                       | mail:operate
 POST /v1/suppressions/{suppression_id}/lift                | mail:operate
+GET /v1/wordings                                           | anybody
+GET /v1/wordings/{wording_id}                              | anybody
 GET /welcome/{handle}                                      | anybody
 """
 LINES = dict(tuple(part.strip() for part in line.split("|")) for line in MATRIX.strip().splitlines())

@@ -60,6 +60,41 @@ class ConsentChange(RequestModel):
         return self
 
 
+class PurposeView(ResponseModel):
+    """A purpose of consent, and the id of the wording to ask with now; null if it has none."""
+
+    purpose: str
+    description: str
+    wording: str | None
+
+
+class WordingView(ResponseModel):
+    """A wording, the languages it has, and whether it is the one to ask with now."""
+
+    id: str
+    purpose: str
+    languages: list[str]
+    current: bool
+
+
+class WordingList(ResponseModel):
+    """Every purpose, and every wording by id."""
+
+    purposes: list[PurposeView]
+    items: list[WordingView]
+    next: str | None
+
+
+class WordingTextView(ResponseModel):
+    """The text of a wording in one language; `sha256` of its UTF-8 bytes is what ledger and receipts name."""
+
+    id: str
+    purpose: str
+    language: str
+    text: str
+    sha256: str
+
+
 class PermissionQuestion(RequestModel):
     """A purpose, and either User IDs or addresses, at most 10,000; the body has at most 4 MiB."""
 
