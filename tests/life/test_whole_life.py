@@ -102,7 +102,9 @@ class Life(RuleBasedStateMachine):
     def is_told_twice(self, number):
         told = [one for one in self.accounts if one.entries and one.state != "erased"]
         one = told[number % len(told)]
-        answer = self.do(append(self.caller, one.root.user_id, entry_of(one.entries[0][0])))
+        reference, kind, amount = one.entries[0]
+        money = {} if amount is None else {"amount": f"{amount:.2f}", "currency": "EUR"}
+        answer = self.do(append(self.caller, one.root.user_id, entry_of(reference, kind=kind, **money)))
         assert (answer.status_code, answer.json()["results"][0]["status"]) == (200, "there")
 
     @precondition(lambda self: self.accounts)
