@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from identity_service import __version__, metrics
 from identity_service import clock as system_clock
 from identity_service.accounts import api as accounts_api
+from identity_service.accounts import references_api
 from identity_service.addresses import api as addresses_api
 from identity_service.approvals import api as approvals_api
 from identity_service.audit import api as audit_api
@@ -28,6 +29,7 @@ from identity_service.clients import actions as clients
 from identity_service.clients import api as clients_api
 from identity_service.consents import api as consents_api
 from identity_service.consents import pages as receipt_pages
+from identity_service.consents import wordings_api
 from identity_service.console import account_pages, operations_pages
 from identity_service.console import pages as console_pages
 from identity_service.contacts import api as contacts_api
@@ -76,11 +78,13 @@ ROUTERS = (
     account_pages.router,
     operations_pages.router,
     accounts_api.router,
+    references_api.router,
     events_api.router,
     audit_api.router,
     messages_api.router,
     webhooks_api.router,
     consents_api.router,
+    wordings_api.router,
     transparency_api.router,
     receipt_pages.router,
     passwords_api.router,
@@ -140,7 +144,7 @@ def attach_state(app: FastAPI, database: Database, master_key: bytes, *, clock: 
     app.state.hasher = Hasher(database.settings)
     app.state.metrics = metrics.Metrics(database, app.state.hasher)
     app.state.gate = authentication.TokenVerifier(
-        database, clock, load_revoked=clients.list_revoked,
+        database, clock, load_clients=clients.load_states,
         load_keys=lambda session: key_store.load_keys(session, master_key),
     )  # fmt: skip
 

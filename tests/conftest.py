@@ -86,17 +86,19 @@ class Service:
     def __init__(self, app, http, database, box, clock) -> None:
         self.app, self.http, self.database, self.mailbox, self.clock = app, http, database, box, clock
 
-    async def caller(self, *scopes: str, name: str = "shop", desk: bool = False) -> "Caller":
-        """Add a client through the action and get a token through the token endpoint."""
-        scopes = scopes or tuple(client_rules.SCOPES)
+    async def caller(
+        self, *scopes: str, name: str = "shop", desk: bool = False, source: str | None = None, clerk: str | None = None
+    ) -> "Caller":
+        """Add a client through the action, by default with a source of its own, and get a token."""
+        scopes, source = scopes or tuple(client_rules.SCOPES), source or f"source_{next(_NUMBERS)}"
         made = await self.database.in_transaction(
-            lambda s: clients.add_client(s, name, list(scopes), desk=desk, jwks=None, now=self.clock())
+            lambda s: clients.add_client(s, name, list(scopes), desk=desk, source=source, jwks=None, now=self.clock())
         )
         answer = await self.http.post(
             "/oauth/token", data={"grant_type": "client_credentials"}, auth=(made.client_id, made.client_secret)
         )
         assert answer.status_code == 200, answer.text
-        return Caller(self.http, made.client_id, made.client_secret, answer.json()["access_token"])
+        return Caller(self.http, made.client_id, made.client_secret, answer.json()["access_token"], source, clerk)
 
     def sender(self, *relays: Relay) -> OutboxSender:
         if relays:
@@ -128,14 +130,16 @@ class Service:
 
 
 class Caller:
-    """One client with a token."""
+    """One client with a token; a desk tool names its clerk in every request."""
 
-    def __init__(self, http, client_id, client_secret, token) -> None:
+    def __init__(self, http, client_id, client_secret, token, source, clerk=None) -> None:
         self.http, self.client_id, self.client_secret, self.token = http, client_id, client_secret, token
+        self.source, self.clerk = source, clerk
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
+        named = {} if self.clerk is None else {"X-Clerk-ID": self.clerk}
+        return {"Authorization": f"Bearer {self.token}", **named}
 
     async def get(self, path: str, **options) -> httpx2.Response:
         return await self.http.get(path, **self._with_headers(options))

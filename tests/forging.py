@@ -19,10 +19,10 @@ AT = int(NOW.timestamp())
 ISSUER, AUDIENCE = "https://id.example.com", "https://id.example.com/v1"
 CLAIMS = {
     "iss": ISSUER, "aud": AUDIENCE, "sub": "cli_shop", "client_id": "cli_shop", "jti": "t1",
-    "scope": "accounts:read accounts:verify", "iat": AT, "exp": AT + 600,
+    "scope": "accounts:read accounts:verify", "source": "shop", "iat": AT, "exp": AT + 600,
 }  # fmt: skip
 HEADER = {"alg": "ES256", "kid": "p256", "typ": "at+jwt"}
-SAID = AccessToken("cli_shop", frozenset({"accounts:read", "accounts:verify"}), "t1", AT + 600)
+SAID = AccessToken("cli_shop", frozenset({"accounts:read", "accounts:verify"}), "t1", "shop", AT, AT + 600)
 
 P256, P384 = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP384R1())
 ED = ed25519.Ed25519PrivateKey.generate()

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from identity_service.keys.signing import InvalidToken
 from tests.forging import AT, AUDIENCE, CLAIMS, ISSUER, JSON, forge, read, refuse, without
 
-TEXTS = ("iss", "aud", "sub", "client_id", "jti", "scope")
+TEXTS = ("iss", "aud", "sub", "client_id", "jti", "scope", "source")
 
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_a_missing_claim_is_refused(name):
-    """FACT-10, OAU-26: each of the eight."""
+    """FACT-10, OAU-26: each of the nine."""
     refuse(forge(claims=without(name, CLAIMS)))
 
 

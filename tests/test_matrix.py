@@ -113,9 +113,12 @@ GET /v1/accounts/{user_id}/desk-suggestion                            | accounts
 POST /v1/accounts/{user_id}/email-changes                  | accounts:write
 POST /v1/accounts/{user_id}/erase                          | accounts:erase
 GET /v1/accounts/{user_id}/events                          | events:read
+PUT /v1/accounts/{user_id}/external-refs                   | accounts:write
+POST /v1/accounts/{user_id}/external-refs/remove           | accounts:write
 GET /v1/accounts/{user_id}/export                          | accounts:read_personal
 GET /v1/accounts/{user_id}/history                         | history:read
 POST /v1/accounts/{user_id}/history                        | history:write
+DELETE /v1/accounts/{user_id}/history/{entry_id}           | history:write
 POST /v1/accounts/{user_id}/merge                          | accounts:merge
 POST /v1/accounts/{user_id}/merge/undo                     | accounts:merge
 GET /v1/accounts/{user_id}/summary                         | history:read
@@ -144,6 +147,8 @@ POST /v1/resets                                            | resets:create
 GET /v1/resets/{reset_id}                                  | messages:read
 GET /v1/suppressions                                       | mail:operate
 POST /v1/suppressions/{suppression_id}/lift                | mail:operate
+GET /v1/wordings                                           | anybody
+GET /v1/wordings/{wording_id}                              | anybody
 GET /welcome/{handle}                                      | anybody
 """
 LINES = dict(tuple(part.strip() for part in line.split("|")) for line in MATRIX.strip().splitlines())
@@ -165,6 +170,8 @@ GUARDED = {
 NAMED = {name for name, scope in BY_SCOPE.items() if scope == "callers:check"} | {
     name for name, scope in BY_SCOPE.items() if scope == "contacts:write"
 }
+CHANGES = ("accounts:write", "accounts:convert", "accounts:erase", "accounts:merge", "consents:write", "history:write")
+NAMED |= {name for name, scope in BY_SCOPE.items() if scope in (*CHANGES, "messages:send", "resets:create")}
 BODIES = {
     "PUT /v1/accounts/{user_id}/business": {"company_name": "Berg GmbH", "country": "DE"},
     "POST /v1/accounts/{user_id}/email-changes": {"email": "thief@example.com"},
@@ -186,7 +193,9 @@ async def ask(http, name: str, user_id: str, token: str | None = None, **headers
 
 async def token_of(service, *scopes: str, desk: bool = False) -> str:
     made = await service.database.in_transaction(
-        lambda s: clients.add_client(s, "one of many", list(scopes), desk=desk, jwks=None, now=service.clock())
+        lambda s: clients.add_client(
+            s, "one of many", list(scopes), desk=desk, source="many", jwks=None, now=service.clock()
+        )
     )
     answer = await service.http.post(
         "/oauth/token", data={"grant_type": "client_credentials"}, auth=(made.client_id, made.client_secret)

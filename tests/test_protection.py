@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from identity_service.consents import api as consents
 from identity_service.privacy import inventory
 from identity_service.web import routing
 from identity_service.web.server import LimitedProtocol
@@ -26,9 +25,9 @@ def test_every_limit_in_the_code_is_told():
 
 
 def test_the_sizes_are_those_of_the_doors():
-    assert (routing.BODY_LIMIT, consents.PERMISSIONS_LIMIT, routing.BATCH_LIMIT) == (64 << 10, 512 << 10, 1 << 20)
+    assert (routing.BODY_LIMIT, routing.BATCH_LIMIT) == (64 << 10, 4 << 20)
     text = " ".join(TEXT.split())
-    assert "has at most 64 KiB, a permission question 512 KiB, a batch of history entries or IDs 1 MiB." in text
+    assert "has at most 64 KiB, a permission question or a batch of history entries or IDs 4 MiB." in text
     assert (LimitedProtocol.head_seconds, LimitedProtocol.head_bytes, routing.BODY_SECONDS) == (10, 32 << 10, 30)
     assert "The head of a request has at most ten seconds and 32 KiB, its body 30 seconds." in text
 

@@ -23,15 +23,48 @@ async def find_account(session: DatabaseSession, user_id: UserId, *, lock: bool 
     """Return the account with exactly this User ID, even if it is merged or closed.
 
     Raises:
-        rules.UnknownUserId: no account has this User ID, or it was erased.
+        rules.UnknownUserId: no account has this User ID.
+        rules.AccountErased
     """
-    wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
+    wanted = select(Account).where(Account.user_id == user_id)
     if lock:
         # The session may have read this row before it had the lock: reload it.
         wanted = wanted.with_for_update().execution_options(populate_existing=True)
     account = await session.scalar(wanted)
     if account is None:
         raise rules.UnknownUserId
+    if account.state == "erased":
+        raise rules.AccountErased
+    return account
+
+
+async def check_changeable(
+    session: DatabaseSession, account: Account, *, version: int | None = None, also_closed: bool = False
+) -> None:
+    """Refuse to change an account that is merged or closed, or whose version is another one (`None`: any).
+
+    Every verb that changes an account calls this, and `docs/account-states.md` lists what each verb answers.
+    `also_closed` is for what only reports facts or takes something away: history, removals, erasing.
+
+    Raises:
+        rules.AccountMoved: with the account that answers now, at the end of the chain of merges.
+        rules.AccountClosed, StaleVersion
+    """
+    moved_to = None
+    if account.merged_into is not None:
+        moved_to = (await find_active_account(session, UserId(account.user_id))).user_id
+    state = "active" if also_closed and account.state == "closed" else account.state
+    rules.check_changeable(state, moved_to, account.version, version)
+
+
+async def find_changeable_account(session: DatabaseSession, user_id: UserId, *, version: int | None = None) -> Account:
+    """Return the account with exactly this User ID, locked, if it may be changed; see `check_changeable`.
+
+    Raises:
+        rules.UnknownUserId, AccountErased, AccountMoved, AccountClosed, StaleVersion
+    """
+    account = await find_account(session, user_id, lock=True)
+    await check_changeable(session, account, version=version)
     return account
 
 
@@ -46,6 +79,7 @@ async def find_active_account(session: DatabaseSession, user_id: UserId, *, lock
 
     Raises:
         rules.UnknownUserId: also when the chain of merges is longer than `rules.LONGEST_CHAIN`.
+        rules.AccountErased
     """
     account = await find_account(session, user_id, lock=lock)
     for _ in range(rules.LONGEST_CHAIN):
@@ -63,38 +97,39 @@ async def find_for_sign_in(session: DatabaseSession, user_id: str) -> Account | 
 
 
 async def find_by_reference(
-    session: DatabaseSession, client_id: str, reference: str, *, lock: bool = False
+    session: DatabaseSession, source: str, reference: str, *, lock: bool = False
 ) -> Account | None:
-    """Return the account that this client knows by `reference`.
+    """Return the account that this source knows by `reference`.
 
     With `lock`, take an advisory lock until the transaction ends, because the reference may not be stored yet and then
     there is no row to lock.
     """
     if lock:
-        key = func.hashtextextended(f"{client_id} {reference}", 0)
+        key = func.hashtextextended(f"{source} {reference}", 0)
         await session.execute(select(func.pg_advisory_xact_lock(key)))
     wanted = (
         select(Account)
         .join(ExternalReference, ExternalReference.user_id == Account.user_id)
-        .where(ExternalReference.client_id == client_id, ExternalReference.reference == reference)
+        .where(ExternalReference.source == source, ExternalReference.reference == reference)
     )
     found: Account | None = await session.scalar(wanted.where(Account.state != "erased"))
     return found
 
 
 class AccountDetails(NamedTuple):
-    """The data in other tables that an account's view shows: the company of a business, the decision per purpose,
-    whether a password is set, and one client's references."""
+    """What an account's view shows beside its own row: the company of a business, the decision per purpose, whether a
+    password is set, one source's references, and the User ID at the end of the chain of merges."""
 
     company: dict[str, str | None] | None
     decisions: Mapping[str, str | None]
     has_password: bool
     references: Sequence[str]
+    resolves_to: str
 
 
-async def load_details(session: DatabaseSession, user_id: str, client_id: str) -> AccountDetails:
+async def load_details(session: DatabaseSession, user_id: str, source: str) -> AccountDetails:
     """Return the details of an account in one statement; references include those of accounts merged into it."""
-    return AccountDetails(*(await session.execute(_DETAILS, {"user_id": user_id, "client_id": client_id})).one())
+    return AccountDetails(*(await session.execute(_DETAILS, {"user_id": user_id, "source": source})).one())
 
 
 _DETAILS = text(
@@ -103,6 +138,10 @@ _DETAILS = text(
         SELECT CAST(:user_id AS text) AS user_id
         UNION ALL
         SELECT a.user_id FROM account a JOIN member m ON a.merged_into = m.user_id
+    ), chain AS (
+        SELECT user_id, merged_into FROM account WHERE user_id = :user_id
+        UNION
+        SELECT a.user_id, a.merged_into FROM account a JOIN chain c ON a.user_id = c.merged_into
     )
     SELECT
         (SELECT jsonb_build_object('company_name', b.company_name, 'country', b.country, 'vat_number', b.vat_number,
@@ -113,7 +152,8 @@ _DETAILS = text(
         WHERE c.user_id = :user_id),
         EXISTS (SELECT 1 FROM password p WHERE p.user_id = :user_id AND p.locked_at IS NULL),
         ARRAY(SELECT r.reference FROM external_reference r JOIN member USING (user_id)
-        WHERE r.client_id = :client_id ORDER BY r.reference)
+        WHERE r.source = :source ORDER BY r.reference),
+        (SELECT user_id FROM chain WHERE merged_into IS NULL)
     """
 )
 """Plain SQL, because this module may not import business periods, consents and passwords: they import accounts."""
@@ -148,34 +188,6 @@ _TABLE = Account.metadata.tables["account"]
 _ADD = select(Account).from_statement(insert(_TABLE).on_conflict_do_nothing().returning(*_TABLE.columns))
 
 
-async def add_reference(
-    session: DatabaseSession, user_id: str, client_id: str, reference: str, *, moves: bool = True, now: datetime
-) -> None:
-    """Store the reference by which this client finds the account. A new one moves the version, unless `moves` is false
-    because the account is new as well.
-
-    Raises:
-        rules.ExternalRefTaken: the client knows another account by it.
-    """
-    row = {"client_id": client_id, "reference": reference, "user_id": user_id, "created_at": now}
-    new = insert(ExternalReference).on_conflict_do_nothing().returning(ExternalReference.reference)
-    if await session.scalar(new, row) is not None:
-        if moves:
-            await move_version(session, user_id)
-        return
-    owner = await find_by_reference(session, client_id, reference)
-    if owner is None or owner.user_id != user_id:
-        raise rules.ExternalRefTaken
-
-
-async def references_all(session: DatabaseSession, client_id: str, user_ids: Sequence[str]) -> bool:
-    """Return whether this client has a reference of its own to each of these accounts."""
-    mine = select(func.count(ExternalReference.user_id.distinct())).where(
-        ExternalReference.client_id == client_id, ExternalReference.user_id.in_(user_ids)
-    )
-    return await session.scalar(mine) == len(set(user_ids))
-
-
 async def move_version(session: DatabaseSession, user_id: str) -> None:
     """Move the version of an account, and of each that it was merged into: data in other tables has changed that their
     views show. Accounts that the session has read are refreshed.
@@ -196,15 +208,14 @@ async def add_email(
 
     Raises:
         rules.EmailPresent: the account has another address.
-        rules.UnknownUserId, AccountMoved, AccountNotActive
+        rules.UnknownUserId, AccountMoved, AccountClosed
         rules.EmailTaken: another account has this address.
     """
-    account = await find_account(session, user_id, lock=True)
+    account = await find_changeable_account(session, user_id)
     if account.email_key == address.key:
         return account
     if account.email is not None:
         raise rules.EmailPresent
-    rules.check_changeable(account.state, account.merged_into, account.version, None)
     if await find_by_email(session, address) is not None:
         raise rules.EmailTaken
     try:
@@ -228,11 +239,9 @@ async def update_account(
     """Set display name or locale; unchanged values write nothing and record no event.
 
     Raises:
-        rules.UnknownUserId, rules.StaleVersion: `version` is not the account's.
+        rules.UnknownUserId, AccountMoved, AccountClosed; rules.StaleVersion: `version` is not the account's.
     """
-    account = await find_account(session, user_id, lock=True)
-    if version is not None and version != account.version:
-        raise rules.StaleVersion
+    account = await find_changeable_account(session, user_id, version=version)
     different = {name: value for name, value in changes.items() if getattr(account, name) != value}
     if not different:
         return account
@@ -352,7 +361,7 @@ async def close_account(session: DatabaseSession, user_id: UserId, *, actor: str
     account = await find_account(session, user_id, lock=True)
     if account.state == "closed":
         return account
-    rules.check_changeable(account.state, account.merged_into, account.version, None)
+    await check_changeable(session, account)
     await _change(session, account, {"state": "closed", "tokens_valid_after": now})
     await events.record_event(session, "account.closed", user_id=user_id, actor=actor, now=now)
     return await end_sessions(session, user_id, SessionsEndedReason.CLOSED, actor=actor, now=now)

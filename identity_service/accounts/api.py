@@ -15,7 +15,6 @@ from identity_service.events.schemas import EventList
 from identity_service.values import email_addresses
 from identity_service.values import user_ids as values_user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
-from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, dependencies, pagination, problems, rate_limits
 from identity_service.web.authentication import Caller, MissingClerk, Person
 from identity_service.web.dependencies import Now, Session
@@ -29,10 +28,13 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
 @router.get(
     "/accounts/{user_id}",
     dependencies=[authentication.requires("accounts:read")],
-    responses=problems.error_responses(rules.UnknownUserId, MalformedUserId, *authentication.AUTH_ERRORS),
+    responses=problems.error_responses(*rules.ACCOUNT_ERRORS, *authentication.AUTH_ERRORS),
 )
 async def read_account(user_id: str, session: Session, caller: Caller, response: Response) -> AccountView:
-    """Read one account. A merged one has `moved_to`; an ID with wrong check symbols is refused with suggestions."""
+    """Read one account. A merged one has `moved_to`, the account that answers now.
+
+    An ID with wrong check symbols is refused with suggestions.
+    """
     account = await actions.find_account(session, values_user_ids.parse(user_id))
     response.headers["ETag"] = views.etag(account)
     return await views.account_view(session, account, caller)
@@ -42,7 +44,11 @@ async def read_account(user_id: str, session: Session, caller: Caller, response:
     "/accounts/{user_id}",
     dependencies=[authentication.requires("accounts:write")],
     responses=problems.error_responses(
-        rules.UnknownUserId, MalformedUserId, rules.StaleVersion, *authentication.AUTH_ERRORS
+        *rules.ACCOUNT_ERRORS,
+        rules.AccountMoved,
+        rules.AccountClosed,
+        rules.StaleVersion,
+        *authentication.PERSON_ERRORS,
     ),
 )
 async def change_account(
@@ -50,6 +56,7 @@ async def change_account(
     body: AccountUpdate,
     session: Session,
     caller: Caller,
+    person: Person,
     now: Now,
     response: Response,
     if_match: Annotated[str | None, Header(max_length=100)] = None,
@@ -63,7 +70,7 @@ async def change_account(
         values_user_ids.parse(user_id),
         changes,
         version=views.version_from_if_match(if_match),
-        actor=caller.actor,
+        actor=person,
         now=now,
     )
     response.headers["ETag"] = views.etag(account)
@@ -98,7 +105,7 @@ async def search_accounts(
         address = email_addresses.parse_pasted(body.email, special_use=settings.development)
         found = await actions.find_by_email(session, address)
     else:
-        found = await actions.find_by_reference(session, caller.client_id, body.external_ref or "")
+        found = await actions.find_by_reference(session, caller.source, body.external_ref or "")
     if found is not None:
         found = await actions.find_active_account(session, values_user_ids.UserId(found.user_id))
     return AccountList(items=[] if found is None else [await views.account_view(session, found, caller)], next=None)
@@ -109,8 +116,7 @@ async def search_accounts(
     response_model=EventList,
     dependencies=[authentication.requires("events:read"), access_dependencies.AccountOpened],
     responses=problems.error_responses(
-        rules.UnknownUserId,
-        MalformedUserId,
+        *rules.ACCOUNT_ERRORS,
         pagination.InvalidCursor,
         events.FeedRestored,
         *access_dependencies.ACCESS_ERRORS,

@@ -15,9 +15,9 @@ from identity_service.values.user_ids import UserId
 
 
 async def erase_accounts(session: DatabaseSession, ids: Sequence[str], *, actor: str, now: datetime) -> int:
-    """Turn accounts into tombstones: callers see unknown IDs, which are never issued again. Return how many.
+    """Turn accounts into tombstones: their User IDs answer 410 for ever and are never issued again. Return how many.
 
-    `merged_into` is cleared too: a pointer to another account would reveal that the ID was once in use.
+    `merged_into` is cleared too: a pointer to another account would tell which IDs were one customer's.
     """
     nothing = {**address_columns(None), "display_name": None, "version": Account.version + 1}
     ended: dict[str, Any] = {"state": "erased", "merged_into": None, "merged_at": None}
@@ -32,10 +32,12 @@ async def lock_against_erasure(session: DatabaseSession, user_id: UserId) -> Acc
     """Return an account under a shared row lock: until the transaction ends it can be extended, but not erased.
 
     Raises:
-        rules.UnknownUserId
+        rules.UnknownUserId, AccountErased
     """
-    wanted = select(Account).where(Account.user_id == user_id, Account.state != "erased")
+    wanted = select(Account).where(Account.user_id == user_id)
     account = await session.scalar(wanted.with_for_update(read=True, key_share=True))
     if account is None:
         raise rules.UnknownUserId
+    if account.state == "erased":
+        raise rules.AccountErased
     return account

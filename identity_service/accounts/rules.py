@@ -51,8 +51,18 @@ class UnknownUserId(NotFound):
     """No account has this User ID."""
 
 
+class AccountErased(UnknownUserId):
+    """The account of this User ID was erased; the ID is never issued again, so remove it from your own records."""
+
+    status = 410
+
+
 class ExternalRefTaken(Conflict):
     """Another account already has this external reference."""
+
+
+class UnknownExternalRef(NotFound):
+    """Your source does not know this customer by this reference."""
 
 
 class EmailTaken(Conflict):
@@ -71,8 +81,8 @@ class AccountMoved(Conflict):
     """This account was merged into another one; use the User ID in `moved_to`."""
 
 
-class AccountNotActive(Conflict):
-    """This account is closed."""
+class AccountClosed(Conflict):
+    """This account is closed and cannot be changed; only erasing it frees its address."""
 
 
 class StaleVersion(Problem):
@@ -81,8 +91,8 @@ class StaleVersion(Problem):
     status = 412
 
 
-ACCOUNT_ERRORS: Final = (UnknownUserId, user_ids.MalformedUserId)
-CHANGE_ERRORS: Final = (*ACCOUNT_ERRORS, AccountMoved, AccountNotActive, NoEmail)
+ACCOUNT_ERRORS: Final = (UnknownUserId, AccountErased, user_ids.MalformedUserId)
+CHANGE_ERRORS: Final = (*ACCOUNT_ERRORS, AccountMoved, AccountClosed, NoEmail)
 """Errors of routes that read one account, and of routes that change it."""
 
 
@@ -91,16 +101,18 @@ def marketing_permission(decision: str | None) -> Permission:
     return "allowed" if decision == "granted" else "never"
 
 
-def check_changeable(state: str, merged_into: str | None, version: int, wanted: int | None) -> None:
+def check_changeable(state: str, moved_to: str | None, version: int, wanted: int | None) -> None:
     """Refuse to change an account that is merged or not active, or whose version is not `wanted` (`None`: any).
 
+    `moved_to` is the account at the end of the chain of merges, `None` for one that is not merged.
+
     Raises:
-        AccountMoved, AccountNotActive, StaleVersion
+        AccountMoved, AccountClosed, StaleVersion
     """
-    if merged_into is not None:
-        raise AccountMoved(moved_to=user_ids.show(merged_into))
+    if moved_to is not None:
+        raise AccountMoved(moved_to=user_ids.show(moved_to))
     if state != "active":
-        raise AccountNotActive
+        raise AccountClosed
     if wanted is not None and wanted != version:
         raise StaleVersion
 
@@ -112,17 +124,18 @@ def earlier_kinds(kind: str, *, was_business: bool) -> list[str]:
     return ["business", "consumer"] if was_business else []
 
 
-def verification(kind: str, state: str, merged_into: str | None, decision: str | None, *, lags: bool) -> dict[str, str]:
+def verification(kind: str, state: str, moved_to: str | None, decision: str | None, *, lags: bool) -> dict[str, str]:
     """Return what a verification answers for a stored account: status, kind and marketing permission.
 
-    `decision` is the customer's on marketing by email. `lags` says that it was read from a replica, which may miss a
-    withdrawal: a grant is then answered as `ask`. An erased account is answered as unknown.
+    `moved_to` is the account at the end of the chain of merges. `decision` is the customer's on marketing by email.
+    `lags` says that it was read from a replica, which may miss a withdrawal: a grant is then answered as `ask`. Of an
+    erased account nothing but that is said.
     """
     match state:
-        case "merged" if merged_into is not None:
-            return {"status": "moved", "moved_to": merged_into}
+        case "merged" if moved_to is not None:
+            return {"status": "moved", "moved_to": moved_to}
         case "erased":
-            return {"status": "unknown"}
+            return {"status": "erased"}
         case _:
             allowed = decision == "granted" and state == "active"
             marketing = DEFAULT_PERMISSION if not allowed else "ask" if lags else "allowed"

@@ -61,6 +61,18 @@ class AccountSearch(RequestModel):
         return self
 
 
+class ExternalRef(RequestModel):
+    """A reference of your source."""
+
+    external_ref: SingleLineText
+
+
+class ExternalRefPlacement(ExternalRef):
+    """A reference of your source, and for one that names another account now, that account's User ID."""
+
+    moved_from: Annotated[str, Field(max_length=40)] | None = None
+
+
 class AccountUpdate(RequestModel):
     """What can be changed without confirmation. A null display name removes it."""
 

@@ -1,4 +1,4 @@
-"""Accounts, and the references by which clients know them."""
+"""Accounts, and the references by which services know them."""
 
 from datetime import datetime
 
@@ -47,12 +47,12 @@ class Account(Base):
 
 
 class ExternalReference(Base):
-    """A client's own name for a customer, unique per client."""
+    """A service's own name for a customer, unique per source."""
 
     __tablename__ = "external_reference"
     privacy = TablePrivacy(owner="user_id", erase="delete")
 
-    client_id: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    source: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
     reference: Mapped[str] = mapped_column(primary_key=True, info=PERSONAL)
     user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), index=True, info=IDENTIFIER)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)

@@ -18,14 +18,14 @@ async def account_view(session: DatabaseSession, account: Account, caller: authe
 
 async def account_fields(session: DatabaseSession, account: Account, caller: authentication.Client) -> dict[str, Any]:
     """Return the members of an account's view, for views that add members of their own."""
-    return _fields(account, await actions.load_details(session, account.user_id, caller.client_id), session, caller)
+    return _fields(account, await actions.load_details(session, account.user_id, caller.source), session, caller)
 
 
 def new_account_fields(
     session: DatabaseSession, account: Account, caller: authentication.Client, external_ref: str | None
 ) -> dict[str, Any]:
     """Return the same for an account that this transaction added: other tables have no rows of it, so none is read."""
-    details = actions.AccountDetails(None, {}, False, [external_ref] if external_ref else [])
+    details = actions.AccountDetails(None, {}, False, [external_ref] if external_ref else [], account.user_id)
     return _fields(account, details, session, caller)
 
 
@@ -49,7 +49,7 @@ def _fields(
         "sessions_valid_after": account.sessions_valid_after,
         "business": details.company,
         "external_refs": list(details.references),
-        "moved_to": None if account.merged_into is None else values_user_ids.show(account.merged_into),
+        "moved_to": None if account.merged_into is None else values_user_ids.show(details.resolves_to),
         "version": account.version,
     }
 

@@ -40,9 +40,9 @@ async def request_or_add_email(
     """Request an email change, or add the first address, which is stored at once and stays unconfirmed.
 
     Raises:
-        accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
+        accounts.rules.UnknownUserId, EmailTaken, AccountClosed
     """
-    account = await accounts.find_active_account(session, user_id, lock=True)
+    account = await accounts.find_changeable_account(session, user_id)
     if account.email is None and not await ownership.mailboxes_of(session, account.user_id):
         added = await registration.add_first_email(session, UserId(account.user_id), address, actor=actor, now=now)
         return EmailChangeRequest(added, None)
@@ -55,7 +55,7 @@ async def request_own_email(session: DatabaseSession, user_id: UserId, address: 
     If one has, both mailboxes are asked whether the two accounts shall become one (ATT-24).
 
     Raises:
-        accounts.rules.UnknownUserId, AccountNotActive
+        accounts.rules.UnknownUserId, AccountClosed
     """
     try:
         await request_or_add_email(session, user_id, address, actor="customer", now=now)
@@ -76,11 +76,9 @@ async def request_email_change(
     confirmed the address there: whoever proves the mailbox gets it.
 
     Raises:
-        accounts.rules.UnknownUserId, EmailTaken, AccountNotActive
+        accounts.rules.UnknownUserId, EmailTaken, AccountClosed
     """
-    account = await accounts.find_active_account(session, user_id, lock=True)
-    if account.state != "active":
-        raise account_rules.AccountNotActive
+    account = await accounts.find_changeable_account(session, user_id)
     if account.email_key == address.key:
         return EmailChangeRequest(account, None)
     holder = await accounts.find_by_email(session, address)
@@ -112,14 +110,13 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
 
     Raises:
         LinkInvalid
-        accounts.rules.EmailTaken, AccountMoved, AccountNotActive
+        accounts.rules.EmailTaken, AccountMoved, AccountClosed
     """
     change = await session.scalar(select(EmailChange).where(EmailChange.token_id == found.token.id))
     if change is None or change.new_email is None:
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
-    account = await accounts.find_account(session, UserId(proof.user_id), lock=True)
-    account_rules.check_changeable(account.state, account.merged_into, account.version, None)
+    account = await accounts.find_changeable_account(session, UserId(proof.user_id))
     told = await ownership.mailboxes_of(session, account.user_id)
     if account.email is not None:
         old = accounts.address_of(account)

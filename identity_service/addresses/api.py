@@ -14,7 +14,7 @@ from identity_service.approvals.schemas import AccountChange, PendingConfirmatio
 from identity_service.values import email_addresses, user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.web import authentication, dependencies, idempotency, problems
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
 
@@ -31,25 +31,31 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
         account_rules.EmailTaken,
         approval_rules.ProofRefused,
         *idempotency.IDEMPOTENCY_ERRORS,
-        *authentication.AUTH_ERRORS,
+        *authentication.PERSON_ERRORS,
     ),
 )
 async def change_email(
-    request: Request, user_id: str, body: NewEmail, session: Session, caller: Caller, now: Now, response: Response
+    request: Request,
+    user_id: str,
+    body: NewEmail,
+    session: Session,
+    caller: Caller,
+    person: Person,
+    now: Now,
+    response: Response,
 ) -> AccountChange:
     """Request another address, or add the first one. The new mailbox must confirm; the old one can undo the change."""
     development = dependencies.database_of(request).settings.development
     address = email_addresses.parse_pasted(body.email, special_use=development)
     wanted = user_ids.parse(user_id)
     if caller.desk:
-        account = await accounts.find_active_account(session, wanted)
+        account = await accounts.find_changeable_account(session, wanted)
         if account.email is None:
             raise approval_rules.ProofRefused(approval_rules.NO_MAILBOX)
-        wanted = user_ids.UserId(account.user_id)
         details = {"email": address.shown, "ascii": address.ascii, "key": address.key}
-        change = await approvals.request_confirmation(session, wanted, "email", details, actor=caller.actor, now=now)
+        change = await approvals.request_confirmation(session, wanted, "email", details, actor=person, now=now)
         return await views.pending_change_view(session, change, caller, response)
-    account, change_id = await actions.request_or_add_email(session, wanted, address, actor=caller.actor, now=now)
+    account, change_id = await actions.request_or_add_email(session, wanted, address, actor=person, now=now)
     pending = (
         None if change_id is None else PendingConfirmation(id=change_id, verb="email", waits_for="the new mailbox")
     )

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, insert, select, tuple_, update
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
-from identity_service.accounts import rules as account_rules
+from identity_service.accounts.tables import Account
 from identity_service.approvals import rules
 from identity_service.approvals.tables import PendingChange
 from identity_service.database.transactions import Database, DatabaseSession
@@ -44,10 +44,9 @@ async def request_confirmation(
     An open change of the same kind ends: two at once could not be told apart.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion, NoEmail
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, StaleVersion, NoEmail
     """
-    account = await accounts.find_account(session, user_id, lock=True)
-    account_rules.check_changeable(account.state, account.merged_into, account.version, version)
+    account = await _find_changeable(session, user_id, verb, version=version)
     change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
     action = "unmerge" if "undo" in details else verb
     token = await one_time_tokens.send_token(
@@ -87,11 +86,9 @@ async def request_approval(
     """Store a change for a customer whose mailbox is lost: a second person must approve it, then 72 hours must pass.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountNotActive
+        accounts.rules.UnknownUserId, AccountClosed
     """
-    account = await accounts.find_active_account(session, user_id, lock=True)
-    if account.state != "active":
-        raise account_rules.AccountNotActive
+    account = await _find_changeable(session, user_id, verb)
     change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
     return await _add(session, change_id, account.user_id, verb, details, reason=reason, actor=actor, now=now)
 
@@ -217,6 +214,14 @@ async def _add(
     }  # fmt: skip
     change: PendingChange = (await session.execute(insert(PendingChange).returning(PendingChange), row)).scalar_one()
     return change
+
+
+async def _find_changeable(
+    session: DatabaseSession, user_id: UserId, verb: str, *, version: int | None = None
+) -> Account:
+    account = await accounts.find_account(session, user_id, lock=True)
+    await accounts.check_changeable(session, account, version=version, also_closed=verb == "erase")
+    return account
 
 
 async def _find_unapproved(session: DatabaseSession, change_id: uuid.UUID) -> PendingChange:

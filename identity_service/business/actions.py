@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import rules
 from identity_service.accounts.tables import Account
 from identity_service.business import periods
 from identity_service.business import rules as business_rules
@@ -28,7 +27,7 @@ async def become_business(
     """Make an account a business at once; a consumer with an address is sent a notice with an undo link.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, StaleVersion
     """
     before = (await accounts.find_account(session, user_id, lock=True)).kind
     account = await periods.begin_period(session, user_id, details, version=version, actor=actor, now=now)
@@ -46,7 +45,7 @@ async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, 
 
     Raises:
         LinkInvalid: also if the account has been a consumer since, even if it became a business once more.
-        accounts.rules.AccountMoved, AccountNotActive
+        accounts.rules.AccountMoved, AccountClosed
     """
     if await periods.business_since(session, found.token.user_id or "") != found.token.requested_at:
         raise LinkInvalid
@@ -54,13 +53,13 @@ async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, 
     await periods.end_period(session, UserId(proof.user_id), version=None, actor="customer", now=now)
 
 
-def preview_conversion(account: Account, details: Company) -> dict[str, list[str]]:
+async def preview_conversion(session: DatabaseSession, user_id: UserId, details: Company) -> dict[str, list[str]]:
     """Return as texts what becoming this business would change, and what would stay.
 
     Raises:
-        accounts.rules.AccountMoved, AccountNotActive
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed
     """
-    rules.check_changeable(account.state, account.merged_into, account.version, None)
+    account = await accounts.find_changeable_account(session, user_id)
     changes = [f"kind: {account.kind} becomes business"] if account.kind != "business" else []
     changes += [f"company: {details.company_name}, {details.country}"]
     if account.kind != "business" and account.email is not None:

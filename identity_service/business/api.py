@@ -16,7 +16,7 @@ from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
 from identity_service.values import company_numbers, user_ids
 from identity_service.web import authentication, problems
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
 
@@ -40,33 +40,33 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["business"])
             *_COMPANY_ERRORS,
             account_rules.StaleVersion,
             contact_rules.NotVerified,
-            *authentication.AUTH_ERRORS,
+            *authentication.PERSON_ERRORS,
         ),
         202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
     },
 )
 async def become_business(
-    user_id: str, body: BusinessConversion, session: Session, caller: Caller, now: Now, response: Response,
-    preview: Preview = False, if_match: IfMatch = None, x_contact: InContact = None,
+    user_id: str, body: BusinessConversion, session: Session, caller: Caller, person: Person, now: Now,
+    response: Response, preview: Preview = False, if_match: IfMatch = None, x_contact: InContact = None,
 ) -> AccountChange | ConversionPreview:  # fmt: skip
     """Make a consumer a business, at once and under the same User ID; all history stays."""
     wanted = user_ids.parse(user_id)
     details = body.model_dump(exclude={"proof"})
     company = rules.checked_company(details)
     if preview:
-        return ConversionPreview(**actions.preview_conversion(await accounts.find_account(session, wanted), company))
+        return ConversionPreview(**await actions.preview_conversion(session, wanted, company))
     if body.proof is not None:
-        account = await accounts.find_active_account(session, wanted)
+        account = await accounts.find_changeable_account(session, wanted)
         await checks.require_verification(
             session, body.proof.caller_check, account.user_id, purpose="business", contact=x_contact, now=now
         )
     elif caller.desk:
         change = await approvals.request_confirmation(
-            session, wanted, "business", details, version=version_from_if_match(if_match), actor=caller.actor, now=now
+            session, wanted, "business", details, version=version_from_if_match(if_match), actor=person, now=now
         )
         return await views.pending_change_view(session, change, caller, response)
     account = await actions.become_business(
-        session, wanted, company, version=version_from_if_match(if_match), actor=caller.actor, now=now
+        session, wanted, company, version=version_from_if_match(if_match), actor=person, now=now
     )
     response.headers["ETag"] = etag(account)
     return AccountChange(account=await account_view(session, account, caller), pending=None)
@@ -77,23 +77,27 @@ async def become_business(
     dependencies=[authentication.requires("accounts:convert")],
     responses={
         **problems.error_responses(
-            *account_rules.CHANGE_ERRORS, account_rules.StaleVersion, *authentication.AUTH_ERRORS
+            *account_rules.CHANGE_ERRORS, account_rules.StaleVersion, *authentication.PERSON_ERRORS
         ),
         202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
     },
 )
 async def become_consumer(
-    user_id: str, session: Session, caller: Caller, now: Now, response: Response, if_match: IfMatch = None
+    user_id: str,
+    session: Session,
+    caller: Caller,
+    person: Person,
+    now: Now,
+    response: Response,
+    if_match: IfMatch = None,
 ) -> AccountChange:
     """Make a business a consumer again; the business period is kept."""
     wanted = user_ids.parse(user_id)
     if caller.desk:
         change = await approvals.request_confirmation(
-            session, wanted, "consumer", {}, version=version_from_if_match(if_match), actor=caller.actor, now=now
+            session, wanted, "consumer", {}, version=version_from_if_match(if_match), actor=person, now=now
         )
         return await views.pending_change_view(session, change, caller, response)
-    account = await periods.end_period(
-        session, wanted, version=version_from_if_match(if_match), actor=caller.actor, now=now
-    )
+    account = await periods.end_period(session, wanted, version=version_from_if_match(if_match), actor=person, now=now)
     response.headers["ETag"] = etag(account)
     return AccountChange(account=await account_view(session, account, caller), pending=None)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
-from identity_service.accounts import actions, rules
+from identity_service.accounts import actions
 from identity_service.accounts.tables import Account
 from identity_service.business.rules import Company
 from identity_service.business.tables import BusinessPeriod
@@ -23,10 +23,9 @@ async def begin_period(
     Repeating it with the same details changes nothing; other details end the period and begin a new one.
 
     Raises:
-        rules.UnknownUserId, StaleVersion, AccountMoved, AccountNotActive
+        rules.UnknownUserId, StaleVersion, AccountMoved, AccountClosed
     """
-    account = await actions.find_account(session, user_id, lock=True)
-    rules.check_changeable(account.state, account.merged_into, account.version, version)
+    account = await actions.find_changeable_account(session, user_id, version=version)
     details = asdict(company)
     open_now = await current_period(session, user_id)
     if open_now is not None and {name: getattr(open_now, name) for name in details} == details:
@@ -45,10 +44,9 @@ async def end_period(
     """Make a business a consumer again; the ended period is kept. A consumer is left unchanged.
 
     Raises:
-        rules.UnknownUserId, StaleVersion, AccountMoved, AccountNotActive
+        rules.UnknownUserId, StaleVersion, AccountMoved, AccountClosed
     """
-    account = await actions.find_account(session, user_id, lock=True)
-    rules.check_changeable(account.state, account.merged_into, account.version, version)
+    account = await actions.find_changeable_account(session, user_id, version=version)
     if account.kind == "consumer":
         return account
     await _end(session, user_id, now=now)

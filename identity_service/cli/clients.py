@@ -1,4 +1,4 @@
-"""`client add|list|rotate|close|scopes`."""
+"""`client add|list|sources|change|rotate|close|scopes`."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
 from identity_service.clients import actions as clients
 from identity_service.clients import rules as client_rules
+from identity_service.database.transactions import DatabaseSession
 from identity_service.web import scopes
 
 client_app = typer.Typer(no_args_is_help=True, help="Services and desk tools that call us.")
@@ -20,6 +21,10 @@ client_app = typer.Typer(no_args_is_help=True, help="Services and desk tools tha
 def add_client(
     name: str,
     scope: Annotated[list[str], typer.Option(help="A scope that it may request; repeat for more.")],
+    source: Annotated[
+        str | None,
+        typer.Option(help="Where its references and history are kept; clients may share one. Default: from its name."),
+    ] = None,
     desk: Annotated[bool, typer.Option(help="A desk tool, which acts for staff.")] = False,
     jwks: Annotated[
         Path | None, typer.Option(help="Its public keys, for private_key_jwt.", exists=True, dir_okay=False)
@@ -32,7 +37,7 @@ def add_client(
     except ValueError as wrong:
         raise client_rules.MalformedKeySet from wrong
     made = connections.run_in_transaction(
-        lambda s: clients.add_client(s, name, scope, desk=desk, jwks=keys, now=clock.utc_now())
+        lambda s: clients.add_client(s, name, scope, desk=desk, source=source, jwks=keys, now=clock.utc_now())
     )
     _print_credentials(made, as_json=as_json)
 
@@ -44,15 +49,59 @@ def list_clients(as_json: AsJson = False) -> None:
         {
             "client_id": client.id,
             "name": client.name,
+            "source": client.source,
             "desk": client.desk,
             "scopes": client.scopes,
             "created_at": client.created_at.isoformat(),
+            "changed_at": client.changed_at and client.changed_at.isoformat(),
             "closed_at": client.closed_at and client.closed_at.isoformat(),
             "last_used_at": client.last_used_at and client.last_used_at.isoformat(),
         }
         for client in connections.run_in_transaction(clients.list_clients)
     ]
     output.print_rows(rows, as_json=as_json)
+
+
+@client_app.command("sources")
+def list_sources(as_json: AsJson = False) -> None:
+    """List every source with its clients, closed ones included."""
+
+    async def load(session: DatabaseSession) -> list[dict[str, object]]:
+        everybody = await clients.list_clients(session)
+        return [
+            {
+                "source": source.name,
+                "clients": [client.id for client in everybody if client.source == source.name],
+                "created_at": source.created_at.isoformat(),
+            }
+            for source in await clients.list_sources(session)
+        ]
+
+    output.print_rows(connections.run_in_transaction(load), as_json=as_json)
+
+
+@client_app.command("change")
+def change_client(
+    client_id: str,
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="A scope that it may request from now on, and no others; repeat for more.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="The source under which it writes from now on; what it wrote stays where it is.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a client's name, scopes or source; its credentials stay. Tokens with more are refused within 10 s."""
+    if name is None and not scope and source is None:
+        raise typer.BadParameter("Give --name, --scope or --source.")
+    client = connections.run_in_transaction(
+        lambda s: clients.change_client(
+            s, client_id, name=name, scopes=scope or None, source=source, now=clock.utc_now()
+        )
+    )
+    row = {"client_id": client.id, "name": client.name, "source": client.source, "scopes": client.scopes}
+    output.print_rows([row], as_json=as_json)
 
 
 @client_app.command("rotate")
@@ -87,3 +136,4 @@ def _print_credentials(made: clients.Credentials, *, as_json: bool) -> None:
     else:
         print(f"client_id      {made.client_id}")
         print(f"client_secret  {made.client_secret or '(signs with its own key)'}")
+        print(f"source         {made.source}")

@@ -119,7 +119,15 @@ async def _dev_client(database: Database, data_dir: Path) -> dict[str, str]:
         path.unlink()
     scopes = sorted(client_rules.SCOPES)
     made = await database.in_transaction(
-        lambda session: clients.add_client(session, "development", scopes, desk=False, jwks=None, now=clock.utc_now())
+        lambda session: clients.add_client(
+            session,
+            "development",
+            scopes,
+            desk=False,
+            source="development",
+            jwks=None,
+            now=clock.utc_now(),
+        )
     )
     _stored_secret(path, lambda: orjson.dumps(made._asdict()).decode())
     return {"client_id": made.client_id, "client_secret": made.client_secret or ""}

@@ -17,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from identity_service import clock
 from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
+from identity_service.clients import actions as clients
+from identity_service.clients import rules as client_rules
 from identity_service.imports import actions as imports
 from identity_service.imports import files, formats, rows
 from identity_service.imports.files import FileOptions
@@ -63,7 +65,9 @@ def import_accounts(
     format_name: _FormatName = None,
     encoding: _Encoding = None,
     firebase_parameters: _FirebaseFile = None,
-    source: Annotated[str, typer.Option(help="The source of the external references: a client's id.")] = "import",
+    source: Annotated[
+        str, typer.Option(help="The source of the external references: that of the service which knows them.")
+    ] = "import",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row and write nothing.")] = False,
     report: _ReportFile = None,
     as_json: AsJson = False,
@@ -76,6 +80,7 @@ def import_accounts(
     """  # fmt: skip
     if file.suffix.lower() not in files.SUFFIXES:
         raise typer.BadParameter(f"The file's name must end in one of: {', '.join(files.SUFFIXES)}.")
+    client_rules.check_source_name(source)
     options = FileOptions(
         names=read_pairs("--map", mapping or []), constants=read_pairs("--set", constants or []),
         format_name=_format(format_name), encoding=_encoding(encoding),
@@ -167,6 +172,7 @@ async def _import(file: Path, options: FileOptions, source: str, *, dry_run: boo
         lines = files.read_rows(file, options)
         if dry_run:
             return await imports.dry_run(database, lines, source=source, now=clock.utc_now())
+        await database.in_transaction(lambda session: clients.add_source(session, source, now=clock.utc_now()))
         name = await asyncio.to_thread(_job_name, file, source, options)
         job_id = await imports.stage_rows(database, name, lines)
         with bar:

@@ -13,6 +13,7 @@ from identity_service import clock
 from identity_service.audit import recovery as feed
 from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
+from identity_service.clients import actions as clients
 from identity_service.console import actions as console
 from identity_service.database.transactions import DatabaseSession
 from identity_service.one_time_tokens import actions as one_time_tokens
@@ -52,7 +53,7 @@ def recover_accounts(
             exists=True, dir_okay=False,
         ),
     ],
-    source: Annotated[str, typer.Option(help="The source of the references: a client's id.")] = "import",
+    source: Annotated[str, typer.Option(help="The source of the references: that of the service which knows them.")] = "import",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -75,6 +76,8 @@ def recover_accounts(
 
 async def _recover_accounts(lines: list[restoration.Line], source: str, *, dry_run: bool) -> restoration.Restoration:
     async with connections.open_with_keys(connections.load_settings()) as database:
+        if not dry_run:
+            await database.in_transaction(lambda session: clients.add_source(session, source, now=clock.utc_now()))
         return await restoration.restore_accounts(database, lines, source=source, dry_run=dry_run, now=clock.utc_now())
 
 

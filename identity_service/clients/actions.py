@@ -1,4 +1,4 @@
-"""Add, rotate and close clients; list revoked tokens."""
+"""Add, change, rotate and close clients and their sources; load what every process must know of them."""
 
 import hashlib
 import secrets
@@ -12,9 +12,10 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.clients import rules
-from identity_service.clients.tables import Client, ClientSecret, RevokedToken, UsedAssertion
+from identity_service.clients.tables import Client, ClientSecret, RevokedToken, Source, UsedAssertion
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.web.rules import ClientStates, Registration
 
 OPERATOR = "operator"
 
@@ -24,6 +25,7 @@ class Credentials(NamedTuple):
 
     client_id: str
     client_secret: str | None
+    source: str
 
 
 async def add_client(
@@ -32,22 +34,85 @@ async def add_client(
     scopes: Sequence[str],
     *,
     desk: bool,
+    source: str | None = None,
     jwks: dict[str, Any] | None,
     now: datetime,
 ) -> Credentials:
     """Add a client with a new secret, or with its own public keys (`jwks`).
 
+    Its references and history are kept under `source`, which it may share with other clients; without one, under a
+    new source named like the client.
+
     Raises:
-        rules.UnknownScope, rules.MalformedClientName, rules.MalformedKeySet
+        rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource, rules.SourceTaken, rules.MalformedKeySet
     """
-    rules.check_new(name, scopes)
+    rules.check_name(name)
+    rules.check_scopes(scopes)
+    kept_under = source or rules.source_from(name)
+    if not await add_source(session, kept_under, now=now) and source is None:
+        raise rules.SourceTaken(
+            f"There is a source {kept_under!r} already. With --source {kept_under} this client shares its references "
+            "and history; with another name it gets its own."
+        )
     client_id = f"cli_{secrets.token_hex(8)}"
-    row = {"id": client_id, "name": name, "desk": desk, "scopes": sorted(set(scopes)), "created_at": now}
+    row = {
+        "id": client_id, "name": name, "source": kept_under, "desk": desk, "scopes": sorted(set(scopes)),
+        "created_at": now,
+    }  # fmt: skip
     await session.execute(insert(Client), {**row, "jwks": None if jwks is None else _public(jwks)})
     secret = None if jwks is not None else await _add_secret(session, client_id, now)
-    data = {"client_id": client_id, "desk": desk, "scopes": sorted(set(scopes))}
+    data = {"client_id": client_id, "source": kept_under, "desk": desk, "scopes": sorted(set(scopes))}
     await events.record_event(session, "client.added", actor=OPERATOR, data=data, now=now)
-    return Credentials(client_id, secret)
+    return Credentials(client_id, secret, kept_under)
+
+
+async def add_source(session: DatabaseSession, name: str, *, now: datetime) -> bool:
+    """Add a source, unless there is one of this name; return whether it is new.
+
+    Raises:
+        rules.MalformedSource
+    """
+    rules.check_source_name(name)
+    new = insert(Source).on_conflict_do_nothing().returning(Source.name)
+    return await session.scalar(new, {"name": name, "created_at": now}) is not None
+
+
+async def change_client(
+    session: DatabaseSession,
+    client_id: str,
+    *,
+    name: str | None = None,
+    scopes: Sequence[str] | None = None,
+    source: str | None = None,
+    now: datetime,
+) -> Client:
+    """Change name, scopes or source of a client; its credentials stay. What is `None` stays, too.
+
+    Tokens with a scope or source that it lost are refused within ten seconds. What it stored stays with the source
+    under which it stored it. A source that does not exist is added.
+
+    Raises:
+        rules.UnknownClient, rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource
+    """
+    client = await _open_client(session, client_id)
+    if name is not None:
+        rules.check_name(name)
+    if source is not None:
+        await add_source(session, source, now=now)
+    wanted: dict[str, Any] = {"name": name, "source": source}
+    if scopes is not None:
+        rules.check_scopes(scopes)
+        wanted["scopes"] = sorted(set(scopes))
+    given = {field: value for field, value in wanted.items() if value is not None}
+    different = {field: value for field, value in given.items() if value != getattr(client, field)}
+    if different:
+        await session.execute(update(Client).where(Client.id == client_id).values(**different, changed_at=now))
+        # A name may be a person's, so the event holds only that it changed.
+        data = {field: value for field, value in different.items() if field != "name"}
+        data |= {"client_id": client_id, "fields": sorted(different)}
+        await events.record_event(session, "client.changed", actor=OPERATOR, data=data, now=now)
+        await session.refresh(client)
+    return client
 
 
 async def rotate_secret(session: DatabaseSession, client_id: str, *, now: datetime) -> Credentials:
@@ -56,18 +121,21 @@ async def rotate_secret(session: DatabaseSession, client_id: str, *, now: dateti
     Raises:
         rules.UnknownClient, rules.ClientHasNoSecret
     """
-    if (await _open_client(session, client_id)).jwks is not None:
+    client = await _open_client(session, client_id)
+    if client.jwks is not None:
         raise rules.ClientHasNoSecret
     mine = update(ClientSecret).where(ClientSecret.client_id == client_id)
     await session.execute(mine.where(ClientSecret.expires_at > now).values(expires_at=now))
     await session.execute(mine.where(ClientSecret.expires_at.is_(None)).values(expires_at=now + rules.SECRET_OVERLAP))
     secret = await _add_secret(session, client_id, now)
     await events.record_event(session, "client.rotated", actor=OPERATOR, data={"client_id": client_id}, now=now)
-    return Credentials(client_id, secret)
+    return Credentials(client_id, secret, client.source)
 
 
 async def close_client(session: DatabaseSession, client_id: str, *, now: datetime) -> None:
     """Close a client: it gets no new token from now on, and its tokens are refused within ten seconds.
+
+    Its source stays, with all references and history: another client of that source goes on with them.
 
     Raises:
         rules.UnknownClient
@@ -82,11 +150,21 @@ async def list_clients(session: DatabaseSession) -> Sequence[Client]:
     return (await session.scalars(select(Client).order_by(Client.created_at, Client.id))).all()
 
 
-async def list_revoked(session: DatabaseSession, now: datetime) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the ids of closed clients, and the `jti` of revoked tokens that have not expired."""
-    closed = await session.scalars(select(Client.id).where(Client.closed_at.is_not(None)))
+async def list_sources(session: DatabaseSession) -> Sequence[Source]:
+    """Return every source, by name."""
+    return (await session.scalars(select(Source).order_by(Source.name))).all()
+
+
+async def load_states(session: DatabaseSession, now: datetime) -> ClientStates:
+    """Return what the clients may do now, which are closed, and the `jti` of revoked tokens that have not expired."""
+    columns = select(Client.id, Client.scopes, Client.source, Client.changed_at, Client.closed_at)
+    rows = (await session.execute(columns)).all()
     revoked = await session.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > now))
-    return frozenset(closed), frozenset(revoked)
+    return ClientStates(
+        {row.id: Registration(frozenset(row.scopes), row.source, row.changed_at) for row in rows if not row.closed_at},
+        frozenset(row.id for row in rows if row.closed_at),
+        frozenset(revoked),
+    )
 
 
 async def purge_tokens(session: DatabaseSession) -> None:

@@ -114,6 +114,7 @@ class OAuthServer(AuthorizationServer):  # type: ignore[misc]
             "jti": secrets.token_urlsafe(16),
             "scope": scope,
             "desk": client.row.desk,
+            "source": client.row.source,
         }
         token = signing.sign(claims, self.keys.signing(self.now), typ=signing.ACCESS_TOKEN_TYPE)
         return {

@@ -1,6 +1,7 @@
 """Scopes, names and keys of clients, and the checks of a client assertion. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,6 +20,8 @@ CLIENT_ID: Final = re.compile(r"cli_[A-Za-z0-9_-]{1,60}")
 """The form of a client id, which no User ID can have (RFC 9700, 2.6; OAU-11)."""
 
 _NAME = re.compile(r"[\w .,()/-]{1,80}")
+_SOURCE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_RESERVED_SOURCES: Final = ("console",)
 
 
 class UnknownScope(Problem):
@@ -39,14 +42,48 @@ class MalformedClientName(Problem):
     """A client's name must be 1 to 80 letters, digits, blanks or signs of `_ . , ( ) / -`."""
 
 
+class MalformedSource(Problem):
+    """A source must be 1 to 40 lower-case letters, digits or underscores, beginning with a letter; `console` is taken.
+
+    Name one with --source.
+    """
+
+
+class SourceTaken(Conflict):
+    """There is a source of this name already; name it with --source to share it, or name another one."""
+
+
 class MalformedKeySet(Problem):
     """This is not a JSON Web Key Set of public keys (ES256 or EdDSA) with different ids and no private members."""
 
 
-def check_new(name: str, scopes: Iterable[str]) -> None:
-    """Raise MalformedClientName or UnknownScope unless a client may have this name and these scopes."""
+def check_name(name: str) -> None:
+    """Raise MalformedClientName unless a client may have this name."""
     if not _NAME.fullmatch(name):
         raise MalformedClientName
+
+
+def check_source_name(name: str) -> None:
+    """Raise MalformedSource unless a source may have this name."""
+    if not _SOURCE.fullmatch(name) or name in _RESERVED_SOURCES:
+        raise MalformedSource
+
+
+def source_from(client_name: str) -> str:
+    """Return the source that a client of this name gets: `Web Shop (DE)` becomes `web_shop_de`.
+
+    Raises:
+        MalformedSource: nothing of the name is left in letters from a to z.
+    """
+    ascii_name = unicodedata.normalize("NFKD", client_name).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", "_", ascii_name)[:40].strip("_")
+    if not _SOURCE.fullmatch(name):
+        raise MalformedSource(f"No source can be named after {client_name[:80]!r}; name one with --source.")
+    return name
+
+
+def check_scopes(scopes: Iterable[str]) -> None:
+    """Raise UnknownScope unless every scope exists."""
     for scope in scopes:
         if scope not in web_scopes.SCOPES:
             raise UnknownScope(

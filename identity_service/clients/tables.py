@@ -1,4 +1,4 @@
-"""Clients, their secrets, used assertions and revoked tokens."""
+"""Sources and their clients, secrets, used assertions and revoked tokens."""
 
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,21 @@ from identity_service.database.privacy import FACT, IDENTIFIER, PROVING, TablePr
 from identity_service.database.types import Base, UtcDateTime
 
 
+class Source(Base):
+    """The name under which a service's external references and history are kept; it outlives every client of it.
+
+    Rows of references and history hold the name without a foreign key, whose check would lock this one row for every
+    entry that the service writes.
+    """
+
+    __tablename__ = "source"
+    privacy = TablePrivacy()
+    __table_args__ = (CheckConstraint("name ~ '^[a-z][a-z0-9_]{0,39}$'", name="name"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+
+
 class Client(Base):
     """A service that acts for customers it has signed in, or a desk tool that acts for staff."""
 
@@ -20,10 +35,12 @@ class Client(Base):
 
     id: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
     name: Mapped[str] = mapped_column(info=FACT)
+    source: Mapped[str] = mapped_column(ForeignKey("source.name"), index=True, info=IDENTIFIER)
     desk: Mapped[bool] = mapped_column(server_default=text("false"), info=FACT)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(TEXT), info=FACT)
     jwks: Mapped[dict[str, Any] | None] = mapped_column(JSONB, info=FACT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 

@@ -71,9 +71,9 @@ async def propose_consent(
     Nothing is allowed until the mailbox confirms. Repeating a pending proposal changes nothing and sends no email.
 
     Raises:
-        accounts.rules.UnknownUserId, NoEmail; rules.UnknownPurpose, UnknownWording
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, NoEmail; rules.UnknownPurpose, UnknownWording
     """
-    account = await accounts.find_active_account(session, user_id, lock=True)
+    account = await accounts.find_changeable_account(session, user_id)
     wording = asked_with(session, purpose, wording_id, account.locale)
     to = accounts.address_of(account)
     newest = await _newest(session, account.user_id, purpose)
@@ -126,6 +126,8 @@ async def withdraw_consent(
     session: DatabaseSession, user_id: UserId, purpose: str, *, channel: str, actor: str, now: datetime
 ) -> Account:
     """Record a withdrawal; it counts at once, through any channel, whether consent was granted before or not (PRV-04).
+
+    It is never refused for the state of the account: that of a merged account counts for the one that it resolves to.
 
     Raises:
         accounts.rules.UnknownUserId; rules.UnknownPurpose

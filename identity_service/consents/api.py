@@ -1,6 +1,7 @@
 """Routes for services: read, propose and withdraw consent, the receipt, and permission questions."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 from fastapi import APIRouter, Response
@@ -24,13 +25,12 @@ from identity_service.values import email_addresses
 from identity_service.values import user_ids as values_user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.values.user_ids import MalformedUserId
-from identity_service.web import authentication, problems
-from identity_service.web.authentication import Caller
+from identity_service.web import authentication, problems, routing
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.routing import StrictRoute
 
 _SLICE = 100
-PERMISSIONS_LIMIT = 512 * 1024
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["consents"])
 
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["consents"])
 @router.get(
     "/accounts/{user_id}/consents",
     dependencies=[authentication.requires("consents:read")],
-    responses=problems.error_responses(account_rules.UnknownUserId, MalformedUserId, *authentication.AUTH_ERRORS),
+    responses=problems.error_responses(*account_rules.ACCOUNT_ERRORS, *authentication.AUTH_ERRORS),
 )
 async def list_consents(user_id: str, session: Session, now: Now) -> ConsentList:
     """Read what a customer has allowed, and every ledger entry."""
@@ -51,14 +51,14 @@ async def list_consents(user_id: str, session: Session, now: Now) -> ConsentList
     dependencies=[authentication.requires("consents:write")],
     responses={
         **problems.error_responses(
-            account_rules.UnknownUserId, account_rules.NoEmail, MalformedUserId, UnknownPurpose, UnknownWording,
-            *authentication.AUTH_ERRORS,
+            *account_rules.CHANGE_ERRORS, UnknownPurpose, UnknownWording,
+            *authentication.PERSON_ERRORS,
         ),
         202: {"model": ConsentView, "description": "Proposed: an email asks the mailbox's holder"},
     },
 )  # fmt: skip
 async def change_consent(
-    user_id: str, purpose: str, body: ConsentChange, session: Session, caller: Caller, response: Response, now: Now
+    user_id: str, purpose: str, body: ConsentChange, session: Session, person: Person, response: Response, now: Now
 ) -> ConsentView:
     """Withdraw at once, or propose a grant, which counts when the mailbox's holder confirms it."""
     wanted = values_user_ids.parse(user_id)
@@ -66,12 +66,10 @@ async def change_consent(
         response.status_code = 202
         account = await actions.propose_consent(
             session, wanted, purpose, body.wording or "", channel=body.channel, evidence=body.evidence,
-            actor=caller.actor, now=now,
+            actor=person, now=now,
         )  # fmt: skip
     else:
-        account = await actions.withdraw_consent(
-            session, wanted, purpose, channel=body.channel, actor=caller.actor, now=now
-        )
+        account = await actions.withdraw_consent(session, wanted, purpose, channel=body.channel, actor=person, now=now)
     states = await actions.list_states(session, account.user_id)
     return _consent(next(state for state in states if state.purpose == purpose))
 
@@ -80,7 +78,7 @@ async def change_consent(
     "/accounts/{user_id}/consents/receipt",
     dependencies=[authentication.requires("consents:read")],
     responses={
-        **problems.error_responses(account_rules.UnknownUserId, MalformedUserId, *authentication.AUTH_ERRORS),
+        **problems.error_responses(*account_rules.ACCOUNT_ERRORS, *authentication.AUTH_ERRORS),
         200: {"content": {receipts.MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "A signed receipt"},
     },
     response_class=Response,
@@ -95,30 +93,33 @@ async def read_receipt(user_id: str, session: Session, now: Now) -> Response:
     "/marketing/permissions",
     dependencies=[authentication.requires("marketing:check")],
     responses=problems.error_responses(UnknownPurpose, *authentication.AUTH_ERRORS),
-    openapi_extra={"x-body-limit": PERMISSIONS_LIMIT},
+    openapi_extra={"x-body-limit": routing.BATCH_LIMIT},
 )
 async def check_permissions(
     body: PermissionQuestion, session: Session, caller: Caller, settings: Settings, now: Now
 ) -> PermissionStatement:
     """Ask which of up to 10,000 customers you may contact for a purpose. Do not contact those missing in the answer."""
-    by_id = await (
-        _by_id(body.user_ids) if body.user_ids is not None else _by_address(session, body.emails or [], settings)
-    )
+    asked = body.user_ids if body.user_ids is not None else body.emails or []
+    by_id = await (_by_id(asked) if body.user_ids is not None else _by_address(session, asked, settings))
     with_addresses = "marketing:addresses" in caller.scopes
-    asked = sorted(set(by_id.values()))
     answers = await actions.check_permissions(
-        session, body.purpose, asked, client_id=caller.client_id, addresses=with_addresses, now=now
+        session,
+        body.purpose,
+        sorted(set(by_id.values())),
+        client_id=caller.client_id,
+        addresses=with_addresses,
+        now=now,
     )
-    allowed_ids = set(answers.allowed)
-    allowed = [given for given, user_id in by_id.items() if user_id in allowed_ids]
-    statement = await receipts.permission_statement(
-        session, body.purpose, asked, answers.allowed, client_id=caller.client_id, now=now
+    allowed = _spelled_as_asked(by_id, answers.allowed)
+    salt = receipts.new_salt()
+    statement = receipts.permission_statement(
+        session, body.purpose, asked, allowed, salt=salt, client_id=caller.client_id, now=now
     )
     addresses = [
         AddressPermission(user_id=values_user_ids.show(i), email=email) for i, email in answers.addresses.items()
     ]
     return PermissionStatement(
-        purpose=body.purpose, allowed=allowed, checked_at=now, statement=statement,
+        purpose=body.purpose, allowed=allowed, checked_at=now, statement=statement, salt=salt,
         addresses=addresses if with_addresses else None,
     )  # fmt: skip
 
@@ -149,6 +150,15 @@ def _consent(state: actions.PurposeState) -> ConsentView:
         purpose=state.purpose, permission=account_rules.marketing_permission(state.decision), decision=state.decision,
         since=state.since, proposed_at=state.proposed_at,
     )  # fmt: skip
+
+
+def _spelled_as_asked(by_id: dict[str, str], allowed: Sequence[str]) -> list[str]:
+    """Return one entry of the question for each allowed User ID: the first, if several spellings name the same."""
+    first: dict[str, str] = {}
+    for given, user_id in by_id.items():
+        first.setdefault(user_id, given)
+    wanted = set(allowed)
+    return [given for user_id, given in first.items() if user_id in wanted]
 
 
 async def _by_id(given: list[str]) -> dict[str, str]:

@@ -6,9 +6,12 @@ another type. A receipt stays verifiable when keys rotate, because old public ke
 """
 
 import hashlib
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
+
+import orjson
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
@@ -18,7 +21,7 @@ from identity_service.consents import actions, rules
 from identity_service.consents.tables import ConsentEntry, ConsentWording
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Unprocessable
-from identity_service.keys import signing
+from identity_service.keys import hashing, signing
 from identity_service.keys.signing import InvalidToken, PublicKey
 from identity_service.values import pasted, user_ids
 
@@ -149,12 +152,25 @@ def receipt_id(user_id: str, entry: int) -> str:
     return hashlib.sha256(f"receipt {user_id} {entry}".encode()).hexdigest()[:32]
 
 
-async def permission_statement(
-    session: DatabaseSession, purpose: str, asked: list[str], allowed: list[str], *, client_id: str, now: datetime
+def new_salt() -> str:
+    """Return the key of a statement's two hashes, 256 random bits in hexadecimal."""
+    return secrets.token_hex(32)
+
+
+def permission_statement(
+    session: DatabaseSession,
+    purpose: str,
+    asked: Sequence[str],
+    allowed: Sequence[str],
+    *,
+    salt: str,
+    client_id: str,
+    now: datetime,
 ) -> str:
     """Return the signed answer to a permission question, valid for an hour: the marketing system's proof (NOM-06).
 
-    `asked_sha256` and `allowed_sha256` are SHA-256 of the User IDs as the API shows them, sorted, each on a line.
+    It holds both lists as they were asked and answered, by their lengths and by hashes under a salt that it does not
+    contain: who has lists and salt can recompute it, and nobody else can test whether an ID or address was asked about.
     """
     issued = int(now.timestamp())
     claims = {
@@ -164,9 +180,9 @@ async def permission_statement(
         "exp": issued + rules.STATEMENT_LIFE_S,
         "purpose": purpose,
         "asked": len(asked),
-        "asked_sha256": _digest([user_ids.show(one) for one in asked]),
+        "asked_hmac": digest_list(asked, salt),
         "allowed": len(allowed),
-        "allowed_sha256": _digest([user_ids.show(one) for one in allowed]),
+        "allowed_hmac": digest_list(allowed, salt),
     }
     return signing.sign(claims, session.keys.signing(now), typ=STATEMENT_TYPE)
 
@@ -199,8 +215,9 @@ def _actor_kind(actor: str) -> str:
     return "customer" if actor == "customer" else actor.partition(":")[0]
 
 
-def _digest(values: list[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(values)).encode()).hexdigest()
+def digest_list(values: Sequence[str], salt: str) -> str:
+    """Return HMAC-SHA-256, in hexadecimal, over a list of texts in its order, in the canonical JSON of RFC 8785."""
+    return hashing.hmac_sha256(bytes.fromhex(salt), orjson.dumps(list(values))).hex()
 
 
 def _decode_unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

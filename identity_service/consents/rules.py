@@ -30,6 +30,10 @@ class UnknownPurpose(NotFound):
     """There is no such purpose."""
 
 
+class WordingNotFound(NotFound):
+    """There is no wording of this id; `GET /v1/wordings` lists all."""
+
+
 class UnknownWording(Unprocessable):
     """There is no such wording for this purpose; the known ones are listed in `known`."""
 

@@ -60,8 +60,43 @@ class ConsentChange(RequestModel):
         return self
 
 
+class PurposeView(ResponseModel):
+    """A purpose of consent, and the id of the wording to ask with now; null if it has none."""
+
+    purpose: str
+    description: str
+    wording: str | None
+
+
+class WordingView(ResponseModel):
+    """A wording, the languages it has, and whether it is the one to ask with now."""
+
+    id: str
+    purpose: str
+    languages: list[str]
+    current: bool
+
+
+class WordingList(ResponseModel):
+    """Every purpose, and every wording by id."""
+
+    purposes: list[PurposeView]
+    items: list[WordingView]
+    next: str | None
+
+
+class WordingTextView(ResponseModel):
+    """The text of a wording in one language; `sha256` of its UTF-8 bytes is what ledger and receipts name."""
+
+    id: str
+    purpose: str
+    language: str
+    text: str
+    sha256: str
+
+
 class PermissionQuestion(RequestModel):
-    """A purpose, and either User IDs or addresses, at most 10,000."""
+    """A purpose, and either User IDs or addresses, at most 10,000; the body has at most 4 MiB."""
 
     purpose: Annotated[str, Field(max_length=40)]
     user_ids: Annotated[list[str], Field(max_length=rules.ASKED_AT_MOST)] | None = None
@@ -82,10 +117,16 @@ class AddressPermission(ResponseModel):
 
 
 class PermissionStatement(ResponseModel):
-    """Those of your list whom you may contact, and no others. `statement` is a JWS: keep it as evidence."""
+    """Those of your list whom you may contact, and no others, each once and as you spelled it.
+
+    `statement` is a JWS over your list and `allowed`. Keep all four as evidence: `salt` opens its two hashes.
+    """
 
     purpose: str
     allowed: list[str]
     checked_at: datetime
     statement: str
+    salt: str = Field(
+        description="the key of the statement's hashes, in hexadecimal; the statement does not contain it"
+    )
     addresses: list[AddressPermission] | None

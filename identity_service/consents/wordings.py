@@ -4,11 +4,16 @@ The database also stores the exact text that was agreed to, so no file is needed
 """
 
 import hashlib
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from identity_service.consents.rules import UnknownWording
+from sqlalchemy import select
+
+from identity_service.consents.rules import UnknownWording, WordingNotFound
+from identity_service.consents.tables import ConsentWording
+from identity_service.database.transactions import DatabaseSession
 
 FOLDER = Path(__file__).parent.parent / "wordings"
 
@@ -23,7 +28,7 @@ class Wording(NamedTuple):
     @property
     def purpose(self) -> str:
         """Return the purpose that the text asks for."""
-        return self.id.partition("-")[0]
+        return purpose_of(self.id)
 
     @property
     def text_hash(self) -> bytes:
@@ -47,16 +52,26 @@ def find_wording(purpose: str, wording_id: str, language: str) -> Wording:
     return found
 
 
+def purpose_of(wording_id: str) -> str:
+    """Return the purpose that the wording of this id asks for."""
+    return wording_id.partition("-")[0]
+
+
+def newest_wording_id(purpose: str) -> str | None:
+    """Return the id of the wording to ask with now, `None` if the purpose has none."""
+    return max((w.id for w in all_wordings().values() if w.purpose == purpose), default=None)
+
+
 def newest_wording(purpose: str, language: str) -> Wording:
     """Return the wording that pages show now.
 
     Raises:
         UnknownWording: the purpose has no wording.
     """
-    mine = sorted(w.id for w in all_wordings().values() if w.purpose == purpose)
-    if not mine:
+    newest = newest_wording_id(purpose)
+    if newest is None:
         raise UnknownWording(known=[])
-    return find_wording(purpose, mine[-1], language)
+    return find_wording(purpose, newest, language)
 
 
 @cache
@@ -67,3 +82,28 @@ def all_wordings() -> dict[tuple[str, str], Wording]:
         wording_id, _, language = path.name.removesuffix(".txt").rpartition(".")
         found[(wording_id, language)] = Wording(wording_id, language, path.read_text(encoding="utf-8").strip())
     return found
+
+
+async def list_wordings(session: DatabaseSession) -> dict[str, list[str]]:
+    """Return the id of every wording with its languages: those of the files, and those that the ledger still names."""
+    stored = await session.execute(select(ConsentWording.id, ConsentWording.language))
+    languages = defaultdict(set)
+    for wording_id, language in (*all_wordings(), *stored):
+        languages[wording_id].add(language)
+    return {wording_id: sorted(languages[wording_id]) for wording_id in sorted(languages)}
+
+
+async def read_wording(session: DatabaseSession, wording_id: str, language: str) -> Wording:
+    """Return a wording, in this language or in English, also one whose file is gone.
+
+    Raises:
+        WordingNotFound
+    """
+    for wanted in (language, "en"):
+        found = all_wordings().get((wording_id, wanted))
+        if found is not None:
+            return found
+        stored = await session.get(ConsentWording, (wording_id, wanted))
+        if stored is not None:
+            return Wording(stored.id, stored.language, stored.text)
+    raise WordingNotFound

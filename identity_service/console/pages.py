@@ -179,7 +179,14 @@ async def issue_id(
     (text,) = form.take("email")
     address = email_addresses.parse_pasted(text, special_use=settings.development) if pasted.trim_ends(text) else None
     registered = await registration.register_account(
-        session, address, display_name=None, locale="en", external_ref=None, client_id="console", now=now
+        session,
+        address,
+        display_name=None,
+        locale="en",
+        external_ref=None,
+        source="console",
+        actor=staff.actor,
+        now=now,
     )
     await contacts.attach_account(
         session, number, user_ids.UserId(registered.account.user_id), actor=staff.actor, now=now

@@ -79,9 +79,9 @@ async def _by_others(session: DatabaseSession, query: str, symbols: str) -> Sear
     found = await one_time_tokens.find_by_reference(session, symbols)
     if found is not None and found.token.user_id is not None:
         return await _by_id(session, UserId(found.token.user_id))
-    mine = select(ExternalReference.user_id, ExternalReference.client_id).where(ExternalReference.reference == query)
+    mine = select(ExternalReference.user_id, ExternalReference.source).where(ExternalReference.reference == query)
     known = (await session.execute(mine.limit(_LIMIT))).all()
-    hits = [Match(user_id, f"reference at {client_id}") for user_id, client_id in known]
+    hits = [Match(user_id, f"reference at {source}") for user_id, source in known]
     if not hits and len(query) >= 3:
         companies = await periods.find_by_company(session, query, limit=_LIMIT)
         hits = [Match(company.user_id, f"company {company.company_name}") for company in companies]

@@ -39,7 +39,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["contacts"])
 
 _CONTACT = (rules.UnknownContact, MissingClerk)
 _OPEN = (*_CONTACT, rules.ContactClosed)
-_ACCOUNT = (account_rules.UnknownUserId, MalformedUserId)
+_ACCOUNT = account_rules.ACCOUNT_ERRORS
 
 
 def contact_view(contact: Contact) -> ContactView:
@@ -196,7 +196,8 @@ async def close_contact(number: str, body: ContactClosing, session: Session, cle
         *_ACCOUNT,
         rules.ContactOfOtherCustomer,
         account_rules.NoEmail,
-        account_rules.AccountNotActive,
+        account_rules.AccountMoved,
+        account_rules.AccountClosed,
         *rate_limits.RATE_LIMIT_ERRORS,
         *authentication.AUTH_ERRORS,
     ),

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from sqlalchemy import func, insert, select, update
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import rules as account_rules
 from identity_service.contacts import actions, rules
 from identity_service.contacts.tables import CallerCheck, Contact
 from identity_service.credentials import actions as credentials
@@ -46,12 +45,10 @@ async def start_check(
     """Email a code to the address on file, never to one that a clerk names; return the phrase to read out.
 
     Raises:
-        rules.UnknownContact, ContactClosed; accounts.rules.UnknownUserId, NoEmail, AccountNotActive; TooManyRequests
+        rules.UnknownContact, ContactClosed; accounts.rules.UnknownUserId, NoEmail, AccountClosed; TooManyRequests
     """
     contact = await actions.attach_account(session, number, user_id, actor=clerk, now=now)
-    account = await accounts.find_active_account(session, user_id, lock=True)
-    if account.state != "active":
-        raise account_rules.AccountNotActive
+    account = await accounts.find_changeable_account(session, user_id)
     await _check_limit(session, account.user_id, now=now)
     check_id = uuid.uuid4()
     data = {"contact": contact.number, "check_id": check_id, "purpose": purpose}

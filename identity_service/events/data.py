@@ -261,6 +261,33 @@ class HistoryAppendedData(EventData):
     entry_ids: list[uuid.UUID]
 
 
+class HistoryRemovedData(EventData):
+    """The source, and the id of the entry that counts no more."""
+
+    source: str
+    entry: uuid.UUID
+
+
+class HistoryCorrectedData(HistoryRemovedData):
+    """The source, the id of the new entry, and the id of the one that it takes the place of."""
+
+    corrects: uuid.UUID
+
+
+class ExternalRefAddedData(EventData):
+    """The source. `moved_from` is the account that had the reference before."""
+
+    source: str
+    moved_from: UserIdMember | None = None
+
+
+class ExternalRefRemovedData(EventData):
+    """The source. `moved_to` is the account that has the reference now."""
+
+    source: str
+    moved_to: UserIdMember | None = None
+
+
 class ConsentData(EventData):
     """The ledger's entry with its hash, and the permission that counts from now on."""
 
@@ -276,9 +303,18 @@ class ClientData(EventData):
     client_id: str
 
 
-class ClientAddedData(ClientData):
-    """The client and what it may do."""
+class ClientChangedData(ClientData):
+    """The client, the names of the fields that changed, and their values unless they may name a person."""
 
+    fields: list[str]
+    source: str | None = None
+    scopes: list[str] | None = None
+
+
+class ClientAddedData(ClientData):
+    """The client, its source, and what it may do."""
+
+    source: str
     desk: bool
     scopes: list[str]
 
@@ -367,7 +403,12 @@ _OF: Final[Mapping[type[EventData], str]] = {
     SearchAlarmData: "staff.search_alarm",
     HistoryAppendedData: "history.appended",
     ConsentData: "consent.proposed consent.granted consent.withdrawn",
+    HistoryCorrectedData: "history.corrected",
+    HistoryRemovedData: "history.removed",
+    ExternalRefAddedData: "account.external_ref_added",
+    ExternalRefRemovedData: "account.external_ref_removed",
     ClientAddedData: "client.added",
+    ClientChangedData: "client.changed",
     ClientData: "client.rotated client.closed",
     KeyData: "keys.rotated",
     KeysData: "keys.rewrapped",

@@ -3,20 +3,21 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from identity_service.errors import Conflict, Forbidden, Unprocessable
+from identity_service.errors import Conflict, Forbidden, NotFound, Unprocessable
 from identity_service.values import currencies
 
 LARGEST: Final = Decimal(2**53)
 """The largest amount; many JSON parsers cannot represent larger numbers exactly."""
 BATCH: Final = 1000
+FUTURE: Final = timedelta(minutes=10)
+"""How far `occurred_at` may be ahead of our clock: as much as two hosts may differ."""
 ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
 KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
 """The names that customers read for the known kinds; other kinds are shown as the service wrote them."""
-_CLIENT: Final = "cli_"
 _AMOUNT = re.compile(r"-?0*([0-9]{1,40})(?:\.([0-9]{1,40}))?")
 
 
@@ -28,8 +29,24 @@ class ReferenceTaken(Conflict):
     """This source already uses this reference for an entry of another customer; use another reference."""
 
 
+class ReferenceConflict(Conflict):
+    """This reference is stored with another content, in `entry`; send `corrects` with its id to replace it."""
+
+
+class UnknownEntry(NotFound):
+    """Your source has no such entry of this customer."""
+
+
+class EntryCorrected(Conflict):
+    """This entry was corrected already, in `entry`; correct or remove that one."""
+
+
+class OccursInFuture(Unprocessable):
+    """An entry cannot have happened in the future: `occurred_at` is later than now by more than ten minutes."""
+
+
 class SourceNotYours(Forbidden):
-    """A source that begins with `cli_` must be your own client id; leave it out, or use another name."""
+    """A client writes in the name of its own source alone; leave `source` out, or name your own."""
 
 
 class DetailsTooLarge(Unprocessable):
@@ -48,18 +65,23 @@ class Summary:
     amounts: dict[str, Decimal] = field(default_factory=dict)
 
 
-def check_source(named: str | None, client_id: str) -> str:
-    """Return the source of entries: the caller's client id, or a name that services have agreed on (`shop`).
+def check_source(named: str | None, own: str) -> None:
+    """Check that the source named in a request is the caller's own; `None` means just that.
 
-    References are unique per source. A client that could write under another's id could use up its references and
+    References are unique per source. A client that could write under another one could use up its references and
     impersonate it.
 
     Raises:
-        SourceNotYours: the name has the form of a client id and is not the caller's.
+        SourceNotYours: the detail names the caller's source.
     """
-    if named is not None and named.startswith(_CLIENT) and named != client_id:
-        raise SourceNotYours
-    return named or client_id
+    if named is not None and named != own:
+        raise SourceNotYours(f"Your source is {own}; leave `source` out, or name that one.", source=own)
+
+
+def check_occurred(occurred_at: datetime, now: datetime) -> None:
+    """Raise OccursInFuture if a time is ahead of `now` by more than `FUTURE`."""
+    if occurred_at > now + FUTURE:
+        raise OccursInFuture
 
 
 def parse_amount(text: str | None, currency: str | None) -> Decimal | None:

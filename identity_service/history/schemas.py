@@ -2,9 +2,9 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, SkipValidation, StringConstraints
 
 from identity_service.history import rules
 from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText, Timestamp
@@ -22,6 +22,9 @@ class NewHistoryEntry(RequestModel):
     """One history entry. `kind` is your own name; order, refund, ticket and ticket_closed count in the summary."""
 
     reference: SingleLineText = Field(description="your own unique name for the entry; repeating it adds nothing")
+    corrects: Annotated[uuid.UUID, Field(strict=False)] | None = Field(
+        None, description="the `id` of your entry that this one replaces; it has the same reference"
+    )
     kind: Slug = Field(examples=["order"])
     occurred_at: Timestamp
     amount: str | None = Field(None, examples=["12.50"])
@@ -33,15 +36,18 @@ class NewHistoryEntry(RequestModel):
 
 
 class NewHistory(RequestModel):
-    """Up to 1,000 entries; each gets its own result, in order. `source` defaults to your client id; it may be any name
-    that is not another client's id."""
+    """Up to 1,000 entries; each gets its own result, in order. `source`, if given, must be your own."""
 
-    entries: Annotated[list[NewHistoryEntry], Field(min_length=1, max_length=rules.BATCH)]
+    # Each entry is validated by itself, so that a malformed one does not refuse the others.
+    entries: Annotated[list[Annotated[NewHistoryEntry, SkipValidation]], Field(min_length=1, max_length=rules.BATCH)]
     source: Slug | None = None
 
 
 class HistoryEntryView(ResponseModel):
-    """One entry. `user_id` is the ID under which it was reported."""
+    """One entry. `user_id` is the ID under which it was reported.
+
+    With `superseded_at` it was corrected by the entry whose `corrects` names it; with `removed_at` it was removed.
+    """
 
     id: uuid.UUID
     user_id: str
@@ -53,14 +59,21 @@ class HistoryEntryView(ResponseModel):
     currency: str | None
     link: str | None
     details: dict[str, Any]
+    corrects: uuid.UUID | None
+    superseded_at: datetime | None
+    removed_at: datetime | None
 
 
 class HistoryResult(ResponseModel):
-    """The result for one entry: `added`, `there` (a repeat), or `refused` with a code and a sentence."""
+    """The result for one entry: `added`, `corrected`, `there` (a repeat), or `conflict` or `refused` with the reason.
 
-    reference: str
-    status: str
+    `entry` is what is stored under the reference now. A conflict shows what was sent in `given`.
+    """
+
+    reference: str | None = Field(description="null if it could not be read")
+    status: Literal["added", "corrected", "there", "conflict", "refused"]
     entry: HistoryEntryView | None
+    given: dict[str, Any] | None
     code: str | None
     detail: str | None
 

@@ -345,7 +345,7 @@ _ACCOUNTS = text(
 )
 _REFERENCES = text(
     """
-    INSERT INTO external_reference (client_id, reference, user_id, created_at)
+    INSERT INTO external_reference (source, reference, user_id, created_at)
     SELECT :source, reference, user_id, :now
     FROM unnest(CAST(:user_id AS text[]), CAST(:reference AS text[])) AS r(user_id, reference)
     """

@@ -8,3 +8,8 @@ def keyed_hash(key: bytes, label: str, *parts: bytes) -> bytes:
     """Return HMAC-SHA-256 of label and parts, each length-prefixed, so that no two inputs give the same bytes."""
     message = b"".join(len(part).to_bytes(4, "big") + part for part in (label.encode(), *parts))
     return hmac.digest(key, message, hashlib.sha256)
+
+
+def hmac_sha256(key: bytes, message: bytes) -> bytes:
+    """Return HMAC-SHA-256 (RFC 2104) of a message as it is, for hashes that others recompute."""
+    return hmac.digest(key, message, hashlib.sha256)

@@ -53,11 +53,13 @@ class InvalidToken(Problem):
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """The claims of a verified access token (RFC 9068); `expires_at` in seconds since 1970."""
+    """The claims of a verified access token (RFC 9068); `issued_at` and `expires_at` in seconds since 1970."""
 
     client_id: str
     scopes: frozenset[str]
     jti: str
+    source: str
+    issued_at: int
     expires_at: int
     desk: bool = False
 
@@ -84,7 +86,7 @@ def verify_access_token(
     """Return the claims of a token, or raise `InvalidToken` without the reason (RFC 9068, section 4; OAU-20…27)."""
     claims = verify(token, keys, typ=ACCESS_TOKEN_TYPE)
     seconds = now.timestamp()
-    texts = [claims.get(name) for name in ("iss", "aud", "sub", "client_id", "jti", "scope")]
+    texts = [claims.get(name) for name in ("iss", "aud", "sub", "client_id", "jti", "scope", "source")]
     times = [claims.get(name) for name in ("iat", "exp")]
     if not all(isinstance(text, str) and text for text in texts) or not all(type(time) is int for time in times):
         raise InvalidToken
@@ -97,6 +99,8 @@ def verify_access_token(
         claims["client_id"],
         frozenset(claims["scope"].split(" ")),
         claims["jti"],
+        claims["source"],
+        claims["iat"],
         claims["exp"],
         claims.get("desk") is True,
     )

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Response
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import references
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.schemas import AccountView
 from identity_service.accounts.views import account_view
@@ -14,7 +15,7 @@ from identity_service.merges import actions, rules
 from identity_service.merges.schemas import MergeAccounts, MergeDifference, MergePreview
 from identity_service.values import user_ids
 from identity_service.web import authentication, problems
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
 
@@ -28,13 +29,13 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["merges"])
     response_model=AccountChange | MergePreview,
     responses={
         **problems.error_responses(
-            *account_rules.CHANGE_ERRORS, rules.CannotMerge, rules.MailboxMissing, *authentication.AUTH_ERRORS
+            *account_rules.CHANGE_ERRORS, rules.CannotMerge, rules.MailboxMissing, *authentication.PERSON_ERRORS
         ),
         200: {"model": MergePreview, "description": "With `preview=true`: each point of the merge and its outcome"},
     },
 )
 async def merge_accounts(
-    user_id: str, body: MergeAccounts, session: Session, caller: Caller, now: Now, response: Response,
+    user_id: str, body: MergeAccounts, session: Session, caller: Caller, person: Person, now: Now, response: Response,
     preview: Preview = False,
 ) -> AccountChange | MergePreview:  # fmt: skip
     """Ask both mailboxes to confirm a merge. Once merged, the User ID in the body resolves to the one in the path.
@@ -42,13 +43,15 @@ async def merge_accounts(
     An account without a mailbox can be merged only by a service whose own external references name both accounts.
     """
     survivor, duplicate = user_ids.parse(user_id), user_ids.parse(body.duplicate)
+    for wanted in (survivor, duplicate):
+        await accounts.check_changeable(session, await accounts.find_account(session, wanted))
     if preview:
         response.status_code = 200
         return MergePreview(
             points=[MergeDifference(**p) for p in await actions.preview_merge(session, survivor, duplicate)]
         )
-    vouched = not caller.desk and await accounts.references_all(session, caller.client_id, [survivor, duplicate])
-    request = await actions.request_merge(session, survivor, duplicate, vouched=vouched, actor=caller.actor, now=now)
+    vouched = not caller.desk and await references.names_all(session, caller.source, [survivor, duplicate])
+    request = await actions.request_merge(session, survivor, duplicate, vouched=vouched, actor=person, now=now)
     account = await accounts.find_account(session, survivor)
     pending = (
         None if request.merged_at else PendingConfirmation(id=request.id, verb="merge", waits_for="both mailboxes")
@@ -63,10 +66,11 @@ async def merge_accounts(
     responses={
         **problems.error_responses(
             *account_rules.ACCOUNT_ERRORS,
-            account_rules.AccountNotActive,
+            account_rules.AccountMoved,
+            account_rules.AccountClosed,
             account_rules.NoEmail,
             rules.NothingToUndo,
-            *authentication.AUTH_ERRORS,
+            *authentication.PERSON_ERRORS,
         ),
         202: {
             "model": AccountChange,
@@ -75,15 +79,15 @@ async def merge_accounts(
     },
 )
 async def undo_merge(
-    user_id: str, session: Session, caller: Caller, now: Now, response: Response
+    user_id: str, session: Session, caller: Caller, person: Person, now: Now, response: Response
 ) -> AccountView | AccountChange:
     """Undo the merge of this User ID within 30 days; consents withdrawn meanwhile stay withdrawn for both accounts."""
     wanted = user_ids.parse(user_id)
     if caller.desk:
         survivor = await actions.find_undoable_merge(session, wanted, now=now)
         change = await approvals.request_confirmation(
-            session, survivor, "merge", {"undo": wanted}, actor=caller.actor, now=now
+            session, survivor, "merge", {"undo": wanted}, actor=person, now=now
         )
         return await views.pending_change_view(session, change, caller, response)
-    restored = await actions.undo_merge(session, wanted, actor=caller.actor, now=now)
+    restored = await actions.undo_merge(session, wanted, actor=person, now=now)
     return await account_view(session, restored, caller)

@@ -35,7 +35,7 @@ from identity_service.values import email_addresses, user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, dependencies, idempotency, pagination, problems, rate_limits
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
 from identity_service.web.schemas import ResponseModel, Timestamp
@@ -190,11 +190,11 @@ async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller
         rules.AddressSuppressed,
         rate_limits.TooManyRequests,
         *idempotency.IDEMPOTENCY_ERRORS,
-        *authentication.AUTH_ERRORS,
+        *authentication.PERSON_ERRORS,
     ),
 )
 async def retry_message(
-    message_id: uuid.UUID, body: MessageRetry, session: Session, caller: Caller, now: Now
+    message_id: uuid.UUID, body: MessageRetry, session: Session, caller: Caller, person: Person, now: Now
 ) -> MessageWithTimeline:
     """Retry a pending message now, first at the relay named; send a final one again as a new message, and return it.
 
@@ -202,7 +202,7 @@ async def retry_message(
     has `mail:operate` as well. One message is sent again at most three times an hour.
     """
     successor = await actions.retry_message(
-        session, message_id, relay=body.relay, despite_suppression="mail:operate" in caller.scopes, actor=caller.actor,
+        session, message_id, relay=body.relay, despite_suppression="mail:operate" in caller.scopes, actor=person,
         now=now,
     )  # fmt: skip
     return views.message_view(await actions.load_timeline(session, successor), caller)
@@ -265,12 +265,12 @@ async def list_suppressions(
     "/suppressions/{suppression_id}/lift",
     dependencies=[authentication.requires("mail:operate"), idempotency.Repeatable],
     responses=problems.error_responses(
-        rules.UnknownSuppression, *idempotency.IDEMPOTENCY_ERRORS, *authentication.AUTH_ERRORS
+        rules.UnknownSuppression, *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS
     ),
 )
-async def lift_suppression(suppression_id: uuid.UUID, session: Session, caller: Caller, now: Now) -> SuppressionView:
+async def lift_suppression(suppression_id: uuid.UUID, session: Session, person: Person, now: Now) -> SuppressionView:
     """Lift a suppression, so that messages are sent to its address again."""
-    return _suppression(*await suppressions.lift_suppression(session, suppression_id, by=caller.actor, now=now))
+    return _suppression(*await suppressions.lift_suppression(session, suppression_id, by=person, now=now))
 
 
 def _suppression(suppression: Any, domain: str | None) -> SuppressionView:  # noqa: ANN401

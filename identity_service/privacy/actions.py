@@ -14,7 +14,6 @@ from sqlalchemy import Table as SqlTable
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import erasure as account_erasure
 from identity_service.accounts import ownership
-from identity_service.accounts import rules as account_rules
 from identity_service.addresses.tables import EmailChange
 from identity_service.approvals.tables import PendingChange
 from identity_service.database.transactions import DatabaseSession
@@ -76,16 +75,15 @@ async def erase_account(session: DatabaseSession, user_id: UserId, *, actor: str
     """Erase the personal data of a customer from every table; return the signed erasure receipt (PRV-10).
 
     The User ID stays as a tombstone and is never issued again, amounts stay without the person, and the keyed hash of a
-    suppressed address still blocks it. Erasing an erased account raises `UnknownUserId`.
+    suppressed address still blocks it. Erasing an erased account raises `AccountErased`.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountMoved
+        accounts.rules.UnknownUserId, AccountErased, AccountMoved
     """
     account = await accounts.find_account(session, user_id, lock=True)
-    if account.merged_into is not None:
-        raise account_rules.AccountMoved(moved_to=user_ids.show(account.merged_into))
+    await accounts.check_changeable(session, account, also_closed=True)
     ids = await ownership.user_ids_of(session, user_id)
-    # Lock every account: concurrent writers block from here on, then fail with `UnknownUserId`.
+    # Lock every account: concurrent writers block from here on, then fail with `AccountErased`.
     locked = [await accounts.find_account(session, UserId(one), lock=True) for one in ids]
     keys = [one.email_key for one in locked if one.email_key is not None]
     hashes = [session.keys.address_hash(key) for key in keys]

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import ownership
+from identity_service.accounts import ownership, references
+from identity_service.accounts.rules import AccountClosed
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
@@ -14,6 +15,7 @@ from identity_service.messages import actions as messages
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.values import user_ids
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
@@ -32,38 +34,59 @@ async def register_account(
     display_name: str | None,
     locale: str,
     external_ref: str | None,
-    client_id: str,
+    source: str,
+    actor: str,
     now: datetime,
 ) -> RegistrationResult:
-    """Issue a User ID, or return the account that this address, or this client's reference, has already.
+    """Issue a User ID, or return the account that this address, or this source's reference, resolves to.
 
     A new account with an address gets a welcome email, enqueued in the same transaction. Concurrent calls for one
     address add one account: the insert skips the conflict (`ON CONFLICT DO NOTHING`) and the stored row is returned.
 
     Raises:
-        accounts.rules.ExternalRefTaken: the client knows another account by this reference.
+        accounts.rules.ExternalRefTaken: the source knows another account by this reference.
+        accounts.rules.AccountClosed: the account of this address or reference is closed.
     """
-    actor = f"client:{client_id}"
     known = None
     if external_ref is not None:
-        known = await accounts.find_by_reference(session, client_id, external_ref, lock=True)
+        known = await accounts.find_by_reference(session, source, external_ref, lock=True)
     if known is not None and address is None:
-        return RegistrationResult(known, is_new=False)
+        return RegistrationResult(await _find_answering(session, known), is_new=False)
     account = await accounts.add_account(session, address, display_name=display_name, locale=locale, now=now)
     is_new = account is not None
     if account is None:
         assert address is not None  # noqa: S101
         account = await accounts.find_by_email(session, address)
         assert account is not None  # noqa: S101
+        account = await _find_answering(session, account)
     if is_new:
-        data = {"kind": account.kind, "by": "email" if address else "nothing", "marketing": "never"}
-        await events.record_event(
-            session, "account.registered", user_id=account.user_id, actor=actor, data=data, now=now
-        )
-        await _welcome(session, account, address, cause="account.registered", actor=actor, now=now)
-    if external_ref is not None:
-        await accounts.add_reference(session, account.user_id, client_id, external_ref, moves=not is_new, now=now)
+        await _note_registered(session, account, address, actor=actor, now=now)
+    if external_ref is not None and not (known is not None and await _is_same(session, known, account)):
+        is_added = await references.add_reference(session, account.user_id, source, external_ref, now=now)
+        if is_added and not is_new:
+            account = await references.note_added(session, account, source, actor=actor, now=now)
     return RegistrationResult(account, is_new)
+
+
+async def _note_registered(
+    session: DatabaseSession, account: Account, address: EmailAddress | None, *, actor: str, now: datetime
+) -> None:
+    data = {"kind": account.kind, "by": "email" if address else "nothing", "marketing": "never"}
+    await events.record_event(session, "account.registered", user_id=account.user_id, actor=actor, data=data, now=now)
+    await _welcome(session, account, address, cause="account.registered", actor=actor, now=now)
+
+
+async def _find_answering(session: DatabaseSession, account: Account) -> Account:
+    """Return the account that this one resolves to, unless that is closed."""
+    found = await accounts.find_active_account(session, UserId(account.user_id))
+    if found.state == "closed":
+        raise AccountClosed(user_id=user_ids.show(found.user_id))
+    return found
+
+
+async def _is_same(session: DatabaseSession, known: Account, account: Account) -> bool:
+    """Return whether the account that a reference names resolves to this one."""
+    return (await accounts.find_active_account(session, UserId(known.user_id))).user_id == account.user_id
 
 
 async def add_first_email(
@@ -72,7 +95,7 @@ async def add_first_email(
     """Add the first address of an account and enqueue the welcome email to it.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, EmailPresent, EmailTaken
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, EmailPresent, EmailTaken
     """
     before = (await accounts.find_account(session, user_id, lock=True)).email
     account = await accounts.add_email(session, user_id, address, actor=actor, now=now)

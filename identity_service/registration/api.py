@@ -9,7 +9,7 @@ from identity_service.registration.schemas import EmailHint, NewAccount, Registe
 from identity_service.values import email_addresses, user_ids
 from identity_service.values.email_addresses import EmailAddress, MalformedEmailAddress
 from identity_service.web import authentication, dependencies, idempotency, problems
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
 
@@ -24,19 +24,24 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
     dependencies=[authentication.requires("accounts:write"), idempotency.Repeatable],
     responses={
         **problems.error_responses(
-            MalformedEmailAddress, rules.ExternalRefTaken, *_REPEATABLE, *authentication.AUTH_ERRORS
+            MalformedEmailAddress,
+            rules.ExternalRefTaken,
+            rules.AccountClosed,
+            *_REPEATABLE,
+            *authentication.PERSON_ERRORS,
         ),
         200: {"model": RegisteredAccount, "description": "The address or your reference already has this account"},
     },
 )
 async def register_account(
-    request: Request, body: NewAccount, session: Session, caller: Caller, now: Now, response: Response
+    request: Request, body: NewAccount, session: Session, caller: Caller, person: Person, now: Now, response: Response
 ) -> RegisteredAccount:
-    """Register a customer by email, or with no data at all. The same address again returns the same account."""
+    """Register a customer by email, or with no data at all. The same address again returns the same account, or the one
+    that it was merged into."""
     address = _parse(request, body.email)
     registered = await actions.register_account(
         session, address, display_name=body.display_name, locale=body.locale, external_ref=body.external_ref,
-        client_id=caller.client_id, now=now,
+        source=caller.source, actor=person, now=now,
     )  # fmt: skip
     account = registered.account
     response.status_code = 201 if registered.is_new else 200

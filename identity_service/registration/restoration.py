@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import references
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
@@ -129,7 +130,7 @@ async def restore_account(session: DatabaseSession, lost: LostAccount, *, source
     data = {"by": lost.by}
     await events.record_event(session, "account.restored", user_id=lost.user_id, actor="operator", data=data, now=now)
     if lost.reference is not None:
-        await accounts.add_reference(session, lost.user_id, source, lost.reference, moves=False, now=now)
+        await references.add_reference(session, lost.user_id, source, lost.reference, now=now)
     return account
 
 

@@ -17,7 +17,7 @@ class NewAccount(RequestModel):
     display_name: SingleLineText | None = None
     locale: Locale = "en"
     external_ref: (
-        Annotated[SingleLineText, Field(description="your own reference for this customer, unique per client")] | None
+        Annotated[SingleLineText, Field(description="your own reference for this customer, unique per source")] | None
     ) = None
 
 

@@ -83,11 +83,9 @@ async def request_reset_for_account(
     """Request a reset for an account, for a service or desk; the message goes to the address on file.
 
     Raises:
-        accounts.rules.UnknownUserId, accounts.rules.NoEmail, rules.AccountClosed
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, NoEmail
     """
-    account = await accounts.find_active_account(session, user_id, lock=True)
-    if account.state != "active":
-        raise rules.AccountClosed
+    account = await accounts.find_changeable_account(session, user_id)
     return await _send(
         session, kind="reset", to=accounts.address_of(account), user_id=account.user_id, locale=account.locale,
         where_from=where_from, actor=actor, now=now,

@@ -12,9 +12,8 @@ from identity_service.resets import actions, rules
 from identity_service.resets.schemas import NewReset, ResetRequested, ResetView
 from identity_service.values import email_addresses, user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
-from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, idempotency, problems, rate_limits
-from identity_service.web.authentication import Caller
+from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.routing import StrictRoute
 
@@ -26,25 +25,24 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["resets"])
     status_code=202,
     dependencies=[authentication.requires("resets:create"), idempotency.Repeatable],
     responses=problems.error_responses(
-        MalformedEmailAddress, MalformedUserId, account_rules.UnknownUserId, account_rules.NoEmail,
-        rules.AccountClosed, *rate_limits.RATE_LIMIT_ERRORS, *idempotency.IDEMPOTENCY_ERRORS,
-        *authentication.AUTH_ERRORS,
+        MalformedEmailAddress, *account_rules.CHANGE_ERRORS, *rate_limits.RATE_LIMIT_ERRORS,
+        *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS,
     ),
 )  # fmt: skip
 async def request_reset(
-    request: Request, body: NewReset, session: Session, caller: Caller, settings: Settings, now: Now
+    request: Request, body: NewReset, session: Session, caller: Caller, person: Person, settings: Settings, now: Now
 ) -> ResetRequested:
     """Request a reset: an email goes to the address on file, or to the given address if it has no account."""
     limits = request.app.state.throttle
     await limits.hit("reset-client", rules.PER_CLIENT, caller.client_id)
     if body.user_id is not None:
         requested = await actions.request_reset_for_account(
-            session, user_ids.parse(body.user_id), where_from=None, actor=caller.actor, now=now
+            session, user_ids.parse(body.user_id), where_from=None, actor=person, now=now
         )
     else:
         address = email_addresses.parse_pasted(body.email or "", special_use=settings.development)
         requested = await actions.request_reset_within_limit(
-            session, limits, address, locale=body.locale, where_from=None, actor=caller.actor, now=now
+            session, limits, address, locale=body.locale, where_from=None, actor=person, now=now
         )
     return ResetRequested(reset_id=requested.token.id, tracking_url=f"{settings.public_url}/reset/{requested.handle}")
 

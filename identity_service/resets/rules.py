@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from identity_service.errors import Conflict, NotFound
+from identity_service.errors import NotFound
 
 State = Literal["asked", "mailed", "opened", "used", "expired"]
 
@@ -17,10 +17,6 @@ limit gets the tracking page of the newest message (ATT-18)."""
 
 class UnknownReset(NotFound):
     """There is no reset with this id."""
-
-
-class AccountClosed(Conflict):
-    """This account is closed, so its password cannot be reset."""
 
 
 def state(

@@ -62,7 +62,20 @@ async def _find(database: Database, wanted: Sequence[UserId]) -> dict[str, dict[
 
 async def _fetch(reads: ReadPool, wanted: Sequence[str], *, lags: bool) -> dict[str, dict[str, str]]:
     rows = await reads.fetch(_VERIFY.text, *_VERIFY.arguments(user_ids=list(wanted)))
-    return {row[0]: rules.verification(row[1], row[2], row[3], row[4], lags=lags) for row in rows}
+    moved = [row[0] for row in rows if row[3] is not None]
+    ends = dict(await reads.fetch(_RESOLVES_TO, moved)) if moved else {}
+    return {row[0]: rules.verification(row[1], row[2], ends.get(row[0], row[3]), row[4], lags=lags) for row in rows}
+
+
+# A second statement, because few IDs of a batch are merged and the first one is on the path of every request.
+_RESOLVES_TO = """
+    WITH RECURSIVE chain AS (
+        SELECT user_id AS given, user_id, merged_into FROM account WHERE user_id = ANY($1::text[])
+        UNION
+        SELECT c.given, a.user_id, a.merged_into FROM chain c JOIN account a ON a.user_id = c.merged_into
+    )
+    SELECT given, user_id FROM chain WHERE merged_into IS NULL
+    """
 
 
 def _parse(text: str) -> UserId | MalformedUserId:

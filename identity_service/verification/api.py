@@ -18,6 +18,6 @@ router = APIRouter(prefix="/v1", route_class=fast_route.FastRoute, tags=["accoun
     openapi_extra={"x-body-limit": routing.BATCH_LIMIT},
 )
 async def verify_accounts(request: Request, body: VerificationRequest) -> Response:
-    """Verify up to 1,000 User IDs: valid, unknown, malformed (with suggestions), moved or closed."""
+    """Verify up to 1,000 User IDs: valid, unknown, malformed (with suggestions), moved, closed or erased."""
     results = await actions.verify_user_ids(dependencies.database_of(request), body.user_ids)
     return Response(orjson.dumps({"results": results}), media_type="application/json")

@@ -25,7 +25,7 @@ class VerificationView(ResponseModel):
     """The result for one input. Members that do not apply are left out."""
 
     input: str
-    status: Literal["valid", "unknown", "malformed", "moved", "closed"]
+    status: Literal["valid", "unknown", "malformed", "moved", "closed", "erased"]
     user_id: str = ""
     kind: Literal["consumer", "business"] = "consumer"
     marketing: Literal["never", "allowed", "ask"] = "never"

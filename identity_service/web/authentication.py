@@ -1,7 +1,8 @@
 """The caller of a request: the access token, verified without the database and cached until it expires.
 
-Cached tokens are re-checked against closed clients and revoked tokens, which every process reloads every 5 s, so a
-revoked token stops working in every process within ten seconds (OAU-10).
+Cached tokens are re-checked against closed and changed clients and revoked tokens, which every process reloads every
+5 s, so a revoked token, or one with a scope or source that its client lost, stops working in every process within ten
+seconds (OAU-10).
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from identity_service.keys import signing
 from identity_service.keys.ring import KeyRing
 from identity_service.keys.signing import InvalidToken
 from identity_service.web import scopes as web_scopes
+from identity_service.web.rules import ClientStates
 
 RELOAD_EVERY = 5.0
 _MAXIMUM_CACHED = 10_000
@@ -48,6 +50,8 @@ class MissingClerk(Unprocessable):
 
 AUTH_ERRORS: tuple[type[Problem], ...] = (MissingToken, InvalidToken, MissingScope)
 """The errors of every endpoint that needs an access token."""
+PERSON_ERRORS: tuple[type[Problem], ...] = (MissingClerk, *AUTH_ERRORS)
+"""The errors of an endpoint by which a desk changes something, and so must name who does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Client:
 
     client_id: str
     scopes: frozenset[str]
+    source: str
     desk: bool = False
 
     @property
@@ -72,26 +77,22 @@ class TokenVerifier:
         database: Database,
         clock: Callable[[], datetime],
         *,
-        load_revoked: Callable[[DatabaseSession, datetime], Awaitable[tuple[frozenset[str], frozenset[str]]]],
+        load_clients: Callable[[DatabaseSession, datetime], Awaitable[ClientStates]],
         load_keys: Callable[[DatabaseSession], Awaitable[KeyRing]],
     ) -> None:
-        """Start with an empty cache; `reload` must run before the first request.
-
-        `load_revoked` returns the ids of closed clients and of revoked tokens.
-        """
+        """Start with an empty cache; `reload` must run before the first request."""
         self._database, self._clock = database, clock
-        self._load_revoked, self._load_keys = load_revoked, load_keys
+        self._load_clients, self._load_keys = load_clients, load_keys
         self._cached: dict[str, signing.AccessToken] = {}
-        self._closed: frozenset[str] = frozenset()
-        self._revoked: frozenset[str] = frozenset()
+        self._clients = ClientStates({}, frozenset(), frozenset())
         self._published: list[str] = []
 
     async def reload(self) -> None:
-        """Load the keys, the closed clients and the revoked tokens; empty the cache if the published keys changed."""
+        """Load the keys, the clients and the revoked tokens; empty the cache if the published keys changed."""
         async with self._database.transaction() as session:
             # Revocations first: after `keys rewrap` a running process cannot open the ring and keeps its old keys until
-            # it restarts, but it must still learn which clients were closed.
-            self._closed, self._revoked = await self._load_revoked(session, self._clock())
+            # it restarts, but it must still learn which clients were closed or changed.
+            self._clients = await self._load_clients(session, self._clock())
             ring = await self._load_keys(session)
         self._database.keys = ring
         published = sorted(ring.verifying(self._clock()))
@@ -125,7 +126,10 @@ class TokenVerifier:
         elif known.expires_at <= now.timestamp():
             del self._cached[token]
             raise InvalidToken
-        if known.client_id in self._closed or known.jti in self._revoked:
+        clients, registration = self._clients, self._clients.open.get(known.client_id)
+        if known.client_id in clients.closed or known.jti in clients.revoked:
+            raise InvalidToken
+        if registration is not None and registration.outdates(known):
             raise InvalidToken
         return known
 
@@ -152,7 +156,7 @@ def authenticate(request: Request, scopes: list[str]) -> Client:
             refusal = MissingScope(f"This endpoint needs the scope {scope}.", scope=scope)
             refusal.headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}  # type: ignore[misc]
             raise refusal
-    return Client(found.client_id, found.scopes, found.desk)
+    return Client(found.client_id, found.scopes, found.source, found.desk)
 
 
 async def _client(

@@ -4,7 +4,7 @@ The caller's input is never repeated: it may contain a password sent by mistake.
 `Retry-After`; an unexpected error is a 500 with the request's id, and the traceback is only logged.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -147,6 +147,11 @@ async def _wrong_shape(request: Request, problem: Exception) -> Response:
         for error in problem.errors()[:20]
     ]
     return answer(request, InvalidShape(errors=errors))
+
+
+def describe_errors(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return one sentence for what pydantic found wrong: each place with its reason, at most three."""
+    return "; ".join(f"{_pointer(error['loc']) or 'the entry'}: {_sentence(error)}" for error in errors[:3])
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:

@@ -24,7 +24,8 @@ from identity_service.database.failures import retry_serialization
 from identity_service.errors import Problem, Unprocessable
 
 BODY_LIMIT = 64 * 1024
-BATCH_LIMIT = 1024 * 1024
+BATCH_LIMIT = 4 * 1024 * 1024
+"""Bytes of a body that is a list: 10,000 of the longest addresses fit, and 1,000 of the longest history entries."""
 BODY_SECONDS = 30.0
 """Seconds that a body may take; `app.state.body_seconds` holds the value of an application."""
 MAXIMUM_DEPTH = 32

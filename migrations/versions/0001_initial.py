@@ -48,6 +48,7 @@ APPEND_ONLY = (
 TABLES = (
     "account",
     "checkpoint",
+    "source",
     "client",
     "consent_wording",
     "encryption_key",
@@ -196,18 +197,29 @@ def _create_tables() -> None:
         info={"append_only": True},
     )
     op.create_table(
+        "source",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("name ~ '^[a-z][a-z0-9_]{0,39}$'", name=op.f("ck_source_name")),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_source")),
+    )
+    op.create_table(
         "client",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
         sa.Column("desk", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("scopes", postgresql.ARRAY(sa.TEXT()), nullable=False),
         sa.Column("jwks", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("id LIKE 'cli\\_%'", name=op.f("ck_client_id")),
+        sa.ForeignKeyConstraint(["source"], ["source.name"], name=op.f("fk_client_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_client")),
     )
+    op.create_index(op.f("ix_client_source"), "client", ["source"], unique=False)
     op.create_table(
         "consent_wording",
         sa.Column("id", sa.String(), nullable=False),
@@ -599,12 +611,12 @@ def _create_tables() -> None:
     op.create_index(op.f("ix_email_change_user_id"), "email_change", ["user_id"], unique=False)
     op.create_table(
         "external_reference",
-        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
         sa.Column("reference", sa.String(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_external_reference_user_id")),
-        sa.PrimaryKeyConstraint("client_id", "reference", name=op.f("pk_external_reference")),
+        sa.PrimaryKeyConstraint("source", "reference", name=op.f("pk_external_reference")),
     )
     op.create_index(op.f("ix_external_reference_user_id"), "external_reference", ["user_id"], unique=False)
     op.create_table(
@@ -616,6 +628,9 @@ def _create_tables() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("corrects", sa.Uuid(), nullable=True),
+        sa.Column("superseded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("amount", sa.Numeric(precision=20, scale=4), nullable=True),
         sa.Column("currency", sa.String(), nullable=True),
         sa.Column("link", sa.String(), nullable=True),
@@ -623,7 +638,16 @@ def _create_tables() -> None:
         sa.CheckConstraint("(amount IS NULL) = (currency IS NULL)", name=op.f("ck_history_entry_amount_has_currency")),
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_history_entry_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_history_entry")),
-        sa.UniqueConstraint("source", "reference", name=op.f("uq_history_entry_source_reference")),
+        sa.ForeignKeyConstraint(["corrects"], ["history_entry.id"], name=op.f("fk_history_entry_corrects")),
+        sa.UniqueConstraint("corrects", name=op.f("uq_history_entry_corrects")),
+    )
+    op.create_index("ix_history_entry_source_reference", "history_entry", ["source", "reference"], unique=False)
+    op.create_index(
+        "uq_history_entry_source_reference",
+        "history_entry",
+        ["source", "reference"],
+        unique=True,
+        postgresql_where=sa.text("corrects IS NULL"),
     )
     op.create_index(
         "ix_history_entry_user_id_occurred_at",

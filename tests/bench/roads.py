@@ -83,7 +83,7 @@ HISTORY = Road(
     local mine
     function road(seed) mine = seed end
     function request()
-      return post("/v1/accounts/" .. an_id() .. "/history", '{"source":"bench","entries":[{"kind":"order","reference":"'
+      return post("/v1/accounts/" .. an_id() .. "/history", '{"entries":[{"kind":"order","reference":"'
         .. mine .. "-" .. turn .. '","occurred_at":"2026-01-01T00:00:00Z","amount":"12.50","currency":"EUR"}]}')
     end
     """,
@@ -144,7 +144,7 @@ MIXED = Road(
       elseif die <= 90 then
         return post("/v1/accounts", '{"email":"m' .. mine .. "-" .. turn .. '@example.com"}')
       elseif die <= 98 then
-        return post("/v1/accounts/" .. an_id() .. "/history", '{"source":"mixed","entries":[{"kind":"order",'
+        return post("/v1/accounts/" .. an_id() .. "/history", '{"entries":[{"kind":"order",'
           .. '"reference":"' .. mine .. "-" .. turn .. '","occurred_at":"2026-01-01T00:00:00Z"}]}')
       end
       turn = turn + 1

@@ -18,11 +18,11 @@ GRANT = {"grant_type": "client_credentials"}
 REALM = 'Basic realm="identity-service"'
 
 
-async def a_client(service, *scopes: str, jwks: dict | None = None) -> clients.Credentials:
+async def a_client(service, *scopes: str, source: str = "shop", jwks: dict | None = None) -> clients.Credentials:
     """Add a client; by default it may do everything."""
     wanted = list(scopes or web_scopes.SCOPES)
     return await service.database.in_transaction(
-        lambda s: clients.add_client(s, "shop", wanted, desk=False, jwks=jwks, now=service.clock())
+        lambda s: clients.add_client(s, "shop", wanted, desk=False, source=source, jwks=jwks, now=service.clock())
     )
 
 

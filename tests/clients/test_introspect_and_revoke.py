@@ -132,7 +132,7 @@ async def test_a_process_looks_every_five_seconds_and_goes_on_when_the_database_
     await call(service, "revoke", made, token)
     away = Database(settings, NOWHERE)
     gate = authentication.TokenVerifier(
-        away, clock, load_revoked=clients.list_revoked,
+        away, clock, load_clients=clients.load_states,
         load_keys=lambda session: key_store.load_keys(session, settings.key()),
     )  # fmt: skip
     paused: list[float] = []

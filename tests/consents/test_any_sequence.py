@@ -118,7 +118,7 @@ class Doors(RuleBasedStateMachine):
 async def test_for_any_sequence_of_words_through_any_door_the_last_one_of_the_customer_counts(service):
     """PRV-01, PRV-04, PRV-06."""
     shop = await service.caller(name="shop")
-    desk = await service.caller(name="desk", desk=True)
+    desk = await service.caller(name="desk", desk=True, clerk="clerk-7")
     often = settings(
         max_examples=8, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
@@ -129,7 +129,7 @@ async def test_for_any_sequence_of_words_through_any_door_the_last_one_of_the_cu
 @pytest.mark.timeout(300)
 async def test_nobody_but_the_customer_ever_turns_marketing_on(service):
     """PRV-06: services, desks and every scope together, without the mailbox and without a session."""
-    callers = [await service.caller(name="shop"), await service.caller(name="desk", desk=True)]
+    callers = [await service.caller(name="shop"), await service.caller(name="desk", desk=True, clerk="clerk-7")]
     customer = await a_customer(callers[0], service)
     for channel in ("page", "app", "phone", "paper", "desk"):
         for caller in callers:

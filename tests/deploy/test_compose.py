@@ -17,7 +17,6 @@ from sqlalchemy.engine import make_url
 
 from identity_service import settings as configuration
 from identity_service import start_checks
-from identity_service.consents.api import PERMISSIONS_LIMIT
 from identity_service.dev import postgres
 from identity_service.settings import Settings
 from identity_service.web import routing
@@ -238,6 +237,6 @@ def test_the_proxy_finds_a_container_that_came_back_at_another_address():
 
 def test_the_proxy_lets_through_what_the_service_takes_and_waits_as_long():
     size = int(re.findall(r"client_max_body_size (\d+)m;", NGINX)[0]) * 1024 * 1024
-    assert size >= max(routing.BODY_LIMIT, routing.BATCH_LIMIT, PERMISSIONS_LIMIT)
+    assert size >= max(routing.BODY_LIMIT, routing.BATCH_LIMIT)
     assert int(re.findall(r"proxy_read_timeout (\d+)s;", NGINX)[0]) > 30
     assert "proxy_buffering off;" in NGINX

@@ -184,7 +184,7 @@ async def test_readers_of_the_feed_are_told_by_their_cursor(service, caller, url
         await take_up(copy)
         told = await copy.http.get("/v1/events", params={"after": cursor}, headers=caller.headers)
         assert (told.status_code, told.json()["code"]) == (410, "feed_restored")
-        reader = type(caller)(copy.http, caller.client_id, caller.client_secret, caller.token)
+        reader = type(caller)(copy.http, caller.client_id, caller.client_secret, caller.token, caller.source)
         names = [event["type"] for event in await follow(reader, "/v1/events")]
     assert names[-1] == "feed.restored"
     assert "account.registered" in names

@@ -1,5 +1,7 @@
 """Other services add to a customer's history: one entry per source and reference, each judged by itself."""
 
+from datetime import timedelta
+
 import pytest
 
 from identity_service.values import user_ids
@@ -21,14 +23,16 @@ async def results(caller, user_id, *entries, **given):
 
 
 async def test_a_repeat_is_answered_and_not_doubled(service, caller, anna):
-    """Decision 8: the first entry comes back, whatever the repeat says."""
+    """Decision 8: the first entry comes back; the same moment and amount may be written in another way."""
     first = await append(caller, anna, entry("a1", amount="12.50", currency="EUR"))
-    again = await append(caller, anna, entry("a1", amount="99.00", currency="EUR"))
+    again = await append(
+        caller, anna, entry("a1", amount="12.5", currency="EUR", occurred_at="2026-01-02T04:04:05+01:00")
+    )
     assert (first.status_code, again.status_code) == (201, 200)
     assert again.json()["results"][0]["status"] == "there"
     assert again.json()["results"][0]["entry"] == first.json()["results"][0]["entry"]
     assert await service.rows("SELECT count(*) FROM history_entry") == [(1,)]
-    added = {"source": caller.client_id, "entries": 1, "entry_ids": [first.json()["results"][0]["entry"]["id"]]}
+    added = {"source": caller.source, "entries": 1, "entry_ids": [first.json()["results"][0]["entry"]["id"]]}
     assert await service.rows("SELECT data FROM event WHERE name = 'history.appended'") == [(added,)]
 
 
@@ -38,21 +42,29 @@ async def test_twice_in_one_batch_is_once(caller, anna):
     ]  # fmt: skip
 
 
-async def test_each_source_has_references_of_its_own(caller, anna):
-    assert await results(caller, anna, entry("a1"), source="shop") == [("added", None)]
-    assert await results(caller, anna, entry("a1"), source="billing") == [("added", None)]
+async def test_each_source_has_references_of_its_own(service, caller, anna):
+    billing = await service.caller("history:write", source="billing")
+    assert await results(caller, anna, entry("a1")) == [("added", None)]
+    assert await results(billing, anna, entry("a1")) == [("added", None)]
 
 
-async def test_nobody_writes_in_another_clients_name(service, caller, anna):
+async def test_two_workers_of_one_source_count_an_order_once(service, caller, anna):
+    shop, worker = [await service.caller("history:write", name=name, source="shop") for name in ("shop", "worker")]
+    assert await results(shop, anna, entry("O-1", amount="100.00", currency="EUR")) == [("added", None)]
+    assert await results(worker, anna, entry("O-1", amount="100.00", currency="EUR")) == [("there", None)]
+    found = (await caller.get(f"/v1/accounts/{anna}/summary")).json()
+    assert (found["orders"], found["amounts"]) == (1, {"EUR": "100.00"})
+
+
+@pytest.mark.parametrize("name", ["billing", "console", "nobody", "cli_1"])
+async def test_nobody_writes_in_another_sources_name(service, caller, anna, name):
     """ATT-50: not what happened, and no reference that its next entry would need; its own name may be said aloud."""
-    other = await service.caller("history:write", name="other")
-    for name in (caller.client_id, "cli_nobody"):
-        refused = await append(other, anna, entry("a1"), source=name)
-        assert (refused.status_code, refused.json()["code"]) == (403, "source_not_yours")
-    assert await results(caller, anna, entry("a1"), source=caller.client_id) == [("added", None)]
+    await service.caller("history:write", source="billing")
+    refused = await append(caller, anna, entry("a1"), source=name)
+    assert (refused.status_code, refused.json()["code"]) == (403, "source_not_yours")
+    assert caller.source in refused.json()["detail"]
+    assert await results(caller, anna, entry("a1"), source=caller.source) == [("added", None)]
     assert await results(caller, anna, entry("a1")) == [("there", None)]
-    assert await results(other, anna, entry("a1"), source=other.client_id) == [("added", None)]
-    assert await results(other, anna, entry("a1"), source="client_of_ours") == [("added", None)]
 
 
 async def test_another_customers_reference_is_refused_and_not_shown(caller, anna):
@@ -65,6 +77,34 @@ async def test_another_customers_reference_is_refused_and_not_shown(caller, anna
     assert second["status"] == "added"
     assert "Anna" not in answer.text
     assert await references(caller, ben) == ["b1"]
+
+
+DIFFERENT = {
+    "amount": {"amount": "90.00"}, "currency": {"currency": "CHF"}, "kind": {"kind": "refund"},
+    "moment": {"occurred_at": "2026-01-02T03:04:06Z"}, "link": {"link": "https://shop.example/1"},
+    "details": {"details": {"lines": 2}}, "without amount": {"amount": None, "currency": None},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("different", DIFFERENT.values(), ids=DIFFERENT)
+async def test_the_same_reference_with_another_content_is_a_conflict_that_shows_both(service, caller, anna, different):
+    """B12: answered "there", the second amount would be lost without a sign."""
+    sent = entry("a1", amount="100.00", currency="EUR")
+    await append(caller, anna, sent)
+    answer = await append(caller, anna, {**sent, **different}, entry("a2"))
+    conflict, added = answer.json()["results"]
+    assert (answer.status_code, conflict["status"], conflict["code"]) == (201, "conflict", "reference_conflict")
+    assert (conflict["entry"]["amount"], conflict["given"]) == ("100.00", {**sent, **different})
+    assert conflict["entry"]["id"]
+    assert added["status"] == "added"
+    assert await service.rows("SELECT amount FROM history_entry WHERE reference = 'a1'") == [(100,)]
+
+
+async def test_two_contents_in_one_batch_are_a_conflict(caller, anna):
+    two = [entry("a1", amount=amount, currency="EUR") for amount in ("1.00", "2.00", "1.00")]
+    assert await results(caller, anna, *two) == [
+        ("added", None), ("conflict", "reference_conflict"), ("there", None)
+    ]  # fmt: skip
 
 
 async def test_after_a_merge_a_repeat_under_the_other_id_is_a_repeat(caller):
@@ -135,10 +175,31 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("wrong", SHAPES.values(), ids=SHAPES)
-async def test_a_shape_that_cannot_be_is_refused(caller, anna, wrong):
-    refused = await append(caller, anna, {**entry("a1"), **wrong})
-    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_shape")
-    assert await references(caller, anna) == []
+async def test_an_entry_that_cannot_be_is_refused_alone(caller, anna, wrong):
+    """B12: a poisoned entry stops no outbox; the result says which one it was, and what is wrong with it."""
+    answer = await append(caller, anna, entry("a0"), {**entry("a1"), **wrong}, entry("a2"))
+    first, refused, last = answer.json()["results"]
+    assert (answer.status_code, first["status"], last["status"]) == (201, "added", "added")
+    assert (refused["status"], refused["code"], refused["entry"]) == ("refused", "invalid_shape", None)
+    assert refused["reference"] == {**entry("a1"), **wrong}["reference"][:200]
+    assert f"/{next(iter(wrong))}" in refused["detail"]
+    assert set(await references(caller, anna)) == {"a0", "a2"}
+
+
+@pytest.mark.parametrize("wrong", [None, 7, "a1", [], {}, {"reference": 7}, [entry("a1")]], ids=str)
+async def test_what_is_no_entry_at_all_is_refused_alone(caller, anna, wrong):
+    answer = await append(caller, anna, wrong, entry("a2"))
+    refused, added = answer.json()["results"]
+    assert (refused["status"], refused["code"], refused["reference"]) == ("refused", "invalid_shape", None)
+    assert added["status"] == "added"
+
+
+@pytest.mark.parametrize("minutes", [11, 60 * 24 * 365 * 10])
+async def test_nothing_happens_in_the_future(service, caller, anna, minutes):
+    """An order of 2036 would be the last order for ten years; two hosts' clocks may differ a little."""
+    at, soon = (service.clock() + timedelta(minutes=n) for n in (minutes, 9))
+    given = [entry("a1", occurred_at=at.isoformat()), entry("a2", occurred_at=soon.isoformat())]
+    assert await results(caller, anna, *given) == [("refused", "occurs_in_future"), ("added", None)]
 
 
 async def test_large_details_are_refused_alone(caller, anna):

@@ -34,9 +34,10 @@ async def test_every_entry_comes_once_and_the_newest_first(caller, anna, limit):
     assert [days[int(name[1:])] for name in found] == sorted(days, reverse=True)
 
 
-async def test_it_is_read_by_kind_and_by_source(caller, anna):
-    await append(caller, anna, entry("o1"), entry("t1", kind="ticket"), source="shop")
-    await append(caller, anna, entry("o2"), source="billing")
+async def test_it_is_read_by_kind_and_by_source(service, caller, anna):
+    shop, billing = [await service.caller("history:write", source=name) for name in ("shop", "billing")]
+    await append(shop, anna, entry("o1"), entry("t1", kind="ticket"))
+    await append(billing, anna, entry("o2"))
     assert await pages(caller, anna, 1, kind="ticket") == ["t1"]
     assert await pages(caller, anna, 1, source="billing") == ["o2"]
     assert await pages(caller, anna, 1, kind="order", source="shop") == ["o1"]

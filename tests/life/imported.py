@@ -63,7 +63,7 @@ async def left(service: Service) -> dict[str, int]:
     """How many rows of each kind there are: of whom, each of them once."""
     counts = {
         "accounts": "SELECT count(*), count(DISTINCT coalesce(email_key, user_id)) FROM account",
-        "references": "SELECT count(*), count(DISTINCT reference) FROM external_reference WHERE client_id = 'old'",
+        "references": "SELECT count(*), count(DISTINCT reference) FROM external_reference WHERE source = 'old'",
         "events": "SELECT count(*), count(DISTINCT user_id) FROM event WHERE name = 'account.imported'",
         "letters": "SELECT count(*), count(*) FROM message",
         "staged": "SELECT count(*), count(*) FROM import_row",

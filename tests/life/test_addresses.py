@@ -225,7 +225,7 @@ async def test_a_closed_account_gets_no_address(service, caller, email_of):
     user_id = (await caller.post("/v1/accounts", {"email": email_of})).json()["user_id"]
     await caller.post(f"/v1/accounts/{user_id}/close")
     refused = await ask(caller, user_id, NEW)
-    assert (refused.status_code, refused.json()["code"]) == (409, "account_not_active")
+    assert (refused.status_code, refused.json()["code"]) == (409, "account_closed")
 
 
 @pytest.mark.parametrize("field", ["verified", "email_verified", "proof", "confirmed", "email_state"])

@@ -44,7 +44,7 @@ async def test_nothing_is_freed(caller, anna):
     """ATT-31: the address and the reference still lead to the closed account."""
     await close(caller, anna)
     again = await caller.post("/v1/accounts", {"email": ANNA})
-    assert (again.status_code, again.json()["user_id"], again.json()["state"]) == (200, anna, "closed")
+    assert (again.status_code, again.json()["code"], again.json()["user_id"]) == (409, "account_closed", anna)
     other = (await caller.post("/v1/accounts", {})).json()["user_id"]
     refused = await caller.post(f"/v1/accounts/{other}/email-changes", {"email": ANNA})
     assert refused.json()["code"] == "email_taken"
@@ -75,8 +75,8 @@ async def test_closed_twice_is_told_once(service, caller, anna):
 async def test_a_change_is_refused_with_a_plain_sentence(caller, anna, method, path, body):
     await close(caller, anna)
     refused = await call(caller, method, f"/v1/accounts/{anna}{path}", body)
-    assert (refused.status_code, refused.json()["code"]) == (409, "account_not_active")
-    assert refused.json()["detail"] == "This account is closed."
+    assert (refused.status_code, refused.json()["code"]) == (409, "account_closed")
+    assert refused.json()["detail"].startswith("This account is closed and cannot be changed;")
     assert (await account(caller, anna))["kind"] == "consumer"
 
 

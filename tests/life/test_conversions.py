@@ -161,7 +161,7 @@ async def test_what_is_merged_closed_or_erased_is_not_converted(service, caller,
     moved = await convert(caller, firm, query=query)
     assert (moved.status_code, moved.json()["code"], moved.json()["moved_to"]) == (409, "account_moved", anna)
     await caller.post(f"/v1/accounts/{anna}/close")
-    assert (await convert(caller, anna, query=query)).json()["code"] == "account_not_active"
+    assert (await convert(caller, anna, query=query)).json()["code"] == "account_closed"
     await caller.post(f"/v1/accounts/{anna}/erase")
     assert (await convert(caller, anna, query=query)).json()["code"] == "unknown_user_id"
 

@@ -29,7 +29,7 @@ GUARDED = {
 
 @pytest.fixture
 async def desk(service):
-    return await service.caller(name="desk tool", desk=True)
+    return await service.caller(name="desk tool", desk=True, clerk="clerk-7")
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ async def test_a_desk_is_told_at_once_what_can_never_be(service, caller, desk, a
     for verb in ("business", "close", "erase"):
         assert (await ask(desk, verb, firm)).json()["code"] == "account_moved"
     await caller.post(f"/v1/accounts/{anna}/close")
-    assert (await ask(desk, "business", anna)).json()["code"] == "account_not_active"
+    assert (await ask(desk, "business", anna)).json()["code"] == "account_closed"
     assert await service.rows("SELECT count(*) FROM pending_change") == [(0,)]
 
 

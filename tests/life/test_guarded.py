@@ -120,7 +120,7 @@ async def test_what_is_done_or_stopped_is_not_approved_again(service, anna):
 
 async def test_a_change_that_the_mailbox_is_asked_about_needs_no_approval(service, anna):
     """A desk's own question cannot be turned into an approved one."""
-    desk = await service.caller(name="desk tool", desk=True)
+    desk = await service.caller(name="desk tool", desk=True, clerk="clerk-7")
     asked = await desk.post(f"/v1/accounts/{anna}/close")
     with pytest.raises(approval_rules.UnknownChange):
         await approve(service, asked.json()["pending"]["id"])
@@ -128,7 +128,7 @@ async def test_a_change_that_the_mailbox_is_asked_about_needs_no_approval(servic
 
 async def test_a_closed_account_waits_for_nothing(service, caller, anna):
     await caller.post(f"/v1/accounts/{anna}/close")
-    with pytest.raises(account_rules.AccountNotActive):
+    with pytest.raises(account_rules.AccountClosed):
         await wait(service, anna)
 
 

@@ -73,13 +73,13 @@ async def test_a_duplicate_is_found_in_an_earlier_batch_too(service):
 
 
 async def test_an_old_number_finds_the_account_for_the_client_it_belongs_to(service, caller):
-    """The source is the id of the client who knows the customers by it; for another one the number is his own."""
-    await imported(service, {"email": ANNA, "reference": "17"}, source=caller.client_id)
+    """The source is that of the service who knows the customers by it; for another one the number is his own."""
+    await imported(service, {"email": ANNA, "reference": "17"}, source=caller.source)
     anna = await found(caller, external_ref="17")
     assert (anna["email"], anna["external_refs"]) == (ANNA, ["17"])
     stranger = await service.caller(name="stranger")
     assert (await stranger.post("/v1/accounts/search", {"external_ref": "17"})).json()["items"] == []
-    report = await imported(service, {"email": "ben@example.com", "reference": "17"}, source=stranger.client_id)
+    report = await imported(service, {"email": "ben@example.com", "reference": "17"}, source=stranger.source)
     assert report.added == 1
 
 
@@ -89,7 +89,7 @@ async def test_what_a_row_says_is_what_the_account_says(service, caller):
         "customer_since": "2009-05-17T14:00:00+02:00", "reference": "K-17", "kind": "business",
         "company_name": "Müller Bau GmbH", "country": "de", "vat_number": "DE 136 695 976",
     }  # fmt: skip
-    assert (await imported(service, row, source=caller.client_id)).added == 1
+    assert (await imported(service, row, source=caller.source)).added == 1
     told = await found(caller, external_ref="K-17")
     assert (told["display_name"], told["locale"], told["kind"]) == ("=Müller & Söhne; 🏗", "de", "business")
     assert told["customer_since"] == "2009-05-17T12:00:00Z"

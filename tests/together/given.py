@@ -26,7 +26,7 @@ async def several(service: Service, caller: Caller, count: int = 4) -> AsyncIter
             await stack.enter_async_context(app.router.lifespan_context(app))
             transport = httpx2.ASGITransport(app, raise_app_exceptions=False, client=("198.51.100.7", 40000))
             http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30))
-            callers.append(Caller(http, caller.client_id, caller.client_secret, caller.token))
+            callers.append(Caller(http, caller.client_id, caller.client_secret, caller.token, caller.source))
         yield callers
 
 
