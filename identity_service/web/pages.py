@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from babel.core import negotiate_locale
 from babel.numbers import format_currency
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -52,8 +51,7 @@ def locale_of(request: Request) -> str:
     chosen: str | None = getattr(request.state, "locale", None)
     if chosen is not None:
         return chosen
-    accepted = [part.partition(";")[0].strip().replace("-", "_") for part in _accepted(request)]
-    return (negotiate_locale(accepted, LANGUAGES) or "en")[:2]
+    return translations.choose_locale(",".join(request.headers.getlist("accept-language")), LANGUAGES)
 
 
 def translator(request: Request) -> Callable[[str], str]:
@@ -71,10 +69,6 @@ def documentation(openapi: dict[str, Any]) -> str:
     return render(
         "docs.html", api=openapi, resolve=lambda ref: openapi["components"]["schemas"][ref.rsplit("/", 1)[-1]]
     )
-
-
-def _accepted(request: Request) -> list[str]:
-    return request.headers.get("accept-language", "")[:200].split(",")[:10]
 
 
 def _translation_functions(locale: str) -> Mapping[str, Any]:
