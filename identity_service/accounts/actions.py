@@ -193,17 +193,17 @@ async def update_account(
     user_id: UserId,
     changes: dict[str, Any],
     *,
-    version: int | None,
+    versions: rules.Versions | None,
     actor: str,
     now: datetime,
 ) -> Account:
     """Set display name or locale; unchanged values write nothing and record no event.
 
     Raises:
-        rules.UnknownUserId, rules.StaleVersion: `version` is not the account's.
+        rules.UnknownUserId, rules.StaleVersion: the account's is none of `versions`.
     """
     account = await find_account(session, user_id, lock=True)
-    if version is not None and version != account.version:
+    if versions is not None and account.version not in versions:
         raise rules.StaleVersion
     different = {name: value for name, value in changes.items() if getattr(account, name) != value}
     if not different:

@@ -91,7 +91,11 @@ def marketing_permission(decision: str | None) -> Permission:
     return "allowed" if decision == "granted" else "never"
 
 
-def check_changeable(state: str, merged_into: str | None, version: int, wanted: int | None) -> None:
+Versions = frozenset[int]
+"""The versions of an account that a change may be based on, as `If-Match` lists them."""
+
+
+def check_changeable(state: str, merged_into: str | None, version: int, wanted: Versions | None) -> None:
     """Refuse to change an account that is merged or not active, or whose version is not `wanted` (`None`: any).
 
     Raises:
@@ -101,7 +105,7 @@ def check_changeable(state: str, merged_into: str | None, version: int, wanted: 
         raise AccountMoved(moved_to=user_ids.show(merged_into))
     if state != "active":
         raise AccountNotActive
-    if wanted is not None and wanted != version:
+    if wanted is not None and version not in wanted:
         raise StaleVersion
 
 

@@ -33,7 +33,7 @@ async def request_confirmation(
     verb: str,
     details: dict[str, Any],
     *,
-    version: int | None = None,
+    versions: account_rules.Versions | None = None,
     actor: str,
     now: datetime,
 ) -> PendingChange:
@@ -43,7 +43,7 @@ async def request_confirmation(
         accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion, NoEmail
     """
     account = await accounts.find_account(session, user_id, lock=True)
-    account_rules.check_changeable(account.state, account.merged_into, account.version, version)
+    account_rules.check_changeable(account.state, account.merged_into, account.version, versions)
     action = "unmerge" if "undo" in details else verb
     token = await one_time_tokens.send_token(
         session, "change", kind="change_confirmation", to=accounts.address_of(account), user_id=account.user_id,

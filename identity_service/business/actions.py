@@ -20,7 +20,7 @@ async def become_business(
     user_id: UserId,
     details: Company,
     *,
-    version: int | None = None,
+    versions: rules.Versions | None = None,
     actor: str,
     now: datetime,
 ) -> Account:
@@ -30,7 +30,7 @@ async def become_business(
         accounts.rules.UnknownUserId, AccountMoved, AccountNotActive, StaleVersion
     """
     before = (await accounts.find_account(session, user_id, lock=True)).kind
-    account = await periods.begin_period(session, user_id, details, version=version, actor=actor, now=now)
+    account = await periods.begin_period(session, user_id, details, versions=versions, actor=actor, now=now)
     if before == "consumer" and account.kind == "business" and account.email is not None:
         await one_time_tokens.send_token(
             session, "business_undo", kind="business_undo", to=accounts.address_of(account), user_id=account.user_id,
@@ -48,7 +48,7 @@ async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, 
         accounts.rules.AccountMoved, AccountNotActive
     """
     proof = await one_time_tokens.consume(session, found, now=now)
-    await periods.end_period(session, UserId(proof.user_id), version=None, actor="customer", now=now)
+    await periods.end_period(session, UserId(proof.user_id), versions=None, actor="customer", now=now)
 
 
 def preview_conversion(account: Account, details: Company) -> dict[str, list[str]]:
@@ -82,4 +82,4 @@ async def apply_consumer(
     now: datetime,
 ) -> None:
     """Carry out an approved return to a consumer."""
-    await periods.end_period(session, user_id, version=None, actor=actor, now=now)
+    await periods.end_period(session, user_id, versions=None, actor=actor, now=now)

@@ -16,7 +16,13 @@ from identity_service.values.user_ids import UserId
 
 
 async def begin_period(
-    session: DatabaseSession, user_id: UserId, company: Company, *, version: int | None, actor: str, now: datetime
+    session: DatabaseSession,
+    user_id: UserId,
+    company: Company,
+    *,
+    versions: rules.Versions | None,
+    actor: str,
+    now: datetime,
 ) -> Account:
     """Make an account a business; User ID, password, consents, references and history stay.
 
@@ -26,7 +32,7 @@ async def begin_period(
         rules.UnknownUserId, StaleVersion, AccountMoved, AccountNotActive
     """
     account = await actions.find_account(session, user_id, lock=True)
-    rules.check_changeable(account.state, account.merged_into, account.version, version)
+    rules.check_changeable(account.state, account.merged_into, account.version, versions)
     details = asdict(company)
     open_now = await current_period(session, user_id)
     if open_now is not None and {name: getattr(open_now, name) for name in details} == details:
@@ -40,7 +46,7 @@ async def begin_period(
 
 
 async def end_period(
-    session: DatabaseSession, user_id: UserId, *, version: int | None, actor: str, now: datetime
+    session: DatabaseSession, user_id: UserId, *, versions: rules.Versions | None, actor: str, now: datetime
 ) -> Account:
     """Make a business a consumer again; the ended period is kept. A consumer is left unchanged.
 
@@ -48,7 +54,7 @@ async def end_period(
         rules.UnknownUserId, StaleVersion, AccountMoved, AccountNotActive
     """
     account = await actions.find_account(session, user_id, lock=True)
-    rules.check_changeable(account.state, account.merged_into, account.version, version)
+    rules.check_changeable(account.state, account.merged_into, account.version, versions)
     if account.kind == "consumer":
         return account
     await _end(session, user_id, now=now)

@@ -103,7 +103,14 @@ async def _claim(
     request: Request,
     session: Session,
     now: Now,
-    idempotency_key: Annotated[str | None, Header(max_length=300)] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=300,
+            description="for 24 hours, the same key with the same body gets the first answer again",
+        ),
+    ] = None,
 ) -> None:
     if idempotency_key is None:
         return
