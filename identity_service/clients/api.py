@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from identity_service import logs
 from identity_service.clients import oauth, rules
 from identity_service.clients.oauth import OAuthServer, TokenAnswer
 from identity_service.keys.ring import CACHE_TIME, KeyRing
@@ -27,7 +28,11 @@ _OAUTH_ERROR = {
         "schema": {
             "type": "object",
             "required": ["error"],
-            "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+            "properties": {
+                "error": {"type": "string"},
+                "error_description": {"type": "string"},
+                "error_uri": {"type": "string", "format": "uri"},
+            },
         }
     }
 }
@@ -55,10 +60,20 @@ def _responses(schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     common = problems.error_responses(rate_limits.TooManyRequests)
     own: dict[int | str, dict[str, Any]] = {
         200: {"description": "The answer", "content": {"application/json": {"schema": schema}}},
-        400: {"description": "`invalid_request`, `invalid_scope`, `unsupported_grant_type`", "content": _OAUTH_ERROR},
+        400: {
+            "description": "`invalid_request`, `invalid_scope`, `invalid_target`, `unsupported_grant_type`",
+            "content": _OAUTH_ERROR,
+        },
         401: {"description": "`invalid_client`: not authenticated", "content": _OAUTH_ERROR},
     }
-    return {**{status: answer for status, answer in common.items() if status in (413, 415, 429, 500, 503)}, **own}
+    return {
+        **{
+            status: {**answer, "content": _OAUTH_ERROR}
+            for status, answer in common.items()
+            if status in (408, 413, 415, 429, 500, 503)
+        },
+        **own,
+    }
 
 
 _TOKEN = {
@@ -148,20 +163,28 @@ async def _form(request: Request) -> dict[str, str]:
         raise routing.UnsupportedMediaType("Send application/x-www-form-urlencoded.")
     body = await routing.read_body(request, routing.BODY_LIMIT)
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=_FIELDS
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_FIELDS)
     except ValueError as wrong:
         raise _Refused(_invalid("The form cannot be read.")) from wrong
     credentials = request.headers.getlist("authorization")
     # A parameter without a value counts as omitted (RFC 6749, 3.2).
     fields = {name: value for name, value in pairs if value}
     methods = [*credentials, *(name for name in ("client_secret", "client_assertion") if name in fields)]
-    if len({name for name, _ in pairs}) != len(pairs) or request.url.query or len(methods) > 1:
+    names = [name for name, _ in pairs if name != "resource"]
+    if len(set(names)) != len(names) or request.url.query or len(methods) > 1:
         raise _Refused(_invalid("Send each parameter once, in the form only, with one way to authenticate."))
     if any("\x00" in value or "\ufffd" in value for value in fields.values()) or not fields:
         raise _Refused(_invalid("The form cannot be read."))
+    _check_resources(request, [value for name, value in pairs if name == "resource"])
     return fields
+
+
+def _check_resources(request: Request, wanted: list[str]) -> None:
+    """Refuse a token for another service; `resource` may be repeated (RFC 8707, 2)."""
+    ours = dependencies.database_of(request).settings.audience
+    if any(resource not in ("", ours) for resource in wanted):
+        description = f"Tokens of this server are for the resource {ours} alone."
+        raise _Refused(TokenAnswer(400, {"error": "invalid_target", "error_description": description}, {}))
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -188,7 +211,11 @@ async def _answer(
     """
     database, headers = dependencies.database_of(request), _headers(request)
     claimed = oauth.claimed_by(headers, form)
-    if claimed is None:
+    refused = oauth.why_assertion_refused(form, database.settings, request.url.path, now)
+    if refused is not None:
+        logs.log.warning("client.assertion_refused", claimed=claimed, reason=refused)
+        answer = oauth.refuse_assertion(refused)
+    elif claimed is None:
         answer = TokenAnswer(*oauth.INVALID_CLIENT)
     elif form.get("client_id", claimed) != claimed:
         answer = _invalid("The request names two clients.")

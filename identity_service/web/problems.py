@@ -22,6 +22,7 @@ from identity_service.web import forms, pages, routing
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA = "Problem"
+_OAUTH_PATHS = ("/oauth/token", "/oauth/introspect", "/oauth/revoke")
 
 
 class InvalidShape(Unprocessable):
@@ -70,10 +71,12 @@ def install(app: FastAPI) -> None:
 def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return the response for a problem: a page for a browser outside the API paths, JSON otherwise."""
     request.scope["problem"] = problem.code()
+    if request.scope["path"].startswith(_OAUTH_PATHS):
+        return _oauth_error(request, problem, headers or {})
     if pages.wants_page(request) and not request.scope["path"].startswith(routing.API_PATHS):
         return _page(request, problem, {**problem.extra_headers(), **(headers or {})})
     body = {
-        "type": f"{request.app.state.database.settings.public_url}/problems/{problem.code()}",
+        "type": _type_uri(request, problem),
         "title": problem.title(),
         "status": problem.status,
         "code": problem.code(),
@@ -84,6 +87,21 @@ def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None
     return Response(
         orjson.dumps(body), problem.status, {**problem.extra_headers(), **(headers or {})}, media_type=MEDIA_TYPE
     )
+
+
+def _oauth_error(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
+    """Return the error in OAuth's form; `error_uri` names the kind (RFC 6749, 5.2)."""
+    error = "server_error" if problem.status == 500 else "invalid_request"
+    if problem.status in (429, 503):
+        error = "temporarily_unavailable"
+    body = {"error": error, "error_description": problem.sentence(), "error_uri": _type_uri(request, problem)}
+    return Response(
+        orjson.dumps(body), problem.status, {**problem.extra_headers(), **headers}, media_type="application/json"
+    )
+
+
+def _type_uri(request: Request, problem: Problem) -> str:
+    return f"{request.app.state.database.settings.public_url}/problems/{problem.code()}"
 
 
 def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
