@@ -17,7 +17,7 @@ from tests.contracts import breaking
 
 FOLDER = Path(__file__).parent.parent / "openapi"
 KEPT, RELEASED = FOLDER / "openapi.json", FOLDER / "released.json"
-OAUTH = {"invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_client"}
+OAUTH = {"invalid_request", "invalid_scope", "invalid_target", "unsupported_grant_type", "invalid_client"}
 """Errors in OAuth's own form (RFC 6749, 5.2)."""
 
 

@@ -63,7 +63,7 @@ def granted(requested: str | None, registered: Iterable[str]) -> str | None:
     allowed = sorted(registered)
     if requested is None:
         return " ".join(allowed)
-    wanted = requested.split()
+    wanted = [scope for scope in requested.split(" ") if scope]
     if not wanted or not set(wanted) <= set(allowed):
         return None
     return " ".join(sorted(set(wanted)))
@@ -71,7 +71,7 @@ def granted(requested: str | None, registered: Iterable[str]) -> str | None:
 
 def why_refused(requested: str, registered: Iterable[str]) -> str:
     """Return the sentence for scopes that are not granted; it repeats only names that exist."""
-    wanted = set(requested.split())
+    wanted = {scope for scope in requested.split(" ") if scope}
     if not wanted or not wanted <= web_scopes.SCOPES.keys():
         return f"Separate scopes by blanks; the scopes are: {', '.join(sorted(web_scopes.SCOPES))}."
     return f"Not granted to this client: {', '.join(sorted(wanted - set(registered)))}."

@@ -24,7 +24,7 @@ from identity_service.history.schemas import (
 from identity_service.history.tables import HistoryEntry
 from identity_service.values import user_ids
 from identity_service.values.user_ids import MalformedUserId
-from identity_service.web import authentication, pagination, problems, routing
+from identity_service.web import authentication, idempotency, pagination, problems, routing
 from identity_service.web.authentication import Caller
 from identity_service.web.dependencies import Keys, Now, Session
 from identity_service.web.routing import StrictRoute
@@ -34,10 +34,14 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["history"])
 
 @router.post(
     "/accounts/{user_id}/history",
-    dependencies=[authentication.requires("history:write")],
+    dependencies=[authentication.requires("history:write"), idempotency.Repeatable],
     responses={
         **problems.error_responses(
-            account_rules.UnknownUserId, MalformedUserId, rules.SourceNotYours, *authentication.AUTH_ERRORS
+            account_rules.UnknownUserId,
+            MalformedUserId,
+            rules.SourceNotYours,
+            *idempotency.IDEMPOTENCY_ERRORS,
+            *authentication.AUTH_ERRORS,
         ),
         201: {"model": HistoryResultList, "description": "At least one entry is new"},
     },
