@@ -220,7 +220,18 @@ def openapi_schema(app: FastAPI) -> dict[str, Any]:
 
 def _problem_schema() -> dict[str, Any]:
     text = {"type": "string"}
-    error = {"type": "object", "properties": {"pointer": text, "code": text, "detail": text}}
+    error = {
+        "type": "object",
+        "description": "One place: `pointer` (RFC 6901) in the body, or `parameter` of query, path or header.",
+        "required": ["code", "detail"],
+        "properties": {
+            "pointer": text,
+            "parameter": text,
+            "in": {"type": "string", "enum": ["query", "path", "header"]},
+            "code": {"type": "string", "enum": list(problems.SHAPE_CODES)},
+            "detail": text,
+        },
+    }
     return {
         "type": "object",
         "description": "A failure (RFC 9457); `code` is stable, `detail` is for people.",

@@ -4,8 +4,8 @@ The caller's input is never repeated: it may contain a password sent by mistake.
 `Retry-After`; an unexpected error is a 500 with the request's id, and the traceback is only logged.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import asyncpg
 import orjson
@@ -77,7 +77,7 @@ def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None
         return _page(request, problem, {**problem.extra_headers(), **(headers or {})})
     body = {
         "type": _type_uri(request, problem),
-        "title": problem.title(),
+        "title": problem.short_title(),
         "status": problem.status,
         "code": problem.code(),
         "detail": problem.detail or problem.title(),
@@ -143,7 +143,7 @@ async def explain(code: str) -> Response:
     found = next((problem for problem in all_problems() if problem.code() == code), None)
     if found is None:
         raise UnknownPath
-    return PlainTextResponse(f"{found.code()} ({found.status})\n\n{found.title()}\n")
+    return PlainTextResponse(f"{found.short_title()} ({found.code()}, {found.status})\n\n{found.title()}\n")
 
 
 _COMMON: tuple[type[Problem], ...] = (
@@ -160,19 +160,64 @@ async def _expected(request: Request, problem: Exception) -> Response:
 
 async def _wrong_shape(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, RequestValidationError)  # noqa: S101
-    errors = [
-        {"pointer": _pointer(error["loc"]), "code": error["type"], "detail": _sentence(error)}
-        for error in problem.errors()[:20]
-    ]
-    return answer(request, InvalidShape(errors=errors))
+    errors = [_described(error, problem.body) for error in problem.errors()]
+    # Each way of a union that does not fit is an error of its own, at the same place.
+    different = {orjson.dumps(error): error for error in errors}
+    return answer(request, InvalidShape(errors=list(different.values())[:20]))
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
-    where = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
-    return "".join("/" + str(step)[:100].replace("~", "~0").replace("/", "~1") for step in where)
+def _described(error: Mapping[str, Any], body: Any) -> dict[str, str]:  # noqa: ANN401
+    kind, *steps = error["loc"]
+    place = {"pointer": _pointer(steps, body)} if kind == "body" else {"parameter": str(steps[0]), "in": kind}
+    return {**place, "code": _shape_code(error["type"]), "detail": _sentence(error)}
+
+
+def _pointer(steps: Sequence[int | str], body: Any) -> str:  # noqa: ANN401
+    """Return the pointer to the place in the body (RFC 6901), for a missing member to what lacks it.
+
+    pydantic also names ways of a union and missing members, which the body does not have.
+    """
+    pointer = ""
+    for step in steps:
+        if (isinstance(body, Mapping) and step in body) or (isinstance(body, list) and isinstance(step, int)):
+            body = body[step]
+        else:
+            continue
+        pointer += "/" + str(step)[:100].replace("~", "~0").replace("/", "~1")
+    return pointer
+
+
+SHAPE_CODES: Final = {
+    "missing": "It is required.",
+    "unknown": "There is no such member.",
+    "wrong_type": "It has another JSON type.",
+    "too_short": "It has too few characters or items.",
+    "too_long": "It has too many characters or items.",
+    "too_small": "The number is too small.",
+    "too_large": "The number is too large.",
+    "not_allowed": "It is none of the allowed values.",
+    "malformed": "It does not have the expected form.",
+}
+"""What `errors[].code` may be; pydantic's own names are more, and change with its versions."""
+_OF_PYDANTIC: Final = {
+    "missing": "missing", "extra_forbidden": "unknown", "literal_error": "not_allowed", "enum": "not_allowed",
+    "int_from_float": "wrong_type", "uuid_parsing": "malformed",
+}  # fmt: skip
+
+
+def _shape_code(kind: str) -> str:
+    if kind in _OF_PYDANTIC:
+        return _OF_PYDANTIC[kind]
+    if kind.startswith(("greater_than", "less_than")):
+        return "too_small" if kind.startswith("greater") else "too_large"
+    if kind.endswith(("too_short", "too_long")):
+        return "too_short" if kind.endswith("too_short") else "too_long"
+    return "wrong_type" if kind.endswith(("_type", "_parsing")) else "malformed"
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return f"{error['loc'][-1]} is missing."
     # pydantic's messages name the rule; it puts "Value error, " before those of our own validators.
     return str(error["msg"]).removeprefix("Value error, ")[:200]
 
