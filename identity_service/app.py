@@ -54,7 +54,16 @@ from identity_service.resets import pages as reset_pages
 from identity_service.settings import Settings
 from identity_service.sign_in import pages as sign_in_pages
 from identity_service.verification import api as verification_api
-from identity_service.web import authentication, dependencies, idempotency, pages, problems, routing, security_txt
+from identity_service.web import (
+    authentication,
+    dependencies,
+    idempotency,
+    pages,
+    problems,
+    routing,
+    security_txt,
+    streams,
+)
 from identity_service.web.middleware import HttpMiddleware
 from identity_service.web.rate_limits import RateLimiter
 
@@ -136,6 +145,7 @@ def attach_state(app: FastAPI, database: Database, master_key: bytes, *, clock: 
     app.state = State()
     app.state.database, app.state.clock = database, clock
     app.state.throttle, app.state.body_seconds = RateLimiter(database), routing.BODY_SECONDS
+    app.state.streams = streams.OpenStreams()
     app.state.hasher = Hasher(database.settings)
     app.state.metrics = metrics.Metrics(database, app.state.hasher)
     app.state.gate = authentication.TokenVerifier(

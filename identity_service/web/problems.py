@@ -179,10 +179,10 @@ def _pointer(steps: Sequence[int | str], body: Any) -> str:  # noqa: ANN401
     """
     pointer = ""
     for step in steps:
-        if (isinstance(body, Mapping) and step in body) or (isinstance(body, list) and isinstance(step, int)):
-            body = body[step]
-        else:
+        holds = isinstance(step, int) if isinstance(body, list) else isinstance(body, Mapping) and step in body
+        if not holds:
             continue
+        body = body[step]
         pointer += "/" + str(step)[:100].replace("~", "~0").replace("/", "~1")
     return pointer
 
