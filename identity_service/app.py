@@ -56,6 +56,7 @@ from identity_service.sign_in import pages as sign_in_pages
 from identity_service.verification import api as verification_api
 from identity_service.web import (
     authentication,
+    contract,
     dependencies,
     idempotency,
     pages,
@@ -224,6 +225,7 @@ def openapi_schema(app: FastAPI) -> dict[str, Any]:
         components["schemas"].pop("HTTPValidationError", None)
         components["schemas"].pop("ValidationError", None)
         components.setdefault("securitySchemes", {})["clientSecretBasic"] = {"type": "http", "scheme": "basic"}
+        contract.complete_contract(schema, server=app.state.database.settings.public_url)
         app.openapi_schema = schema
     return app.openapi_schema
 
@@ -254,6 +256,7 @@ def _problem_schema() -> dict[str, Any]:
             "detail": text,
             "request_id": text,
             "errors": {"type": "array", "items": error},
+            **contract.PROBLEM_MEMBERS,
         },
     }
 

@@ -89,7 +89,7 @@ _TOKEN = {
 
 
 @router.post("/oauth/token", responses=_responses(_TOKEN), openapi_extra=_documented("grant_type", "scope"))
-async def token(request: Request, keys: Keys, now: Now) -> Response:
+async def issue_token(request: Request, keys: Keys, now: Now) -> Response:
     """Get an access token by client credentials: Basic, secret in the form, or a signed assertion."""
     form = await _form(request)
     return await _answer(request, form, keys, now, OAuthServer.token)
@@ -100,28 +100,28 @@ async def token(request: Request, keys: Keys, now: Now) -> Response:
     responses=_responses({"type": "object", "required": ["active"], "properties": {"active": {"type": "boolean"}}}),
     openapi_extra=_documented("token"),
 )
-async def introspect(request: Request, keys: Keys, now: Now) -> Response:
+async def introspect_token(request: Request, keys: Keys, now: Now) -> Response:
     """Check whether one of your own tokens is still valid; any other one gets `{"active": false}`."""
     form = await _form(request)
     return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("introspect", *parts))
 
 
 @router.post("/oauth/revoke", responses=_responses({"type": "object"}), openapi_extra=_documented("token"))
-async def revoke(request: Request, keys: Keys, now: Now) -> Response:
+async def revoke_token(request: Request, keys: Keys, now: Now) -> Response:
     """Revoke one of your own tokens; it is refused everywhere within ten seconds. Unknown tokens are no error."""
     form = await _form(request)
     return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("revoke", *parts))
 
 
 @router.get("/oauth/jwks.json")
-async def key_set(keys: Keys) -> JSONResponse:
+async def list_public_keys(keys: Keys) -> JSONResponse:
     """Get every public key that we ever signed with (RFC 7517)."""
     age = int(CACHE_TIME.total_seconds())
     return JSONResponse(keys.jwks(), headers={"Cache-Control": f"public, max-age={age}"})
 
 
 @router.get("/.well-known/oauth-authorization-server")
-async def metadata(settings: dependencies.Settings) -> JSONResponse:
+async def read_server_metadata(settings: dependencies.Settings) -> JSONResponse:
     """Get the metadata of this authorization server (RFC 8414)."""
     base = settings.issuer
     methods = oauth.METHODS

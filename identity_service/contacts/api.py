@@ -134,7 +134,7 @@ async def read_contact(number: str, session: Session, now: Now) -> ContactWithEn
         *authentication.AUTH_ERRORS,
     ),
 )
-async def open_account(
+async def record_account_access(
     request: Request, number: str, body: NewAccountAccess, session: Session, clerk: Clerk, now: Now
 ) -> ContactView:
     """Open a customer's account in a contact, for a reason. You may then read its history, summary, events and contacts
