@@ -57,7 +57,17 @@ from identity_service.resets import pages as reset_pages
 from identity_service.settings import Settings
 from identity_service.sign_in import pages as sign_in_pages
 from identity_service.verification import api as verification_api
-from identity_service.web import authentication, dependencies, idempotency, pages, problems, routing, security_txt
+from identity_service.web import (
+    authentication,
+    contract,
+    dependencies,
+    idempotency,
+    pages,
+    problems,
+    routing,
+    security_txt,
+    streams,
+)
 from identity_service.web.middleware import HttpMiddleware
 from identity_service.web.rate_limits import RateLimiter
 
@@ -141,6 +151,7 @@ def attach_state(app: FastAPI, database: Database, master_key: bytes, *, clock: 
     app.state = State()
     app.state.database, app.state.clock = database, clock
     app.state.throttle, app.state.body_seconds = RateLimiter(database), routing.BODY_SECONDS
+    app.state.streams = streams.OpenStreams()
     app.state.hasher = Hasher(database.settings)
     app.state.metrics = metrics.Metrics(database, app.state.hasher)
     app.state.gate = authentication.TokenVerifier(
@@ -220,13 +231,25 @@ def openapi_schema(app: FastAPI) -> dict[str, Any]:
         components["schemas"].pop("HTTPValidationError", None)
         components["schemas"].pop("ValidationError", None)
         components.setdefault("securitySchemes", {})["clientSecretBasic"] = {"type": "http", "scheme": "basic"}
+        contract.complete_contract(schema, server=app.state.database.settings.public_url)
         app.openapi_schema = schema
     return app.openapi_schema
 
 
 def _problem_schema() -> dict[str, Any]:
     text = {"type": "string"}
-    error = {"type": "object", "properties": {"pointer": text, "code": text, "detail": text}}
+    error = {
+        "type": "object",
+        "description": "One place: `pointer` (RFC 6901) in the body, or `parameter` of query, path or header.",
+        "required": ["code", "detail"],
+        "properties": {
+            "pointer": text,
+            "parameter": text,
+            "in": {"type": "string", "enum": ["query", "path", "header"]},
+            "code": {"type": "string", "enum": list(problems.SHAPE_CODES)},
+            "detail": text,
+        },
+    }
     return {
         "type": "object",
         "description": "A failure (RFC 9457); `code` is stable, `detail` is for people.",
@@ -239,6 +262,7 @@ def _problem_schema() -> dict[str, Any]:
             "detail": text,
             "request_id": text,
             "errors": {"type": "array", "items": error},
+            **contract.PROBLEM_MEMBERS,
         },
     }
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+_ABBREVIATIONS = {word.lower(): word for word in ("CSRF", "ID", "JSON", "VAT")}
+
 
 class Problem(Exception):
     """The request was refused."""
@@ -40,6 +42,12 @@ class Problem(Exception):
     def title(cls) -> str:
         """Return the sentence that holds for every case: the first paragraph of the docstring."""
         return inspect.cleandoc(cls.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+
+    @classmethod
+    def short_title(cls) -> str:
+        """Return the name of the kind in words: `Email taken` (RFC 9457, 3.1.3)."""
+        words = " ".join(_ABBREVIATIONS.get(word, word) for word in cls.code().split("_"))
+        return words[0].upper() + words[1:]
 
     @classmethod
     def code(cls) -> str:

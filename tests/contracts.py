@@ -62,8 +62,13 @@ def _answers(where: str, old: dict, new: dict, was: dict, is_now: dict) -> Itera
             if kind not in found.get("content", {}):
                 yield f"{where} {status}: {kind} is no longer answered"
             else:
-                pair = _Pair(old, new, content["schema"], found["content"][kind]["schema"])
+                pair = _Pair(old, new, *(_described(way) for way in (content, found["content"][kind])))
                 yield from _given(f"{where} {status}", pair)
+
+
+def _described(content: dict) -> dict:
+    """Return the schema of an answer, or of one event of a stream."""
+    return content.get("schema") or content.get("itemSchema", {})
 
 
 class _Pair:

@@ -17,7 +17,7 @@ from tests.contracts import breaking
 
 FOLDER = Path(__file__).parent.parent / "openapi"
 KEPT, RELEASED = FOLDER / "openapi.json", FOLDER / "released.json"
-OAUTH = {"invalid_request", "invalid_scope", "unsupported_grant_type", "invalid_client"}
+OAUTH = {"invalid_request", "invalid_scope", "invalid_target", "unsupported_grant_type", "invalid_client"}
 """Errors in OAuth's own form (RFC 6749, 5.2)."""
 
 
@@ -205,3 +205,69 @@ def test_the_comparison_lets_growth_pass(document):
     grown["paths"]["/v1/new"] = {"get": {"responses": {"200": {"description": ""}}}}
     grown["paths"]["/v1/events"]["get"]["parameters"].append({"in": "query", "name": "more", "schema": {}})
     assert breaking(document, grown) == []
+
+
+def test_every_header_of_an_answer_is_declared(document):
+    """B7: what is not declared, no generated client can read."""
+    declared = set(document["components"]["headers"])
+    for path, method, told in operations(document):
+        for status, answer in told["responses"].items():
+            names = set(answer["headers"])
+            assert names <= declared
+            assert "X-Request-ID" in names
+            assert ("Retry-After" in names) is (status in ("409", "429", "503")), f"{method} {path} {status}"
+            assert ("WWW-Authenticate" in names) is (status in ("401", "403")), f"{method} {path} {status}"
+    created = document["paths"]["/v1/accounts"]["post"]["responses"]["201"]["headers"]
+    assert {"ETag", "Location", "Idempotency-Replayed"} <= set(created)
+
+
+def test_every_group_of_operations_is_described(document):
+    used = {tag for _, _, told in operations(document) for tag in told["tags"]}
+    assert used == {tag["name"] for tag in document["tags"]}
+    assert document["info"]["license"]["identifier"] == "Apache-2.0"
+    assert document["servers"][0]["url"].startswith("https://")
+
+
+def test_an_open_operation_says_that_it_is_open(document):
+    """Else it looks like one that was forgotten."""
+    paths = {path for path, _, told in operations(document) if told["security"] == []}
+    assert paths == {
+        "/oauth/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/mail-transparency",
+        "/v1/audit/checkpoints", "/webhooks/{provider}",
+    }  # fmt: skip
+
+
+def test_an_answer_has_no_defaults(document):
+    """B7: a reader would put them where a member was left out."""
+    for name in ("AccountView", "VerificationList", "MalformedUserIdView", "MessageView", "EventView"):
+        for field in document["components"]["schemas"][name]["properties"].values():
+            assert "default" not in field, name
+
+
+def test_a_verification_is_told_apart_by_its_status(document):
+    """B7: an unknown User ID has no kind."""
+    schemas = document["components"]["schemas"]
+    ways = schemas["VerificationList"]["properties"]["results"]["items"]
+    assert ways["discriminator"]["propertyName"] == "status"
+    found = {status: schemas[ref.rsplit("/", 1)[-1]] for status, ref in ways["discriminator"]["mapping"].items()}
+    assert set(found) == {"valid", "closed", "unknown", "moved", "malformed"}
+    assert "kind" not in found["unknown"]["properties"]
+    assert "moved_to" in found["moved"]["required"]
+    assert not {"symbol", "position"} & set(found["malformed"]["required"])
+
+
+def test_a_problem_has_the_members_that_are_sent(document):
+    members = set(document["components"]["schemas"]["Problem"]["properties"])
+    assert {"moved_to", "known", "suggestions", "scope", "limit", "retry_after"} <= members
+    refused = document["paths"]["/v1/accounts/{user_id}"]["get"]["responses"]["422"]
+    assert "malformed_user_id" in refused["x-problem-codes"]
+
+
+def test_headers_are_spelled_as_people_write_them(document):
+    spelled = {
+        parameter["name"]
+        for _, _, told in operations(document)
+        for parameter in told.get("parameters", [])
+        if parameter["in"] == "header"
+    }
+    assert spelled <= {"Idempotency-Key", "If-Match", "X-Clerk-ID", "X-Contact"}

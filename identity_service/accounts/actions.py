@@ -39,9 +39,9 @@ async def find_account(session: DatabaseSession, user_id: UserId, *, lock: bool 
 
 
 async def check_changeable(
-    session: DatabaseSession, account: Account, *, version: int | None = None, also_closed: bool = False
+    session: DatabaseSession, account: Account, *, versions: rules.Versions | None = None, also_closed: bool = False
 ) -> None:
-    """Refuse to change an account that is merged or closed, or whose version is another one (`None`: any).
+    """Refuse to change an account that is merged or closed, or whose version is none of `versions` (`None`: any).
 
     Every verb that changes an account calls this, and `docs/account-states.md` lists what each verb answers.
     `also_closed` is for what only reports facts or takes something away: history, removals, erasing.
@@ -54,17 +54,19 @@ async def check_changeable(
     if account.merged_into is not None:
         moved_to = (await find_active_account(session, UserId(account.user_id))).user_id
     state = "active" if also_closed and account.state == "closed" else account.state
-    rules.check_changeable(state, moved_to, account.version, version)
+    rules.check_changeable(state, moved_to, account.version, versions)
 
 
-async def find_changeable_account(session: DatabaseSession, user_id: UserId, *, version: int | None = None) -> Account:
+async def find_changeable_account(
+    session: DatabaseSession, user_id: UserId, *, versions: rules.Versions | None = None
+) -> Account:
     """Return the account with exactly this User ID, locked, if it may be changed; see `check_changeable`.
 
     Raises:
         rules.UnknownUserId, AccountErased, AccountMoved, AccountClosed, StaleVersion
     """
     account = await find_account(session, user_id, lock=True)
-    await check_changeable(session, account, version=version)
+    await check_changeable(session, account, versions=versions)
     return account
 
 
@@ -232,16 +234,16 @@ async def update_account(
     user_id: UserId,
     changes: dict[str, Any],
     *,
-    version: int | None,
+    versions: rules.Versions | None,
     actor: str,
     now: datetime,
 ) -> Account:
     """Set display name or locale; unchanged values write nothing and record no event.
 
     Raises:
-        rules.UnknownUserId, AccountMoved, AccountClosed; rules.StaleVersion: `version` is not the account's.
+        rules.UnknownUserId, AccountMoved, AccountClosed; rules.StaleVersion: the account's is none of `versions`.
     """
-    account = await find_changeable_account(session, user_id, version=version)
+    account = await find_changeable_account(session, user_id, versions=versions)
     different = {name: value for name, value in changes.items() if getattr(account, name) != value}
     if not different:
         return account

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from identity_service.account_access import dependencies as access_dependencies
@@ -59,7 +59,7 @@ async def change_account(
     person: Person,
     now: Now,
     response: Response,
-    if_match: Annotated[str | None, Header(max_length=100)] = None,
+    if_match: views.IfMatch = None,
 ) -> AccountView:
     """Change display name or locale; with `If-Match`, only if the account is unchanged since you read it."""
     changes = {
@@ -69,7 +69,7 @@ async def change_account(
         session,
         values_user_ids.parse(user_id),
         changes,
-        version=views.version_from_if_match(if_match),
+        versions=views.versions_from_if_match(if_match),
         actor=person,
         now=now,
     )

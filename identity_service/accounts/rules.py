@@ -101,7 +101,11 @@ def marketing_permission(decision: str | None) -> Permission:
     return "allowed" if decision == "granted" else "never"
 
 
-def check_changeable(state: str, moved_to: str | None, version: int, wanted: int | None) -> None:
+Versions = frozenset[int]
+"""The versions of an account that a change may be based on, as `If-Match` lists them."""
+
+
+def check_changeable(state: str, moved_to: str | None, version: int, wanted: Versions | None) -> None:
     """Refuse to change an account that is merged or not active, or whose version is not `wanted` (`None`: any).
 
     `moved_to` is the account at the end of the chain of merges, `None` for one that is not merged.
@@ -113,7 +117,7 @@ def check_changeable(state: str, moved_to: str | None, version: int, wanted: int
         raise AccountMoved(moved_to=user_ids.show(moved_to))
     if state != "active":
         raise AccountClosed
-    if wanted is not None and wanted != version:
+    if wanted is not None and version not in wanted:
         raise StaleVersion
 
 

@@ -1,6 +1,9 @@
 """Build the account view that a caller may see, and its entity tag."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
+
+from fastapi import Header
 
 from identity_service.accounts import actions, rules
 from identity_service.accounts.schemas import AccountView
@@ -54,20 +57,24 @@ def _fields(
     }
 
 
+IfMatch = Annotated[
+    str | None,
+    Header(alias="If-Match", max_length=1000, description="entity tags that the change may be based on, or `*`"),
+]
+_VERSION = re.compile(r'"?([0-9]{1,9})"?', re.ASCII)
+
+
 def etag(account: Account) -> str:
     """Return the entity tag of an account's version (RFC 9110, 8.8.3)."""
     return f'"{account.version}"'
 
 
-def version_from_if_match(if_match: str | None) -> int | None:
-    """Return the version in `If-Match`, or `None` if any will do.
+def versions_from_if_match(if_match: str | None) -> rules.Versions | None:
+    """Return the versions in `If-Match`, or `None` if any will do (RFC 9110, 13.1.1).
 
-    Raises:
-        rules.StaleVersion: it is not an entity tag of ours.
+    A weak tag, and one that is not ours, matches no version.
     """
-    if if_match is None or if_match == "*":
+    if if_match is None or if_match.strip() == "*":
         return None
-    number = if_match.strip().removeprefix('"').removesuffix('"')
-    if not number.isascii() or not number.isdigit() or len(number) > 9:
-        raise rules.StaleVersion
-    return int(number)
+    found = (_VERSION.fullmatch(part.strip()) for part in if_match.split(","))
+    return frozenset(int(match[1]) for match in found if match is not None)

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, insert, select, tuple_, update
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
+from identity_service.accounts.rules import Versions
 from identity_service.accounts.tables import Account
 from identity_service.approvals import rules
 from identity_service.approvals.tables import PendingChange
@@ -35,7 +36,7 @@ async def request_confirmation(
     verb: str,
     details: dict[str, Any],
     *,
-    version: int | None = None,
+    versions: Versions | None = None,
     actor: str,
     now: datetime,
 ) -> PendingChange:
@@ -46,7 +47,7 @@ async def request_confirmation(
     Raises:
         accounts.rules.UnknownUserId, AccountMoved, AccountClosed, StaleVersion, NoEmail
     """
-    account = await _find_changeable(session, user_id, verb, version=version)
+    account = await _find_changeable(session, user_id, verb, versions=versions)
     change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
     action = "unmerge" if "undo" in details else verb
     token = await one_time_tokens.send_token(
@@ -217,10 +218,10 @@ async def _add(
 
 
 async def _find_changeable(
-    session: DatabaseSession, user_id: UserId, verb: str, *, version: int | None = None
+    session: DatabaseSession, user_id: UserId, verb: str, *, versions: Versions | None = None
 ) -> Account:
     account = await accounts.find_account(session, user_id, lock=True)
-    await accounts.check_changeable(session, account, version=version, also_closed=verb == "erase")
+    await accounts.check_changeable(session, account, versions=versions, also_closed=verb == "erase")
     return account
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Header, Query, Response
+from fastapi import Query, Response
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts.views import account_view
@@ -13,7 +13,6 @@ from identity_service.values import user_ids
 from identity_service.web import authentication
 
 Preview = Annotated[bool, Query(description="only return what would change")]
-IfMatch = Annotated[str | None, Header(max_length=40)]
 
 
 async def pending_change_view(

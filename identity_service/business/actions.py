@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts.rules import Versions
 from identity_service.accounts.tables import Account
 from identity_service.business import periods
 from identity_service.business import rules as business_rules
@@ -20,7 +21,7 @@ async def become_business(
     user_id: UserId,
     details: Company,
     *,
-    version: int | None = None,
+    versions: Versions | None = None,
     actor: str,
     now: datetime,
 ) -> Account:
@@ -30,7 +31,7 @@ async def become_business(
         accounts.rules.UnknownUserId, AccountMoved, AccountClosed, StaleVersion
     """
     before = (await accounts.find_account(session, user_id, lock=True)).kind
-    account = await periods.begin_period(session, user_id, details, version=version, actor=actor, now=now)
+    account = await periods.begin_period(session, user_id, details, versions=versions, actor=actor, now=now)
     if before == "consumer" and account.kind == "business" and account.email is not None:
         await one_time_tokens.send_token(
             session, "business_undo", kind="business_undo", to=accounts.address_of(account), user_id=account.user_id,
@@ -50,7 +51,7 @@ async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, 
     if await periods.business_since(session, found.token.user_id or "") != found.token.requested_at:
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
-    await periods.end_period(session, UserId(proof.user_id), version=None, actor="customer", now=now)
+    await periods.end_period(session, UserId(proof.user_id), versions=None, actor="customer", now=now)
 
 
 async def preview_conversion(session: DatabaseSession, user_id: UserId, details: Company) -> dict[str, list[str]]:
@@ -84,4 +85,4 @@ async def apply_consumer(
     now: datetime,
 ) -> None:
     """Carry out an approved return to a consumer."""
-    await periods.end_period(session, user_id, version=None, actor=actor, now=now)
+    await periods.end_period(session, user_id, versions=None, actor=actor, now=now)

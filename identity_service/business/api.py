@@ -5,11 +5,11 @@ from fastapi import APIRouter, Response
 from identity_service.account_access.dependencies import InContact
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
-from identity_service.accounts.views import account_view, etag, version_from_if_match
+from identity_service.accounts.views import IfMatch, account_view, etag, versions_from_if_match
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import views
 from identity_service.approvals.schemas import AccountChange
-from identity_service.approvals.views import IfMatch, Preview
+from identity_service.approvals.views import Preview
 from identity_service.business import actions, periods, rules
 from identity_service.business.schemas import BusinessConversion, ConversionPreview
 from identity_service.contacts import checks
@@ -62,11 +62,11 @@ async def become_business(
         )
     elif caller.desk:
         change = await approvals.request_confirmation(
-            session, wanted, "business", details, version=version_from_if_match(if_match), actor=person, now=now
+            session, wanted, "business", details, versions=versions_from_if_match(if_match), actor=person, now=now
         )
         return await views.pending_change_view(session, change, caller, response)
     account = await actions.become_business(
-        session, wanted, company, version=version_from_if_match(if_match), actor=person, now=now
+        session, wanted, company, versions=versions_from_if_match(if_match), actor=person, now=now
     )
     response.headers["ETag"] = etag(account)
     return AccountChange(account=await account_view(session, account, caller), pending=None)
@@ -95,9 +95,11 @@ async def become_consumer(
     wanted = user_ids.parse(user_id)
     if caller.desk:
         change = await approvals.request_confirmation(
-            session, wanted, "consumer", {}, version=version_from_if_match(if_match), actor=person, now=now
+            session, wanted, "consumer", {}, versions=versions_from_if_match(if_match), actor=person, now=now
         )
         return await views.pending_change_view(session, change, caller, response)
-    account = await periods.end_period(session, wanted, version=version_from_if_match(if_match), actor=person, now=now)
+    account = await periods.end_period(
+        session, wanted, versions=versions_from_if_match(if_match), actor=person, now=now
+    )
     response.headers["ETag"] = etag(account)
     return AccountChange(account=await account_view(session, account, caller), pending=None)

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from identity_service.accounts import actions
+from identity_service.accounts.rules import Versions
 from identity_service.accounts.tables import Account
 from identity_service.business.rules import Company
 from identity_service.business.tables import BusinessPeriod
@@ -16,7 +17,13 @@ from identity_service.values.user_ids import UserId
 
 
 async def begin_period(
-    session: DatabaseSession, user_id: UserId, company: Company, *, version: int | None, actor: str, now: datetime
+    session: DatabaseSession,
+    user_id: UserId,
+    company: Company,
+    *,
+    versions: Versions | None,
+    actor: str,
+    now: datetime,
 ) -> Account:
     """Make an account a business; User ID, password, consents, references and history stay.
 
@@ -25,7 +32,7 @@ async def begin_period(
     Raises:
         rules.UnknownUserId, StaleVersion, AccountMoved, AccountClosed
     """
-    account = await actions.find_changeable_account(session, user_id, version=version)
+    account = await actions.find_changeable_account(session, user_id, versions=versions)
     details = asdict(company)
     open_now = await current_period(session, user_id)
     if open_now is not None and {name: getattr(open_now, name) for name in details} == details:
@@ -39,14 +46,14 @@ async def begin_period(
 
 
 async def end_period(
-    session: DatabaseSession, user_id: UserId, *, version: int | None, actor: str, now: datetime
+    session: DatabaseSession, user_id: UserId, *, versions: Versions | None, actor: str, now: datetime
 ) -> Account:
     """Make a business a consumer again; the ended period is kept. A consumer is left unchanged.
 
     Raises:
         rules.UnknownUserId, StaleVersion, AccountMoved, AccountClosed
     """
-    account = await actions.find_changeable_account(session, user_id, version=version)
+    account = await actions.find_changeable_account(session, user_id, versions=versions)
     if account.kind == "consumer":
         return account
     await _end(session, user_id, now=now)

@@ -53,7 +53,7 @@ def recover_accounts(
             exists=True, dir_okay=False,
         ),
     ],
-    source: Annotated[str, typer.Option(help="The source of the references: that of the service which knows them.")] = "import",
+    source: Annotated[str, typer.Option(help="The source of the references: that of the service.")] = "import",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip

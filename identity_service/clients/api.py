@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from identity_service import logs
 from identity_service.clients import oauth, rules
 from identity_service.clients.oauth import OAuthServer, TokenAnswer
 from identity_service.keys.ring import CACHE_TIME, KeyRing
@@ -27,7 +28,11 @@ _OAUTH_ERROR = {
         "schema": {
             "type": "object",
             "required": ["error"],
-            "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+            "properties": {
+                "error": {"type": "string"},
+                "error_description": {"type": "string"},
+                "error_uri": {"type": "string", "format": "uri"},
+            },
         }
     }
 }
@@ -55,10 +60,20 @@ def _responses(schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     common = problems.error_responses(rate_limits.TooManyRequests)
     own: dict[int | str, dict[str, Any]] = {
         200: {"description": "The answer", "content": {"application/json": {"schema": schema}}},
-        400: {"description": "`invalid_request`, `invalid_scope`, `unsupported_grant_type`", "content": _OAUTH_ERROR},
+        400: {
+            "description": "`invalid_request`, `invalid_scope`, `invalid_target`, `unsupported_grant_type`",
+            "content": _OAUTH_ERROR,
+        },
         401: {"description": "`invalid_client`: not authenticated", "content": _OAUTH_ERROR},
     }
-    return {**{status: answer for status, answer in common.items() if status in (413, 415, 429, 500, 503)}, **own}
+    return {
+        **{
+            status: {**answer, "content": _OAUTH_ERROR}
+            for status, answer in common.items()
+            if status in (408, 413, 415, 429, 500, 503)
+        },
+        **own,
+    }
 
 
 _TOKEN = {
@@ -74,7 +89,7 @@ _TOKEN = {
 
 
 @router.post("/oauth/token", responses=_responses(_TOKEN), openapi_extra=_documented("grant_type", "scope"))
-async def token(request: Request, keys: Keys, now: Now) -> Response:
+async def issue_token(request: Request, keys: Keys, now: Now) -> Response:
     """Get an access token by client credentials: Basic, secret in the form, or a signed assertion."""
     form = await _form(request)
     return await _answer(request, form, keys, now, OAuthServer.token)
@@ -85,28 +100,28 @@ async def token(request: Request, keys: Keys, now: Now) -> Response:
     responses=_responses({"type": "object", "required": ["active"], "properties": {"active": {"type": "boolean"}}}),
     openapi_extra=_documented("token"),
 )
-async def introspect(request: Request, keys: Keys, now: Now) -> Response:
+async def introspect_token(request: Request, keys: Keys, now: Now) -> Response:
     """Check whether one of your own tokens is still valid; any other one gets `{"active": false}`."""
     form = await _form(request)
     return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("introspect", *parts))
 
 
 @router.post("/oauth/revoke", responses=_responses({"type": "object"}), openapi_extra=_documented("token"))
-async def revoke(request: Request, keys: Keys, now: Now) -> Response:
+async def revoke_token(request: Request, keys: Keys, now: Now) -> Response:
     """Revoke one of your own tokens; it is refused everywhere within ten seconds. Unknown tokens are no error."""
     form = await _form(request)
     return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("revoke", *parts))
 
 
 @router.get("/oauth/jwks.json")
-async def key_set(keys: Keys) -> JSONResponse:
+async def list_public_keys(keys: Keys) -> JSONResponse:
     """Get every public key that we ever signed with (RFC 7517)."""
     age = int(CACHE_TIME.total_seconds())
     return JSONResponse(keys.jwks(), headers={"Cache-Control": f"public, max-age={age}"})
 
 
 @router.get("/.well-known/oauth-authorization-server")
-async def metadata(settings: dependencies.Settings) -> JSONResponse:
+async def read_server_metadata(settings: dependencies.Settings) -> JSONResponse:
     """Get the metadata of this authorization server (RFC 8414)."""
     base = settings.issuer
     methods = oauth.METHODS
@@ -148,20 +163,28 @@ async def _form(request: Request) -> dict[str, str]:
         raise routing.UnsupportedMediaType("Send application/x-www-form-urlencoded.")
     body = await routing.read_body(request, routing.BODY_LIMIT)
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), max_num_fields=_FIELDS
-        )
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_FIELDS)
     except ValueError as wrong:
         raise _Refused(_invalid("The form cannot be read.")) from wrong
     credentials = request.headers.getlist("authorization")
     # A parameter without a value counts as omitted (RFC 6749, 3.2).
     fields = {name: value for name, value in pairs if value}
     methods = [*credentials, *(name for name in ("client_secret", "client_assertion") if name in fields)]
-    if len({name for name, _ in pairs}) != len(pairs) or request.url.query or len(methods) > 1:
+    names = [name for name, _ in pairs if name != "resource"]
+    if len(set(names)) != len(names) or request.url.query or len(methods) > 1:
         raise _Refused(_invalid("Send each parameter once, in the form only, with one way to authenticate."))
     if any("\x00" in value or "\ufffd" in value for value in fields.values()) or not fields:
         raise _Refused(_invalid("The form cannot be read."))
+    _check_resources(request, [value for name, value in pairs if name == "resource"])
     return fields
+
+
+def _check_resources(request: Request, wanted: list[str]) -> None:
+    """Refuse a token for another service; `resource` may be repeated (RFC 8707, 2)."""
+    ours = dependencies.database_of(request).settings.audience
+    if any(resource not in ("", ours) for resource in wanted):
+        description = f"Tokens of this server are for the resource {ours} alone."
+        raise _Refused(TokenAnswer(400, {"error": "invalid_target", "error_description": description}, {}))
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -188,7 +211,11 @@ async def _answer(
     """
     database, headers = dependencies.database_of(request), _headers(request)
     claimed = oauth.claimed_by(headers, form)
-    if claimed is None:
+    refused = oauth.why_assertion_refused(form, database.settings, request.url.path, now)
+    if refused is not None:
+        logs.log.warning("client.assertion_refused", claimed=claimed, reason=refused)
+        answer = oauth.refuse_assertion(refused)
+    elif claimed is None:
         answer = TokenAnswer(*oauth.INVALID_CLIENT)
     elif form.get("client_id", claimed) != claimed:
         answer = _invalid("The request names two clients.")

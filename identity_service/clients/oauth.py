@@ -1,12 +1,13 @@
 """Our OAuth 2.0 server on Authlib: client credentials, introspection and revocation only.
 
 Authlib is synchronous, so it runs on our session through `session.run_sync`. Four of its defaults are tightened: a
-scope that may not be granted is an error (Authlib drops it silently), an assertion's only audience is ours, an
-assertion is valid for at most five minutes, and every failed authentication gets the same response. `keys.signing`
-checks the signature of an assertion: Authlib uses its own clock, and rejects EdDSA by default.
+scope that may not be granted is an error (Authlib drops it silently), an assertion names nobody but us as audience, it
+is valid for at most ten minutes, and every failed authentication gets the same response, but for what the assertion
+itself says wrong. `keys.signing` checks its signature: Authlib uses its own clock, and rejects EdDSA by default.
 """
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
+from authlib.oauth2.rfc7523.client import ASSERTION_TYPE
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from joserfc.jwk import KeySet
 from sqlalchemy import exists, or_, select, update
@@ -162,9 +164,19 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
         super().__init__(validate_jti=False)
         self._server = server
 
+    def __call__(self, query_client: Callable[[str], _Client | None], request: OAuth2Request) -> _Client | None:
+        def find_client(client_id: str) -> _Client:
+            found = query_client(client_id)
+            if found is None:
+                raise _refused_assertion({"sub": client_id}, "unknown_client")
+            return found
+
+        client: _Client | None = super().__call__(find_client, request)
+        return client
+
     def resolve_client_public_key(self, client: _Client) -> KeySet:
         if client.row.jwks is None:
-            raise InvalidClientError
+            raise _refused_assertion({"sub": client.row.id}, "client_has_no_key")
         return KeySet.import_key_set(client.row.jwks)  # type: ignore[arg-type]
 
     def extract_assertion(self, assertion: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -172,22 +184,26 @@ class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
 
     def process_assertion_claims(self, assertion: str, resolve_key: KeySet) -> None:
         server, (header, claims) = self._server, self.extract_assertion(assertion)
-        if not rules.assertion_is_acceptable(header, claims, server.settings.issuer, server.now):
-            raise InvalidClientError
         keys = {key.kid: key for key in resolve_key.keys}
         kid = header.get("kid") if "kid" in header or len(keys) != 1 else next(iter(keys))
         key = keys.get(kid) if isinstance(kid, str) else None
         if not isinstance(key, signing.PublicKey):
-            raise InvalidClientError
+            raise _refused_assertion(claims, "unknown_key")
         try:
             signing.check_signature(assertion, header, key)
         except signing.InvalidToken as wrong:
-            raise InvalidClientError from wrong
+            raise _refused_assertion(claims, "wrong_signature") from wrong
         # Recorded in the transaction of this request, so no other connection is needed.
         if not server.consume_assertion(claims["sub"], claims["jti"], expires=claims["exp"]):
             # A valid signature, but a replay: the client is faulty, or the assertion was intercepted.
             logs.log.warning("client.assertion_replayed", client=claims["sub"])
             raise InvalidClientError
+
+
+def _refused_assertion(claims: dict[str, Any], reason: str) -> InvalidClientError:
+    # Only the log tells the reason: the answer is the same for clients that exist and others (OAU-05).
+    logs.log.warning("client.assertion_refused", claimed=claims["sub"], reason=reason)
+    return InvalidClientError()
 
 
 class _Token:
@@ -266,6 +282,30 @@ def claimed_by(headers: dict[str, str], form: dict[str, str]) -> str | None:
     except (ValueError, signing.InvalidToken):
         return None
     return claimed if isinstance(claimed, str) and rules.CLIENT_ID.fullmatch(claimed) else None
+
+
+def why_assertion_refused(form: dict[str, str], settings: Settings, path: str, now: datetime) -> str | None:
+    """Return the sentence that refuses the form's assertion for what it says, None if it says nothing wrong or is none.
+
+    Our audiences are the issuer, and the URLs of the token endpoint and of the endpoint that is called.
+    """
+    text = form.get("client_assertion")
+    if text is None:
+        return None
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        return f"The client_assertion_type must be {ASSERTION_TYPE}."
+    audiences = dict.fromkeys([settings.issuer, f"{settings.issuer}/oauth/token", f"{settings.issuer}{path}"])
+    try:
+        header, claims = signing.unverified(text)
+    except signing.InvalidToken:
+        return "The client_assertion is not a signed JWT of three parts, or has a member twice."
+    return rules.why_assertion_refused(header, claims, audiences, now)
+
+
+def refuse_assertion(description: str) -> TokenAnswer:
+    """Return the answer for an assertion that says something wrong: `invalid_client` and the sentence."""
+    status, body, headers = INVALID_CLIENT
+    return TokenAnswer(status, {**body, "error_description": description}, headers)
 
 
 def _request(path: str, headers: dict[str, str], form: dict[str, str]) -> OAuth2Request:

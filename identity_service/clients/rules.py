@@ -1,5 +1,6 @@
 """Scopes, names and keys of clients, and the checks of a client assertion. Pure."""
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -10,9 +11,12 @@ from identity_service.errors import Conflict, Problem
 from identity_service.web import scopes as web_scopes
 
 GRANT: Final = "client_credentials"
-ASSERTION_LIFETIME: Final = timedelta(minutes=5)
+ASSERTION_LIFETIME: Final = timedelta(minutes=10)
 ASSERTION_LEEWAY: Final = timedelta(seconds=30)
-ASSERTION_TYPES: Final = ("client-authentication+jwt", None)
+ASSERTION_TYPES: Final = ("jwt", "client-authentication+jwt")
+"""What `typ` may be: what nearly every library writes, and the type of its own; neither fits a token of ours."""
+ASSERTION_HEADER: Final = frozenset({"alg", "kid", "typ", "x5t", "x5t#S256"})
+"""The header members that libraries write; thumbprints of certificates are ignored, and keys are refused."""
 SECRET_OVERLAP: Final = timedelta(days=7)
 """How long the previous secret stays valid after a rotation."""
 
@@ -96,40 +100,60 @@ def granted(requested: str | None, registered: Iterable[str]) -> str | None:
     allowed = sorted(registered)
     if requested is None:
         return " ".join(allowed)
-    wanted = requested.split(" ")
-    if not all(wanted) or not set(wanted) <= set(allowed):
+    wanted = [scope for scope in requested.split(" ") if scope]
+    if not wanted or not set(wanted) <= set(allowed):
         return None
     return " ".join(sorted(set(wanted)))
 
 
 def why_refused(requested: str, registered: Iterable[str]) -> str:
     """Return the sentence for scopes that are not granted; it repeats only names that exist."""
-    wanted = set(requested.split(" "))
-    if not wanted <= web_scopes.SCOPES.keys():
-        return f"Separate scopes by one blank; the scopes are: {', '.join(sorted(web_scopes.SCOPES))}."
+    wanted = {scope for scope in requested.split(" ") if scope}
+    if not wanted or not wanted <= web_scopes.SCOPES.keys():
+        return f"Separate scopes by blanks; the scopes are: {', '.join(sorted(web_scopes.SCOPES))}."
     return f"Not granted to this client: {', '.join(sorted(wanted - set(registered)))}."
 
 
-def assertion_is_acceptable(header: Mapping[str, Any], claims: Mapping[str, Any], issuer: str, now: datetime) -> bool:
-    """Return whether a client assertion has the required header and claims; the signature is checked separately.
+def why_assertion_refused(
+    header: Mapping[str, Any], claims: Mapping[str, Any], audiences: Iterable[str], now: datetime
+) -> str | None:
+    """Return the sentence that refuses a client assertion, or None; the signature is checked separately (OAU-15…18).
 
-    `aud` is our issuer as the sole value (RFC 10070), `exp` at most 5 minutes ahead, `iat` and `nbf` at most 30 s,
-    `iss` equals `sub`, `typ` is right, and the header contains no key (OAU-15…18). Authlib is less strict.
+    It depends on the assertion and the clock alone, so it may be told to anybody. Authlib is less strict.
     """
+    return _why_header_refused(header) or _why_names_refused(claims, audiences) or _why_times_refused(claims, now)
+
+
+def _why_header_refused(header: Mapping[str, Any]) -> str | None:
+    typ = header.get("typ", "JWT")
+    if not isinstance(typ, str) or typ.lower() not in ASSERTION_TYPES:
+        return f"The header typ must be one of {', '.join(ASSERTION_TYPES)}, or be left out."
+    if not set(header) <= ASSERTION_HEADER:
+        return f"The header may contain {', '.join(sorted(ASSERTION_HEADER))} only; keys come from the registration."
+    return None
+
+
+def _why_names_refused(claims: Mapping[str, Any], audiences: Iterable[str]) -> str | None:
+    ours, aud, jti = tuple(audiences), claims.get("aud"), claims.get("jti")
+    named = aud if isinstance(aud, list) else [aud]
+    if not named or any(name not in ours for name in named):
+        return f"The claim aud must be {' or '.join(ours)}, alone or in a list of these."
+    if not isinstance(claims.get("sub"), str) or claims.get("iss") != claims["sub"]:
+        return "The claims iss and sub must both be the client id."
+    if not isinstance(jti, str) or not 1 <= len(jti) <= 255 or not jti.isprintable():
+        return "The claim jti must be 1 to 255 printable characters, new for each assertion."
+    return None
+
+
+def _why_times_refused(claims: Mapping[str, Any], now: datetime) -> str | None:
     seconds, leeway = now.timestamp(), ASSERTION_LEEWAY.total_seconds()
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
-    if not all(type(time) in (int, float) for time in times.values()) or "exp" not in times:
-        return False
-    typ = header.get("typ")
-    return (
-        claims.get("aud") in (issuer, [issuer])
-        and seconds < times["exp"] <= seconds + ASSERTION_LIFETIME.total_seconds() + leeway
-        and all(times.get(name, seconds) <= seconds + leeway for name in ("iat", "nbf"))
-        and isinstance(claims.get("jti"), str)
-        and 1 <= len(claims["jti"]) <= 255
-        and claims["jti"].isprintable()
-        and isinstance(claims.get("iss"), str)
-        and claims["iss"] == claims.get("sub")
-        and (typ is None or (isinstance(typ, str) and typ.lower() in ASSERTION_TYPES))
-        and set(header) <= {"alg", "kid", "typ"}
-    )
+    if "exp" not in times or not all(type(time) in (int, float) and math.isfinite(time) for time in times.values()):
+        return "The claim exp, and iat and nbf if they are there, must be seconds since 1970 as numbers."
+    if times["exp"] <= seconds:
+        return "The assertion has expired; compare the clocks."
+    if times["exp"] > seconds + ASSERTION_LIFETIME.total_seconds() + leeway:
+        return f"The claim exp may be at most {ASSERTION_LIFETIME // timedelta(minutes=1)} minutes ahead."
+    if any(times.get(name, seconds) > seconds + leeway for name in ("iat", "nbf")):
+        return f"The claims iat and nbf may be at most {leeway:.0f} seconds ahead; compare the clocks."
+    return None

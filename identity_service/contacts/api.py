@@ -123,17 +123,18 @@ async def read_contact(number: str, session: Session, now: Now) -> ContactWithEn
 @router.post(
     "/contacts/{number}/account-access",
     status_code=201,
-    dependencies=[authentication.requires("contacts:write")],
+    dependencies=[authentication.requires("contacts:write"), idempotency.Repeatable],
     responses=problems.error_responses(
         *_OPEN,
         *_ACCOUNT,
         rules.ContactOfOtherCustomer,
         access_rules.ReasonMissing,
         *rate_limits.RATE_LIMIT_ERRORS,
+        *idempotency.IDEMPOTENCY_ERRORS,
         *authentication.AUTH_ERRORS,
     ),
 )
-async def open_account(
+async def record_account_access(
     request: Request, number: str, body: NewAccountAccess, session: Session, clerk: Clerk, now: Now
 ) -> ContactView:
     """Open a customer's account in a contact, for a reason. You may then read its history, summary, events and contacts
@@ -157,8 +158,14 @@ async def add_note(number: str, body: NewContactNote, session: Session, clerk: C
 
 @router.post(
     "/contacts/{number}/hand-over",
-    dependencies=[authentication.requires("contacts:write")],
-    responses=problems.error_responses(*_OPEN, rules.UnknownDesk, rules.AlreadyAtDesk, *authentication.AUTH_ERRORS),
+    dependencies=[authentication.requires("contacts:write"), idempotency.Repeatable],
+    responses=problems.error_responses(
+        *_OPEN,
+        rules.UnknownDesk,
+        rules.AlreadyAtDesk,
+        *idempotency.IDEMPOTENCY_ERRORS,
+        *authentication.AUTH_ERRORS,
+    ),
 )
 async def hand_over_contact(
     number: str, body: ContactHandOver, session: Session, clerk: Clerk, now: Now
@@ -169,8 +176,8 @@ async def hand_over_contact(
 
 @router.post(
     "/contacts/{number}/pick-up",
-    dependencies=[authentication.requires("contacts:write")],
-    responses=problems.error_responses(*_OPEN, *authentication.AUTH_ERRORS),
+    dependencies=[authentication.requires("contacts:write"), idempotency.Repeatable],
+    responses=problems.error_responses(*_OPEN, *idempotency.IDEMPOTENCY_ERRORS, *authentication.AUTH_ERRORS),
 )
 async def pick_up_contact(number: str, session: Session, clerk: Clerk, now: Now) -> ContactView:
     """Pick up a contact that was handed over; this ends the caller's wait."""
@@ -179,8 +186,8 @@ async def pick_up_contact(number: str, session: Session, clerk: Clerk, now: Now)
 
 @router.post(
     "/contacts/{number}/close",
-    dependencies=[authentication.requires("contacts:write")],
-    responses=problems.error_responses(*_OPEN, *authentication.AUTH_ERRORS),
+    dependencies=[authentication.requires("contacts:write"), idempotency.Repeatable],
+    responses=problems.error_responses(*_OPEN, *idempotency.IDEMPOTENCY_ERRORS, *authentication.AUTH_ERRORS),
 )
 async def close_contact(number: str, body: ContactClosing, session: Session, clerk: Clerk, now: Now) -> ContactView:
     """Close a contact, with an optional note."""
@@ -190,7 +197,7 @@ async def close_contact(number: str, body: ContactClosing, session: Session, cle
 @router.post(
     "/accounts/{user_id}/caller-checks",
     status_code=201,
-    dependencies=[authentication.requires("callers:check")],
+    dependencies=[authentication.requires("callers:check"), idempotency.Repeatable],
     responses=problems.error_responses(
         *_OPEN,
         *_ACCOUNT,
@@ -199,6 +206,7 @@ async def close_contact(number: str, body: ContactClosing, session: Session, cle
         account_rules.AccountMoved,
         account_rules.AccountClosed,
         *rate_limits.RATE_LIMIT_ERRORS,
+        *idempotency.IDEMPOTENCY_ERRORS,
         *authentication.AUTH_ERRORS,
     ),
 )
@@ -217,16 +225,26 @@ async def start_caller_check(
 
 @router.post(
     "/accounts/{user_id}/caller-checks/{check_id}/answer",
-    dependencies=[authentication.requires("callers:check")],
+    dependencies=[authentication.requires("callers:check"), idempotency.Repeatable],
     responses=problems.error_responses(
-        *_ACCOUNT, MissingClerk, rules.UnknownCheck, rules.CheckEnded, *authentication.AUTH_ERRORS
+        *_ACCOUNT,
+        MissingClerk,
+        rules.UnknownCheck,
+        rules.CheckEnded,
+        *idempotency.IDEMPOTENCY_ERRORS,
+        *authentication.AUTH_ERRORS,
     ),
 )
 async def answer_caller_check(
-    request: Request, user_id: str, check_id: uuid.UUID, body: CallerCheckAnswer, clerk: Clerk, now: Now
+    request: Request,
+    user_id: str,
+    check_id: uuid.UUID,
+    body: CallerCheckAnswer,
+    session: Session,
+    clerk: Clerk,
+    now: Now,
 ) -> CallerCheckResult:
     """Submit the code that the caller read out; the result is match or no match."""
-    answer = await checks.answer_check(
-        dependencies.database_of(request), user_ids.parse(user_id), check_id, body.code, clerk=clerk, now=now
-    )
+    left = await checks.count_try(dependencies.database_of(request), user_ids.parse(user_id), check_id, clerk=clerk)
+    answer = await checks.conclude_check(session, check_id, body.code, left=left, clerk=clerk, now=now)
     return CallerCheckResult(result="match" if answer.matched else "no_match", tries_left=answer.tries_left)

@@ -86,20 +86,42 @@ async def answer_check(
     Raises:
         rules.UnknownCheck, CheckEnded
     """
-    left = await database.in_transaction(lambda session: _count_try(session, user_id, check_id, contact, clerk))
+    left = await count_try(database, user_id, check_id, contact=contact, clerk=clerk)
     async with database.transaction() as session:
-        check = await session.get_one(CallerCheck, check_id, with_for_update=True)
-        found = await one_time_tokens.find_token(session, check.token_id)
-        account = await accounts.find_account(session, UserId(check.user_id), lock=True)
-        if found is None or check.answered_at is not None:
-            raise rules.CheckEnded
-        try:
-            one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
-        except LinkInvalid:
-            raise rules.CheckEnded from None
-        matched = token_rules.constant_time_equal(pasted.read_digits(code), digits_of(session, found.token))
-        await _conclude(session, check, found, matched=matched, left=left, clerk=clerk, now=now)
-        return CheckResult(matched, left)
+        return await conclude_check(session, check_id, code, left=left, clerk=clerk, now=now)
+
+
+async def count_try(
+    database: Database, user_id: UserId, check_id: uuid.UUID, *, contact: str | None = None, clerk: str
+) -> int:
+    """Count a try in a transaction of its own, which no failure undoes; return how many are left.
+
+    Raises:
+        rules.UnknownCheck, CheckEnded
+    """
+    return await database.in_transaction(lambda session: _count_try(session, user_id, check_id, contact, clerk))
+
+
+async def conclude_check(
+    session: DatabaseSession, check_id: uuid.UUID, code: str, *, left: int, clerk: str, now: datetime
+) -> CheckResult:
+    """Compare the code of a try that was counted, and record the result.
+
+    Raises:
+        rules.CheckEnded
+    """
+    check = await session.get_one(CallerCheck, check_id, with_for_update=True)
+    found = await one_time_tokens.find_token(session, check.token_id)
+    account = await accounts.find_account(session, UserId(check.user_id), lock=True)
+    if found is None or check.answered_at is not None:
+        raise rules.CheckEnded
+    try:
+        one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
+    except LinkInvalid:
+        raise rules.CheckEnded from None
+    matched = token_rules.constant_time_equal(pasted.read_digits(code), digits_of(session, found.token))
+    await _conclude(session, check, found, matched=matched, left=left, clerk=clerk, now=now)
+    return CheckResult(matched, left)
 
 
 async def find_verification(

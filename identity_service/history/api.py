@@ -25,7 +25,7 @@ from identity_service.history.schemas import (
 )
 from identity_service.history.tables import HistoryEntry
 from identity_service.values import currencies, text, user_ids
-from identity_service.web import authentication, pagination, problems, routing
+from identity_service.web import authentication, idempotency, pagination, problems, routing
 from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Keys, Now, Session
 from identity_service.web.routing import StrictRoute
@@ -35,12 +35,13 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["history"])
 
 @router.post(
     "/accounts/{user_id}/history",
-    dependencies=[authentication.requires("history:write")],
+    dependencies=[authentication.requires("history:write"), idempotency.Repeatable],
     responses={
         **problems.error_responses(
             *account_rules.ACCOUNT_ERRORS,
             account_rules.AccountMoved,
             rules.SourceNotYours,
+            *idempotency.IDEMPOTENCY_ERRORS,
             *authentication.PERSON_ERRORS,
         ),
         201: {"model": HistoryResultList, "description": "At least one entry is new"},
@@ -203,7 +204,7 @@ def _parse_entry(given: object, *, now: datetime) -> actions.NewEntry:
     try:
         entry = NewHistoryEntry.model_validate(given)
     except ValidationError as wrong:
-        raise problems.InvalidShape(problems.describe_errors(wrong.errors())) from wrong
+        raise problems.InvalidShape(problems.describe_errors(wrong.errors(), given)) from wrong
     rules.check_occurred(entry.occurred_at, now)
     if sum(len(str(key)) + len(str(value)) for key, value in entry.details.items()) > schemas.DETAILS_LIMIT:
         raise rules.DetailsTooLarge

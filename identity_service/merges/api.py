@@ -14,7 +14,7 @@ from identity_service.approvals.views import Preview
 from identity_service.merges import actions, rules
 from identity_service.merges.schemas import MergeAccounts, MergeDifference, MergePreview
 from identity_service.values import user_ids
-from identity_service.web import authentication, problems
+from identity_service.web import authentication, idempotency, problems
 from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
@@ -25,11 +25,15 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["merges"])
 @router.post(
     "/accounts/{user_id}/merge",
     status_code=202,
-    dependencies=[authentication.requires("accounts:merge")],
+    dependencies=[authentication.requires("accounts:merge"), idempotency.Repeatable],
     response_model=AccountChange | MergePreview,
     responses={
         **problems.error_responses(
-            *account_rules.CHANGE_ERRORS, rules.CannotMerge, rules.MailboxMissing, *authentication.PERSON_ERRORS
+            *account_rules.CHANGE_ERRORS,
+            rules.CannotMerge,
+            rules.MailboxMissing,
+            *idempotency.IDEMPOTENCY_ERRORS,
+            *authentication.PERSON_ERRORS,
         ),
         200: {"model": MergePreview, "description": "With `preview=true`: each point of the merge and its outcome"},
     },
@@ -61,7 +65,7 @@ async def merge_accounts(
 
 @router.post(
     "/accounts/{user_id}/merge/undo",
-    dependencies=[authentication.requires("accounts:merge")],
+    dependencies=[authentication.requires("accounts:merge"), idempotency.Repeatable],
     response_model=AccountView | AccountChange,
     responses={
         **problems.error_responses(
@@ -70,6 +74,7 @@ async def merge_accounts(
             account_rules.AccountClosed,
             account_rules.NoEmail,
             rules.NothingToUndo,
+            *idempotency.IDEMPOTENCY_ERRORS,
             *authentication.PERSON_ERRORS,
         ),
         202: {

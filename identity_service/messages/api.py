@@ -4,18 +4,15 @@ No response contains a body, link or code; none of them is stored. Without `acco
 masked, also in replies that quote them.
 """
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from identity_service.accounts import ownership
 from identity_service.database.transactions import DatabaseSession
-from identity_service.errors import Problem
 from identity_service.messages import actions, descriptions, rules, suppressions, views
 from identity_service.messages.schemas import (
     MessageList,
@@ -34,15 +31,13 @@ from identity_service.messages.schemas import (
 from identity_service.values import email_addresses, user_ids
 from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.values.user_ids import MalformedUserId
-from identity_service.web import authentication, dependencies, idempotency, pagination, problems, rate_limits
+from identity_service.web import authentication, dependencies, idempotency, pagination, problems, rate_limits, streams
 from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
 from identity_service.web.schemas import ResponseModel, Timestamp
 
 SEARCHES = "600/minute"
-STREAM_SECONDS = 300
-POLL_SECONDS = 0.5
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["mail"])
 
@@ -133,6 +128,7 @@ async def read_message(message_id: uuid.UUID, session: Session, caller: Caller) 
 _EVENT = {
     "type": "object",
     "properties": {
+        "id": {"type": "string"},
         "event": {"const": "message"},
         "data": {
             "type": "string",
@@ -140,7 +136,7 @@ _EVENT = {
             "contentSchema": {"$ref": "#/components/schemas/MessageWithTimeline"},
         },
     },
-    "required": ["event", "data"],
+    "required": ["id", "event", "data"],
 }
 
 
@@ -148,34 +144,28 @@ _EVENT = {
     "/messages/{message_id}/stream",
     dependencies=[authentication.requires("messages:read")],
     responses={
-        **problems.error_responses(rules.UnknownMessage, *authentication.AUTH_ERRORS),
+        **problems.error_responses(rules.UnknownMessage, rate_limits.TooManyRequests, *authentication.AUTH_ERRORS),
         200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}, "description": "Server-sent events"},
+        204: {"description": "Nothing more can come after the event named in Last-Event-ID"},
     },
     response_class=StreamingResponse,
 )
-async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller) -> StreamingResponse:
-    """Stream a `message` event for every change, until the message is final, the token expires or 5 minutes pass."""
+async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller) -> Response:
+    """Stream a `message` event for every change, until nothing more can come; after 5 minutes, reconnect.
+
+    The stream also ends with the token. Send the newest id as Last-Event-ID, as every EventSource does.
+    """
     database = dependencies.database_of(request)
-    first = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
 
-    async def changes() -> AsyncIterator[bytes]:
-        timeline, sent, loop = first, b"", asyncio.get_running_loop()
-        until = loop.time() + STREAM_SECONDS
-        while True:
-            current = views.message_view(timeline, caller).model_dump_json().encode()
-            if current != sent:
-                sent = current
-                yield b"event: message\ndata: " + sent + b"\n\n"
-            if descriptions.is_final(timeline.message.state) or loop.time() > until or await request.is_disconnected():
-                return
-            await asyncio.sleep(POLL_SECONDS)
-            try:
-                authentication.authenticate(request, ["messages:read"])
-            except Problem:
-                return
-            timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
+    async def load() -> streams.Snapshot:
+        authentication.authenticate(request, ["messages:read"])
+        timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
+        message, now = timeline.message, dependencies.now_of(request)
+        data = views.message_view(timeline, caller).model_dump_json().encode()
+        ended = not rules.may_change(message.state, message.accepted_at or message.created_at, now)
+        return streams.Snapshot(data, ended, is_slow=descriptions.is_final(message.state))
 
-    return StreamingResponse(changes(), media_type="text/event-stream")
+    return await streams.stream_changes(request, str(message_id), "message", load)
 
 
 @router.post(

@@ -57,6 +57,21 @@ TRANSITIONS: Final[Mapping[MessageState, tuple[MessageState, ...]]] = {
 """Every state with the states that may follow; the trigger `message_step` enforces the same table."""
 
 
+FEEDBACK_WITHIN: Final = timedelta(days=7)
+"""How long after a relay took a message its feedback may come: mail servers retry for five days (RFC 5321, 4.5.4.1)."""
+
+
+def may_change(state: str, since: datetime, now: datetime) -> bool:
+    """Return whether something may still happen to a message that a relay took at `since`, or was made then.
+
+    A delivered message may still bounce, but hardly ever does: nobody waits for that.
+    """
+    if state in PENDING:
+        return True
+    waits = state != MessageState.DELIVERED and bool(TRANSITIONS[MessageState(state)])
+    return waits and now - since < FEEDBACK_WITHIN
+
+
 class Phase(StrEnum):
     """How far a conversation with a relay got."""
 

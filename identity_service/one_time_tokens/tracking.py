@@ -6,7 +6,7 @@ the message kind, a User ID, *opened* or *used*: those would reveal to a strange
 
 import re
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from identity_service import translations
@@ -29,7 +29,6 @@ SUBJECTS: Final = {
 }
 """The subject of the email; messages to known and unknown addresses have the same."""
 
-_SPAM_AFTER = timedelta(minutes=5)
 _NOW_DO: Final = {
     "queued": "You need not do anything: it leaves in a moment, and this page shows it.",
     "sending": "You need not do anything: it is being handed over right now.",
@@ -69,6 +68,7 @@ class TrackingView:
     subject: str
     reference: str
     is_moving: bool
+    is_taken: bool
     can_reroute: bool
     ends: str
 
@@ -99,7 +99,8 @@ async def tracking_view(
         sender=f"{settings.mail_from_name} <{settings.mail_from}>",
         subject=say(SUBJECTS[found.token.purpose]),
         reference=f"{reference[:4]}-{reference[4:]}",
-        is_moving=not descriptions.is_final(message.state) or _was_just_accepted(message, now),
+        is_moving=message_rules.may_change(message.state, message.accepted_at or message.created_at, now),
+        is_taken=descriptions.is_final(message.state),
         can_reroute=message.state in ("queued", "deferred") and len(settings.relays) > 1,
         ends=_ends(session, TokenWithMessage(found.token, message), say),
     )
@@ -125,11 +126,6 @@ def _ends(session: DatabaseSession, found: TokenWithMessage, say: descriptions.T
         return say("The email's code works until {code} UTC.").format(code=f"{code:%H:%M}")
     sentence = say("The email's link works until {link} UTC, its code until {code} UTC.")
     return sentence.format(link=f"{link:%H:%M}", code=f"{code:%H:%M}")
-
-
-def _was_just_accepted(message: Message, now: datetime) -> bool:
-    # Most bounces arrive within minutes, so the page stays live for that long.
-    return message.state == "accepted" and message.accepted_at is not None and now - message.accepted_at < _SPAM_AFTER
 
 
 def _mask_reply(reply: str | None, message: Message) -> str | None:

@@ -13,7 +13,7 @@ from identity_service.approvals.schemas import AccountChange
 from identity_service.privacy import actions, closing
 from identity_service.privacy.schemas import ErasureResult
 from identity_service.values import user_ids
-from identity_service.web import authentication, problems
+from identity_service.web import authentication, idempotency, problems
 from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
@@ -23,9 +23,11 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["privacy"])
 
 @router.post(
     "/accounts/{user_id}/close",
-    dependencies=[authentication.requires("accounts:erase")],
+    dependencies=[authentication.requires("accounts:erase"), idempotency.Repeatable],
     responses={
-        **problems.error_responses(*account_rules.CHANGE_ERRORS, *authentication.PERSON_ERRORS),
+        **problems.error_responses(
+            *account_rules.CHANGE_ERRORS, *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS
+        ),
         202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
     },
 )
@@ -61,10 +63,12 @@ async def export_account(user_id: str, session: Session, caller: Caller, person:
 
 @router.post(
     "/accounts/{user_id}/erase",
-    dependencies=[authentication.requires("accounts:erase")],
+    dependencies=[authentication.requires("accounts:erase"), idempotency.Repeatable],
     response_model=ErasureResult | AccountChange,
     responses={
-        **problems.error_responses(*account_rules.CHANGE_ERRORS, *authentication.PERSON_ERRORS),
+        **problems.error_responses(
+            *account_rules.CHANGE_ERRORS, *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS
+        ),
         202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
     },
 )

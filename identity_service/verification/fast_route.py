@@ -36,7 +36,9 @@ class FastRoute(StrictRoute):
             try:
                 body = model.model_validate(value)
             except ValidationError as wrong:
-                raise RequestValidationError(wrong.errors(include_url=False, include_input=False)) from wrong
+                errors = wrong.errors(include_url=False, include_input=False)
+                located = [{**error, "loc": ("body", *error["loc"])} for error in errors]
+                raise RequestValidationError(located, body=value) from wrong
             return await endpoint(request, body)
 
         return handle

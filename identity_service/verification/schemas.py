@@ -21,20 +21,49 @@ class UserIdSuggestion(ResponseModel):
     position: int | None
 
 
-class VerificationView(ResponseModel):
-    """The result for one input. Members that do not apply are left out."""
+class KnownUserId(ResponseModel):
+    """A User ID of a customer; `closed` if the account was closed. `marketing` is never, allowed or ask."""
 
     input: str
-    status: Literal["valid", "unknown", "malformed", "moved", "closed", "erased"]
-    user_id: str = ""
-    kind: Literal["consumer", "business"] = "consumer"
-    marketing: Literal["never", "allowed", "ask"] = "never"
-    moved_to: str = ""
-    problem: Literal["too_short", "too_long", "impossible_symbol", "check_failed"] = "check_failed"
-    detail: str = ""
+    status: Literal["valid", "closed"]
+    user_id: str
+    kind: Literal["consumer", "business"]
+    marketing: Literal["never", "allowed", "ask"]
+
+
+class UnknownUserIdView(ResponseModel):
+    """A well-formed User ID that nobody has: it was never issued, or its customer was erased."""
+
+    input: str
+    status: Literal["unknown", "erased"]
+    user_id: str
+
+
+class MovedUserId(ResponseModel):
+    """A User ID whose account was merged into the one that `moved_to` names."""
+
+    input: str
+    status: Literal["moved"]
+    user_id: str
+    moved_to: str
+
+
+class MalformedUserIdView(ResponseModel):
+    """An input that is no User ID; `symbol` and `position` are there if one symbol is impossible."""
+
+    input: str
+    status: Literal["malformed"]
+    problem: Literal["too_short", "too_long", "impossible_symbol", "check_failed"]
+    detail: str
     symbol: str = ""
     position: int = 0
-    suggestions: list[UserIdSuggestion] = Field(default_factory=list)
+    suggestions: list[UserIdSuggestion]
+
+
+VerificationView = Annotated[
+    KnownUserId | UnknownUserIdView | MovedUserId | MalformedUserIdView, Field(discriminator="status")
+]
+"""The result for one input; `status` tells which members there are."""
 
 
 class VerificationList(ResponseModel):

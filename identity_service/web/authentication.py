@@ -145,6 +145,7 @@ def authenticate(request: Request, scopes: list[str]) -> Client:
     if not values:
         raise MissingToken
     scheme, _, token = values[0].partition(" ")
+    token = token.strip(" ")
     if len(values) > 1 or scheme.lower() != "bearer" or not token or " " in token:
         raise InvalidToken
     verifier: TokenVerifier = request.app.state.gate
@@ -173,7 +174,7 @@ Caller = Annotated[Client, Depends(_client)]
 async def _clerk(
     caller: Caller,
     x_clerk_id: Annotated[
-        str | None, Header(max_length=64, description="the acting person; opaque, not verified")
+        str | None, Header(alias="X-Clerk-ID", max_length=64, description="the acting person; opaque, not verified")
     ] = None,
 ) -> str:
     if not x_clerk_id or not x_clerk_id.isascii() or not x_clerk_id.isprintable() or " " in x_clerk_id:
@@ -188,7 +189,10 @@ Clerk = Annotated[str, Depends(_clerk)]
 async def _person(
     caller: Caller,
     x_clerk_id: Annotated[
-        str | None, Header(max_length=64, description="required of a desk tool: the acting person; not verified")
+        str | None,
+        Header(
+            alias="X-Clerk-ID", max_length=64, description="required of a desk tool: the acting person; not verified"
+        ),
     ] = None,
 ) -> str:
     return await _clerk(caller, x_clerk_id) if caller.desk else caller.actor

@@ -1,6 +1,5 @@
 """What every route may depend on: the request's transaction, time, settings and keys, and the caller's network."""
 
-import ipaddress
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Annotated
@@ -11,6 +10,7 @@ from identity_service import logs
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.keys.ring import KeyRing
 from identity_service.settings import Settings as AllSettings
+from identity_service.web import networks
 
 
 def database_of(request: Request) -> Database:
@@ -58,7 +58,7 @@ Keys = Annotated[KeyRing, Depends(_keys)]
 
 
 def client_network(request: Request) -> str:
-    """Return the caller's network: the IPv4 address, or the /64 of an IPv6 address (PWD-08).
+    """Return the caller's network, as `networks.read_network` reads it; `unknown` if the address is none.
 
     Behind n = `trusted_proxy_count` proxies the address is the n-th from the right in X-Forwarded-For; with n = 0 the
     header is ignored.
@@ -66,14 +66,10 @@ def client_network(request: Request) -> str:
     settings = database_of(request).settings
     address = request.client.host if request.client else ""
     if settings.trusted_proxy_count:
-        hops = [hop.strip() for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
+        hops = [hop for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
         if len(hops) >= settings.trusted_proxy_count:
             address = hops[-settings.trusted_proxy_count]
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
+    network = networks.read_network(address)
+    if network is None:
         logs.log.warning("request.unreadable_peer")
-        return "unknown"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)
+    return network or "unknown"

@@ -51,7 +51,7 @@ class FormRoute(APIRoute):
         template: str | None = (self.openapi_extra or {}).get("x-form")
 
         async def handle(request: Request) -> Response:
-            routing.check_query(request, known)
+            routing.check_query(request, known, ignore_unknown=True)
             if request.method != "POST":
                 return await routing.answer_and_commit(request, inner)
             request.state.form = await _read(request)

@@ -103,7 +103,14 @@ async def _claim(
     request: Request,
     session: Session,
     now: Now,
-    idempotency_key: Annotated[str | None, Header(max_length=300)] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=300,
+            description="for 24 hours, the same key with the same body gets the first answer again",
+        ),
+    ] = None,
 ) -> None:
     if idempotency_key is None:
         return
@@ -113,7 +120,10 @@ async def _claim(
     route = f"{request.method} {request.scope['route'].path}"
     claim = _Claim(session, request.state.client_id, route, key)
     canonical_body = json.dumps(await request.json() if await request.body() else None, sort_keys=True).encode()
-    fingerprint = hashing.keyed_hash(session.keys.internal(), "idempotency", request.url.path.encode(), canonical_body)
+    # Another query, such as `preview=true`, and another clerk make another request.
+    parts = (request.url.path, request.url.query, request.headers.get("x-clerk-id", ""))
+    internal = session.keys.internal()
+    fingerprint = hashing.keyed_hash(internal, "idempotency", *(part.encode() for part in parts), canonical_body)
     if await _is_first(claim, fingerprint, now):
         request.state.before_commit = claim.store
         return

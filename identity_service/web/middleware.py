@@ -16,10 +16,10 @@ from identity_service import logs
 from identity_service.errors import Problem
 from identity_service.web import dependencies, problems, routing
 
-_HOST = re.compile(r"\[?([a-z0-9.:-]+?)\]?(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+_HOST = re.compile(r"\[?([a-z0-9.:-]+?)\]?\.?(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _UNDER_ANY_HOST = ("/livez", "/readyz", "/metrics")
-"""Load balancers and Prometheus send an address as Host; in production only the internal port has `/metrics`."""
+"""Load balancers and Prometheus send an address as Host, or none; `/metrics` is on the internal port in production."""
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
@@ -36,7 +36,7 @@ _HEADERS = {
 
 
 class MisdirectedRequest(Problem):
-    """This host name is not served here."""
+    """This host name is not served here; the operator lists further names in IDENTITY_ALLOWED_HOSTS."""
 
     status = 421
 
@@ -65,16 +65,21 @@ class HttpMiddleware:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
+        method, scope = scope["method"], _as_routed(scope)
         request_id = _request_id_header(scope) or secrets.token_hex(12)
         scope["request_id"] = request_id
         status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            begins = message["type"] == "http.response.start"
+            if begins:
                 status = message["status"]
                 _response_headers(message, scope["path"], request_id)
-            await send(message)
+            if begins or method != "HEAD":
+                await send(message)
+            if begins and method == "HEAD":
+                await send({"type": "http.response.body"})
 
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -92,14 +97,23 @@ class HttpMiddleware:
             if not status:
                 await problems.answer(request, problems.InternalError())(scope, receive, send_with_headers)
         finally:
-            _log_request(request, status, time.perf_counter() - started)
+            _log_request(request, method, status, time.perf_counter() - started)
 
     def _read_methods(self, request: Request) -> dict[str, set[str]]:
         """Return the methods by path template; `/x/search` and `/x/{id}` are two entries."""
         for route in iter_route_contexts(request.app.routes):
             if route.path is not None and route.methods:
-                self._methods.setdefault(route.path, set()).update(route.methods)
+                also = {"HEAD"} if "GET" in route.methods else set()
+                self._methods.setdefault(route.path, set()).update(route.methods, also)
         return self._methods
+
+
+def _as_routed(scope: Scope) -> Scope:
+    """Return the scope for the router: HEAD as GET, whose headers it gets (RFC 9110, 9.3.2), no slash behind a page."""
+    path, method = scope["path"], scope["method"]
+    if path.endswith("/") and not path.startswith((*routing.API_PATHS, "/static/")):
+        path = path.rstrip("/") or "/"
+    return {**scope, "path": path, "method": "GET" if method == "HEAD" else method}
 
 
 def _request_id_header(scope: Scope) -> str | None:
@@ -111,11 +125,12 @@ def _request_id_header(scope: Scope) -> str | None:
 
 def _refuse(request: Request) -> Problem | None:
     hosts = request.headers.getlist("host")
-    if len(hosts) != 1:
-        return AmbiguousHost()
-    name = _HOST.fullmatch(hosts[0])
     path, hosted = request.scope["path"], dependencies.database_of(request).settings.hosts
-    if (name is None or name[1].lower() not in hosted) and path not in _UNDER_ANY_HOST:
+    under_any = path in _UNDER_ANY_HOST
+    if len(hosts) != 1 and (hosts or not under_any or request.scope["http_version"] == "0.9"):
+        return AmbiguousHost()
+    name = None if under_any else _HOST.fullmatch(hosts[0])
+    if not under_any and (name is None or name[1].lower() not in hosted):
         return MisdirectedRequest()
     methods = request.scope["methods"].get(path)
     if methods is not None and request.method not in methods:
@@ -135,14 +150,14 @@ def _response_headers(message: Message, path: str, request_id: str) -> None:
     ]
 
 
-def _log_request(request: Request, status: int, seconds: float) -> None:
+def _log_request(request: Request, method: str, status: int, seconds: float) -> None:
     scope = request.scope
     # The route's template, never the path, which may contain personal data that a caller put there by mistake.
     route = getattr(scope.get("route"), "path", "-")
-    request.app.state.metrics.observe(scope["method"], route, status, seconds)
+    request.app.state.metrics.observe(method, route, status, seconds)
     logs.log.info(
         "request.answered",
-        method=scope["method"],
+        method=method,
         route=route,
         status=status,
         problem=scope.get("problem"),

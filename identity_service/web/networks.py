@@ -1,4 +1,36 @@
-"""Coarse networks, for emails that must not contain an address. Pure."""
+"""The network of a caller, for counting and for emails that must not contain an address. Pure."""
+
+import ipaddress
+import re
+from typing import Final
+
+_WITH_PORT: Final = re.compile(r'"?(?:\[([^\]]+)\](?::[0-9]{0,5})?|([0-9.]+)(?::[0-9]{0,5})?|([^\["]+))"?', re.ASCII)
+_HOLDING_IPV4: Final = tuple(
+    ipaddress.IPv6Network(prefix) for prefix in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)
+"""Mapped (RFC 4291, 2.5.5.2), translated (RFC 2765, 2.1) and NAT64 (RFC 6052, 2.1; RFC 8215) addresses."""
+
+
+def read_network(address: str) -> str | None:
+    """Return the network that an address counts for: the IPv4 address, or the /64 of an IPv6 address (PWD-08).
+
+    A port, brackets, quotes and a zone are cut off, as proxies write them. An IPv6 address that holds an IPv4 address
+    counts as that one, so that a customer is one network in each way of writing. None if it is no address.
+    """
+    parts = _WITH_PORT.fullmatch(address.strip())
+    if parts is None:
+        return None
+    try:
+        parsed = ipaddress.ip_address(next(part for part in parts.groups() if part).partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if any(parsed in network for network in _HOLDING_IPV4):
+        return str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF))
+    if parsed.teredo is not None:
+        return str(parsed.teredo[1])
+    return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
 def coarse_network(network: str) -> str:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from babel.core import Locale, negotiate_locale
+from babel.core import Locale
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -54,8 +54,7 @@ def locale_of(request: Request) -> str:
     chosen: str | None = getattr(request.state, "locale", None)
     if chosen is not None:
         return chosen
-    accepted = [part.partition(";")[0].strip().replace("-", "_") for part in _accepted(request)]
-    return (negotiate_locale(accepted, LANGUAGES) or "en")[:2]
+    return translations.choose_locale(",".join(request.headers.getlist("accept-language")), LANGUAGES)
 
 
 def translator(request: Request) -> Callable[[str], str]:
@@ -73,10 +72,6 @@ def documentation(openapi: dict[str, Any]) -> str:
     return render(
         "docs.html", api=openapi, resolve=lambda ref: openapi["components"]["schemas"][ref.rsplit("/", 1)[-1]]
     )
-
-
-def _accepted(request: Request) -> list[str]:
-    return request.headers.get("accept-language", "")[:200].split(",")[:10]
 
 
 def _translation_functions(locale: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ The caller's input is never repeated: it may contain a password sent by mistake.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import orjson
@@ -22,6 +22,7 @@ from identity_service.web import forms, pages, routing
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA = "Problem"
+_OAUTH_PATHS = ("/oauth/token", "/oauth/introspect", "/oauth/revoke")
 
 
 class InvalidShape(Unprocessable):
@@ -70,11 +71,13 @@ def install(app: FastAPI) -> None:
 def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Return the response for a problem: a page for a browser outside the API paths, JSON otherwise."""
     request.scope["problem"] = problem.code()
+    if request.scope["path"].startswith(_OAUTH_PATHS):
+        return _oauth_error(request, problem, headers or {})
     if pages.wants_page(request) and not request.scope["path"].startswith(routing.API_PATHS):
         return _page(request, problem, {**problem.extra_headers(), **(headers or {})})
     body = {
-        "type": f"{request.app.state.database.settings.public_url}/problems/{problem.code()}",
-        "title": problem.title(),
+        "type": _type_uri(request, problem),
+        "title": problem.short_title(),
         "status": problem.status,
         "code": problem.code(),
         "detail": problem.detail or problem.title(),
@@ -84,6 +87,21 @@ def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None
     return Response(
         orjson.dumps(body), problem.status, {**problem.extra_headers(), **(headers or {})}, media_type=MEDIA_TYPE
     )
+
+
+def _oauth_error(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
+    """Return the error in OAuth's form; `error_uri` names the kind (RFC 6749, 5.2)."""
+    error = "server_error" if problem.status == 500 else "invalid_request"
+    if problem.status in (429, 503):
+        error = "temporarily_unavailable"
+    body = {"error": error, "error_description": problem.sentence(), "error_uri": _type_uri(request, problem)}
+    return Response(
+        orjson.dumps(body), problem.status, {**problem.extra_headers(), **headers}, media_type="application/json"
+    )
+
+
+def _type_uri(request: Request, problem: Problem) -> str:
+    return f"{request.app.state.database.settings.public_url}/problems/{problem.code()}"
 
 
 def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
@@ -125,7 +143,7 @@ async def explain(code: str) -> Response:
     found = next((problem for problem in all_problems() if problem.code() == code), None)
     if found is None:
         raise UnknownPath
-    return PlainTextResponse(f"{found.code()} ({found.status})\n\n{found.title()}\n")
+    return PlainTextResponse(f"{found.short_title()} ({found.code()}, {found.status})\n\n{found.title()}\n")
 
 
 _COMMON: tuple[type[Problem], ...] = (
@@ -142,24 +160,69 @@ async def _expected(request: Request, problem: Exception) -> Response:
 
 async def _wrong_shape(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, RequestValidationError)  # noqa: S101
-    errors = [
-        {"pointer": _pointer(error["loc"]), "code": error["type"], "detail": _sentence(error)}
-        for error in problem.errors()[:20]
-    ]
-    return answer(request, InvalidShape(errors=errors))
+    errors = [_described(error, problem.body) for error in problem.errors()]
+    # Each way of a union that does not fit is an error of its own, at the same place.
+    different = {orjson.dumps(error): error for error in errors}
+    return answer(request, InvalidShape(errors=list(different.values())[:20]))
 
 
-def describe_errors(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Return one sentence for what pydantic found wrong: each place with its reason, at most three."""
-    return "; ".join(f"{_pointer(error['loc']) or 'the entry'}: {_sentence(error)}" for error in errors[:3])
+def describe_errors(errors: Sequence[Mapping[str, Any]], body: Any) -> str:  # noqa: ANN401
+    """Return one sentence for what pydantic found wrong in `body`: each place with its reason, at most three."""
+    return "; ".join(f"{_pointer(error['loc'], body) or 'the entry'}: {_sentence(error)}" for error in errors[:3])
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
-    where = location[1:] if location and location[0] in ("body", "query", "path", "header") else location
-    return "".join("/" + str(step)[:100].replace("~", "~0").replace("/", "~1") for step in where)
+def _described(error: Mapping[str, Any], body: Any) -> dict[str, str]:  # noqa: ANN401
+    kind, *steps = error["loc"]
+    place = {"pointer": _pointer(steps, body)} if kind == "body" else {"parameter": str(steps[0]), "in": kind}
+    return {**place, "code": _shape_code(error["type"]), "detail": _sentence(error)}
+
+
+def _pointer(steps: Sequence[int | str], body: Any) -> str:  # noqa: ANN401
+    """Return the pointer to the place in the body (RFC 6901), for a missing member to what lacks it.
+
+    pydantic also names ways of a union and missing members, which the body does not have.
+    """
+    pointer = ""
+    for step in steps:
+        holds = isinstance(step, int) if isinstance(body, list) else isinstance(body, Mapping) and step in body
+        if not holds:
+            continue
+        body = body[step]
+        pointer += "/" + str(step)[:100].replace("~", "~0").replace("/", "~1")
+    return pointer
+
+
+SHAPE_CODES: Final = {
+    "missing": "It is required.",
+    "unknown": "There is no such member.",
+    "wrong_type": "It has another JSON type.",
+    "too_short": "It has too few characters or items.",
+    "too_long": "It has too many characters or items.",
+    "too_small": "The number is too small.",
+    "too_large": "The number is too large.",
+    "not_allowed": "It is none of the allowed values.",
+    "malformed": "It does not have the expected form.",
+}
+"""What `errors[].code` may be; pydantic's own names are more, and change with its versions."""
+_OF_PYDANTIC: Final = {
+    "missing": "missing", "extra_forbidden": "unknown", "literal_error": "not_allowed", "enum": "not_allowed",
+    "int_from_float": "wrong_type", "uuid_parsing": "malformed",
+}  # fmt: skip
+
+
+def _shape_code(kind: str) -> str:
+    if kind in _OF_PYDANTIC:
+        return _OF_PYDANTIC[kind]
+    if kind.startswith(("greater_than", "less_than")):
+        return "too_small" if kind.startswith("greater") else "too_large"
+    if kind.endswith(("too_short", "too_long")):
+        return "too_short" if kind.endswith("too_short") else "too_long"
+    return "wrong_type" if kind.endswith(("_type", "_parsing")) else "malformed"
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
+    if error["type"] == "missing":
+        return f"{error['loc'][-1]} is missing."
     # pydantic's messages name the rule; it puts "Value error, " before those of our own validators.
     return str(error["msg"]).removeprefix("Value error, ")[:200]
 

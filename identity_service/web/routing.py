@@ -32,6 +32,8 @@ MAXIMUM_DEPTH = 32
 """How deeply arrays and objects may be nested; no request model needs more than a few levels."""
 API_PATHS = ("/v1/", "/oauth/", "/webhooks/")
 """Paths for programs: they return JSON and cannot be opened as a page."""
+MERGE_PATCH = "application/merge-patch+json"
+"""The media type of a PATCH (RFC 7396); plain JSON is accepted for one, too."""
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
@@ -112,9 +114,21 @@ async def answer_and_commit(request: Request, inner: Callable[[Request], Awaitab
             before_commit = getattr(request.state, "before_commit", None)
             if before_commit is not None:
                 await before_commit(response)
-            return response
+            return Response(status_code=304, headers=_kept(response)) if _is_known(request, response) else response
 
     return await retry_serialization(attempt)
+
+
+def _is_known(request: Request, response: Response) -> bool:
+    """Return whether the caller has this answer already: `If-None-Match`, compared weakly (RFC 9110, 13.1.2)."""
+    tag, wanted = response.headers.get("etag"), ",".join(request.headers.getlist("if-none-match"))
+    if not wanted or tag is None or request.method != "GET" or response.status_code != 200:
+        return False
+    return wanted.strip() == "*" or tag in {part.strip().removeprefix("W/") for part in wanted.split(",")}
+
+
+def _kept(response: Response) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if not name.startswith("content-")}
 
 
 def query_names(route: APIRoute) -> frozenset[str]:
@@ -142,16 +156,25 @@ def _all_dependants(route: APIRoute) -> Iterator[Dependant]:
         yield dependant
 
 
-def check_query(request: Request, known: frozenset[str], repeatable: frozenset[str] = frozenset()) -> None:
-    """Refuse a query parameter that is repeated, unknown, not UTF-8, or contains NUL (PostgreSQL cannot store it)."""
+def check_query(
+    request: Request,
+    known: frozenset[str],
+    repeatable: frozenset[str] = frozenset(),
+    *,
+    ignore_unknown: bool = False,
+) -> None:
+    """Refuse a query parameter that is repeated, unknown, not UTF-8, or contains NUL (PostgreSQL cannot store it).
+
+    With `ignore_unknown` only known parameters count: newsletters, advertisements and scanners append others to a page.
+    """
     if not request.scope["query_string"]:
         return
-    pairs = request.query_params.multi_items()
-    names = [name for name, _ in pairs]
+    given = [(n, value) for n, value in request.query_params.multi_items() if n in known or not ignore_unknown]
+    names = [name for name, _ in given]
     once = [name for name in names if name not in repeatable]
     if len(once) != len(set(once)):
         raise RepeatedParameter
-    if any("\0" in text or "\ufffd" in text for _, text in pairs):
+    if any("\0" in value or "\ufffd" in value for _, value in given):
         raise UnreadableParameter
     for name in names:
         if name not in known:
@@ -159,7 +182,11 @@ def check_query(request: Request, known: frozenset[str], repeatable: frozenset[s
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body; refuse more than `limit` bytes as soon as they are declared or received (ATT-55)."""
+    """Return the body; refuse a compressed one, and more than `limit` bytes once declared or received (ATT-55)."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+        refusal = UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
+        refusal.headers = {"Accept-Encoding": "identity"}  # type: ignore[misc]
+        raise refusal
     declared = request.headers.get("content-length", "0")
     if not _LENGTH.fullmatch(declared) or int(declared) > limit:
         raise BodyTooLarge(limit=limit)
@@ -183,13 +210,10 @@ async def read_body(request: Request, limit: int) -> bytes:
 def read_json(request: Request, body: bytes) -> Any:  # noqa: ANN401
     """Return the value of a JSON body; refuse one that is malformed or ambiguous (RFC 8259; FACT-5)."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if media_type != "application/json" and (request.method, media_type) != ("PATCH", MERGE_PATCH):
         raise UnsupportedMediaType("Send application/json.")
-    if (
-        len(request.headers.getlist("content-type")) > 1
-        or request.headers.get("content-encoding", "identity") != "identity"
-    ):
-        raise UnsupportedMediaType("Send application/json once, uncompressed.")
+    if len(request.headers.getlist("content-type")) > 1:
+        raise UnsupportedMediaType("Send the header Content-Type once.")
     try:
         orjson.loads(body)
         value = json.loads(

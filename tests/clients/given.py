@@ -79,7 +79,7 @@ async def status_with(service, token: str) -> int:
 
 
 class Signing(PrivateKeyJWT):
-    """Authlib's own signer; its assertions live an hour unless told otherwise, ours five minutes at most."""
+    """Authlib's own signer; its assertions live an hour unless told otherwise, ours ten minutes at most."""
 
     def sign(self, auth, token_endpoint):
         self.claims = {"exp": int(time.time()) + 60}

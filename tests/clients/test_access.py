@@ -31,7 +31,6 @@ ELSEWHERE = {
     "another header": {"headers": {"X-Access-Token": "TOKEN"}},
     "no scheme": {"headers": {"Authorization": "TOKEN"}},
     "scheme alone": {"headers": {"Authorization": "Bearer "}},
-    "two blanks": {"headers": {"Authorization": "Bearer  TOKEN"}},
     "two tokens": {"headers": {"Authorization": "Bearer TOKEN TOKEN"}},
     "list": {"headers": {"Authorization": "Bearer TOKEN, Bearer TOKEN"}},
     "basic": {"headers": {"Authorization": "Basic TOKEN"}},

@@ -1,14 +1,17 @@
-"""A message followed live: an event at each change, over a real connection, until it is final or the token dies."""
+"""A message followed live: an event at each change, over a real connection, until nothing more can come."""
 
 import asyncio
 import contextlib
 import json
+import re
+import uuid
 from collections.abc import AsyncIterator
 
 import httpx2
 import pytest
 
 from identity_service.clients import actions as clients
+from identity_service.messages.delivery import queue
 from tests.doors.test_server import serving
 from tests.mail.given import a_letter, claim, end, put
 
@@ -22,10 +25,10 @@ async def base(service) -> AsyncIterator[str]:
 
 
 @contextlib.asynccontextmanager
-async def stream(base: str, caller, message_id: str) -> AsyncIterator[httpx2.Response]:
+async def stream(base: str, caller, message_id: str, **headers: str) -> AsyncIterator[httpx2.Response]:
     async with httpx2.AsyncClient(timeout=10) as http:
         path = f"{base}/v1/messages/{message_id}/stream"
-        async with http.stream("GET", path, headers={**HOST, **caller.headers}) as answer:
+        async with http.stream("GET", path, headers={**HOST, **caller.headers, **headers}) as answer:
             yield answer
 
 
@@ -41,7 +44,14 @@ async def events(answer: httpx2.Response) -> AsyncIterator[dict]:
             yield json.loads(value)
 
 
-async def test_each_change_is_told_at_once_and_the_stream_ends_with_the_letter(service, caller, base):
+async def bounce(service, message_id: str, state: str = "bounced") -> None:
+    await service.database.in_transaction(
+        lambda s: queue.apply_feedback(s, uuid.UUID(message_id), state, code=None, enhanced=None, now=service.clock())
+    )
+
+
+async def test_each_change_is_told_at_once_and_the_stream_ends_with_the_message(service, caller, base):
+    """B11: what a relay took may still come back, so the stream goes on."""
     message_id = await put(service)
     async with asyncio.timeout(10), stream(base, caller, message_id) as answer:
         assert answer.status_code == 200
@@ -52,8 +62,11 @@ async def test_each_change_is_told_at_once_and_the_stream_ends_with_the_letter(s
         claimed = await claim(service)
         assert (await anext(told))["state"] == "sending"
         await end(service, claimed, "accepted")
+        assert (await anext(told))["state"] == "accepted"
+        await bounce(service, message_id)
         last = await anext(told)
         assert [event async for event in told] == []
+    assert last["state"] == "bounced"
     assert last == (await caller.get(f"/v1/messages/{message_id}")).json()
 
 
@@ -66,16 +79,89 @@ async def test_nothing_is_said_twice(service, caller, base):
             await asyncio.wait_for(anext(told), 1.2)
 
 
-@pytest.mark.parametrize("state", ["accepted", "rejected", "expired", "bounced"])
-async def test_a_letter_that_has_ended_is_told_once(service, caller, base, state):
-    async with asyncio.timeout(10), stream(base, caller, await a_letter(service, state)) as answer:
+@pytest.mark.parametrize("state", ["delivered", "rejected", "expired", "bounced", "cancelled"])
+async def test_a_message_that_has_ended_is_told_once_and_a_reader_who_returns_is_sent_away(
+    service, caller, base, state
+):
+    """WHATWG HTML, 9.2.3: after 204 an EventSource reconnects no more."""
+    message_id = await a_letter(service, state)
+    async with asyncio.timeout(10), stream(base, caller, message_id) as answer:
+        text = (await answer.aread()).decode()
+    assert text.count("event: message") == 1
+    assert f'"state":"{state}"' in text
+    assert "retry: 3000" in text
+    newest = re.search(r"^id: ([0-9a-f]{16})$", text, re.MULTILINE)[1]
+    async with asyncio.timeout(10), stream(base, caller, message_id, **{"Last-Event-ID": newest}) as answer:
+        assert (answer.status_code, await answer.aread()) == (204, b"")
+    async with asyncio.timeout(10), stream(base, caller, message_id, **{"Last-Event-ID": "older"}) as answer:
+        assert (await answer.aread()).decode().count("event: message") == 1
+
+
+async def test_a_reader_who_returns_hears_only_what_is_new(service, caller, base):
+    message_id = await a_letter(service, "accepted")
+    async with asyncio.timeout(10), stream(base, caller, message_id) as answer:
+        lines = answer.aiter_lines()
+        newest = [line async for line in take_until(lines, "id: ")][-1].removeprefix("id: ")
+    async with asyncio.timeout(10), stream(base, caller, message_id, **{"Last-Event-ID": newest}) as answer:
+        told = events(answer)
+        first = asyncio.ensure_future(anext(told))
+        await bounce(service, message_id)
+        assert (await first)["state"] == "bounced"
+
+
+async def take_until(lines: AsyncIterator[str], start: str) -> AsyncIterator[str]:
+    async for line in lines:
+        yield line
+        if line.startswith(start):
+            return
+
+
+@pytest.mark.parametrize("state", ["accepted", "unconfirmed"])
+async def test_after_a_week_nothing_more_is_awaited(service, caller, base, state):
+    """Mail servers give up after five days (RFC 5321, 4.5.4.1)."""
+    message_id = await a_letter(service, state)
+    service.clock.advance(days=8)
+    fresh = await service.caller(name="fresh")
+    async with asyncio.timeout(10), stream(base, fresh, message_id) as answer:
         assert [event["state"] async for event in events(answer)] == [state]
+
+
+async def test_five_readers_of_one_message_are_enough_and_one_who_leaves_makes_room(service, caller, base):
+    """R30."""
+    message_id = await put(service)
+    async with asyncio.timeout(10), contextlib.AsyncExitStack() as stack:
+        first = contextlib.AsyncExitStack()
+        await first.enter_async_context(stream(base, caller, message_id))
+        for _ in range(4):
+            await stack.enter_async_context(stream(base, caller, message_id))
+        async with stream(base, caller, message_id) as refused:
+            assert (refused.status_code, int(refused.headers["Retry-After"])) == (429, 30)
+            assert json.loads(await refused.aread())["code"] == "too_many_requests"
+        await first.aclose()
+        while True:
+            async with stream(base, caller, message_id) as answer:
+                if answer.status_code == 200:
+                    break
+
+
+async def test_a_network_has_twenty_streams(service, caller, base):
+    """R30."""
+    messages = [await put(service) for _ in range(5)]
+    async with asyncio.timeout(20), contextlib.AsyncExitStack() as stack:
+        for number in range(20):
+            answer = await stack.enter_async_context(stream(base, caller, messages[number % 4]))
+            assert answer.status_code == 200
+        async with stream(base, caller, messages[4]) as refused:
+            assert refused.status_code == 429
+    async with asyncio.timeout(10):
+        while service.app.state.streams._open:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_an_address_is_masked_here_too(service, base):
     """NOM-05."""
     reader = await service.caller("messages:read", name="desk")
-    async with asyncio.timeout(10), stream(base, reader, await a_letter(service, "accepted")) as answer:
+    async with asyncio.timeout(10), stream(base, reader, await a_letter(service, "bounced")) as answer:
         assert b"anna@" not in await answer.aread()
 
 
@@ -107,22 +193,23 @@ async def test_a_reader_who_leaves_holds_nothing_up(service, caller, base):
         await anext(events(answer))
         assert service.database.engine.pool.checkedout() == 0
     async with asyncio.timeout(10):
-        while any("changes" in str(task.get_coro()) for task in asyncio.all_tasks()):  # noqa: ASYNC110
+        while service.app.state.streams._open:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
 async def test_more_readers_than_connections_are_served(service, caller, base):
     """REL-09: a short read per look, no session held."""
-    message_id = await put(service)
+    messages = [await put(service) for _ in range(4)]
+    count = service.database.settings.database_pool_size + 4
     async with asyncio.timeout(30), contextlib.AsyncExitStack() as stack:
         readers = [
-            events(await stack.enter_async_context(stream(base, caller, message_id)))
-            for _ in range(service.database.settings.database_pool_size + 4)
+            events(await stack.enter_async_context(stream(base, caller, messages[number % 4])))
+            for number in range(count)
         ]
-        assert [(await anext(reader))["state"] for reader in readers] == ["queued"] * len(readers)
-        await end(service, await claim(service), "accepted")
+        assert [(await anext(reader))["state"] for reader in readers] == ["queued"] * count
+        await service.rows("UPDATE message SET state = 'cancelled', next_attempt_at = NULL RETURNING state")
         last = [[event["state"] async for event in reader][-1] for reader in readers]
-        assert last == ["accepted"] * len(readers)
+        assert last == ["cancelled"] * count
 
 
 @pytest.mark.parametrize("token", [None, "forged"])
