@@ -56,7 +56,7 @@ async def show_enrol(request: Request) -> Response:
 
 @router.post("/enrol", openapi_extra={"x-form": "console/enrol.html"})
 async def begin_enrolment(request: Request, form: Form, settings: Settings, now: Now) -> Response:
-    """Show the seed for the authenticator, as QR code and text, without consuming the link."""
+    """Show a new seed for the authenticator, as QR code and text, without consuming the link."""
     (link,) = form.take("link")
     return pages.render_page(request, "console/set_up.html", **await _enrolling(request, link, settings, now=now))
 
@@ -67,22 +67,24 @@ async def enrol(request: Request, form: Form, settings: Settings, now: Now) -> R
 
     After a wrong code or a weak password, the same page is shown again with the same seed.
     """
-    link, password, code = form.take("link", "password", "code")
-    forms.redisplay_on(request, "console/set_up.html", **await _enrolling(request, link, settings, now=now))
-    state = request.app.state
-    codes = await actions.enrol_staff(state.database, state.hasher, link, password, code.replace(" ", ""), now=now)
+    link, seed, password, code = form.take("link", "seed", "password", "code")
+    forms.redisplay_on(request, "console/set_up.html", **await _enrolling(request, link, settings, seed, now=now))
+    state, code = request.app.state, code.replace(" ", "")
+    codes = await actions.enrol_staff(state.database, state.hasher, link, seed, password, code, now=now)
     return pages.render_page(request, "console/enrolled.html", codes=codes)
 
 
-async def _enrolling(request: Request, link: str, settings: Settings, *, now: Now) -> dict[str, Any]:
+async def _enrolling(
+    request: Request, link: str, settings: Settings, sealed_seed: str | None = None, *, now: Now
+) -> dict[str, Any]:
     """Return the facts of the page with the seed, for a link that is still valid."""
     found = await dependencies.database_of(request).in_transaction(
-        lambda session: actions.find_enrolment(session, link, now=now)
+        lambda session: actions.find_enrolment(session, link, sealed_seed, now=now)
     )
     qr_code = segno.make(found.uri, micro=False).svg_data_uri(scale=4, border=2)
     return {
-        "name": found.staff.name, "seed": found.seed, "picture": qr_code, "link": link,
-        "minimum": settings.password_minimum,
+        "name": found.staff.name, "seed": found.seed, "sealed_seed": found.sealed_seed, "picture": qr_code,
+        "link": link, "minimum": settings.password_minimum,
     }  # fmt: skip
 
 

@@ -39,8 +39,10 @@ MORE_THAN_A_NAME = (
     "a" * 41,
     " ",
 )
-A_NAME = ("Anna", "Dr. Anna Berg", "Anna O'Neill-Berg", "Berg & Sohn GmbH", "李小龍", "علی\u200cرضا", "Mu\u0308ller", "A. B.",
-          "Anna, Ben (shared)", "Bäckerei 1848", "a" * 40)  # fmt: skip
+A_NAME = (
+    "Anna", "Dr. Anna Berg", "Anna O'Neill-Berg", "Berg & Sohn GmbH", "李小龍", "علی\u200cرضا", "Mu\u0308ller",
+    "A. B.", "Anna, Ben (shared)", "Bäckerei 1848", "a" * 40,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MORE_THAN_A_NAME)
