@@ -83,7 +83,7 @@ async def migrate_embedded(settings: Settings) -> str:
 def with_dev_defaults(settings: Settings) -> Settings:
     """Return the settings with development defaults for what production must set itself; create the data folder."""
     data = settings.data_dir.resolve()
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     defaults: dict[str, Callable[[], Any]] = {
         "environment": lambda: "development",
         "public_url": lambda: f"http://localhost:{settings.port}",

@@ -49,7 +49,7 @@ NAMES: Final[Mapping[str, str]] = {
     "staff.signed_in": "a staff member signed in",
     "staff.sign_in_failed": "a staff sign-in failed: name, password or one-time code was wrong",
     "staff.signed_out": "a staff member signed out",
-    "rate_limit.lifted": "a lead lifted a rate limit",
+    "rate_limit.lifted": "a lead lifted a rate limit; `limit` names it, not whom it concerned",
     "account.opened_by_staff": "a staff member opened this account, for a reason the customer can read",
     "staff.search_alarm": "a staff member searched often within an hour and opened few accounts",
     "history.appended": "another service added to a customer's history",
