@@ -65,7 +65,10 @@ class ConsentEvidence(Base):
 
 
 class ConsentState(Base):
-    """The state of one account and purpose, derived from the ledger with each entry; no row means silence."""
+    """The state of one account and purpose, derived from the ledger with each entry; no row means silence.
+
+    A trigger refuses a row that the ledger does not lead to, so the application's role cannot say yes for anybody.
+    """
 
     __tablename__ = "consent_state"
     privacy = TablePrivacy(owner="user_id", erase="delete")
