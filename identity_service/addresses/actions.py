@@ -1,6 +1,7 @@
 """Change an address: the new mailbox confirms; the old one gets a notice and can undo it for seven days."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -109,6 +110,16 @@ async def apply_email_change(
         )  # fmt: skip
         values |= {**_columns("old", old), "undo_token_id": token.id}
     await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(**values))
+
+
+async def earlier_keys(session: DatabaseSession, user_ids: Sequence[str]) -> set[str]:
+    """Return the keys of every address that these accounts had once, without those that another account has now."""
+    changed = select(EmailChange.old_key, EmailChange.new_key).where(
+        EmailChange.user_id.in_(user_ids), EmailChange.changed_at.is_not(None)
+    )
+    found = {key for row in await session.execute(changed) for key in row if key is not None}
+    others = select(Account.email_key).where(Account.email_key.in_(found), Account.user_id.not_in(user_ids))
+    return found - set((await session.scalars(others)).all())
 
 
 async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """Store the consents of imported accounts."""
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -36,9 +37,13 @@ async def import_consents(
     for wording in {one.wording for one in imported if one.wording is not None}:
         await actions.store_wording(session, wording)
     texts = {one.user_id: _evidence_text(one, now) for one in imported}
-    rows = [_row(one, texts[one.user_id], actor, now) for one in imported]
+    salts = {one.user_id: secrets.token_bytes(actions.SALT_BYTES) for one in imported}
+    rows = [_row(one, texts[one.user_id], salts[one.user_id], actor, now) for one in imported]
     entries = (await session.scalars(insert(ConsentEntry).returning(ConsentEntry), rows)).all()
-    evidence = [{"entry_id": e.id, "user_id": e.user_id, "text": given} for e in entries if (given := texts[e.user_id])]
+    evidence = [
+        {"entry_id": e.id, "user_id": e.user_id, "text": given, "salt": salts[e.user_id].hex()}
+        for e in entries if (given := texts[e.user_id])
+    ]  # fmt: skip
     if evidence:
         await session.execute(_EVIDENCE, {"rows": orjson.dumps(evidence).decode()})
     await session.execute(_STATES, {"ids": [entry.id for entry in entries]})
@@ -52,18 +57,19 @@ def _evidence_text(one: ImportedConsent, now: datetime) -> str | None:
     return one.evidence if one.occurred_at >= now else f"{one.occurred_at.isoformat()} {one.evidence or ''}".strip()
 
 
-def _row(one: ImportedConsent, evidence: str | None, actor: str, now: datetime) -> dict[str, object]:
+def _row(one: ImportedConsent, evidence: str | None, salt: bytes, actor: str, now: datetime) -> dict[str, object]:
     return {
         "user_id": one.user_id, "purpose": one.purpose, "decision": one.decision,
         "wording_id": one.wording and one.wording.id, "language": one.wording and one.wording.language,
-        "channel": "import", "actor": actor, "occurred_at": now, "evidence_hash": actions.evidence_hash(evidence),
+        "channel": "import", "actor": actor, "occurred_at": now, "evidence_hash": actions.evidence_hash(evidence, salt),
     }  # fmt: skip
 
 
 _EVIDENCE = text(
     """
-    INSERT INTO consent_evidence (entry_id, user_id, text)
-    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(entry_id bigint, user_id text, text text)
+    INSERT INTO consent_evidence (entry_id, user_id, text, salt)
+    SELECT entry_id, user_id, text, decode(salt, 'hex')
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(entry_id bigint, user_id text, text text, salt text)
     """
 )
 _STATES = text(

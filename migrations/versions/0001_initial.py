@@ -977,6 +977,7 @@ def _create_tables() -> None:
         sa.Column("entry_id", sa.BigInteger(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("text", sa.String(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["entry_id"], ["consent_entry.id"], name=op.f("fk_consent_evidence_entry_id")),
         sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_consent_evidence")),
     )
