@@ -37,6 +37,7 @@ NAMES: Final[Mapping[str, str]] = {
     "account.change_requested": "a desk requested a guarded change; the customer's mailbox must confirm it",
     "account.change_approved": "a second person approved a guarded change; the mailbox can stop it for 72 hours",
     "account.change_stopped": "the customer stopped a waiting change",
+    "account.messages_read": "a client read this customer's messages with their whole addresses",
     "account.imported": "an account was imported from another system",
     "caller.check_requested": "a code was emailed to the address on file, for a caller to read back",
     "caller.checked": "a caller read a code back; `matched` says whether it was right",

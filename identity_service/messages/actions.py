@@ -339,3 +339,15 @@ _DOMAINS = text(
     GROUP BY recipient_domain ORDER BY messages DESC, recipient_domain LIMIT 50
     """
 )
+
+
+async def record_reading(session: DatabaseSession, ids: set[str | None], *, actor: str, now: datetime) -> None:
+    """Record for each of these customers that somebody read their messages with whole addresses; the export shows it.
+
+    Messages that belong to no account (None) are nobody's to be told.
+    """
+    read: list[tuple[str, str, dict[str, Any]]] = [
+        ("account.messages_read", one, {}) for one in sorted(filter(None, ids))
+    ]
+    if read:
+        await events.record_events(session, read, actor=actor, now=now)
