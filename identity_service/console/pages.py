@@ -173,15 +173,21 @@ async def close_contact(number: str, session: Session, form: Form, staff: DeskSt
 
 @router.post("/contacts/{number}/issue")
 async def issue_id(
-    number: str, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
+    request: Request, number: str, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
 ) -> Response:
-    """Issue a User ID to a caller who has none, with or without an address."""
+    """Issue a User ID to a caller who has none, with or without an address.
+
+    With an address it counts as a search, because it could tell who has an account. If somebody has the address, their
+    User ID goes to that mailbox, and the contact says no more than that a message went there.
+    """
     (text,) = form.take("email")
     address = email_addresses.parse(text.strip(), special_use=settings.development) if text.strip() else None
-    registered = await registration.register_account(
-        session, address, display_name=None, locale="en", external_ref=None, client_id="console", now=now
-    )
-    await contacts.attach_account(
-        session, number, user_ids.UserId(registered.account.user_id), actor=staff.actor, now=now
-    )
+    if address is not None:
+        await request.app.state.throttle.hit("staff-search", access_rules.SEARCHES, staff.staff.name)
+        await access_dependencies.count_search(request, staff.actor, now=now)
+    issued = await registration.issue_at_desk(session, address, actor=staff.actor, now=now)
+    if issued is None:
+        await contacts.add_note(session, number, contact_rules.MESSAGE_WENT_THERE, actor=staff.actor, now=now)
+    else:
+        await contacts.attach_account(session, number, user_ids.UserId(issued.user_id), actor=staff.actor, now=now)
     return RedirectResponse(f"/console/contacts/{number}", 303)

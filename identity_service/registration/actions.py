@@ -65,6 +65,22 @@ async def register_account(
     return RegistrationResult(account, is_new)
 
 
+async def issue_at_desk(
+    session: DatabaseSession, address: EmailAddress | None, *, actor: str, now: datetime
+) -> Account | None:
+    """Issue a User ID to a caller. If an account has the address already, send its User ID there and return None.
+
+    The member of staff is told nothing about that account: whoever calls may have typed somebody else's address.
+    """
+    registered = await register_account(
+        session, address, display_name=None, locale="en", external_ref=None, client_id="console", now=now
+    )
+    if registered.is_new:
+        return registered.account
+    await _welcome(session, registered.account, address, actor=actor, now=now)
+    return None
+
+
 async def add_first_email(
     session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:
