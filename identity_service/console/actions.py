@@ -18,6 +18,7 @@ from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.tables import Event
 from identity_service.keys import encoding
+from identity_service.keys.ring import KeyRing
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import strength
 from identity_service.passwords.hashing import Hasher
@@ -206,6 +207,13 @@ async def end_staff_sessions(session: DatabaseSession, *, now: datetime) -> int:
     """End every session at the console; return how many. A restore would otherwise revive sessions that had ended."""
     active = update(StaffSession).where(StaffSession.ended_at.is_(None), StaffSession.created_at > now - rules.SESSION)
     return len((await session.scalars(active.values(ended_at=now).returning(StaffSession.id))).all())
+
+
+async def reseal_second_factors(session: DatabaseSession, ring: KeyRing) -> None:
+    """Seal every authenticator's seed with the newest key of `ring`, so that a revoked one opens none of them."""
+    for staff in await session.scalars(select(Staff).where(Staff.totp_sealed.is_not(None))):
+        sealed = ring.seal(_LABEL, ring.unseal(_LABEL, staff.totp_sealed or b""))
+        await session.execute(update(Staff).where(Staff.id == staff.id).values(totp_sealed=sealed))
 
 
 async def purge_staff_sessions(session: DatabaseSession) -> None:

@@ -61,6 +61,7 @@ NAMES: Final[Mapping[str, str]] = {
     "client.rotated": "a client got a second secret",
     "client.closed": "a client was closed and may no longer call us",
     "keys.rotated": "a new signing key was published",
+    "keys.revoked": "a key that leaked was revoked; what it signed or derived since `since` is not ours",
     "feed.restored": "the service was restored from a backup; sealed events after `position` are lost",
     "keys.rewrapped": "the key ring was encrypted under another master key",
     "mail.queued": "a message was enqueued; `cause` names the event that it is about",

@@ -298,6 +298,7 @@ def _create_tables() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("active_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_since", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("algorithm IN ('ES256', 'EdDSA', 'HMAC')", name=op.f("ck_encryption_key_algorithm")),
         sa.CheckConstraint(
             "purpose IN ('signing', 'link', 'address', 'internal')", name=op.f("ck_encryption_key_purpose")
