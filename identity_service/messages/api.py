@@ -210,24 +210,27 @@ async def stream_message(
         lambda session: messages_dependencies.open_message(session, message_id, caller, person, x_contact, now=now)
     )
 
-    async def changes() -> AsyncIterator[bytes]:
-        timeline, sent, loop = first, b"", asyncio.get_running_loop()
-        until = loop.time() + STREAM_SECONDS
-        while True:
-            current = views.message_view(timeline, caller).model_dump_json().encode()
-            if current != sent:
-                sent = current
-                yield b"event: message\ndata: " + sent + b"\n\n"
-            if descriptions.is_final(timeline.message.state) or loop.time() > until or await request.is_disconnected():
-                return
-            await asyncio.sleep(POLL_SECONDS)
-            try:
-                authentication.authenticate(request, ["messages:read"])
-            except Problem:
-                return
-            timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
+    return StreamingResponse(_changes(request, first, caller), media_type="text/event-stream")
 
-    return StreamingResponse(changes(), media_type="text/event-stream")
+
+async def _changes(request: Request, first: actions.MessageTimeline, caller: Caller) -> AsyncIterator[bytes]:
+    """Yield the message as an event whenever it has changed."""
+    database, message_id = dependencies.database_of(request), first.message.id
+    timeline, sent, loop = first, b"", asyncio.get_running_loop()
+    until = loop.time() + STREAM_SECONDS
+    while True:
+        current = views.message_view(timeline, caller).model_dump_json().encode()
+        if current != sent:
+            sent = current
+            yield b"event: message\ndata: " + sent + b"\n\n"
+        if descriptions.is_final(timeline.message.state) or loop.time() > until or await request.is_disconnected():
+            return
+        await asyncio.sleep(POLL_SECONDS)
+        try:
+            authentication.authenticate(request, ["messages:read"])
+        except Problem:
+            return
+        timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
 
 
 @router.post(
