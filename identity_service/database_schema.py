@@ -1,7 +1,8 @@
 """Migrations: bring the database to head, check that it is there, and grant the application its rights.
 
 The owner migrates; the application's role gets SELECT, INSERT, UPDATE and DELETE on ordinary tables, and INSERT and
-SELECT alone on the append-only ones (their triggers refuse the rest for every role, the owner included).
+SELECT alone on the append-only ones (their triggers refuse the rest for every role, the owner included, unless the
+owner disables them). Of the row that sealers lock it may change nothing.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from identity_service.console import tables as console
 from identity_service.contacts import tables as contacts
 from identity_service.database import engine as database_engine
 from identity_service.database.transactions import DatabaseSession
-from identity_service.database.types import APPEND_ONLY, READ_ONLY, Base
+from identity_service.database.types import APPEND_ONLY, LOCK_ONLY, READ_ONLY, Base
 from identity_service.errors import Forbidden, Problem, Unavailable
 from identity_service.events import tables as events
 from identity_service.history import tables as history
@@ -183,6 +184,7 @@ def _grant(connection: Connection, role: str) -> None:
     quoted = connection.dialect.identifier_preparer.quote(role)
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
     connection.execute(text(f"GRANT SELECT ON alembic_version TO {quoted}"))
+    connection.execute(text(f"GRANT EXECUTE ON FUNCTION record_restore(bigint) TO {quoted}"))
     connection.execute(text(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {quoted}"))
     for table in METADATA.sorted_tables:
         rights = "SELECT, INSERT, UPDATE, DELETE"
@@ -190,6 +192,9 @@ def _grant(connection: Connection, role: str) -> None:
             rights = "SELECT, INSERT"
         elif table.info.get(READ_ONLY):
             rights = "SELECT"
+        elif table.info.get(LOCK_ONLY):
+            # SELECT … FOR UPDATE needs the right to change a column; a constraint leaves the key one value.
+            rights = "SELECT, UPDATE (id)"
         connection.execute(text(f"REVOKE ALL ON {table.name} FROM {quoted}"))
         connection.execute(text(f"GRANT {rights} ON {table.name} TO {quoted}"))
 

@@ -3,7 +3,8 @@
 A line has a name (`area.what_happened`) and ids, codes and counts: the User ID, but never an address, token, code,
 password or a URL with a query. Values bound to the request (its id, the client) are on every line. Floods are sampled:
 above a number per name and minute, lines are only counted, and the count is logged. Of an exception the type and the
-stack are logged, not the message: drivers quote values in it, such as the address in an "already exists" error.
+stack are logged, in development also the message: drivers quote values in it, such as the name in an "already exists"
+error.
 """
 
 import functools
@@ -48,10 +49,12 @@ def configure(
     level: int = logging.INFO,
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
+    with_messages: bool = False,
 ) -> None:
     """Write our own lines and those of libraries to standard output (or `stream`) in one format.
 
-    Ours bypass the standard library's loggers, which would double the cost of a line.
+    `with_messages` adds the messages of exceptions, which may quote values: for development alone. Our lines bypass the
+    standard library's loggers, which would double the cost of a line.
     """
     lines, sampler, readable = _Lines(stream or sys.stdout), _Sampler(clock), log_format == "console"
     first: list[Processor] = [
@@ -61,16 +64,14 @@ def configure(
     ]
     last: list[Processor] = [
         _version,
-        _Exceptions(with_message=readable),
+        _Exceptions(with_message=with_messages),
         _clean,
-        structlog.dev.ConsoleRenderer(colors=lines.stream.isatty())
-        if readable
-        else structlog.processors.JSONRenderer(serializer=_as_json),
+        _Readable(colors=lines.stream.isatty()) if readable else structlog.processors.JSONRenderer(serializer=_as_json),
     ]
     structlog.configure(
         processors=[sampler, *first, *last],
         logger_factory=lambda *_: lines,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_never_raising(structlog.make_filtering_bound_logger(level), lines),
         cache_logger_on_first_use=False,
     )
     handler = _Libraries(lines)
@@ -112,6 +113,24 @@ class _Lines:
             self.lost += 1
 
     debug = info = warning = error = critical = write
+
+
+def _never_raising(logger_class: Any, lines: _Lines) -> Any:  # noqa: ANN401 (structlog makes the class)
+    """Return the logger class with one more promise: no value and no formatting mistake reaches the caller (REL-12).
+
+    A line that cannot be made is replaced by one that names it and the error, without its values.
+    """
+
+    class NeverRaising(logger_class):  # type: ignore[misc]
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **values: Any) -> Any:  # noqa: ANN401
+            try:
+                return super()._proxy_to_logger(method_name, event, **values)
+            except Exception as problem:  # noqa: BLE001
+                failed = {"event": "log.line_failed", "line": str(event)[:100], "error": type(problem).__qualname__}
+                lines.lost += 1
+                lines.write(_as_json(_cleaned({**failed, "level": "error"})))
+
+    return NeverRaising
 
 
 class _Libraries(logging.Handler):
@@ -189,8 +208,21 @@ class _Exceptions:
         elif isinstance(problem, tuple):
             problem = problem[1]
         if isinstance(problem, BaseException):
-            line["exception"] = [str(problem)] * self._with_message + list(_frames_of(problem))
+            line["exception"] = list(_frames_of(problem))
+            if self._with_message:
+                line["message"] = _text_of(problem)
         return line
+
+
+class _Readable(structlog.dev.ConsoleRenderer):
+    """Writes a line for people: an exception's kind on the line itself, its frames on the lines below it."""
+
+    def __call__(self, logger: Any, name: str, event_dict: EventDict) -> str:  # noqa: ANN401
+        frames = event_dict.pop("exception", None)
+        if isinstance(frames, list):
+            event_dict.setdefault("error", frames[0])
+            event_dict["exception"] = "\n".join(f"  {frame}" for frame in frames)
+        return super().__call__(logger, name, event_dict)
 
 
 def _frames_of(problem: BaseException | None) -> Iterator[str]:
@@ -219,10 +251,18 @@ def _cleaned(value: Any) -> Any:  # noqa: ANN401
         return {_cleaned(str(name)): _cleaned(inner) if _may_be_logged(str(name)) else "…" for name, inner in entries}
     if isinstance(value, list | tuple):
         return [_cleaned(inner) for inner in value[:_MAXIMUM_ITEMS]]
-    text = str(value)[:MAXIMUM_TEXT]
+    text = _text_of(value)[:MAXIMUM_TEXT]
     if not text.isprintable():
         text = _CONTROL.sub(_escape, text)
     return _ADDRESS.sub("…@…", text) if "@" in text else text
+
+
+def _text_of(value: Any) -> str:  # noqa: ANN401
+    """Return `str(value)`, or the name of its type where that raises, as an exception's own `__str__` may."""
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001
+        return f"<{type(value).__qualname__}>"
 
 
 @functools.lru_cache(_CACHED_NAMES)

@@ -43,7 +43,7 @@ _BY_ROLE = {
 _BY_NAME = {
     "messages.descriptions": PURE, "messages.delivery.replies": PURE, "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
-    "events.data": TABLES,
+    "events.data": TABLES, "events.data_models": TABLES,
     **dict.fromkeys(
         (
             "messages.inbound.automatic_replies", "messages.inbound.complaints", "messages.inbound.delivery_status",

@@ -26,7 +26,7 @@ CRYPTO = {
     "clients.oauth": {"joserfc.KeySet"},
     "cli.audit": {"joserfc.ECKey", "joserfc.OKPKey"},
     "cli.imports": {"hashlib.file_digest", "hashlib.sha256"},
-    "console.actions": {"hashlib.sha256"},
+    "console.actions": {"cryptography.InvalidTag", "hashlib.sha256"},
     "consents.actions": {"hashlib.sha256"},
     "consents.audit": {"hashlib.sha256"},
     "consents.receipts": {"hashlib.sha256"},

@@ -1,8 +1,10 @@
 """No locked package is older than the version that mended a hole which would matter here."""
 
 import re
+import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tests.source import ROOT
@@ -12,10 +14,15 @@ FLOORS = {
     "aiosmtpd": "1.4.6",  # CVE-2024-34083: what follows STARTTLS in clear
     "aiosmtplib": "5.1.3",  # GHSA-v3q9-hj7j-63hq: commands in an address
     "authlib": "1.9.0",  # CVE-2026-27962, -28802, -28490, -41479, -44681
+    "cryptography": "50",  # its wheels carry OpenSSL
     "fastapi": "0.109.1",  # CVE-2021-32677, CVE-2024-24762
-    "idna": "3.7",  # CVE-2024-3651: quadratic time
+    "httptools": "0.6.3",  # llhttp's reading of a message's length
+    "idna": "3.15",  # CVE-2024-3651, CVE-2026-45409: quadratic time
     "joserfc": "1.7.4",
-    "starlette": "0.40",  # CVE-2024-47874
+    "protobuf": "6.33.5",  # of the telemetry extra
+    "requests": "2.33.0",  # of the telemetry extra
+    "starlette": "1.3.0",  # CVE-2024-47874, CVE-2026-48710, -54282
+    "urllib3": "2.7.0",  # of the telemetry extra; CVE-2026-44431, -44432
 }
 
 
@@ -45,6 +52,22 @@ def test_a_lowered_entry_is_found(name):
     lowered = re.sub(rf"(?m)^{name}==[\w.]+", f"{name}==0.0.1", read("production"))
     assert below(lowered) == {name: "0.0.1"}
     assert name in below(re.sub(rf"(?m)^{name}==[\w.]+", "", read("production")))
+
+
+def declared() -> dict[str, Version]:
+    """Return the lowest version that pyproject.toml allows of each package, extras included."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = map(Requirement, [*project["dependencies"], *(one for name in extras for one in extras[name])])
+    return {
+        one.name: Version(bound.version) for one in wanted for bound in one.specifier if bound.operator in (">=", "==")
+    }
+
+
+@pytest.mark.parametrize("name", FLOORS)
+def test_whoever_installs_without_the_lock_gets_no_known_hole(name):
+    """DEP-01, R31: the floors stand in pyproject.toml too."""
+    assert declared()[name] >= Version(FLOORS[name])
 
 
 def test_no_audit_runs_that_passes_without_its_feed():

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 
 from identity_service import logs
 from tests.accounts.given import an_account
@@ -208,6 +209,128 @@ def test_the_readable_form_keeps_the_same_rules(log):
     assert "canary" not in log.text
     assert log.text.count("\n") == 1
     assert "\x1b[31m" not in log.text
+
+
+class Unspeakable(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise LookupError("canary")
+
+
+class Caused(Exception):
+    """An error with a cause of its own."""
+
+
+def raised(kind: type[Exception]) -> Exception:
+    """Return an exception that was really raised here, and so has frames."""
+    try:
+        if kind is Caused:
+            raise Caused("canary") from KeyError("canary")
+        raise kind("canary\nforged line")
+    except kind as problem:
+        return problem
+
+
+def readable(log, text: str) -> dict[str, str]:
+    """Return the first line of what the console format wrote, and the lines below it."""
+    first, _, below = log.text.partition("\n")
+    assert text in first
+    return {"first": first, "below": below}
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("by", ["ours", "the library", "an unraised one"])
+@pytest.mark.parametrize("kind", [ValueError, Unspeakable, Caused, ConnectionResetError])
+def test_an_exception_is_logged_with_its_kind_and_frames_in_both_formats(log, log_format, kind, by):
+    """R21, LOG-02: the format decides how it looks, and not whether it is there."""
+    log.configure(log_format)
+    problem = kind("canary") if by == "an unraised one" else raised(kind)
+    if by == "the library":
+        logging.getLogger("some.library").error("thing.failed", exc_info=problem)
+    else:
+        logs.log.error("thing.failed", exc_info=problem, user_id="3W08K7QXM1C4")
+    if log_format == "json":
+        (line,) = log.lines
+        assert line["event"] == "thing.failed"
+        kinds, frames = line["exception"][0], "\n".join(line["exception"])
+    else:
+        found = readable(log, "thing.failed")
+        kinds, frames = found["first"], found["below"]
+        assert "\nforged" not in log.text
+    assert kind.__qualname__ in kinds
+    assert ("test_logs.py" in frames) == (by != "an unraised one")
+    assert ("builtins.KeyError" in frames) == (kind is Caused and by != "an unraised one")
+    assert "canary" not in log.text
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_the_message_of_an_exception_is_written_only_where_it_is_wanted(log, log_format):
+    """LOG-03: a driver's message quotes values; it is for a developer's own machine."""
+    for wanted in (False, True):
+        logs.configure(log_format, stream=log.stream, with_messages=wanted)
+        logs.log.error("thing.failed", exc_info=raised(ValueError))
+        assert ("canary" in log.text) == wanted
+
+
+class Nameless:
+    """A value that nothing can be made of."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("canary")
+
+    __repr__ = __str__
+
+
+class Endless(dict):
+    """A mapping that cannot be read."""
+
+    def items(self):
+        raise RuntimeError("canary")
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("value", [Nameless(), Endless(a=1), [Nameless()], {"a": Endless()}, 10**5000, float("nan")],
+                         ids=["value", "mapping", "in a list", "in a mapping", "long number", "nan"])  # fmt: skip
+def test_a_value_that_cannot_be_logged_never_raises_and_leaves_a_line(log, log_format, value):
+    """R21, REL-12: who logs goes on; the operator still sees that something happened."""
+    log.configure(log_format)
+    logs.log.warning("thing.happened", what=value)
+    assert "thing.happened" in log.text
+    assert "canary" not in log.text
+    assert log.text.count("\n") == 1
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_formatter_that_fails_never_raises_and_leaves_a_line(log, log_format):
+    """R21, REL-12: the mistake is in our own processor this time."""
+    log.configure(log_format)
+    before = logs.lost()
+    processors = structlog.get_config()["processors"]
+    structlog.configure(processors=[*processors[:-1], lambda *_: 1 / 0])
+    logs.log.error("thing.failed", exc_info=raised(ValueError))
+    assert "log.line_failed" in log.text
+    assert "thing.failed" in log.text
+    assert "ZeroDivisionError" in log.text
+    assert logs.lost() == before + 1
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+async def test_an_unexpected_error_answers_the_same_in_both_formats(service, caller, log, log_format):
+    """X1: the answer has its id and headers, and the log counts its status."""
+    log.configure(log_format)
+
+    def broken():
+        raise ValueError("canary")
+
+    service.app.state.clock = broken
+    answer = await caller.patch("/v1/accounts/3W08-K7QX-M1C4", {})
+    assert answer.status_code == 500
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
+    assert "content-security-policy" in answer.headers
+    assert "request.failed" in log.text
+    assert answer.json()["request_id"] in log.text
+    assert ("status=500" in log.text) or ('"status": 500' in log.text)
 
 
 @pytest.mark.parametrize("flood", ["refused", "library", "errors"])

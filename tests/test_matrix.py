@@ -9,6 +9,7 @@ import re
 import uuid
 
 import httpx2
+import pytest
 
 from identity_service import app as web
 from identity_service.clients import actions as clients
@@ -281,3 +282,62 @@ async def test_a_desk_with_every_scope_and_no_proof_changes_nothing(service, cal
         answer = await ask(service.http, name, anna, token, **{"X-Clerk-ID": "ada"})
         assert answer.status_code in (202, 403, 404, 422), (name, answer.text)
     assert await service.rows("SELECT kind, state, email FROM account") == [("consumer", "active", "anna@example.org")]
+
+
+REFERENCE = {"user_id", "external_refs", "moved_to", "version"}
+WHOLE = {
+    "user_id", "kind", "state", "email", "email_state", "display_name", "locale", "marketing", "has_password",
+    "customer_since", "sessions_valid_after", "business", "external_refs", "moved_to", "version",
+}  # fmt: skip
+CHANGES = {
+    "PATCH /v1/accounts/{user_id}": {},
+    "POST /v1/accounts/{user_id}/email-changes": {"email": "new@example.org"},
+    "PUT /v1/accounts/{user_id}/business": {"company_name": "Berg GmbH", "country": "DE"},
+    "DELETE /v1/accounts/{user_id}/business": None,
+    "POST /v1/accounts/{user_id}/close": None,
+    "POST /v1/accounts/{user_id}/merge": {"duplicate": "{other}"},
+}
+"""Routes that change an account and answer with it, and what is sent."""
+
+
+def keys_of(answer: httpx2.Response) -> set[str]:
+    body = answer.json()
+    return set(body.get("account", body))
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["it alone", "with accounts:read"])
+async def test_the_keys_of_an_answer_follow_the_scopes(service, caller, reads):
+    """R19, ASVS 8.2.3: who may only change an account is not told what stands in it; compared key by key."""
+    wrong = []
+    for name, body in CHANGES.items():
+        given = {"display_name": "Anna Berg", "external_ref": f"ref {name}"}
+        user_id = await an_account(caller, f"{uuid.uuid4().hex}@example.org", **given)
+        other = await an_account(caller, f"{uuid.uuid4().hex}@example.org")
+        sent = {key: other if value == "{other}" else value for key, value in (body or {}).items()}
+        token = await token_of(service, BY_SCOPE[name], *["accounts:read"] * reads)
+        method, path = filled(name, user_id)
+        options = {} if body is None else {"json": sent}
+        answer = await service.http.request(method, path, headers={"Authorization": f"Bearer {token}"}, **options)
+        assert answer.status_code in (200, 202), (name, answer.text)
+        if keys_of(answer) != (WHOLE if reads else REFERENCE) or ("Anna Berg" in answer.text) != reads:
+            wrong.append((name, sorted(keys_of(answer))))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("known_by", ["its address", "a reference of this client"])
+@pytest.mark.parametrize("reads", [False, True], ids=["it alone", "with accounts:read"])
+async def test_registering_a_known_customer_tells_a_writer_nothing_new(service, caller, known_by, reads):
+    """R19: the promise is in the language that was sent, because the stored one is the customer's."""
+    writer = await service.caller("accounts:write", *["accounts:read"] * reads, name="writer")
+    mine = await writer.post("/v1/accounts", {"display_name": "Anna Berg", "external_ref": "17", "locale": "de"})
+    assert set(mine.json()) == WHOLE | {"promise", "hints"}, "it wrote all of this itself"
+    theirs = {"email": "anna@example.org", "display_name": "Anna Berg", "locale": "de"}
+    company = {"company_name": "Berg GmbH", "country": "DE", "billing_address": "Bergstr. 1"}
+    for one in (mine.json()["user_id"], (await caller.post("/v1/accounts", theirs)).json()["user_id"]):
+        assert (await caller.put(f"/v1/accounts/{one}/business", company)).status_code == 200
+    asked = {"email": "anna@example.org"} if known_by == "its address" else {"external_ref": "17"}
+    answer = await writer.post("/v1/accounts", {**asked, "display_name": "Somebody", "locale": "en"})
+    assert answer.status_code == 200
+    assert set(answer.json()) == (WHOLE if reads else REFERENCE) | {"promise", "hints"}
+    assert ("Berg" in answer.text) == reads
+    assert answer.json()["promise"].startswith("Wir" if reads else "We")

@@ -3,12 +3,15 @@
 import configparser
 import json
 import re
+import stat
 import subprocess
 import tomllib
 
 import pytest
 import yaml
+from aiosmtpd.smtp import Envelope
 
+from identity_service.dev import mailbox
 from tests import migration_sql
 from tests.source import ROOT
 
@@ -151,3 +154,18 @@ def test_a_planted_statement_is_found_by_squawk(statement, rule):
     found = migration_sql.complaints({"9999": f"{migration_sql.TIMEOUTS}BEGIN;\n{statement}\nCOMMIT;\n"})
     assert any(rule in line for line in found), found
     assert migration_sql.complaints({"9999": f"{migration_sql.TIMEOUTS}BEGIN;\n{statement}\nCOMMIT;\n"}, rule) == []
+
+
+@pytest.mark.parametrize("before", ["new", "open to all"])
+def test_the_mailbox_of_development_is_its_owners_alone(tmp_path, before):
+    """R31: the links in its emails work; other users of the machine must not read them."""
+    folder = tmp_path / "mailbox"
+    if before == "open to all":
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+    box = mailbox.Mailbox(folder)
+    envelope = Envelope()
+    envelope.mail_from, envelope.rcpt_tos, envelope.content = "a@example.org", ["b@example.org"], b"Subject: x\n\ny\n"
+    box.keep(envelope)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert len(box.letters()) == 1

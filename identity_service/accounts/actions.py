@@ -6,14 +6,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from identity_service.accounts import rules
 from identity_service.accounts.tables import Account, ExternalReference
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.values import user_ids as values_user_ids
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -203,32 +202,6 @@ async def move_version(session: DatabaseSession, user_id: str) -> None:
     await session.scalars(moved.returning(Account), execution_options={"populate_existing": True})
 
 
-async def add_email(
-    session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
-) -> Account:
-    """Add an unconfirmed address to an account that has none; repeating it changes nothing.
-
-    Raises:
-        rules.EmailPresent: the account has another address.
-        rules.UnknownUserId, AccountMoved, AccountClosed
-        rules.EmailTaken: another account has this address.
-    """
-    account = await find_changeable_account(session, user_id)
-    if account.email_key == address.key:
-        return account
-    if account.email is not None:
-        raise rules.EmailPresent
-    if await find_by_email(session, address) is not None:
-        raise rules.EmailTaken
-    try:
-        changed = await _change(session, account, address_columns(address))
-    except IntegrityError as taken:
-        # A concurrent transaction stored the address after our check; the unique index rejects the second one.
-        raise rules.EmailTaken from taken
-    await events.record_event(session, "account.email_added", user_id=user_id, actor=actor, now=now)
-    return changed
-
-
 async def update_account(
     session: DatabaseSession,
     user_id: UserId,
@@ -247,93 +220,22 @@ async def update_account(
     different = {name: value for name, value in changes.items() if getattr(account, name) != value}
     if not different:
         return account
-    changed = await _change(session, account, different)
+    changed = await change_row(session, account, different)
     await events.record_event(
         session, "account.updated", user_id=user_id, actor=actor, data={"fields": sorted(different)}, now=now
     )
     return changed
 
 
-async def record_mailbox_read(
-    session: DatabaseSession,
-    account: Account,
-    *,
-    confirms: bool,
-    ends_tokens: bool,
-    ends_sessions: SessionsEndedReason | None,
-    actor: str,
-    now: datetime,
-) -> Account:
-    """Confirm the address on file, invalidate older one-time tokens, end every session: each if it is asked for, the
-    last one by its reason.
-
-    `credentials` decides which. Sessions end here and at the services that check `sessions_valid_after`.
-    """
-    changes: dict[str, Any] = {}
-    if ends_tokens:
-        changes["tokens_valid_after"] = now
-    if confirms:
-        changes["email_state"] = "confirmed"
-        await events.record_event(session, "account.email_confirmed", user_id=account.user_id, actor=actor, now=now)
-    changed = await _change(session, account, changes) if changes else account
-    if ends_sessions is None:
-        return changed
-    return await end_sessions(session, account.user_id, ends_sessions, actor=actor, now=now)
-
-
-async def confirm_new_email(
-    session: DatabaseSession, user_id: str, address: EmailAddress, *, actor: str, now: datetime
-) -> Account:
-    """Set an address whose mailbox was just read, as confirmed, and invalidate all older one-time tokens.
-
-    Raises:
-        rules.EmailTaken: another account has this address.
-    """
-    account = await find_account(session, UserId(user_id), lock=True)
-    holder = await find_by_email(session, address)
-    if holder is not None and holder.user_id != user_id:
-        raise rules.EmailTaken
-    name = "account.email_added" if account.email is None else "account.email_changed"
-    values = {**address_columns(address), "email_state": "confirmed", "tokens_valid_after": now}
-    try:
-        changed = await _change(session, account, values)
-    except IntegrityError as taken:
-        raise rules.EmailTaken from taken
-    await events.record_event(session, name, user_id=user_id, actor=actor, now=now)
-    await events.record_event(session, "account.email_confirmed", user_id=user_id, actor=actor, now=now)
-    return changed
-
-
-async def remove_email(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> Account:
-    """Take the address off an account, because its mailbox belongs to another one."""
-    account = await find_account(session, UserId(user_id), lock=True)
-    changed = await _change(session, account, {**address_columns(None), "tokens_valid_after": now})
-    await events.record_event(session, "account.email_removed", user_id=user_id, actor=actor, now=now)
-    return changed
-
-
-async def exchange_emails(session: DatabaseSession, user_id: str, other_id: str, *, actor: str, now: datetime) -> None:
-    """Give two accounts of one customer each other's address; that of the first is confirmed, its mailbox was read."""
-    account = await find_account(session, UserId(user_id), lock=True)
-    other = await find_account(session, UserId(other_id), lock=True)
-    columns = ("email", "email_ascii", "email_key", "email_state")
-    first, second = ({name: getattr(one, name) for name in columns} for one in (account, other))
-    await _change(session, other, address_columns(None))
-    await _change(session, account, {**second, "email_state": "confirmed", "tokens_valid_after": now})
-    await _change(session, other, {**first, "tokens_valid_after": now})
-    for one in (user_id, other_id):
-        await events.record_event(session, "account.email_changed", user_id=one, actor=actor, now=now)
-
-
 async def set_kind(session: DatabaseSession, account: Account, kind: str) -> Account:
     """Set the kind of an account; the caller (`business.periods`) checks it and records the event."""
-    return await _change(session, account, {"kind": kind})
+    return await change_row(session, account, {"kind": kind})
 
 
 async def mark_merged(session: DatabaseSession, user_id: UserId, into: UserId, *, actor: str, now: datetime) -> Account:
     """Merge an account into another one by setting `merged_into`; no data is moved. Both versions move."""
     account = await find_account(session, user_id, lock=True)
-    changed = await _change(session, account, {"state": "merged", "merged_into": into, "merged_at": now})
+    changed = await change_row(session, account, {"state": "merged", "merged_into": into, "merged_at": now})
     await move_version(session, into)
     data = {"into": into}
     await events.record_event(session, "account.merged", user_id=user_id, actor=actor, data=data, now=now)
@@ -345,7 +247,7 @@ async def unmark_merged(session: DatabaseSession, user_id: UserId, *, actor: str
     account = await find_account(session, user_id, lock=True)
     survivor = account.merged_into
     assert survivor is not None  # noqa: S101
-    changed = await _change(session, account, {"state": "active", "merged_into": None, "merged_at": None})
+    changed = await change_row(session, account, {"state": "active", "merged_into": None, "merged_at": None})
     await move_version(session, survivor)
     data = {"user_id": user_id, "from": survivor}
     await events.record_event(session, "account.unmerged", user_id=user_id, actor=actor, data=data, now=now)
@@ -364,7 +266,7 @@ async def close_account(session: DatabaseSession, user_id: UserId, *, actor: str
     if account.state == "closed":
         return account
     await check_changeable(session, account)
-    await _change(session, account, {"state": "closed", "tokens_valid_after": now})
+    await change_row(session, account, {"state": "closed", "tokens_valid_after": now})
     await events.record_event(session, "account.closed", user_id=user_id, actor=actor, now=now)
     return await end_sessions(session, user_id, SessionsEndedReason.CLOSED, actor=actor, now=now)
 
@@ -412,7 +314,8 @@ def address_columns(address: EmailAddress | None) -> dict[str, Any]:
     }
 
 
-async def _change(session: DatabaseSession, account: Account, values: dict[str, Any]) -> Account:
+async def change_row(session: DatabaseSession, account: Account, values: dict[str, Any]) -> Account:
+    """Set columns of an account and move its version; return the account as it is now."""
     new = update(Account).where(Account.user_id == account.user_id).values(**values, version=Account.version + 1)
     changed: Account | None = await session.scalar(
         new.returning(Account), execution_options={"populate_existing": True}

@@ -37,7 +37,7 @@ async def read_account(user_id: str, session: Session, caller: Caller, response:
     """
     account = await actions.find_account(session, values_user_ids.parse(user_id))
     response.headers["ETag"] = views.etag(account)
-    return await views.account_view(session, account, caller)
+    return AccountView(**await views.account_fields(session, account, caller))
 
 
 @router.patch(
@@ -60,8 +60,11 @@ async def change_account(
     now: Now,
     response: Response,
     if_match: views.IfMatch = None,
-) -> AccountView:
-    """Change display name or locale; with `If-Match`, only if the account is unchanged since you read it."""
+) -> views.AccountAnswer:
+    """Change display name or locale; with `If-Match`, only if the account is unchanged since you read it.
+
+    The answer is the account to a client that has `accounts:read`, else its User ID, version and your references alone.
+    """
     changes = {
         name: getattr(body, name) for name in body.model_fields_set if name != "locale" or body.locale is not None
     }
@@ -108,7 +111,8 @@ async def search_accounts(
         found = await actions.find_by_reference(session, caller.source, body.external_ref or "")
     if found is not None:
         found = await actions.find_active_account(session, values_user_ids.UserId(found.user_id))
-    return AccountList(items=[] if found is None else [await views.account_view(session, found, caller)], next=None)
+    items = [] if found is None else [AccountView(**await views.account_fields(session, found, caller))]
+    return AccountList(items=items, next=None)
 
 
 @router.get(

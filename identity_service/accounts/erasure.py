@@ -10,7 +10,7 @@ from identity_service.accounts import rules
 from identity_service.accounts.actions import address_columns, end_sessions
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import DatabaseSession
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.values.user_ids import UserId
 
 

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from identity_service.accounts import references, rules, views
-from identity_service.accounts.schemas import AccountView, ExternalRef, ExternalRefPlacement
+from identity_service.accounts.schemas import ExternalRef, ExternalRefPlacement
 from identity_service.values import user_ids
 from identity_service.web import authentication, problems
 from identity_service.web.authentication import Caller, Person
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
 async def put_external_ref(
     user_id: str, body: ExternalRefPlacement, session: Session, caller: Caller, person: Person, now: Now,
     response: Response,
-) -> AccountView:  # fmt: skip
+) -> views.AccountAnswer:  # fmt: skip
     """Let a reference of your source name this customer: add it, or with `moved_from` move it from another account."""
     account = await references.put_reference(
         session, user_ids.parse(user_id), caller.source, body.external_ref,
@@ -43,7 +43,7 @@ async def put_external_ref(
 )
 async def remove_external_ref(
     user_id: str, body: ExternalRef, session: Session, caller: Caller, person: Person, now: Now, response: Response
-) -> AccountView:
+) -> views.AccountAnswer:
     """Remove a reference of your source from this customer; it may then name another one.
 
     The reference is in the body, so that it appears in no path, query or access log.

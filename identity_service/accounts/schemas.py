@@ -41,6 +41,18 @@ class AccountView(ResponseModel):
     version: int
 
 
+class WrittenAccount(ResponseModel):
+    """What a caller without `accounts:read` gets of an account that it changed or named: nothing that it did not write.
+
+    Whether there is a name, a consent, a password or a company is told to readers alone.
+    """
+
+    user_id: str = Field(examples=["3W08-K7QX-M1C4"])
+    external_refs: list[str] = Field(description="what your own service calls this customer, merged accounts included")
+    moved_to: str | None = Field(description="for a merged account, the User ID to use instead")
+    version: int
+
+
 class AccountList(ResponseModel):
     """The account that was found, or none."""
 

@@ -6,22 +6,33 @@ from typing import Annotated, Any
 from fastapi import Header
 
 from identity_service.accounts import actions, rules
-from identity_service.accounts.schemas import AccountView
+from identity_service.accounts.schemas import AccountView, WrittenAccount
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import DatabaseSession
 from identity_service.values import email_addresses
 from identity_service.values import user_ids as values_user_ids
 from identity_service.web import authentication
 
+AccountAnswer = AccountView | WrittenAccount
+"""What a route answers about an account: the whole view to callers who may read accounts, else a reference to it."""
 
-async def account_view(session: DatabaseSession, account: Account, caller: authentication.Client) -> AccountView:
+
+async def account_view(session: DatabaseSession, account: Account, caller: authentication.Client) -> AccountAnswer:
     """Return an account as this caller may see it; see `AccountView` for what is masked."""
-    return AccountView(**await account_fields(session, account, caller))
+    fields = await account_fields(session, account, caller)
+    return AccountView(**fields) if may_read(caller) else WrittenAccount(**fields)
+
+
+def may_read(caller: authentication.Client) -> bool:
+    """Return whether a caller may read accounts, and not only change them."""
+    return "accounts:read" in caller.scopes
 
 
 async def account_fields(session: DatabaseSession, account: Account, caller: authentication.Client) -> dict[str, Any]:
-    """Return the members of an account's view, for views that add members of their own."""
-    return _fields(account, await actions.load_details(session, account.user_id, caller.source), session, caller)
+    """Return the members of `AccountView`, or of `WrittenAccount`, for views that add members of their own."""
+    details = await actions.load_details(session, account.user_id, caller.source)
+    fields = _fields(account, details, session, caller)
+    return fields if may_read(caller) else {name: fields[name] for name in WrittenAccount.model_fields}
 
 
 def new_account_fields(

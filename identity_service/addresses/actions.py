@@ -1,13 +1,14 @@
 """Change an address: the new mailbox confirms; the others get a notice and can undo it for seven days."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import ownership
+from identity_service.accounts import mailbox, ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.addresses.tables import EmailChange
@@ -15,7 +16,7 @@ from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.merges import actions as merges
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
@@ -123,13 +124,23 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
         await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(_columns("old", old)))
     changed = await _take_address(session, account, _address(change, "new"), actor="customer", now=now)
     await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(changed_at=now))
-    for mailbox in told:
-        if mailbox.address.key != change.new_key:
+    for other in told:
+        if other.address.key != change.new_key:
             await one_time_tokens.send_token(
-                session, "email_undo", kind="address_changed", to=mailbox.address, user_id=changed.user_id,
-                locale=mailbox.locale, facts={"change": str(change.id)}, cause="account.email_changed",
+                session, "email_undo", kind="address_changed", to=other.address, user_id=changed.user_id,
+                locale=other.locale, facts={"change": str(change.id)}, cause="account.email_changed",
                 actor="customer", now=now,
             )  # fmt: skip
+
+
+async def earlier_keys(session: DatabaseSession, user_ids: Sequence[str]) -> set[str]:
+    """Return the keys of every address that these accounts had once, without those that another account has now."""
+    changed = select(EmailChange.old_key, EmailChange.new_key).where(
+        EmailChange.user_id.in_(user_ids), EmailChange.changed_at.is_not(None)
+    )
+    found = {key for row in await session.execute(changed) for key in row if key is not None}
+    others = select(Account.email_key).where(Account.email_key.in_(found), Account.user_id.not_in(user_ids))
+    return found - set((await session.scalars(others)).all())
 
 
 async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
@@ -150,7 +161,7 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
     if change.old_email is None:
-        await accounts.remove_email(session, account.user_id, actor="customer", now=now)
+        await mailbox.remove_email(session, account.user_id, actor="customer", now=now)
     else:
         await _take_address(session, account, _address(change, "old"), actor="customer", now=now)
     reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
@@ -185,14 +196,14 @@ async def _take_address(
     """
     holder = await accounts.find_by_email(session, address)
     if holder is None or holder.user_id == account.user_id:
-        return await accounts.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
+        return await mailbox.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
     if not await _yields(session, holder, account):
         raise account_rules.EmailTaken
     if holder.state != "active":
-        await accounts.exchange_emails(session, account.user_id, holder.user_id, actor=actor, now=now)
+        await mailbox.exchange_emails(session, account.user_id, holder.user_id, actor=actor, now=now)
         return await accounts.find_account(session, UserId(account.user_id))
-    await accounts.remove_email(session, holder.user_id, actor=actor, now=now)
-    changed = await accounts.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
+    await mailbox.remove_email(session, holder.user_id, actor=actor, now=now)
+    changed = await mailbox.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
     await accounts.mark_merged(session, UserId(holder.user_id), UserId(account.user_id), actor=actor, now=now)
     await consents.recompute_ancestors(session, account.user_id)
     return changed

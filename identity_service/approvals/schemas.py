@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Literal
 
-from identity_service.accounts.schemas import AccountView
+from identity_service.accounts.schemas import AccountView, WrittenAccount
 from identity_service.web.schemas import ResponseModel
 
 
@@ -40,5 +40,5 @@ class PendingConfirmation(ResponseModel):
 class AccountChange(ResponseModel):
     """The current account, and the change that waits for a confirmation, if nothing has changed yet."""
 
-    account: AccountView
+    account: AccountView | WrittenAccount
     pending: PendingConfirmation | None

@@ -18,7 +18,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events import rules
 from identity_service.events.tables import Event, FeedState, SealedEvent
 from identity_service.keys import signing
-from identity_service.keys.signing import InvalidToken
+from identity_service.keys.signing import InvalidToken, SignedAfterRevocation
 
 TYPE: Final = "audit-checkpoint+jwt"
 EVERY_EVENTS: Final = 1000
@@ -184,6 +184,7 @@ async def _expected(
     """Return the seals that checkpoints name, the losses that a restore explains (AUD-07), and the first finding."""
     expected: dict[int, str] = {}
     lost: Counter[Restore] = Counter()
+    worthless = 0
     try:
         restores = await list_restores(session)
     except InvalidToken:
@@ -193,6 +194,10 @@ async def _expected(
     for statement in filter(str.strip, [*stored, *kept]):
         try:
             position, seal, at, _ = read_checkpoint(session, statement)
+        except SignedAfterRevocation:
+            # A thief could have signed it: it proves nothing, neither for the chain nor against it.
+            worthless += 1
+            continue
         except InvalidToken:
             at_position = stored.get(statement, (0, ""))[0]
             which = (
@@ -207,7 +212,11 @@ async def _expected(
             lost[gap] += 1
         elif expected.setdefault(position, seal) != seal:
             return {}, (), AuditFinding(position, f"Two checkpoints for position {position} name different seals.")
-    return expected, tuple(starmap(_explain, lost.items())), None
+    told = [_WORTHLESS.format(worthless)] if worthless else []
+    return expected, (*starmap(_explain, lost.items()), *told), None
+
+
+_WORTHLESS: Final = "{} checkpoints were signed with a key after it was revoked; they prove nothing."
 
 
 def _explain(gap: Restore, checkpoints: int) -> str:

@@ -4,6 +4,9 @@ Sealing follows PostgreSQL's transaction ids, and a dump restored into a new clu
 would sort before sealed ones and never be sealed. The restore is therefore recorded as an event, sealed last, and
 `feed_state` stores its id. Every higher id belongs to the new cluster, where transaction ids rise again.
 
+The database's function `record_restore` changes that row, and checks again what is checked here: the application's role
+could otherwise move the id past events that then never get a seal.
+
 This is exact because no other session may be connected: ids are assigned in order, so a session that took a lower id
 has either committed or is counted by `_OTHERS`.
 """
@@ -11,7 +14,7 @@ has either committed or is counted by `_OTHERS`.
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, text
 
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Conflict
@@ -51,7 +54,7 @@ async def recover_after_restore(session: DatabaseSession, *, data: dict[str, int
     if await session.scalar(_OTHERS):
         raise StillRunning
     sealed = await _seal_everything(session)
-    await session.execute(update(FeedState).values(epoch=epoch, restored_event_id=event_id))
+    await session.scalar(select(func.record_restore(event_id)))
     return RecoveryResult(position, sealed, epoch)
 
 

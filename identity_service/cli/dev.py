@@ -32,7 +32,7 @@ async def run_everything() -> None:
     from identity_service.dev import mailbox, postgres, previews  # noqa: PLC0415 (an extra; production does not have it)
 
     settings = with_dev_defaults(read_settings())
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, with_messages=settings.development)
     server = None if settings.database_url else await postgres.start(settings.data_dir)
     if server is not None:
         await database_schema.migrate(server.owner, postgres.ROLE)
@@ -83,7 +83,7 @@ async def migrate_embedded(settings: Settings) -> str:
 def with_dev_defaults(settings: Settings) -> Settings:
     """Return the settings with development defaults for what production must set itself; create the data folder."""
     data = settings.data_dir.resolve()
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     defaults: dict[str, Callable[[], Any]] = {
         "environment": lambda: "development",
         "public_url": lambda: f"http://localhost:{settings.port}",

@@ -1,5 +1,6 @@
-"""`keys rotate|rewrap|list`."""
+"""`keys rotate|revoke|rewrap|list`."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,11 @@ from identity_service import settings as configuration
 from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
 from identity_service.clients import actions as clients
+from identity_service.console import actions as console
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.key_store import actions as key_store
+from identity_service.one_time_tokens import actions as one_time_tokens
 
 keys_app = typer.Typer(no_args_is_help=True, help="The key ring.")
 
@@ -33,6 +36,34 @@ def rotate_keys(
         return {"kid": key_id, "signs_from": active_from.isoformat()}
 
     output.print_rows([connections.run_in_transaction(rotate)], as_json=as_json)
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The id of the key, as `keys list` shows it.")],
+    since: Annotated[
+        datetime | None, typer.Option(help="When it leaked, in UTC; what it signed from then on is not ours. [now]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key that leaked, and use another one at once. Then restart every process."""
+    now = clock.utc_now()
+    moment = now if since is None else since.replace(tzinfo=UTC)
+    if moment > now:
+        raise typer.BadParameter("The moment must not be in the future.")
+
+    async def revoke(session: DatabaseSession) -> dict[str, str]:
+        master = connections.load_settings().key()
+        purpose, successor = await key_store.revoke_key(session, master, key_id, since=moment, now=now)
+        if purpose == "link":
+            await one_time_tokens.end_tokens(session, now=now)
+        if purpose == "internal":
+            await console.reseal_second_factors(session, await key_store.load_keys(session, master))
+        data = {"kid": key_id, "purpose": purpose, "since": moment.isoformat(), "successor": successor}
+        await events.record_event(session, "keys.revoked", actor=clients.OPERATOR, data=data, now=now)
+        return {name: value or "" for name, value in data.items()}
+
+    output.print_rows([connections.run_in_transaction(revoke)], as_json=as_json)
 
 
 @keys_app.command("rewrap")

@@ -140,7 +140,7 @@ def _setting_error(location: tuple[int | str, ...], reason: str) -> str:
 
 def _configured_settings() -> Settings:
     settings = configuration.read()
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, with_messages=settings.development)
     return settings
 
 

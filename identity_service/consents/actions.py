@@ -1,6 +1,7 @@
 """Propose, grant and withdraw; read the state; answer who may be marketed to."""
 
 import hashlib
+import secrets
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -24,6 +25,9 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.values.user_ids import UserId
+
+SALT_BYTES = 16
+"""The length of the random salt that the hash of an evidence is made with."""
 
 _EVENTS = {
     "proposed": "consent.proposed",
@@ -293,6 +297,7 @@ async def _add(
 ) -> None:
     if wording is not None:
         await store_wording(session, wording)
+    salt = secrets.token_bytes(SALT_BYTES)
     row = {
         "user_id": user_id,
         "purpose": purpose,
@@ -304,11 +309,12 @@ async def _add(
         "occurred_at": now,
         "token_id": token_id,
         "previous_id": await _newest_id(session, user_id, purpose),
-        "evidence_hash": evidence_hash(evidence),
+        "evidence_hash": evidence_hash(evidence, salt),
     }
     entry = (await session.scalars(insert(ConsentEntry).returning(ConsentEntry), row)).one()
     if evidence is not None:
-        await session.execute(insert(ConsentEvidence), {"entry_id": entry.id, "user_id": user_id, "text": evidence})
+        noted = {"entry_id": entry.id, "user_id": user_id, "text": evidence, "salt": salt}
+        await session.execute(insert(ConsentEvidence), noted)
     await recompute_state(session, user_id)
     await _record(session, entry, wording and wording.text_hash, now=now)
 
@@ -331,9 +337,9 @@ def event_of(entry: ConsentEntry, decision: str | None, text_hash: bytes | None)
     return _EVENTS[entry.decision], entry.user_id, data
 
 
-def evidence_hash(evidence: str | None) -> bytes | None:
-    """Return SHA-256 of the evidence; the ledger keeps it when the evidence is erased."""
-    return None if evidence is None else hashlib.sha256(evidence.encode()).digest()
+def evidence_hash(evidence: str | None, salt: bytes) -> bytes | None:
+    """Return SHA-256 of salt and evidence; the ledger keeps it when both are erased, and then it confirms no guess."""
+    return None if evidence is None else hashlib.sha256(salt + evidence.encode()).digest()
 
 
 async def store_wording(session: DatabaseSession, wording: Wording) -> None:

@@ -58,7 +58,7 @@ def _entry(recorded: Any, entry: ConsentEntry | None, texts: Texts) -> AuditFind
     if actions.fingerprint(entry, texts.get((entry.wording_id, entry.language))) != recorded.hash:
         return _finding(f"Consent entry {entry.id}, or the text it is about, was altered: its event has another hash.")
     evidence = recorded.evidence
-    if evidence is not None and actions.evidence_hash(evidence) != entry.evidence_hash:
+    if evidence is not None and actions.evidence_hash(evidence, recorded.salt) != entry.evidence_hash:
         return _finding(f"The evidence of consent entry {entry.id} was altered.")
     return None
 
@@ -85,7 +85,8 @@ def _finding(sentence: str) -> AuditFinding:
 
 _RECORDED = text(
     """
-    SELECT e.id, (e.data->>'entry')::bigint AS entry, e.data->>'entry_hash' AS hash, v.text AS evidence
+    SELECT e.id, (e.data->>'entry')::bigint AS entry, e.data->>'entry_hash' AS hash, v.text AS evidence,
+        v.salt
     FROM event e LEFT JOIN consent_evidence v ON v.entry_id = (e.data->>'entry')::bigint
     WHERE e.name IN ('consent.proposed', 'consent.granted', 'consent.withdrawn') AND e.id > :after
     ORDER BY e.id LIMIT :limit

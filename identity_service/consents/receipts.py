@@ -47,6 +47,10 @@ class ReceiptOfUnknownKey(Unprocessable):
     """This receipt was signed with a key that is not ours."""
 
 
+class ReceiptOfRevokedKey(Unprocessable):
+    """This receipt is not ours: it was signed with a key of ours after that key was revoked. Ask for a new receipt."""
+
+
 class ReceiptAltered(Unprocessable):
     """This receipt is not authentic: it was changed after it was signed."""
 
@@ -102,8 +106,8 @@ def check_receipt(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now:
     """Return the content of a receipt, if it is ours, complete and unaltered; needs only the published keys.
 
     Raises:
-        ReceiptIncomplete, NotReceipt, ReceiptOfAnotherIssuer, ReceiptOfUnknownKey, ReceiptAltered,
-        ReceiptFromTheFuture: each with its own sentence.
+        ReceiptIncomplete, NotReceipt, ReceiptOfAnotherIssuer, ReceiptOfUnknownKey, ReceiptOfRevokedKey,
+        ReceiptAltered, ReceiptFromTheFuture: each with its own sentence.
     """
     token = "".join(pasted.remove_invisible(text).split()).strip(_AROUND)
     if len(token.rpartition(".")[2]) < _SIGNATURE_LENGTH:
@@ -117,6 +121,8 @@ def check_receipt(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now:
         raise ReceiptOfUnknownKey
     try:
         verified = signing.verify(token, keys, typ=TYPE, maximum=LARGEST)
+    except signing.SignedAfterRevocation:
+        raise ReceiptOfRevokedKey from None
     except InvalidToken:
         raise ReceiptAltered from None
     issued_at = datetime.fromtimestamp(int(verified["iat"]), UTC)

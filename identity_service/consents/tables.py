@@ -54,7 +54,8 @@ class ConsentEntry(Base):
 
 
 class ConsentEvidence(Base):
-    """What a service or clerk noted as evidence; erasing removes it, its hash stays in the ledger (AUD-01)."""
+    """What a service or clerk noted as evidence. The ledger has its salted hash; erasing removes text and salt, so that
+    the hash, which stays, confirms no guess (AUD-01)."""
 
     __tablename__ = "consent_evidence"
     privacy = TablePrivacy(owner="user_id", erase="delete")
@@ -62,10 +63,14 @@ class ConsentEvidence(Base):
     entry_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("consent_entry.id"), primary_key=True, info=IDENTIFIER)
     user_id: Mapped[str] = mapped_column(index=True, info=IDENTIFIER)
     text: Mapped[str] = mapped_column(info=PERSONAL)
+    salt: Mapped[bytes] = mapped_column(info=PROVING)
 
 
 class ConsentState(Base):
-    """The state of one account and purpose, derived from the ledger with each entry; no row means silence."""
+    """The state of one account and purpose, derived from the ledger with each entry; no row means silence.
+
+    A trigger refuses a row that the ledger does not lead to, so the application's role cannot say yes for anybody.
+    """
 
     __tablename__ = "consent_state"
     privacy = TablePrivacy(owner="user_id", erase="delete")

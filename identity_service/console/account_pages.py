@@ -34,11 +34,11 @@ from identity_service.contacts.desks import suggest_desk_for
 from identity_service.contacts.tables import Contact
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import rules as event_rules
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.merges import actions as merges
 from identity_service.messages import actions as messages
-from identity_service.messages import descriptions
+from identity_service.messages import descriptions, retries
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.resets import actions as resets
 from identity_service.values import email_addresses, user_ids
@@ -141,7 +141,7 @@ async def send_again(
     message = await messages.find_message(session, message_id)
     if message.user_id not in await ownership.user_ids_of(session, UserId(account.user_id)):
         raise rules.RoleMissing("This message belongs to another customer.")
-    await messages.retry_message(session, message_id, relay=relay or None, actor=staff.actor, now=now)
+    await retries.retry_message(session, message_id, relay=relay or None, actor=staff.actor, now=now)
     await contacts.add_entry(
         session, contact, "did", f"sent again by {relay or 'any relay'}", actor=staff.actor, now=now
     )

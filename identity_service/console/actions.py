@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import pyotp
+from cryptography.exceptions import InvalidTag
 from sqlalchemy import Row, delete, func, insert, or_, select, update
 
 from identity_service.account_access.tables import AccountAccess
@@ -16,6 +17,8 @@ from identity_service.console.tables import RecoveryCode, Staff, StaffSession
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.tables import Event
+from identity_service.keys import encoding
+from identity_service.keys.ring import KeyRing
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import strength
 from identity_service.passwords.hashing import Hasher
@@ -23,6 +26,7 @@ from identity_service.values import pasted
 
 _NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz0123456789.-"
 _LABEL = "totp"
+_ENROLMENT_LABEL = "enrolment seed"
 
 
 class SignedInStaff(NamedTuple):
@@ -38,10 +42,12 @@ class SignedInStaff(NamedTuple):
 
 
 class PendingEnrolment(NamedTuple):
-    """What the enrolment page shows: the staff member, and the seed for the authenticator."""
+    """What the enrolment page shows: the staff member, the seed for the authenticator, and the seed sealed for this
+    link, which the form sends back."""
 
     staff: Staff
     seed: str
+    sealed_seed: str
     uri: str
 
 
@@ -59,9 +65,8 @@ async def add_staff(session: DatabaseSession, name: str, role: str, *, now: date
     if await _by_name(session, plain) is not None:
         raise rules.StaffNameTaken
     secret = secrets.token_urlsafe(32)
-    seed = session.keys.seal(_LABEL, pyotp.random_base32().encode())
     row = {
-        "id": uuid.uuid4(), "name": plain, "role": role, "totp_sealed": seed, "enrol_hash": _hashed(secret),
+        "id": uuid.uuid4(), "name": plain, "role": role, "enrol_hash": _hashed(secret),
         "enrol_until": now + rules.ENROLMENT, "added_at": now,
     }  # fmt: skip
     await session.execute(insert(Staff), row)
@@ -89,30 +94,46 @@ async def list_staff(session: DatabaseSession) -> Sequence[Staff]:
     return (await session.scalars(select(Staff).where(Staff.removed_at.is_(None)).order_by(Staff.name))).all()
 
 
-async def find_enrolment(session: DatabaseSession, secret: str, *, now: datetime) -> PendingEnrolment:
-    """Return the staff member and seed of an enrolment link, without consuming it.
+async def find_enrolment(
+    session: DatabaseSession, secret: str, sealed_seed: str | None = None, *, now: datetime
+) -> PendingEnrolment:
+    """Return the staff member of an enrolment link and a seed, without consuming the link.
+
+    Each call draws a seed, unless it is given the one of an earlier call: whoever has seen the link, before or after
+    its owner, has not seen the owner's seed.
 
     Raises:
         rules.EnrolmentLinkInvalid
+        rules.EnrolmentPageInvalid: `sealed_seed` was not made for this link.
     """
     hashed = _hashed(rules.read_enrolment_secret(secret))
     staff = await session.scalar(select(Staff).where(Staff.enrol_hash == hashed))
     if staff is None or staff.enrol_until is None or now >= staff.enrol_until or staff.removed_at is not None:
         raise rules.EnrolmentLinkInvalid
-    seed = session.keys.unseal(_LABEL, staff.totp_sealed or b"").decode()
+    label = f"{_ENROLMENT_LABEL} {hashed.hex()}"
+    if sealed_seed is None:
+        seed = pyotp.random_base32()
+        sealed_seed = encoding.base64url_encode(session.keys.seal(label, seed.encode()))
+    else:
+        try:
+            seed = session.keys.unseal(label, encoding.base64url_decode(sealed_seed)).decode()
+        except (InvalidTag, ValueError) as refused:
+            raise rules.EnrolmentPageInvalid from refused
     issuer = session.settings.mail_from_name
-    return PendingEnrolment(staff, seed, pyotp.TOTP(seed).provisioning_uri(name=staff.name, issuer_name=issuer))
+    uri = pyotp.TOTP(seed).provisioning_uri(name=staff.name, issuer_name=issuer)
+    return PendingEnrolment(staff, seed, sealed_seed, uri)
 
 
 async def enrol_staff(
-    database: Database, hasher: Hasher, secret: str, password: str, code: str, *, now: datetime
+    database: Database, hasher: Hasher, secret: str, sealed_seed: str, password: str, code: str, *, now: datetime
 ) -> list[str]:
     """Set password and authenticator with the enrolment link, once; return the recovery codes, shown this once.
 
     Raises:
-        rules.EnrolmentLinkInvalid, WrongStaffSignIn: the one-time code does not match; WeakPassword, HashingBusy
+        rules.EnrolmentLinkInvalid, EnrolmentPageInvalid, WrongStaffSignIn: the one-time code does not match
+        WeakPassword, HashingBusy
     """
-    found = await database.in_transaction(lambda session: find_enrolment(session, secret, now=now))
+    found = await database.in_transaction(lambda session: find_enrolment(session, secret, sealed_seed, now=now))
     step = _totp_step(found.seed, pasted.read_digits(code), now=now)
     if step is None:
         raise rules.WrongStaffSignIn("The one-time code does not match; check the clock of the phone.")
@@ -120,7 +141,8 @@ async def enrol_staff(
     codes = [secrets.token_hex(8) for _ in range(rules.RECOVERY_CODES)]
     async with database.transaction() as session:
         mine = update(Staff).where(Staff.enrol_hash == found.staff.enrol_hash, Staff.enrol_until > now)
-        done = mine.values(phc=phc, totp_step=step, enrol_hash=None, enrol_until=None).returning(Staff.id)
+        values = {"phc": phc, "totp_sealed": session.keys.seal(_LABEL, found.seed.encode()), "totp_step": step}
+        done = mine.values(**values, enrol_hash=None, enrol_until=None).returning(Staff.id)
         staff_id = await session.scalar(done)
         if staff_id is None:
             raise rules.EnrolmentLinkInvalid
@@ -136,6 +158,9 @@ async def sign_in_staff(
     database: Database, hasher: Hasher, name: str, password: str, code: str, *, now: datetime
 ) -> str:
     """Sign in with name, password and a one-time or recovery code; return the session's cookie (PHN-11).
+
+    Every older session of this person ends: a cookie that was left or stolen somewhere is not good beside a new one
+    (ASVS 7.2.4).
 
     Raises:
         rules.WrongStaffSignIn: a credential is wrong. The error and the hashing do not depend on which one.
@@ -187,6 +212,13 @@ async def end_staff_sessions(session: DatabaseSession, *, now: datetime) -> int:
     return len((await session.scalars(active.values(ended_at=now).returning(StaffSession.id))).all())
 
 
+async def reseal_second_factors(session: DatabaseSession, ring: KeyRing) -> None:
+    """Seal every authenticator's seed with the newest key of `ring`, so that a revoked one opens none of them."""
+    for staff in await session.scalars(select(Staff).where(Staff.totp_sealed.is_not(None))):
+        sealed = ring.seal(_LABEL, ring.unseal(_LABEL, staff.totp_sealed or b""))
+        await session.execute(update(Staff).where(Staff.id == staff.id).values(totp_sealed=sealed))
+
+
 async def purge_staff_sessions(session: DatabaseSession) -> None:
     """Delete sessions that began more than a week ago; events record what was done in them."""
     await session.execute(delete(StaffSession).where(StaffSession.created_at < func.now() - timedelta(days=7)))
@@ -214,6 +246,8 @@ async def _begin(session: DatabaseSession, staff_id: uuid.UUID, code: str, *, no
     )
     if staff is None or staff.totp_sealed is None or not await _second_factor(session, staff, code, now=now):
         raise rules.WrongStaffSignIn
+    older = update(StaffSession).where(StaffSession.staff_id == staff.id, StaffSession.ended_at.is_(None))
+    await session.execute(older.values(ended_at=now))
     cookie = secrets.token_urlsafe(32)
     row = {"id": uuid.uuid4(), "cookie_hash": _hashed(cookie), "staff_id": staff.id, "created_at": now, "seen_at": now}
     await session.execute(insert(StaffSession), row)

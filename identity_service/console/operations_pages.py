@@ -45,8 +45,9 @@ async def show_operations(
 async def lift_limit(session: Session, form: Form, staff: Lead, now: Now) -> Response:
     """Lift one rate limit; its key contains only a keyed hash of whom it limits."""
     (key,) = form.take("key")
-    await rate_limits.lift_limit(session, key[:300])
-    await events.record_event(session, "rate_limit.lifted", actor=staff.actor, now=now)
+    lifted = await rate_limits.lift_limit(session, key[:300])
+    if lifted is not None:
+        await events.record_event(session, "rate_limit.lifted", actor=staff.actor, data={"limit": lifted}, now=now)
     return RedirectResponse("/console/operations", 303)
 
 

@@ -58,7 +58,7 @@ async def show_enrol(request: Request) -> Response:
 
 @router.post("/enrol", openapi_extra={"x-form": "console/enrol.html"})
 async def begin_enrolment(request: Request, form: Form, settings: Settings, now: Now) -> Response:
-    """Show the seed for the authenticator, as QR code and text, without consuming the link."""
+    """Show a new seed for the authenticator, as QR code and text, without consuming the link."""
     (link,) = form.take("link")
     return pages.render_page(request, "console/set_up.html", **await _enrolling(request, link, settings, now=now))
 
@@ -69,22 +69,24 @@ async def enrol(request: Request, form: Form, settings: Settings, now: Now) -> R
 
     After a wrong code or a weak password, the same page is shown again with the same seed.
     """
-    link, password, code = form.take("link", "password", "code")
-    forms.redisplay_on(request, "console/set_up.html", **await _enrolling(request, link, settings, now=now))
+    link, seed, password, code = form.take("link", "seed", "password", "code")
+    forms.redisplay_on(request, "console/set_up.html", **await _enrolling(request, link, settings, seed, now=now))
     state = request.app.state
-    codes = await actions.enrol_staff(state.database, state.hasher, link, password, code, now=now)
+    codes = await actions.enrol_staff(state.database, state.hasher, link, seed, password, code, now=now)
     return pages.render_page(request, "console/enrolled.html", codes=codes)
 
 
-async def _enrolling(request: Request, link: str, settings: Settings, *, now: Now) -> dict[str, Any]:
+async def _enrolling(
+    request: Request, link: str, settings: Settings, sealed_seed: str | None = None, *, now: Now
+) -> dict[str, Any]:
     """Return the facts of the page with the seed, for a link that is still valid."""
     found = await dependencies.database_of(request).in_transaction(
-        lambda session: actions.find_enrolment(session, link, now=now)
+        lambda session: actions.find_enrolment(session, link, sealed_seed, now=now)
     )
     qr_code = segno.make(found.uri, micro=False).svg_data_uri(scale=4, border=2)
     return {
-        "name": found.staff.name, "seed": found.seed, "picture": qr_code, "link": link,
-        "minimum": settings.password_minimum,
+        "name": found.staff.name, "seed": found.seed, "sealed_seed": found.sealed_seed, "picture": qr_code,
+        "link": link, "minimum": settings.password_minimum,
     }  # fmt: skip
 
 
@@ -173,22 +175,21 @@ async def close_contact(number: str, session: Session, form: Form, staff: DeskSt
 
 @router.post("/contacts/{number}/issue")
 async def issue_id(
-    number: str, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
+    request: Request, number: str, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
 ) -> Response:
-    """Issue a User ID to a caller who has none, with or without an address."""
+    """Issue a User ID to a caller who has none, with or without an address.
+
+    With an address it counts as a search, because it could tell who has an account. If somebody has the address, their
+    User ID goes to that mailbox, and the contact says no more than that a message went there.
+    """
     (text,) = form.take("email")
     address = email_addresses.parse_pasted(text, special_use=settings.development) if pasted.trim_ends(text) else None
-    registered = await registration.register_account(
-        session,
-        address,
-        display_name=None,
-        locale="en",
-        external_ref=None,
-        source="console",
-        actor=staff.actor,
-        now=now,
-    )
-    await contacts.attach_account(
-        session, number, user_ids.UserId(registered.account.user_id), actor=staff.actor, now=now
-    )
+    if address is not None:
+        await request.app.state.throttle.hit("staff-search", access_rules.SEARCHES, staff.staff.name)
+        await access_dependencies.count_search(request, staff.actor, now=now)
+    issued = await registration.issue_at_desk(session, address, actor=staff.actor, now=now)
+    if issued is None:
+        await contacts.add_note(session, number, contact_rules.MESSAGE_WENT_THERE, actor=staff.actor, now=now)
+    else:
+        await contacts.attach_account(session, number, user_ids.UserId(issued.user_id), actor=staff.actor, now=now)
     return RedirectResponse(f"/console/contacts/{number}", 303)

@@ -50,6 +50,10 @@ class EnrolmentLinkInvalid(Problem):
     status = 410
 
 
+class EnrolmentPageInvalid(Unprocessable):
+    """This page does not belong to this enrolment link; open the link again."""
+
+
 class RoleMissing(Forbidden):
     """Your role does not allow this."""
 

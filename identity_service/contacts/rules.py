@@ -29,6 +29,9 @@ CHECKS_PER_ACCOUNT: Final = 6
 COUNTED_FOR: Final = timedelta(hours=1)
 """The limit of an account counts the checks of all clerks: at most 18 guesses an hour at six digits."""
 
+MESSAGE_WENT_THERE: Final = "A message went to the address that the caller gave. It names the User ID, if there is one."
+"""The note of a contact when a User ID was to be issued for an address that an account has."""
+
 
 class UnknownContact(NotFound):
     """No contact has this number."""

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import ownership
+from identity_service.accounts import mailbox, ownership
 from identity_service.accounts.tables import Account
 from identity_service.approvals import actions as approvals
 from identity_service.database.transactions import DatabaseSession
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.messages import actions as messages
 from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passwords import actions as passwords
@@ -47,7 +47,7 @@ async def confirm_mailbox(
             session, user_id, only_unproven=True, reason="first_proof", actor=actor, now=now
         )
         await approvals.stop_open_changes(session, [user_id], reason="first_proof", actor=actor, now=now)
-    return await accounts.record_mailbox_read(
+    return await mailbox.record_mailbox_read(
         session, account, confirms=is_first, ends_tokens=ends_tokens,
         ends_sessions=ends_sessions or (SessionsEndedReason.FIRST_PROOF if is_first else None), actor=actor, now=now,
     )  # fmt: skip
@@ -59,7 +59,7 @@ async def end_access(
     """End every session, one-time token and waiting change of an account."""
     await approvals.stop_open_changes(session, [user_id], reason=reason, actor=actor, now=now)
     account = await accounts.find_account(session, UserId(user_id), lock=True)
-    return await accounts.record_mailbox_read(
+    return await mailbox.record_mailbox_read(
         session, account, confirms=False, ends_tokens=True, ends_sessions=reason, actor=actor, now=now
     )
 
@@ -88,10 +88,10 @@ async def notify_mailboxes(
     """Enqueue a notice of this kind to every mailbox of these customers, recently changed ones included, once each."""
     told: set[str] = set()
     for user_id in user_ids:
-        for mailbox in await ownership.mailboxes_of(session, user_id, recent_at=now):
-            if mailbox.address.key not in told:
-                told.add(mailbox.address.key)
+        for one in await ownership.mailboxes_of(session, user_id, recent_at=now):
+            if one.address.key not in told:
+                told.add(one.address.key)
                 await messages.enqueue(
-                    session, kind, to=mailbox.address, user_id=user_id, locale=mailbox.locale, facts=facts,
+                    session, kind, to=one.address, user_id=user_id, locale=one.locale, facts=facts,
                     cause=cause, actor=actor, now=now,
                 )  # fmt: skip

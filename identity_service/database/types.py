@@ -13,6 +13,8 @@ READ_ONLY = "read_only"
 """Key in a table's `info`: the application's role may only SELECT; `migrate` writes the rows."""
 APPEND_ONLY = "append_only"
 """Key in a table's `info`: the application's role may only INSERT and SELECT; a trigger refuses the rest."""
+LOCK_ONLY = "lock_only"
+"""Key in a table's `info`: the application's role may SELECT and lock its row; a function of the owner changes it."""
 
 
 def one_of(column: str, values: Iterable[str]) -> str:

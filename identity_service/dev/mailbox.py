@@ -68,7 +68,9 @@ class Mailbox:
 
     def keep(self, envelope: Envelope) -> str:
         """Write an email to the folder, delete all but the newest 500; return its queue id."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Links in these emails are good; a folder of an earlier version may be open to other users of the machine.
+        self.folder.chmod(0o700)
         now = datetime.now(UTC)
         name = f"{now:%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:6]}"
         raw = envelope.content if isinstance(envelope.content, bytes) else (envelope.content or "").encode()

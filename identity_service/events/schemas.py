@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import Field, RootModel, create_model
 
 from identity_service.events import rules
-from identity_service.events.data import DATA, EventData
+from identity_service.events.data import DATA
+from identity_service.events.data_models import EventData
 from identity_service.web.schemas import ResponseModel
 
 

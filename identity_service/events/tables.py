@@ -4,12 +4,12 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Identity, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.database.privacy import FACT, IDENTIFIER, TablePrivacy
-from identity_service.database.types import APPEND_ONLY, Base, UtcDateTime
+from identity_service.database.types import APPEND_ONLY, LOCK_ONLY, Base, UtcDateTime
 
 
 class Event(Base):
@@ -55,11 +55,13 @@ class SealedEvent(Base):
 class FeedState(Base):
     """One row. Its lock admits one sealer; `epoch` rises when a backup is restored, which invalidates older cursors.
 
-    Events up to `restored_event_id` are sealed; their transaction ids may come from another cluster.
+    Events up to `restored_event_id` are sealed; their transaction ids may come from another cluster. Both numbers are
+    changed by the function `record_restore` alone, which belongs to the owner of the tables.
     """
 
     __tablename__ = "feed_state"
     privacy = TablePrivacy()
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), {"info": {LOCK_ONLY: True}})
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, info=IDENTIFIER)
     epoch: Mapped[int] = mapped_column(info=FACT)

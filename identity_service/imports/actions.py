@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from identity_service.accounts import actions as accounts
+from identity_service.accounts import mailbox
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.errors import Problem
 from identity_service.events import actions as events
@@ -298,7 +298,7 @@ async def _extend(session: DatabaseSession, matched: _Matched, source: str, *, n
     for row, match in matched.additions:
         if match.adds_email:
             address = EmailAddress(row["email"], row["email_ascii"], row["email_key"])
-            await accounts.add_email(session, UserId(row["user_id"]), address, actor="operator", now=now)
+            await mailbox.add_email(session, UserId(row["user_id"]), address, actor="operator", now=now)
     references = [row for row, match in matched.additions if match.reference is not None]
     if references:
         parameters = {"source": source, "now": now}

@@ -1,5 +1,6 @@
 """Store the consents of imported accounts, and of rows about accounts that are there."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -49,10 +50,11 @@ async def _import_round(
     owners = {"user_ids": sorted({user_id for user_id, _ in imported})}
     before = {(row.user_id, row.purpose): row.id for row in await session.execute(_NEWEST, owners)}
     texts = {pair: _evidence_text(one, now) for pair, one in imported.items()}
-    rows = [_row(one, texts[pair], before.get(pair), actor, now) for pair, one in imported.items()]
+    salts = {pair: secrets.token_bytes(actions.SALT_BYTES) for pair in imported}
+    rows = [_row(one, texts[pair], salts[pair], before.get(pair), actor, now) for pair, one in imported.items()]
     entries = (await session.scalars(insert(ConsentEntry).returning(ConsentEntry), rows)).all()
     evidence = [
-        {"entry_id": e.id, "user_id": e.user_id, "text": given}
+        {"entry_id": e.id, "user_id": e.user_id, "text": given, "salt": salts[e.user_id, e.purpose].hex()}
         for e in entries
         if (given := texts[e.user_id, e.purpose])
     ]
@@ -76,13 +78,13 @@ def _evidence_text(one: ImportedConsent, now: datetime) -> str | None:
 
 
 def _row(
-    one: ImportedConsent, evidence: str | None, previous_id: int | None, actor: str, now: datetime
+    one: ImportedConsent, evidence: str | None, salt: bytes, previous_id: int | None, actor: str, now: datetime
 ) -> dict[str, object]:
     return {
         "user_id": one.user_id, "purpose": one.purpose, "decision": one.decision,
         "wording_id": one.wording and one.wording.id, "language": one.wording and one.wording.language,
         "channel": "import", "actor": actor, "occurred_at": now, "previous_id": previous_id,
-        "evidence_hash": actions.evidence_hash(evidence),
+        "evidence_hash": actions.evidence_hash(evidence, salt),
     }  # fmt: skip
 
 
@@ -94,8 +96,9 @@ _NEWEST = text(
 )
 _EVIDENCE = text(
     """
-    INSERT INTO consent_evidence (entry_id, user_id, text)
-    SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(entry_id bigint, user_id text, text text)
+    INSERT INTO consent_evidence (entry_id, user_id, text, salt)
+    SELECT entry_id, user_id, text, decode(salt, 'hex')
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(entry_id bigint, user_id text, text text, salt text)
     """
 )
 _STATES = text(

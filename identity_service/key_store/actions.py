@@ -3,11 +3,12 @@
 The master key only encrypts other keys, so it can be changed (`keys rewrap`) while links, receipts and suppressions
 stay valid. Signing keys rotate with overlap: a new key is published before it signs, so that services which cache our
 key set can verify every token; the old key verifies until its last access token has expired, and stays published
-without end, because receipts outlive it.
+without end, because receipts outlive it. A key that leaked is revoked: from then on nothing of it is believed.
 """
 
 import secrets
 from datetime import datetime
+from typing import cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,9 +18,19 @@ from joserfc.jwk import ECKey, OKPKey
 from sqlalchemy import insert, select, text, update
 
 from identity_service.database.transactions import DatabaseSession
+from identity_service.errors import Conflict, NotFound
 from identity_service.key_store.tables import EncryptionKey
 from identity_service.keys import ring, signing
 from identity_service.keys.ring import KeyRing, OpenedKey, Purpose
+
+
+class UnknownKey(NotFound):
+    """There is no key with this id; `identity-service keys list` shows all."""
+
+
+class KeyNotRevocable(Conflict):
+    """Suppressions and one-time tokens are found by hashes made with this key, so it is never replaced; without the
+    database its leak tells nobody an address."""
 
 
 class WrongMasterKey(Exception):
@@ -62,6 +73,35 @@ async def rotate_signing_key(
     return await _add(session, master_key, "signing", algorithm, now, active_from=active_from), active_from
 
 
+async def revoke_key(
+    session: DatabaseSession, master_key: bytes, key_id: str, *, since: datetime, now: datetime
+) -> tuple[str, str | None]:
+    """Revoke a key that leaked: what it signed or derived since `since` is not ours, and it is used no more.
+
+    Return its purpose, and the id of the key that takes its place at once, or `None` if another one is active already.
+    Revoking it again can only move `since` back.
+
+    Raises:
+        UnknownKey, KeyNotRevocable
+        WrongMasterKey: the ring was encrypted under another master key; nothing was changed.
+    """
+    await _lock_ring(session, master_key)
+    row = await session.get(EncryptionKey, key_id)
+    if row is None:
+        raise UnknownKey
+    if row.purpose == "address":
+        raise KeyNotRevocable
+    moment = since if row.revoked_since is None else min(since, row.revoked_since)
+    await session.execute(update(EncryptionKey).where(EncryptionKey.id == key_id).values(revoked_since=moment))
+    left = select(EncryptionKey.id).where(
+        EncryptionKey.purpose == row.purpose, EncryptionKey.revoked_since.is_(None), EncryptionKey.active_from <= now
+    )
+    if await session.scalar(left.limit(1)) is not None:
+        return row.purpose, None
+    purpose = cast("Purpose", row.purpose)
+    return row.purpose, await _add(session, master_key, purpose, row.algorithm, now, active_from=now)
+
+
 async def rewrap_keys(session: DatabaseSession, old: bytes, new: bytes) -> int:
     """Encrypt every key under a new master key; return how many. The keys themselves stay.
 
@@ -78,14 +118,17 @@ async def rewrap_keys(session: DatabaseSession, old: bytes, new: bytes) -> int:
 
 
 async def list_keys(session: DatabaseSession) -> list[dict[str, str]]:
-    """Return the public facts of every key, oldest first: id, purpose, algorithm, active_from."""
+    """Return the public facts of every key, oldest first: id, purpose, algorithm, active_from, revoked_since."""
     rows = (
         await session.execute(select(EncryptionKey).order_by(EncryptionKey.active_from, EncryptionKey.id))
     ).scalars()
     return [
-        {"id": r.id, "purpose": r.purpose, "algorithm": r.algorithm, "active_from": r.active_from.isoformat()}
+        {
+            "id": r.id, "purpose": r.purpose, "algorithm": r.algorithm, "active_from": r.active_from.isoformat(),
+            "revoked_since": "" if r.revoked_since is None else r.revoked_since.isoformat(),
+        }
         for r in rows
-    ]
+    ]  # fmt: skip
 
 
 async def _lock_ring(session: DatabaseSession, master_key: bytes) -> None:
@@ -121,7 +164,7 @@ def _open(row: EncryptionKey, wrapping: AESGCM) -> OpenedKey:
     if row.purpose == "signing":
         kind = ECKey if row.algorithm == "ES256" else OKPKey
         private = kind.import_key(plain, {"kid": row.id})
-    return OpenedKey(row.id, row.purpose, row.active_from, plain, private)
+    return OpenedKey(row.id, row.purpose, row.active_from, plain, private, row.revoked_since)
 
 
 def _wrapping(master_key: bytes) -> AESGCM:

@@ -25,3 +25,4 @@ class EncryptionKey(Base):
     sealed: Mapped[bytes] = mapped_column(info=PROVING)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     active_from: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    revoked_since: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)

@@ -1,5 +1,6 @@
 """The opened keys of one process: which key signs, which verify, and sealing of small secrets. Pure."""
 
+import contextlib
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ class OpenedKey:
     active_from: datetime
     secret: bytes
     private: keys_signing.PublicKey | None
+    revoked_since: datetime | None = None
 
 
 class KeyRing:
@@ -42,7 +44,7 @@ class KeyRing:
 
     def signing(self, now: datetime) -> keys_signing.PublicKey:
         """Return the key that signs now: the newest active signing key, or the oldest if none is active yet."""
-        signing = self._of("signing")
+        signing = self._current("signing")
         newest = [key for key in signing if key.active_from <= now or key is signing[0]][-1]
         assert newest.private is not None  # noqa: S101
         return newest.private
@@ -50,19 +52,27 @@ class KeyRing:
     def verifying(self, now: datetime) -> dict[str, keys_signing.PublicKey]:
         """Return the keys that verify access tokens now, by `kid`; a replaced key until its last token has expired."""
         found = {}
-        signing = self._of("signing")
+        signing = self._current("signing")
         for key, successor in zip(signing, [*signing[1:], None], strict=True):
             retired = successor is not None and successor.active_from + TOKEN_LIFETIME + CACHE_TIME <= now
             if key.private is not None and not retired:
                 found[key.id] = key.private
         return found
 
-    def published(self) -> dict[str, keys_signing.PublicKey]:
-        """Return every signing key ever used, by `kid`: receipts outlive rotation (RCP-01)."""
-        return {key.id: key.private for key in self._of("signing") if key.private is not None}
+    def published(self) -> keys_signing.PublishedKeys:
+        """Return every signing key ever used, by `kid`: receipts outlive rotation (RCP-01). What a revoked one signed
+        since its revocation is not ours."""
+        keys = self._of("signing")
+        return keys_signing.PublishedKeys(
+            {key.id: key.private for key in keys if key.private is not None},
+            {key.id: key.revoked_since for key in keys if key.revoked_since is not None},
+        )
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the public part of every signing key ever used, as a JSON Web Key Set (RFC 7517)."""
+        """Return the public part of every signing key ever used, as a JSON Web Key Set (RFC 7517).
+
+        A revoked key is left out: whoever verifies with the set alone would believe what its thief signs.
+        """
         return {
             "keys": [
                 {
@@ -71,7 +81,7 @@ class KeyRing:
                     "alg": keys_signing.algorithm_of(key.private),
                     "kid": key.id,
                 }
-                for key in self._of("signing")
+                for key in self._current("signing")
                 if key.private is not None
             ]
         }
@@ -85,28 +95,40 @@ class KeyRing:
         return self._newest("internal").secret
 
     def link_key(self, key_id: str | None = None) -> tuple[str, bytes]:
-        """Return id and secret of the key that one-time tokens are derived from: the newest, or the one named."""
+        """Return id and secret of the key that one-time tokens are derived from: the newest, or the one named.
+
+        For a revoked key the secret is a random one, so that nothing that was derived with it matches.
+        """
         keys = {key.id: key for key in self._of("link")}
         key = self._newest("link") if key_id is None else keys[key_id]
-        return key.id, key.secret
+        return key.id, key.secret if key.revoked_since is None else secrets.token_bytes(32)
 
     def seal(self, label: str, plain: bytes) -> bytes:
         """Return `plain` encrypted with AES-256-GCM; only `unseal` with the same label decrypts it."""
         nonce = secrets.token_bytes(12)
-        return nonce + AESGCM(self._sealing_key()).encrypt(nonce, plain, label.encode())
+        return nonce + _sealing(self.internal()).encrypt(nonce, plain, label.encode())
 
     def unseal(self, label: str, sealed: bytes) -> bytes:
-        """Return the plain bytes; InvalidTag if they were altered or sealed under another label."""
-        return decrypt(AESGCM(self._sealing_key()), sealed, label)
-
-    def _sealing_key(self) -> bytes:
-        return hashing.keyed_hash(self.internal(), "seal")
+        """Return the plain bytes, whichever internal key sealed them; InvalidTag if they were altered or sealed under
+        another label."""
+        *older, newest = self._of("internal")
+        for key in older:
+            with contextlib.suppress(InvalidTag):
+                return decrypt(_sealing(key.secret), sealed, label)
+        return decrypt(_sealing(newest.secret), sealed, label)
 
     def _of(self, purpose: Purpose) -> list[OpenedKey]:
         return [key for key in self._keys if key.purpose == purpose]
 
+    def _current(self, purpose: Purpose) -> list[OpenedKey]:
+        return [key for key in self._of(purpose) if key.revoked_since is None]
+
     def _newest(self, purpose: Purpose) -> OpenedKey:
-        return self._of(purpose)[-1]
+        return self._current(purpose)[-1]
+
+
+def _sealing(internal: bytes) -> AESGCM:
+    return AESGCM(hashing.keyed_hash(internal, "seal"))
 
 
 def decrypt(cipher: AESGCM, sealed: bytes, label: str) -> bytes:

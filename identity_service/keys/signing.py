@@ -51,6 +51,29 @@ class InvalidToken(Problem):
     headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}  # noqa: RUF012
 
 
+class SignedAfterRevocation(InvalidToken):
+    """This was signed with a key that was revoked before; it is not ours."""
+
+
+class PublishedKeys(dict[str, PublicKey]):
+    """Public keys by `kid`, and for revoked ones the moment since which their signatures are not ours."""
+
+    def __init__(self, keys: Mapping[str, PublicKey], revoked_since: Mapping[str, datetime]) -> None:
+        """Take the keys, and the moments of those that were revoked."""
+        super().__init__(keys)
+        self._revoked_since = dict(revoked_since)
+
+    def check_moment(self, kid: str, issued_at: object) -> None:
+        """Refuse a statement of a revoked key that says it was issued since the revocation, or does not say when.
+
+        Raises:
+            SignedAfterRevocation
+        """
+        since = self._revoked_since.get(kid)
+        if since is not None and not (isinstance(issued_at, int) and issued_at < int(since.timestamp())):
+            raise SignedAfterRevocation
+
+
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """The claims of a verified access token (RFC 9068); `issued_at` and `expires_at` in seconds since 1970."""
@@ -109,7 +132,10 @@ def verify_access_token(
 def verify(
     token: str, keys: Mapping[str, PublicKey], *, typ: str, maximum: int = MAXIMUM_TOKEN_LENGTH
 ) -> dict[str, Any]:
-    """Return the claims of a JWS signed by one of `keys` with that key's algorithm; raise `InvalidToken` otherwise."""
+    """Return the claims of a JWS signed by one of `keys` with that key's algorithm; raise `InvalidToken` otherwise.
+
+    A statement that a key signed after it was revoked is refused too (`SignedAfterRevocation`).
+    """
     header, claims = unverified(token, maximum=maximum)
     key = keys.get(header.get("kid", "")) if isinstance(header.get("kid"), str) else None
     if key is None or set(header) != {"alg", "kid", "typ"} or header["typ"] != typ:
@@ -117,6 +143,8 @@ def verify(
     if header["alg"] != algorithm_of(key):
         raise InvalidToken
     check_signature(token, header, key)
+    if isinstance(keys, PublishedKeys):
+        keys.check_moment(header["kid"], claims.get("iat"))
     return claims
 
 

@@ -11,14 +11,14 @@ from typing import Any
 from sqlalchemy import insert, or_, select, update
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import ownership
+from identity_service.accounts import mailbox, ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.merges import rules
 from identity_service.merges.tables import MergeRequest
 from identity_service.one_time_tokens import actions as one_time_tokens
@@ -240,7 +240,7 @@ async def _return_address(
     was_on_file = await session.scalar(agreed)
     survivor = await accounts.find_account(session, UserId(survivor_id))
     if survivor.email_key is not None and session.keys.address_hash(survivor.email_key) == was_on_file:
-        await accounts.exchange_emails(session, restored_id, survivor_id, actor=actor, now=now)
+        await mailbox.exchange_emails(session, restored_id, survivor_id, actor=actor, now=now)
 
 
 async def _withdrawn_since(session: DatabaseSession, merged: Account) -> set[str]:

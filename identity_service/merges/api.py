@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import references
 from identity_service.accounts import rules as account_rules
-from identity_service.accounts.schemas import AccountView
+from identity_service.accounts.schemas import AccountView, WrittenAccount
 from identity_service.accounts.views import account_view
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import views
@@ -66,7 +66,7 @@ async def merge_accounts(
 @router.post(
     "/accounts/{user_id}/merge/undo",
     dependencies=[authentication.requires("accounts:merge"), idempotency.Repeatable],
-    response_model=AccountView | AccountChange,
+    response_model=AccountView | WrittenAccount | AccountChange,
     responses={
         **problems.error_responses(
             *account_rules.ACCOUNT_ERRORS,
@@ -85,7 +85,7 @@ async def merge_accounts(
 )
 async def undo_merge(
     user_id: str, session: Session, caller: Caller, person: Person, now: Now, response: Response
-) -> AccountView | AccountChange:
+) -> AccountView | WrittenAccount | AccountChange:
     """Undo the merge of this User ID within 30 days; consents withdrawn meanwhile stay withdrawn for both accounts."""
     wanted = user_ids.parse(user_id)
     if caller.desk:

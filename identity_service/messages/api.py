@@ -11,9 +11,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from identity_service.account_access import dependencies as access_dependencies
 from identity_service.accounts import ownership
 from identity_service.database.transactions import DatabaseSession
-from identity_service.messages import actions, descriptions, rules, suppressions, views
+from identity_service.messages import actions, descriptions, retries, rules, suppressions, views
+from identity_service.messages import dependencies as messages_dependencies
 from identity_service.messages.schemas import (
     MessageList,
     MessageRetry,
@@ -47,13 +49,21 @@ async def _page(
     caller: authentication.Client,
     after: str | None,
     limit: int,
+    *,
+    person: str,
+    now: datetime,
     **wanted: Any,  # noqa: ANN401
 ) -> MessageList:
     before = _position(session, "messages", after)
     found = list(await actions.list_messages(session, before=before, limit=limit + 1, **wanted))
     last = found[limit - 1] if len(found) > limit else None
-    whole = "accounts:read_personal" in caller.scopes
+    # A list of everybody's messages would be a list of everybody's addresses (NOM-05).
+    whole = views.sees_addresses(caller) and (
+        wanted.get("user_ids") is not None or wanted.get("recipient_hash") is not None
+    )
     items = [MessageView(**views._fields(m, whole=whole)) for m in found[:limit]]
+    if whole:
+        await actions.record_reading(session, {m.user_id for m in found[:limit]}, actor=person, now=now)
     return MessageList(items=items, next=_cursor(session, "messages", last))
 
 
@@ -74,28 +84,44 @@ def _position(session: DatabaseSession, of: str, after: str | None) -> tuple[dat
 @router.get(
     "/messages",
     dependencies=[authentication.requires("messages:read")],
-    responses=problems.error_responses(MalformedUserId, pagination.InvalidCursor, *authentication.AUTH_ERRORS),
+    responses=problems.error_responses(
+        MalformedUserId, pagination.InvalidCursor, *access_dependencies.ACCESS_ERRORS, *authentication.AUTH_ERRORS
+    ),
 )
 async def list_messages(
     session: Session,
     caller: Caller,
+    person: Person,
+    now: Now,
     user_id: Annotated[str | None, Query(max_length=40)] = None,
     state: State | None = None,
     kind: Annotated[str | None, Query(max_length=40)] = None,
     since: Timestamp | None = None,
     after: Annotated[str | None, Query(max_length=300)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    x_contact: access_dependencies.InContact = None,
 ) -> MessageList:
-    """List messages, newest first; filter by customer, state, kind or creation time."""
-    ids = None if user_id is None else await ownership.user_ids_or_self(session, user_ids.parse(user_id))
-    return await _page(session, caller, after, limit, user_ids=ids, state=state, kind=kind, since=since)
+    """List messages, newest first; filter by customer, state, kind or creation time.
+
+    Whole addresses need `accounts:read_personal` and one customer; the customer's export says who read them. A desk
+    reads the messages of an account that it has opened in a contact.
+    """
+    wanted = None if user_id is None else user_ids.parse(user_id)
+    await messages_dependencies.check_desk(session, caller, person, wanted, x_contact, now=now)
+    ids = None if wanted is None else await ownership.user_ids_or_self(session, wanted)
+    filters = {"user_ids": ids, "state": state, "kind": kind, "since": since}
+    return await _page(session, caller, after, limit, person=person, now=now, **filters)
 
 
 @router.post(
     "/messages/search",
     dependencies=[authentication.requires("messages:read")],
     responses=problems.error_responses(
-        MalformedEmailAddress, pagination.InvalidCursor, rate_limits.TooManyRequests, *authentication.AUTH_ERRORS
+        MalformedEmailAddress,
+        pagination.InvalidCursor,
+        rate_limits.TooManyRequests,
+        *access_dependencies.ACCESS_ERRORS,
+        *authentication.AUTH_ERRORS,
     ),
 )
 async def search_messages(
@@ -103,25 +129,40 @@ async def search_messages(
     body: MessageSearch,
     session: Session,
     caller: Caller,
+    person: Person,
+    now: Now,
     settings: dependencies.Settings,
     after: Annotated[str | None, Query(max_length=300)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    x_contact: access_dependencies.InContact = None,
 ) -> MessageList:
-    """Find the messages to one address, newest first."""
+    """Find the messages to one address, newest first; a desk: if it has opened the account of that address."""
     await request.app.state.throttle.hit("message-search", SEARCHES, caller.client_id)
     address = email_addresses.parse_pasted(body.email, special_use=settings.development)
+    owner = await ownership.active_user_id(session, address) if caller.desk else None
+    await messages_dependencies.check_desk(session, caller, person, owner, x_contact, now=now)
     recipient_hash = session.keys.address_hash(address.key)
-    return await _page(session, caller, after, limit, recipient_hash=recipient_hash)
+    return await _page(session, caller, after, limit, person=person, now=now, recipient_hash=recipient_hash)
 
 
 @router.get(
     "/messages/{message_id}",
     dependencies=[authentication.requires("messages:read")],
-    responses=problems.error_responses(rules.UnknownMessage, *authentication.AUTH_ERRORS),
+    responses=problems.error_responses(
+        rules.UnknownMessage, *access_dependencies.ACCESS_ERRORS, *authentication.AUTH_ERRORS
+    ),
 )
-async def read_message(message_id: uuid.UUID, session: Session, caller: Caller) -> MessageWithTimeline:
+async def read_message(
+    message_id: uuid.UUID,
+    session: Session,
+    caller: Caller,
+    person: Person,
+    now: Now,
+    x_contact: access_dependencies.InContact = None,
+) -> MessageWithTimeline:
     """Read one message with its whole timeline: every attempt, every reply, all feedback."""
-    return views.message_view(await actions.load_timeline(session, message_id), caller)
+    loaded = await messages_dependencies.open_message(session, message_id, caller, person, x_contact, now=now)
+    return views.message_view(loaded, caller)
 
 
 # One event, as OpenAPI 3.2 writes streams; tools of 3.1 pass over the keyword.
@@ -144,25 +185,40 @@ _EVENT = {
     "/messages/{message_id}/stream",
     dependencies=[authentication.requires("messages:read")],
     responses={
-        **problems.error_responses(rules.UnknownMessage, rate_limits.TooManyRequests, *authentication.AUTH_ERRORS),
+        **problems.error_responses(
+            rules.UnknownMessage,
+            rate_limits.TooManyRequests,
+            *access_dependencies.ACCESS_ERRORS,
+            *authentication.AUTH_ERRORS,
+        ),
         200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}, "description": "Server-sent events"},
         204: {"description": "Nothing more can come after the event named in Last-Event-ID"},
     },
     response_class=StreamingResponse,
 )
-async def stream_message(request: Request, message_id: uuid.UUID, caller: Caller) -> Response:
+async def stream_message(
+    request: Request,
+    message_id: uuid.UUID,
+    caller: Caller,
+    person: Person,
+    now: Now,
+    x_contact: access_dependencies.InContact = None,
+) -> Response:
     """Stream a `message` event for every change, until nothing more can come; after 5 minutes, reconnect.
 
     The stream also ends with the token. Send the newest id as Last-Event-ID, as every EventSource does.
     """
     database = dependencies.database_of(request)
+    await database.in_transaction(
+        lambda session: messages_dependencies.open_message(session, message_id, caller, person, x_contact, now=now)
+    )
 
     async def load() -> streams.Snapshot:
         authentication.authenticate(request, ["messages:read"])
         timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
-        message, now = timeline.message, dependencies.now_of(request)
+        message, read_at = timeline.message, dependencies.now_of(request)
         data = views.message_view(timeline, caller).model_dump_json().encode()
-        ended = not rules.may_change(message.state, message.accepted_at or message.created_at, now)
+        ended = not rules.may_change(message.state, message.accepted_at or message.created_at, read_at)
         return streams.Snapshot(data, ended, is_slow=descriptions.is_final(message.state))
 
     return await streams.stream_changes(request, str(message_id), "message", load)
@@ -191,7 +247,7 @@ async def retry_message(
     A message whose link has ended is not sent again; neither is one to a suppressed address, except by a caller that
     has `mail:operate` as well. One message is sent again at most three times an hour.
     """
-    successor = await actions.retry_message(
+    successor = await retries.retry_message(
         session, message_id, relay=body.relay, despite_suppression="mail:operate" in caller.scopes, actor=person,
         now=now,
     )  # fmt: skip

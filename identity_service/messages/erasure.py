@@ -14,8 +14,8 @@ async def erase_messages(
 ) -> dict[str, int]:
     """Cancel and empty every message of these User IDs; return the number of changed rows per table.
 
-    `addresses` are the keyed hashes of their addresses: messages to them that belong to no account, or to an account
-    that never had the address (someone entered it, and it was taken), are emptied as well.
+    `addresses` are the keyed hashes of the addresses that they have or had: messages to them that belong to no account,
+    or to an account that never had the address (someone entered it, and it was taken), are emptied as well.
 
     A leased message is emptied too: its worker has loaded the text already, and records its result in the emptied row.
     """

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from identity_service.database.transactions import DatabaseSession
 from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.messages.tables import Inbound, RelayState, Worker
+from identity_service.values import email_addresses
 
 SILENT_AFTER = timedelta(seconds=30)
 """A worker without a heartbeat for this long counts as stopped."""
@@ -27,7 +28,8 @@ async def beat(session: DatabaseSession, sender: OutboxSender, started_at: datet
             "breaker": breaker.state,
             "opened_until": breaker.opened_until,
             "faults_in_a_row": breaker.faults_in_a_row,
-            "last_reply": breaker.last_reply,
+            # Relays quote recipients, and erasing a customer does not find them here.
+            "last_reply": email_addresses.mask_all(breaker.last_reply),
             "last_attempt_at": breaker.last_attempt_at,
             "updated_at": func.now(),
         }

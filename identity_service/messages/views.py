@@ -30,9 +30,14 @@ def _fields(message: Any, *, whole: bool) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
+def sees_addresses(caller: authentication.Client) -> bool:
+    """Return whether a caller gets whole addresses, where it names one customer, address or message."""
+    return "accounts:read_personal" in caller.scopes
+
+
 def message_view(loaded: actions.MessageTimeline, caller: authentication.Client) -> MessageWithTimeline:
     """Return a message with its timeline; addresses are masked unless the client may read personal data."""
-    whole = "accounts:read_personal" in caller.scopes
+    whole = sees_addresses(caller)
     entries = descriptions.describe_timeline(loaded.message, loaded.attempts, loaded.feedback)
     if not whole:
         for entry in entries:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from identity_service import translations
 from identity_service.database.transactions import DatabaseSession
 from identity_service.messages import actions as messages
-from identity_service.messages import descriptions
+from identity_service.messages import descriptions, retries
 from identity_service.messages import rules as message_rules
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions
@@ -114,7 +114,7 @@ async def reroute_message(session: DatabaseSession, found: TokenWithMessage, *, 
     timeline = await messages.load_timeline(session, found.message.id)
     tried = [attempt.relay for attempt in timeline.attempts if attempt.relay in names]
     other = names[(names.index(tried[-1]) + 1) % len(names)] if tried else names[-1]
-    await messages.retry_message(session, found.message.id, relay=other, actor="customer", now=now)
+    await retries.retry_message(session, found.message.id, relay=other, actor="customer", now=now)
 
 
 def _ends(session: DatabaseSession, found: TokenWithMessage, say: descriptions.Translate) -> str:

@@ -12,7 +12,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.keys import hashing
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens.rules import MailboxProof

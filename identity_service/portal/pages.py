@@ -12,7 +12,7 @@ from identity_service.business import periods
 from identity_service.consents import actions as consents
 from identity_service.consents import receipts, wordings
 from identity_service.consents import rules as consent_rules
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.passwords import actions as passwords
 from identity_service.sign_in import actions as sign_in

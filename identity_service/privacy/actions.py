@@ -14,6 +14,7 @@ from sqlalchemy import Table as SqlTable
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import erasure as account_erasure
 from identity_service.accounts import ownership
+from identity_service.addresses import actions as addresses
 from identity_service.addresses.tables import EmailChange
 from identity_service.approvals.tables import PendingChange
 from identity_service.database.transactions import DatabaseSession
@@ -85,7 +86,7 @@ async def erase_account(session: DatabaseSession, user_id: UserId, *, actor: str
     ids = await ownership.user_ids_of(session, user_id)
     # Lock every account: concurrent writers block from here on, then fail with `AccountErased`.
     locked = [await accounts.find_account(session, UserId(one), lock=True) for one in ids]
-    keys = [one.email_key for one in locked if one.email_key is not None]
+    keys = sorted({one.email_key for one in locked if one.email_key} | await addresses.earlier_keys(session, ids))
     hashes = [session.keys.address_hash(key) for key in keys]
     erased: list[tuple[str, str, dict[str, Any]]] = [("account.erased", one, {}) for one in ids]
     await events.record_events(session, erased, actor=actor, now=now)
@@ -178,11 +179,21 @@ async def _erase_rows(session: DatabaseSession, name: str, ids: Sequence[str]) -
 
 
 async def _stop_pending(session: DatabaseSession, ids: Sequence[str], keys: Sequence[str], *, now: datetime) -> None:
-    """Stop pending changes of these accounts, and clear their addresses from open email changes of other accounts."""
+    """Stop pending changes of these accounts, and changes of other accounts to one of their addresses, and clear the
+    addresses from both."""
+    names_them = PendingChange.details["key"].astext.in_(keys)
     waiting = update(PendingChange).where(
-        PendingChange.user_id.in_(ids), PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None)
+        PendingChange.user_id.in_(ids) | names_them, PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None)
     )
-    await session.execute(waiting.values(stopped_at=now))
+    ended = await session.execute(
+        waiting.values(stopped_at=now).returning(PendingChange.id, PendingChange.user_id, PendingChange.verb)
+    )
+    stopped = [
+        ("account.change_stopped", row.user_id, {"change_id": str(row.id), "reason": "address_erased"})
+        for row in ended if row.user_id not in ids
+    ]  # fmt: skip
+    await events.record_events(session, stopped, actor="worker", now=now)
+    await session.execute(update(PendingChange).where(names_them).values(details={}))
     named = update(EmailChange).where(EmailChange.new_key.in_(keys), EmailChange.changed_at.is_(None))
     await session.execute(named.values(new_email=None, new_ascii=None, new_key=None))
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import ownership, references
+from identity_service.accounts import mailbox, ownership, references
 from identity_service.accounts.rules import AccountClosed
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
@@ -89,6 +89,25 @@ async def _is_same(session: DatabaseSession, known: Account, account: Account) -
     return (await accounts.find_active_account(session, UserId(known.user_id))).user_id == account.user_id
 
 
+async def issue_at_desk(
+    session: DatabaseSession, address: EmailAddress | None, *, actor: str, now: datetime
+) -> Account | None:
+    """Issue a User ID to a caller. If an account has the address already, send its User ID there and return None.
+
+    The member of staff is told nothing about that account: whoever calls may have typed somebody else's address.
+    """
+    try:
+        registered = await register_account(
+            session, address, display_name=None, locale="en", external_ref=None, source="console", actor=actor, now=now
+        )
+    except AccountClosed:
+        return None
+    if registered.is_new:
+        return registered.account
+    await _welcome(session, registered.account, address, cause="account.registered", actor=actor, now=now)
+    return None
+
+
 async def add_first_email(
     session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:
@@ -98,7 +117,7 @@ async def add_first_email(
         accounts.rules.UnknownUserId, AccountMoved, AccountClosed, EmailPresent, EmailTaken
     """
     before = (await accounts.find_account(session, user_id, lock=True)).email
-    account = await accounts.add_email(session, user_id, address, actor=actor, now=now)
+    account = await mailbox.add_email(session, user_id, address, actor=actor, now=now)
     if before is None:
         await _welcome(session, account, address, cause="account.email_added", actor=actor, now=now)
     return account
@@ -150,7 +169,7 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
     proof = await one_time_tokens.consume(session, found, now=now)
     holder = await accounts.find_by_email(session, address)
     if holder is None:
-        return await accounts.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
+        return await mailbox.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
     if (await accounts.find_active_account(session, UserId(holder.user_id))).user_id != fresh.user_id:
         # If the holder was merged into the new account meanwhile, merging back would make a cycle.
         await accounts.mark_merged(session, UserId(proof.user_id), UserId(holder.user_id), actor="customer", now=now)

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request, Response
 from identity_service.accounts import rules
 from identity_service.accounts import views as account_views
 from identity_service.registration import actions
-from identity_service.registration.schemas import EmailHint, NewAccount, RegisteredAccount
+from identity_service.registration.schemas import EmailHint, KnownAccount, NewAccount, RegisteredAccount
 from identity_service.values import email_addresses, user_ids
 from identity_service.values.email_addresses import EmailAddress, MalformedEmailAddress
 from identity_service.web import authentication, dependencies, idempotency, problems
@@ -30,12 +30,15 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
             *_REPEATABLE,
             *authentication.PERSON_ERRORS,
         ),
-        200: {"model": RegisteredAccount, "description": "The address or your reference already has this account"},
+        200: {
+            "model": RegisteredAccount | KnownAccount,
+            "description": "The address or your reference already has this account; whole only with `accounts:read`",
+        },
     },
 )
 async def register_account(
     request: Request, body: NewAccount, session: Session, caller: Caller, person: Person, now: Now, response: Response
-) -> RegisteredAccount:
+) -> RegisteredAccount | KnownAccount:
     """Register a customer by email, or with no data at all. The same address again returns the same account, or the one
     that it was merged into."""
     address = _parse(request, body.email)
@@ -47,12 +50,13 @@ async def register_account(
     response.status_code = 201 if registered.is_new else 200
     response.headers["Location"] = f"/v1/accounts/{user_ids.show(account.user_id)}"
     response.headers["ETag"] = account_views.etag(account)
-    fields = (
-        account_views.new_account_fields(session, account, caller, body.external_ref)
-        if registered.is_new
-        else await account_views.account_fields(session, account, caller)
-    )
-    return RegisteredAccount(**fields, promise=rules.PROMISE[account.locale], hints=_hints(address))
+    if registered.is_new:
+        fields = account_views.new_account_fields(session, account, caller, body.external_ref)
+        return RegisteredAccount(**fields, promise=rules.PROMISE[account.locale], hints=_hints(address))
+    fields = await account_views.account_fields(session, account, caller)
+    if account_views.may_read(caller):
+        return RegisteredAccount(**fields, promise=rules.PROMISE[account.locale], hints=_hints(address))
+    return KnownAccount(**fields, promise=rules.PROMISE[body.locale], hints=_hints(address))
 
 
 def _parse(request: Request, email: str | None) -> EmailAddress | None:

@@ -14,25 +14,32 @@ from identity_service.messages.rendering import Attachment, RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.tracking import SUBJECTS
-from identity_service.values import user_ids
+from identity_service.values import names, user_ids
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
 
 async def build_welcome(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
-    """Build the welcome email from the current account; `None` if it is not active or has another address."""
+    """Build the welcome email from the current account; `None` if it is not active or has another address.
+
+    For an account that was merged it names the User ID that its owner has now.
+
+    It greets nobody by name before the mailbox has confirmed the address.
+    """
     try:
-        account = await accounts.find_account(session, UserId(message.user_id or ""))
+        holder = await accounts.find_account(session, UserId(message.user_id or ""))
+        account = await accounts.find_active_account(session, UserId(holder.user_id))
     except rules.UnknownUserId:
         return None
-    if account.state != "active" or account.email_ascii != message.recipient_ascii:
+    if account.state != "active" or holder.email_ascii != message.recipient_ascii:
         return None
     settings = session.settings
     receipt = await receipts.issue_receipt(session, account, now=await database_now(session))
     name = f"receipt-{user_ids.show(account.user_id)}.jwt"
-    email = render_welcome(
-        account.user_id, account.display_name, message.locale, settings.mail_from_name, f"{settings.public_url}/receipt"
-    )
+    # Nobody has read this mailbox before the address is confirmed, and whoever filled in the form chose the name.
+    name_to_greet = names.name_for_message(account.display_name) if holder.email_state == "confirmed" else None
+    page = f"{settings.public_url}/receipt"
+    email = render_welcome(account.user_id, name_to_greet, message.locale, settings.mail_from_name, page)
     return replace(email, attachments=(Attachment(name, receipts.MEDIA_TYPE, receipt.encode()),))
 
 

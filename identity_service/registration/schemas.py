@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from identity_service.accounts.schemas import AccountView, Locale
+from identity_service.accounts.schemas import AccountView, Locale, WrittenAccount
 from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText
 
 Email = Annotated[str, Field(max_length=320, examples=["anna@example.com"], json_schema_extra={"format": "email"})]
@@ -30,6 +30,14 @@ class EmailHint(ResponseModel):
 
 class RegisteredAccount(AccountView):
     """The account, the promise to read to the customer, and hints."""
+
+    promise: str
+    hints: list[EmailHint]
+
+
+class KnownAccount(WrittenAccount):
+    """An account that the address or reference has already, for a caller without `accounts:read`: nothing that the
+    caller did not write. Promise and hints as for a new one."""
 
     promise: str
     hints: list[EmailHint]

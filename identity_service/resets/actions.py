@@ -10,7 +10,7 @@ from identity_service.accounts.tables import Account
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events.data import SessionsEndedReason
+from identity_service.events.data_models import SessionsEndedReason
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import requests

@@ -4,8 +4,9 @@ import uuid
 
 from fastapi import APIRouter, Request
 
+from identity_service.account_access import dependencies as access_dependencies
 from identity_service.accounts import rules as account_rules
-from identity_service.messages import actions as messages
+from identity_service.messages import dependencies as messages_dependencies
 from identity_service.messages.views import message_view
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.resets import actions, rules
@@ -50,11 +51,21 @@ async def request_reset(
 @router.get(
     "/resets/{reset_id}",
     dependencies=[authentication.requires("messages:read")],
-    responses=problems.error_responses(rules.UnknownReset, *authentication.AUTH_ERRORS),
+    responses=problems.error_responses(
+        rules.UnknownReset, *access_dependencies.ACCESS_ERRORS, *authentication.AUTH_ERRORS
+    ),
 )
-async def read_reset(reset_id: uuid.UUID, session: Session, caller: Caller, now: Now) -> ResetView:
-    """Read a reset: its state and the timeline of its message."""
+async def read_reset(
+    reset_id: uuid.UUID,
+    session: Session,
+    caller: Caller,
+    person: Person,
+    now: Now,
+    x_contact: access_dependencies.InContact = None,
+) -> ResetView:
+    """Read a reset: its state and the timeline of its message; a desk: of an account that it has opened."""
     token, message = found = await actions.find_reset(session, reset_id)
+    loaded = await messages_dependencies.open_message(session, message.id, caller, person, x_contact, now=now)
     ends = one_time_tokens.ends_at(session, found)
     return ResetView(
         reset_id=token.id,
@@ -68,5 +79,5 @@ async def read_reset(reset_id: uuid.UUID, session: Session, caller: Caller, now:
         used_at=token.used_at,
         link_until=ends,
         code_until=one_time_tokens.ends_at(session, found, by="code"),
-        message=message_view(await messages.load_timeline(session, message.id), caller),
+        message=message_view(loaded, caller),
     )

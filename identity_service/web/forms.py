@@ -26,7 +26,7 @@ SESSION_COOKIE = "__Host-session"
 STAFF_COOKIE = "__Host-staff"
 FORM_LIMIT = 16 * 1024
 _FIELDS = 20
-_HIDDEN = ("password", "code", "secret", "link", "form_token")
+_HIDDEN = ("password", "code", "secret", "link", "seed", "form_token")
 
 
 class InvalidCsrfToken(Forbidden):

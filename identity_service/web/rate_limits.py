@@ -159,9 +159,12 @@ async def list_busiest(session: DatabaseSession, *, limit: int = 50) -> list[tup
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-async def lift_limit(session: DatabaseSession, key: str) -> None:
-    """Delete one window, so that its owner need not wait."""
-    await _delete(session, key)
+async def lift_limit(session: DatabaseSession, key: str) -> str | None:
+    """Delete one window, so that its owner need not wait; return the name of its limit, None if there was none.
+
+    The name does not say whom the limit concerned.
+    """
+    return key.split("/")[1] if "/" in key and await _delete(session, key) else None
 
 
 async def purge_counters(session: DatabaseSession) -> None:

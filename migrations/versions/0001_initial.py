@@ -121,6 +121,71 @@ $$
 """
 
 
+# Tables are named with their schema: the application's role may create a temporary table of the same name.
+FOLLOW_LEDGER = """
+CREATE FUNCTION consent_state_follows_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    derived record;
+BEGIN
+    WITH RECURSIVE member AS (
+        SELECT NEW.user_id AS user_id, true AS own, NULL::timestamptz AS merged_at
+        UNION ALL
+        SELECT a.user_id, false, least(a.merged_at, m.merged_at)
+        FROM public.account a JOIN member m ON a.merged_into = m.user_id
+    ), newest AS (
+        SELECT m.user_id, m.own, m.merged_at, e.decision, e.occurred_at FROM member m LEFT JOIN LATERAL (
+            SELECT entry.decision, entry.occurred_at FROM public.consent_entry entry
+            WHERE entry.user_id = m.user_id AND entry.purpose = NEW.purpose AND entry.decision <> 'proposed'
+            ORDER BY entry.id DESC LIMIT 1
+        ) e ON true
+    ), mine AS (SELECT n.occurred_at FROM newest n WHERE n.own)
+    SELECT n.decision, n.occurred_at INTO derived FROM newest n, mine
+    WHERE n.own OR mine.occurred_at IS NULL OR mine.occurred_at <= n.merged_at
+    ORDER BY CASE n.decision WHEN 'withdrawn' THEN 0 WHEN 'granted' THEN 2 ELSE 1 END, n.own DESC, n.merged_at, n.user_id
+    LIMIT 1;
+    IF derived.decision IS DISTINCT FROM NEW.decision OR derived.occurred_at IS DISTINCT FROM NEW.since THEN
+        RAISE EXCEPTION 'the ledger does not say % of % for %', NEW.decision, NEW.user_id, NEW.purpose
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
+# Runs with the rights of the owner: the application's role cannot change `feed_state` itself. Events up to the restore
+# are passed over by the sealer from then on, so all of them must have their seal, and nobody may be writing others.
+RECORD_RESTORE = """
+CREATE FUNCTION record_restore(restore_id bigint) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    risen integer;
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM public.event e WHERE e.id = restore_id AND e.name = 'feed.restored'
+            AND e.transaction_id = pg_current_xact_id()::text::bigint
+            AND NOT EXISTS (SELECT 1 FROM public.event later WHERE later.id > restore_id)
+    ) THEN
+        RAISE EXCEPTION 'event % does not record a restore that happens now', restore_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    IF EXISTS (
+        SELECT 1 FROM public.event e LEFT JOIN public.sealed_event s ON s.event_id = e.id WHERE s.event_id IS NULL
+    ) THEN
+        RAISE EXCEPTION 'there are events without a seal' USING ERRCODE = 'check_violation';
+    END IF;
+    IF EXISTS (
+        SELECT 1 FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = session_user AND pid <> pg_backend_pid()
+    ) THEN
+        RAISE EXCEPTION 'other sessions of this role are connected' USING ERRCODE = 'object_in_use';
+    END IF;
+    UPDATE public.feed_state SET epoch = epoch + 1, restored_event_id = restore_id RETURNING epoch INTO risen;
+    RETURN risen;
+END
+$$
+"""
+
+
 def upgrade() -> None:
     op.execute(USER_ID_HOLDS)
     op.execute(REFUSE_CHANGE)
@@ -134,6 +199,13 @@ def upgrade() -> None:
         "CREATE TRIGGER message_step BEFORE INSERT OR UPDATE OF state ON message "
         "FOR EACH ROW EXECUTE FUNCTION message_step()"
     )
+    op.execute(FOLLOW_LEDGER)
+    op.execute(
+        "CREATE TRIGGER consent_state_follows_ledger AFTER INSERT OR UPDATE ON consent_state "
+        "FOR EACH ROW EXECUTE FUNCTION consent_state_follows_ledger()"
+    )
+    op.execute(RECORD_RESTORE)
+    op.execute("REVOKE ALL ON FUNCTION record_restore(bigint) FROM PUBLIC")
     for table in APPEND_ONLY:
         op.execute(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
@@ -148,7 +220,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in reversed(TABLES):
         op.drop_table(table)
-    for function in ("message_step", "refuse_change", "user_id_holds"):
+    functions = ("record_restore", "consent_state_follows_ledger", "message_step", "refuse_change", "user_id_holds")
+    for function in functions:
         op.execute(f"DROP FUNCTION {function}")
 
 
@@ -237,6 +310,7 @@ def _create_tables() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("active_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_since", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("algorithm IN ('ES256', 'EdDSA', 'HMAC')", name=op.f("ck_encryption_key_algorithm")),
         sa.CheckConstraint(
             "purpose IN ('signing', 'link', 'address', 'internal')", name=op.f("ck_encryption_key_purpose")
@@ -268,6 +342,7 @@ def _create_tables() -> None:
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("restored_event_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_feed_state_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feed_state")),
     )
     op.create_table(
@@ -947,6 +1022,7 @@ def _create_tables() -> None:
         sa.Column("entry_id", sa.BigInteger(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("text", sa.String(), nullable=False),
+        sa.Column("salt", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["entry_id"], ["consent_entry.id"], name=op.f("fk_consent_evidence_entry_id")),
         sa.PrimaryKeyConstraint("entry_id", name=op.f("pk_consent_evidence")),
     )

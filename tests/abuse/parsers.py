@@ -25,7 +25,7 @@ from identity_service.imports import rows as imports_rows
 from identity_service.keys import signing
 from identity_service.messages import rules as rules_of_messages
 from identity_service.messages.inbound import dsn
-from identity_service.passwords import legacy_hashes, rules
+from identity_service.passwords import legacy_hashes, legacy_schemes, rules
 from identity_service.settings import Settings
 from identity_service.values import email_addresses, user_ids
 from identity_service.web import pagination
@@ -139,7 +139,7 @@ def a_file(data: bytes) -> None:
     """A file that is imported: each line is an account or a refusal with a sentence, and what goes in can be kept."""
     text = io.TextIOWrapper(io.BytesIO(data[1:]), encoding="utf-8-sig", errors="surrogateescape", newline="")
     try:
-        rows = list(files._csv(text, {}) if data[:1] == b"c" else files._objects(text))
+        rows = list((files._csv if data[:1] == b"c" else files._objects)(text, files.FileOptions()))
     except Problem as refused:
         _is_a_sentence(refused)
         return
@@ -150,7 +150,7 @@ def a_file(data: bytes) -> None:
             continue
         assert not _UNSTORABLE.search("".join([*row, *row.values()]))
         try:
-            account = judge.columns(row)
+            account, _ = judge.read_columns(row)
         except Problem as refused:
             _is_a_sentence(refused)
             continue
@@ -183,8 +183,8 @@ def a_password_hash(data: bytes) -> None:
         assert asked.memory_cost <= rules.MAXIMUM_MEMORY_KIB
         assert asked.time_cost <= rules.MAXIMUM_PASSES
         assert asked.parallelism <= rules.MAXIMUM_LANES
-    if legacy_hashes.is_legacy(stored) and re.match(r"\$pbkdf2\$sha\d+\$\d{1,3}\$|\$2.\$04", stored):
-        assert legacy_hashes.verify_hash(stored, "no such password") in (True, False)
+    if legacy_schemes.is_legacy(stored) and re.match(r"\$pbkdf2\$sha\d+\$\d{1,3}\$|\$2.\$04", stored):
+        assert legacy_schemes.verify_hash(stored, "no such password") in (True, False)
 
 
 def _is_ours(message_id: str, tag: str) -> bool:

@@ -182,7 +182,8 @@ class Walk:
         await ada.send("/console/enrol", link=link)
         ada.seed = re.search(r"\b[A-Z2-7]{32}\b", ada.text)[0]
         password, code = GIVEN["staff password"], console.now_code(service, ada.seed)
-        await ada.send("/console/enrolled", link=link, password=password, code=code)
+        sealed = console.sealed_seed(ada)
+        await ada.send("/console/enrolled", link=link, seed=sealed, password=password, code=code)
         codes = re.findall(r"\b[0-9a-f]{8}-[0-9a-f]{8}\b", ada.text)
         assert codes, ada.text
         self.note(enrolment=link, seed=ada.seed, **{f"recovery code {n}": one for n, one in enumerate(codes)})

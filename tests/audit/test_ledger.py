@@ -1,7 +1,6 @@
 """AUD-01, AUD-03, AUD-05: the ledger of consents and everything it is about, held against the sealed events."""
 
 import pytest
-from sqlalchemy import text
 
 from identity_service.consents import audit
 from tests.accounts.given import an_account, merge
@@ -127,10 +126,9 @@ STATES = {
 
 
 @pytest.mark.parametrize("change", STATES)
-async def test_a_state_that_the_ledger_does_not_lead_to_is_named(service, anna, change):
-    """AUD-03: the application's role writes the state that permissions are answered from, so the audit derives it."""
-    async with service.database.transaction() as session:
-        await session.execute(text(STATES[change]))
+async def test_a_state_that_the_ledger_does_not_lead_to_is_named(service, anna, owner, change):
+    """AUD-03: whoever disables the trigger writes the state that permissions are answered from; the audit finds it."""
+    await forge(owner, STATES[change])
     checked, sentence = await ledger(service)
     assert checked == 5
     assert "but the ledger says otherwise" in sentence
@@ -145,8 +143,7 @@ async def test_where_accounts_were_joined_the_words_of_both_lead_to_the_state(se
     await withdraw(caller, anna.user_id, "phone")
     assert await allowed(caller, anna.user_id) == []
     assert (await ledger(service))[1] is None
-    async with service.database.transaction() as session:
-        await session.execute(text("UPDATE consent_state SET decision = 'granted' WHERE purpose = 'email'"))
+    await forge(owner, "UPDATE consent_state SET decision = 'granted' WHERE purpose = 'email'")
     assert "for email is granted, but the ledger says otherwise" in (await ledger(service))[1]
 
 

@@ -61,11 +61,17 @@ async def enrol(service, name: str, role: str = "clerk", *, wait: int = 40) -> C
     await clerk.open("/console/enrol")
     await clerk.send("/console/enrol", link=secret)
     clerk.seed = re.search(r"\b[A-Z2-7]{32}\b", clerk.text)[0]
-    done = await clerk.send("/console/enrolled", link=secret, password=PASSWORD, code=now_code(service, clerk.seed))
+    given = {"link": secret, "seed": sealed_seed(clerk), "password": PASSWORD, "code": now_code(service, clerk.seed)}
+    done = await clerk.send("/console/enrolled", **given)
     assert done.status_code == 200, clerk.text
     clerk.codes = tuple(re.findall(r"\b[0-9a-f]{8}-[0-9a-f]{8}\b", clerk.text))
     service.clock.advance(seconds=wait)
     return clerk
+
+
+def sealed_seed(clerk: Clerk) -> str:
+    """Return the hidden value of the enrolment page that the form sends back."""
+    return re.search(r'name="seed" value="([^"]+)"', clerk.page.text)[1]
 
 
 async def sign_in(service, clerk: Clerk, code: str = "", *, password: str = PASSWORD):

@@ -49,10 +49,14 @@ async def test_an_auditor_opens_no_account_and_a_clerk_lifts_no_limit(service, c
 async def test_a_lead_lifts_a_limit_and_it_is_told(service):
     """AUD-01"""
     lead = await a_clerk(service, "bob", "lead")
-    key = (await service.rows("SELECT key FROM rate_limit_counter LIMIT 1"))[0].key
+    key = (await service.rows("SELECT key FROM rate_limit_counter WHERE key LIKE '%/staff-name/%' LIMIT 1"))[0].key
     assert (await lead.do("/console/operations/lift-limit", key=key)).status_code == 200
     assert await service.rows("SELECT 1 FROM rate_limit_counter WHERE key = :key", key=key) == []
-    assert await service.rows("SELECT actor FROM event WHERE name = 'rate_limit.lifted'") == [("staff:bob",)]
+    # R31: what was lifted, and nothing for a window that is not there.
+    for gone in (key, "x", "LIMITER/staff-name/nobody/10/10/minute", "/"):
+        assert (await lead.do("/console/operations/lift-limit", key=gone)).status_code == 200
+    told = await service.rows("SELECT actor, data FROM event WHERE name = 'rate_limit.lifted'")
+    assert told == [("staff:bob", {"limit": "staff-name"})]
 
 
 async def test_the_auditor_finds_what_staff_did(service, caller):

@@ -1,6 +1,7 @@
 """How staff get in, and out: enrolment, two factors, recovery codes, sessions; no mail is needed for any of it."""
 
 import asyncio
+import re
 from collections import Counter
 
 import httpx2
@@ -13,7 +14,7 @@ from identity_service.privacy.inventory import INVENTORY
 from tests.browser import PAGE
 from tests.conftest import BASE
 from tests.consents.given import CODE, a_customer
-from tests.console.given import PASSWORD, Clerk, a_clerk, enrol, now_code, sign_in
+from tests.console.given import PASSWORD, Clerk, a_clerk, enrol, now_code, sealed_seed, sign_in
 
 
 async def sessions(service) -> int:
@@ -166,9 +167,10 @@ async def test_an_enrolment_link_is_good_once(service):
     ada = Clerk(service.app, BASE)
     await ada.open("/console/enrol")
     await ada.send("/console/enrol", link=secret)
-    seed = (await service.database.in_transaction(lambda s: staff.find_enrolment(s, secret, now=service.clock()))).seed
+    found = await service.database.in_transaction(lambda s: staff.find_enrolment(s, secret, now=service.clock()))
     token = ada.page.text.partition('name="form_token" value="')[2].partition('"')[0]
-    given = {"form_token": token, "link": secret, "password": PASSWORD, "code": now_code(service, seed)}
+    code = now_code(service, found.seed)
+    given = {"form_token": token, "link": secret, "seed": found.sealed_seed, "password": PASSWORD, "code": code}
     answers = await asyncio.gather(*(ada.http.post("/console/enrolled", data=given) for _ in range(50)))
     counted = Counter(answer.status_code for answer in answers)
     assert counted[200] == 1
@@ -183,18 +185,90 @@ async def test_an_enrolment_link_is_good_once(service):
 async def test_enrolling_refuses(service, wrong):
     """PHN-11: nothing is spent by a refusal; the link works still, but for the day."""
     secret = await service.database.in_transaction(lambda s: staff.add_staff(s, "ada", "clerk", now=service.clock()))
-    seed = (await service.database.in_transaction(lambda s: staff.find_enrolment(s, secret, now=service.clock()))).seed
+    found = await service.database.in_transaction(lambda s: staff.find_enrolment(s, secret, now=service.clock()))
     if wrong == "after a day":
         service.clock.advance(hours=24)
     ada = Clerk(service.app, BASE)
     await ada.open("/console/enrol")
     answer = await ada.send(
-        "/console/enrolled", link="x" * 43 if wrong == "unknown" else secret,
+        "/console/enrolled", link="x" * 43 if wrong == "unknown" else secret, seed=found.sealed_seed,
         password="short" if wrong == "weak password" else PASSWORD,
-        code="٣٣٣٣٣٣" if wrong == "code" else now_code(service, seed),
+        code="٣٣٣٣٣٣" if wrong == "code" else now_code(service, found.seed),
     )  # fmt: skip
     assert answer.status_code == (410 if wrong in ("unknown", "after a day") else 422), ada.text
     assert (await service.rows("SELECT phc FROM staff")) == [(None,)]
+
+
+async def begin(service, secret: str, source: str = "198.51.100.20") -> tuple[Clerk, str]:
+    """Open an enrolment link; return the browser, and the sealed seed of its form."""
+    one = Clerk(service.app, BASE, source=source)
+    await one.open("/console/enrol")
+    await one.send("/console/enrol", link=secret)
+    one.seed = re.search(r"\b[A-Z2-7]{32}\b", one.text)[0]
+    return one, sealed_seed(one)
+
+
+async def test_each_view_of_an_enrolment_link_shows_another_seed(service):
+    """R27: whoever saw the link, before or after, has seen no seed that anybody enrols with."""
+    secret = await service.database.in_transaction(lambda s: staff.add_staff(s, "ada", "clerk", now=service.clock()))
+    assert await service.rows("SELECT totp_sealed FROM staff") == [(None,)]
+    thief, _ = await begin(service, secret, "203.0.113.9")
+    ada, sealed = await begin(service, secret)
+    late, _ = await begin(service, secret, "203.0.113.10")
+    assert len({thief.seed, ada.seed, late.seed}) == 3
+    wrong = await ada.send(
+        "/console/enrolled", link=secret, seed=sealed, password=PASSWORD, code=now_code(service, thief.seed)
+    )
+    assert wrong.status_code == 422
+    assert ada.seed in ada.text, "a refused form keeps the seed that the authenticator has already"
+    code = now_code(service, ada.seed)
+    done = await ada.send("/console/enrolled", link=secret, seed=sealed, password=PASSWORD, code=code)
+    assert done.status_code == 200, ada.text
+    service.clock.advance(seconds=40)
+    ada.name = "ada"
+    for other in (thief, late):
+        assert (await sign_in(service, ada, now_code(service, other.seed))).status_code == 422
+    assert (await sign_in(service, ada)).url.path == "/console"
+
+
+@pytest.mark.parametrize("bent", ["missing", "of another link", "altered", "not base64url", "a plain seed"])
+async def test_a_seed_that_was_not_sealed_for_this_link_is_refused(service, bent):
+    """R27: the form cannot bring its own seed, or somebody else's; nothing is spent."""
+    mine, theirs = [
+        await service.database.in_transaction(lambda s, n=name: staff.add_staff(s, n, "clerk", now=service.clock()))
+        for name in ("ada", "bob")
+    ]
+    ada, sealed = await begin(service, mine)
+    bob, other = await begin(service, theirs)
+    bad = {
+        "missing": "", "of another link": other, "altered": sealed[:-4] + ("AAAA" if sealed[-4:] != "AAAA" else "BBBB"),
+        "not base64url": "=?", "a plain seed": ada.seed,
+    }[bent]  # fmt: skip
+    seed = bob.seed if bent == "of another link" else ada.seed
+    given = {"link": mine, "password": PASSWORD, "code": now_code(service, seed)}
+    assert (await ada.send("/console/enrolled", seed=bad, **given)).status_code == 422
+    assert "open the link again" in ada.text
+    assert await service.rows("SELECT phc FROM staff") == [(None,), (None,)]
+    ada, sealed = await begin(service, mine)
+    given["code"] = now_code(service, ada.seed)
+    assert (await ada.send("/console/enrolled", seed=sealed, **given)).status_code == 200, ada.text
+
+
+@pytest.mark.parametrize("where", ["the same browser", "another browser"])
+async def test_a_new_sign_in_ends_the_older_session(service, where):
+    """R27, ASVS 7.2.4: the old cookie opens nothing; other people stay signed in."""
+    ada, bob = await a_clerk(service), await a_clerk(service, "bob")
+    old = dict(ada.http.cookies)
+    service.clock.advance(seconds=40)
+    again = ada if where == "the same browser" else at_another_browser(service, ada)
+    assert (await sign_in(service, again)).url.path == "/console"
+    thief = Clerk(service.app, BASE, source="203.0.113.9")
+    thief.http.cookies.update(old)
+    await thief.open("/console")
+    assert thief.page.url.path == "/console/signin" or thief.page.status_code == 401
+    for one in (again, bob):
+        assert (await one.open("/console")).url.path == "/console"
+        assert one.page.status_code == 200
 
 
 async def test_all_mail_is_down_and_staff_get_in(service, box):

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from identity_service.approvals import actions as approvals
-from identity_service.messages import rendering
+from identity_service.messages import heartbeat, rendering
 from identity_service.messages.inbound import dsn, feedback
 from identity_service.settings import Relay
+from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
@@ -14,6 +15,7 @@ from tests.life.given import an_entry, append, call, confirm, consent, merge, ro
 
 CANARY = "kanarienvogel"
 ADDRESS, SECOND = f"{CANARY}@{CANARY}.example", f"{CANARY}2@{CANARY}.example"
+EARLIER = f"{CANARY}3@{CANARY}.example"
 GOOD = "violet teapot argues with gravity"
 NOTICE = f"""\
 From: MAILER-DAEMON@{CANARY}.example
@@ -51,6 +53,7 @@ class Filled:
 async def fill(service: Service, caller: Caller) -> Filled:
     """Fill every table through the doors; only what waits for an approval goes through its verb."""
     await ask_as_a_stranger(service)
+    await name_it_elsewhere(service, caller)
     made = await caller.post(
         "/v1/accounts",
         {"email": ADDRESS, "display_name": f"Anna {CANARY}", "external_ref": f"ref-{CANARY}"},
@@ -81,11 +84,24 @@ async def fill(service: Service, caller: Caller) -> Filled:
     return Filled(user_id, merged)
 
 
-async def ask_as_a_stranger(service: Service) -> None:
-    """Before there is an account somebody asks for a password, and a letter says that there is none."""
+async def ask_as_a_stranger(service: Service, address: str = ADDRESS) -> None:
+    """While the address has no account somebody asks for a password; a letter says that there is none."""
     browser = Browser(service.app, BASE)
     await browser.open("/reset")
-    await browser.send("/reset", email=ADDRESS)
+    await browser.send("/reset", email=address)
+
+
+async def name_it_elsewhere(service: Service, caller: Caller) -> None:
+    """Somebody else's account, for which a desk asks for the addresses that this customer has, and had."""
+    other = (await caller.post("/v1/accounts", {"email": "other@example.com"})).json()["user_id"]
+    for address in (ADDRESS, EARLIER):
+        details = email_addresses.parse(address, special_use=True)
+        wanted = {"email": details.shown, "ascii": details.ascii, "key": details.key}
+        await service.database.in_transaction(
+            lambda s, wanted=wanted: approvals.request_approval(
+                s, UserId(row_id(other)), "email", wanted, reason="lost it", actor="staff:one", now=service.clock()
+            )
+        )
 
 
 async def fill_the_second(service: Service, caller: Caller, user_id: str) -> str:
@@ -101,10 +117,12 @@ async def change_address(service: Service, caller: Caller, user_id: str) -> None
     """There and back again, so that old and new address stand in their rows; and one that is never confirmed."""
     service.clock.advance(seconds=1)
     path = f"/v1/accounts/{user_id}/email-changes"
-    other = f"{CANARY}3@{CANARY}.example"
+    other = EARLIER
     await caller.post(path, {"email": other}, headers={"Idempotency-Key": "second"})
     await confirm(service, other, "Please confirm your new address")
+    await ask_as_a_stranger(service)
     await confirm(service, ADDRESS, "Your address was changed")
+    await ask_as_a_stranger(service, other)
     browser = Browser(service.app, BASE)
     await browser.open("/")
     await browser.send("/", email=ADDRESS)
@@ -144,6 +162,7 @@ async def comes_back(service: Service) -> None:
     sender = service.sender(Relay(name="talks", host="127.0.0.1", port=server.port, tls="none"))
     try:
         await sender.once()
+        await service.database.in_transaction(lambda s: heartbeat.beat(s, sender, service.clock()))
     finally:
         await sender.relays.close()
         await sender.database.close()

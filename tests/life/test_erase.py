@@ -1,9 +1,11 @@
 """PRV-10: what is personal goes, everywhere; what must stay stays; and from then on the customer is unknown."""
 
+import hashlib
 import logging
 
 import pytest
 
+from identity_service.imports.consents import ImportedConsent, import_consents
 from identity_service.keys import signing
 from identity_service.privacy import actions as privacy
 from identity_service.values import user_ids
@@ -16,6 +18,7 @@ from tests.life.given import (
     append,
     audited,
     call,
+    confirm,
     every_row,
     link_to,
     merge,
@@ -56,10 +59,70 @@ async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, lo
         "inbound_mail", "pending_change", "email_change",
     }  # fmt: skip
     await erase(caller, filled.user_id)
-    assert await with_canary(service) == set()
+    # A relay's words keep the domain, which is a fact about mail and no person's; here it is the canary itself.
+    assert await with_canary(service) <= {"relay_state"}
+    assert f"{CANARY}@" not in "".join((await every_row(service))["relay_state"]).lower()
     lines = logged.getvalue()
     assert "request.answered" in lines
     assert CANARY not in lines.lower()
+    await audited(service)
+
+
+async def test_the_address_before_goes_too_and_somebody_elses_stays(service, caller):
+    """R20, PRV-10: messages to an address that the customer had once; unless it is somebody else's by now."""
+    anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+    await service.deliver()
+    ask_again = Browser(service.app, BASE)
+    for new in ("anna.second@example.com", "anna.third@example.com"):
+        service.clock.advance(seconds=1)
+        answer = await caller.post(f"/v1/accounts/{anna}/email-changes", {"email": new})
+        assert answer.status_code == 202, answer.text
+        await confirm(service, new, "Please confirm your new address")
+    for old in (ANNA, "anna.second@example.com"):
+        await ask_again.open("/reset")
+        await ask_again.send("/reset", email=old)
+    await service.deliver()
+    other = (await caller.post("/v1/accounts", {"email": "anna.second@example.com"})).json()["user_id"]
+    await erase(caller, anna)
+    left = await service.rows("SELECT user_id, kind, recipient FROM message WHERE recipient IS NOT NULL ORDER BY kind")
+    assert (None, "no_account", ANNA) not in left
+    assert {row.recipient for row in left} == {"anna.second@example.com"}
+    assert (row_id(other), "welcome", "anna.second@example.com") in left
+
+
+async def test_a_change_of_another_account_to_an_erased_address_stops(service, caller):
+    """R20: it named the address; carrying it out would bring it back."""
+    filled = await fill(service, caller)
+    naming = "SELECT details, stopped_at IS NOT NULL AS stopped FROM pending_change WHERE verb = 'email'"
+    assert [row.stopped for row in await service.rows(naming)] == [False, False]
+    await erase(caller, filled.user_id)
+    assert await service.rows(naming) == [({}, True), ({}, True)]
+    told = await service.rows("SELECT data->>'problem' AS why FROM event WHERE name = 'account.change_stopped'")
+    assert told == [("address_erased",)] * 2
+
+
+@pytest.mark.parametrize("by", ["a service", "an import"])
+async def test_the_hash_of_an_erased_evidence_confirms_no_guess(service, caller, by):
+    """R20: short free text is guessed at once; without its salt the hash says nothing."""
+    said = "said by anna@example.com"
+    if by == "a service":
+        anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+        given = {"granted": True, "wording": "email-2026-11", "channel": "phone", "evidence": said}
+        await call(caller, "PUT", f"/v1/accounts/{anna}/consents/email", given)
+    else:
+        anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+        one = ImportedConsent(row_id(anna), "email", "withdrawn", None, said, service.clock())
+        await service.database.in_transaction(
+            lambda s: import_consents(s, [one], actor="operator", now=service.clock())
+        )
+    await audited(service)
+    ((kept,),) = await service.rows("SELECT evidence_hash FROM consent_entry")
+    ((salt, text),) = await service.rows("SELECT salt, text FROM consent_evidence")
+    assert kept == hashlib.sha256(salt + text.encode()).digest()
+    assert kept != hashlib.sha256(text.encode()).digest()
+    await erase(caller, anna)
+    assert await service.rows("SELECT 1 FROM consent_evidence") == []
+    assert all(salt.hex() not in row for rows in (await every_row(service)).values() for row in rows)
     await audited(service)
 
 

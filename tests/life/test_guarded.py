@@ -5,7 +5,7 @@ The console that will call this comes later, so these go through the verbs.
 
 import pytest
 
-from identity_service.accounts import actions as accounts
+from identity_service.accounts import mailbox
 from identity_service.accounts import rules as account_rules
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import rules as approval_rules
@@ -103,7 +103,7 @@ async def test_the_stop_link_outlives_what_ends_other_links(service, caller, ann
     link = await link_to(service, ANNA, COMING)
     service.clock.advance(hours=70)
     await service.database.in_transaction(
-        lambda s: accounts.confirm_new_email(s, row_id(anna), PARSED, actor="customer", now=service.clock())
+        lambda s: mailbox.confirm_new_email(s, row_id(anna), PARSED, actor="customer", now=service.clock())
     )
     assert (await press(service, link)).page.url.path == "/confirmed/stop"
 

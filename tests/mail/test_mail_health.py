@@ -32,6 +32,9 @@ async def test_what_a_relay_said_last_shows_no_address(service, caller):
     await service.database.in_transaction(lambda s: heartbeat.beat(s, sender, service.clock()))
     (relay,) = (await caller.get("/v1/relays")).json()["items"]
     assert relay["workers"][0]["last_reply"] == "5.1.1 <a…@example.com> no such user"
+    # R20, PRV-10: nobody erases it from here, so it is masked when it is stored.
+    ((stored,),) = await service.rows("SELECT last_reply FROM relay_state WHERE relay = 'first'")
+    assert stored == "5.1.1 <a…@example.com> no such user"
 
 
 async def test_health_tells_depth_age_and_how_mail_to_each_domain_fares(service, caller):

@@ -162,7 +162,7 @@ async def test_an_address_leaves_only_to_who_may_read_it(service, caller):
     message_id = await put(service)
     reader = await service.caller("messages:read", name="desk")
     for path in ("/v1/messages", f"/v1/messages/{message_id}"):
-        assert "anna@example.com" in (await caller.get(path)).text
+        assert ("anna@example.com" in (await caller.get(path)).text) == (path != "/v1/messages")
         masked = (await reader.get(path)).text
         assert "anna@" not in masked
         assert "a…@example.com" in masked

@@ -5,6 +5,7 @@ import smtplib
 from email.message import EmailMessage
 
 import pytest
+from sqlalchemy import text
 
 from identity_service.messages import rendering
 from identity_service.messages.inbound import bounce_server
@@ -235,3 +236,26 @@ async def test_a_bounce_that_overtakes_our_own_commit_is_applied_when_the_lease_
     await service.database.in_transaction(lambda s: queue.record_results(s, [finish], now=now))
     (row,) = await service.rows("SELECT state FROM message")
     assert row[0] == "bounced"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("missing", ["inbound_mail", "feedback"])
+async def test_a_notice_that_cannot_be_stored_is_answered_451_in_both_log_formats(
+    letter: Letter, owner, log, log_format, missing
+):
+    """R21, X1: the sending server keeps the mail and tries again; the log has the kind of the error."""
+    log.configure(log_format)
+    async with owner.begin() as connection:
+        await connection.execute(text(f"ALTER TABLE {missing} RENAME TO away"))
+    try:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            await letter.returns(dsn())
+    finally:
+        async with owner.begin() as connection:
+            await connection.execute(text(f"ALTER TABLE away RENAME TO {missing}"))
+    assert refused.value.smtp_code == 451
+    assert "bounce.not_kept" in log.text
+    assert "ProgrammingError" in log.text
+    assert "anna@example.com" not in log.text
+    await letter.returns(dsn())
+    assert (await letter.message())["state"] == "bounced"

@@ -5,8 +5,7 @@ import uuid
 import pytest
 from sqlalchemy import select
 
-from identity_service.messages import actions as messages
-from identity_service.messages import kinds, suppressions
+from identity_service.messages import kinds, retries, suppressions
 from identity_service.messages import rules as message_rules
 from identity_service.messages.inbound import feedback
 from identity_service.messages.inbound.dsn import Notice
@@ -224,7 +223,7 @@ async def test_a_person_may_try_anyway(service):
     """Send again goes past a suppression, and is an event."""
     message_id = await a_letter(service, "suppressed")
     successor = await service.database.in_transaction(
-        lambda s: messages.retry_message(s, uuid.UUID(message_id), relay=None, actor="operator", now=service.clock())
+        lambda s: retries.retry_message(s, uuid.UUID(message_id), relay=None, actor="operator", now=service.clock())
     )
     assert await state_of(service, str(successor)) == "queued"
     assert await service.deliver() == 1

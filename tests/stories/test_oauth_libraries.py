@@ -103,7 +103,7 @@ async def test_oauth4webapi_walks_the_first_road(service, issuer, node, way):
 async def test_oauth4webapi_reads_a_refusal(service, node, way):
     """OAU-33: a wrong secret, another's key: an error that the library has a name for."""
     who, another = await proven(service, way), await proven(service, way)
-    mixed = Proven(clients.Credentials(who.made.client_id, another.made.client_secret), another.key)
+    mixed = Proven(clients.Credentials(who.made.client_id, another.made.client_secret, "shop"), another.key)
     expected = {"name": "WWWAuthenticateChallengeError", "code": "OAUTH_WWW_AUTHENTICATE_CHALLENGE", "status": 401}
     assert (await node(mixed))["refused"] == expected
     assert await service.rows("SELECT count(*) FROM account") == [(0,)]
@@ -156,7 +156,7 @@ async def test_authlibs_client_walks_the_first_road(service, issuer, way):
 async def test_authlibs_client_reads_a_refusal(service, issuer, way):
     """OAU-33."""
     who, another = await proven(service, way), await proven(service, way)
-    mixed = Proven(clients.Credentials(who.made.client_id, another.made.client_secret), another.key)
+    mixed = Proven(clients.Credentials(who.made.client_id, another.made.client_secret, "shop"), another.key)
     async with authlib(issuer, mixed, way) as client:
         endpoint = (await metadata(client))["token_endpoint"]
         with pytest.raises(OAuthError, match="invalid_client"):
