@@ -31,7 +31,13 @@ def _all(locale: str) -> Iterator[tuple[str, str, str]]:
     for verb in change_emails.VERB_DESCRIPTIONS:
         for kind in ("change_confirmation", "stop_link"):
             letter = change_emails.render_change_email(
-                kind, locale, "KQ7XM1C43W08", {"verb": verb}, "Example Shop", link="https://…", code="K7QXM-1C43W"
+                kind,
+                locale,
+                "KQ7XM1C43W08",
+                {"verb": verb, "target": "j…@example.com"},
+                "Example Shop",
+                link="https://…",
+                code="K7QXM-1C43W",
             )
             yield f"{kind}, {verb}", letter.subject, letter.text
 

@@ -96,7 +96,7 @@ def test_an_address_is_read_out_of_what_stands_around_it(written):
     ("written", "named"),
     [("an\u200bna@example.com", "U+200B ZERO WIDTH SPACE"), ("anna@exam\u00adple.com", "U+00AD SOFT HYPHEN"),
      ("anna@\u202eexample.com", "U+202E RIGHT-TO-LEFT OVERRIDE"), ("an\U000e0061na@example.com", "U+E0061 TAG"),
-     ("m\u00fcller@example.com", "U+00FC LATIN SMALL LETTER U WITH DIAERESIS"), ("m\u0131ke@example.org", "U+0131")],
+     ("m\u200bike@example.org", "U+200B ZERO WIDTH SPACE")],
 )  # fmt: skip
 def test_what_cannot_be_read_in_an_address_is_called_by_its_name(written, named):
     with pytest.raises(MalformedEmailAddress) as refused:

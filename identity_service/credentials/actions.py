@@ -1,5 +1,6 @@
 """Confirm an address with a proof of its mailbox; end what was gained through what no longer holds."""
 
+import hmac
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,7 @@ def is_first_proof(session: DatabaseSession, account: Account, proof: MailboxPro
     """Return whether a proof is the first one of the address on file: unconfirmed so far, and of this very mailbox."""
     if account.email_key is None or account.email_state == "confirmed":
         return False
-    return proof.recipient_hash == session.keys.address_hash(account.email_key)
+    return hmac.compare_digest(proof.recipient_hash or b"", session.keys.address_hash(account.email_key))
 
 
 async def confirm_mailbox(

@@ -43,7 +43,7 @@ def _sample(kind: str, locale: str) -> RenderedEmail:
     if kind == "welcome":
         return registration_emails.render_welcome(_ID, _NAME, locale, _SIGNED, "https://id.example.com/receipt")
     if kind in change_emails.EMAIL_COPY:
-        facts = {"verb": "email", "other": show(_OTHER), "survivor": show(_ID)}
+        facts = {"verb": "email", "target": "j…@example.com", "other": show(_OTHER), "survivor": show(_ID)}
         with_link = (
             {"link": str(_FACTS["link"]), "code": str(_FACTS["code"])} if change_emails.EMAIL_COPY[kind].link else {}
         )

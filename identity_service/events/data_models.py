@@ -178,9 +178,10 @@ class PasswordRemovedData(EventData):
 
 
 class SourceData(EventData):
-    """The system that the account came from, as the operator named it."""
+    """The system that the account came from, as the operator named it, and when it had confirmed the address."""
 
     source: str
+    mailbox_confirmed_at: datetime | None = None
 
 
 class RestoredData(EventData):

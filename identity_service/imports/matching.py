@@ -165,7 +165,7 @@ _REFERENCES = """
     WITH RECURSIVE chain AS (
         SELECT r.reference AS given, a.user_id, a.merged_into, a.state, a.email_key
         FROM external_reference r JOIN account a ON a.user_id = r.user_id
-        WHERE r.client_id = :source AND r.reference = ANY(:references)
+        WHERE r.source = :source AND r.reference = ANY(:references)
     """
 _BY_KEY, _BY_REFERENCE = text(_KEYS + _REST_OF_CHAIN), text(_REFERENCES + _REST_OF_CHAIN)
 _LOCK = text("SELECT user_id FROM account WHERE user_id = ANY(:user_ids) ORDER BY user_id FOR UPDATE")

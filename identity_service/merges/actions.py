@@ -4,6 +4,7 @@ No data is moved: `merged_into` of the duplicate's row points to the survivor, a
 column. A service or a desk only requests a merge; both mailboxes confirm it, each by its own email.
 """
 
+import hmac
 import uuid
 from datetime import datetime
 from typing import Any
@@ -239,7 +240,9 @@ async def _return_address(
     )
     was_on_file = await session.scalar(agreed)
     survivor = await accounts.find_account(session, UserId(survivor_id))
-    if survivor.email_key is not None and session.keys.address_hash(survivor.email_key) == was_on_file:
+    if survivor.email_key is not None and hmac.compare_digest(
+        session.keys.address_hash(survivor.email_key), was_on_file or b""
+    ):
         await mailbox.exchange_emails(session, restored_id, survivor_id, actor=actor, now=now)
 
 

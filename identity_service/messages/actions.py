@@ -154,11 +154,16 @@ async def _write(
     suppression = suppressions.suppression_values(row["recipient_hash"], row["kind"], now=now)
     spent = budget.budget_values(row["kind"], row["mailbox_hash"], now=now)
     written = (await session.execute(write, {**row, **event, **suppression, **spent})).one()
-    unsent = "suppressed" if written.is_suppressed and not anyway else "limited" if written.is_exhausted else None
+    unsent = None
+    if written.is_suppressed and not anyway:
+        unsent = ("suppressed", "mail.suppressed")
+    elif written.is_exhausted:
+        unsent = ("limited", "mail.limited")
     if unsent is not None:
-        changes = {"state": unsent, "next_attempt_at": None}
+        state, name = unsent
+        changes = {"state": state, "next_attempt_at": None}
         await session.execute(update(Message).where(Message.id == row["id"]).values(**changes))
-        await events.record_event(session, f"mail.{unsent}", user_id=row["user_id"], actor=actor, data=about, now=now)
+        await events.record_event(session, name, user_id=row["user_id"], actor=actor, data=about, now=now)
 
 
 # On the table instead of the class, as for events: an ORM insert takes more than twice as long.

@@ -6,6 +6,7 @@ masked, also in replies that quote them.
 
 import uuid
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -212,16 +213,18 @@ async def stream_message(
     await database.in_transaction(
         lambda session: messages_dependencies.open_message(session, message_id, caller, person, x_contact, now=now)
     )
-
-    async def load() -> streams.Snapshot:
-        authentication.authenticate(request, ["messages:read"])
-        timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
-        message, read_at = timeline.message, dependencies.now_of(request)
-        data = views.message_view(timeline, caller).model_dump_json().encode()
-        ended = not rules.may_change(message.state, message.accepted_at or message.created_at, read_at)
-        return streams.Snapshot(data, ended, is_slow=descriptions.is_final(message.state))
-
+    load = partial(_load_snapshot, request, message_id, caller)
     return await streams.stream_changes(request, str(message_id), "message", load)
+
+
+async def _load_snapshot(request: Request, message_id: uuid.UUID, caller: Caller) -> streams.Snapshot:
+    authentication.authenticate(request, ["messages:read"])
+    database, read_at = dependencies.database_of(request), dependencies.now_of(request)
+    timeline = await database.in_transaction(lambda session: actions.load_timeline(session, message_id))
+    message = timeline.message
+    data = views.message_view(timeline, caller).model_dump_json().encode()
+    ended = not rules.may_change(message.state, message.accepted_at or message.created_at, read_at)
+    return streams.Snapshot(data, ended, is_slow=descriptions.is_final(message.state))
 
 
 @router.post(

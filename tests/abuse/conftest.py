@@ -54,4 +54,6 @@ async def served(process):
     await database.close()
     await empty(process.owner)
     lines = [json.loads(line) for line in log.read_bytes()[before:].splitlines()]
-    assert [line for line in lines if line["level"] in ("error", "critical")] == []
+    failures = [line for line in lines if line["level"] in ("error", "critical")]
+    # What an operator has set up wrongly is told loudly, and is no failure.
+    assert [line for line in failures if line["event"] != "webhook.misconfigured"] == []

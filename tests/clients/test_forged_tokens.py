@@ -26,7 +26,7 @@ class Forge:
         self.key: ECKey = service.database.keys.signing(service.clock())
         self.header = {"alg": "ES256", "kid": self.key.kid, "typ": "at+jwt"}
         self.claims = {
-            "iss": "https://id.example.com", "aud": "https://id.example.com/v1", "sub": client_id,
+            "iss": "https://id.example.com", "aud": "https://id.example.com/v1", "sub": client_id, "source": "shop",
             "client_id": client_id, "iat": moment, "exp": moment + 600, "jti": secrets.token_urlsafe(16),
             "scope": "events:read",
         }  # fmt: skip
@@ -160,8 +160,8 @@ CLAIMS = {
     "not before, as text": changed(nbf="0"),
     "issued a minute ahead": lambda f: f.token(iat=f.now + 60),
     "no iat": changed(iat=...),
-    **{f"no {name}": changed(**{name: ...}) for name in ("jti", "sub", "client_id", "scope")},
-    **{f"empty {name}": changed(**{name: ""}) for name in ("jti", "sub", "client_id", "scope")},
+    **{f"no {name}": changed(**{name: ...}) for name in ("jti", "sub", "client_id", "scope", "source")},
+    **{f"empty {name}": changed(**{name: ""}) for name in ("jti", "sub", "client_id", "scope", "source")},
     "sub is another": changed(sub="cli_0000000000000000"),
     "scope is a list": changed(scope=["events:read"]),
 }  # fmt: skip

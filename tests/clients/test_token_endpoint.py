@@ -42,7 +42,7 @@ async def test_a_token_says_what_rfc_9068_asks_for(service):
     assert first | {"jti": ""} == {
         "iss": "https://id.example.com", "aud": "https://id.example.com/v1",
         "sub": made.client_id, "client_id": made.client_id, "jti": "",
-        "iat": moment, "exp": moment + 600, "scope": "accounts:verify events:read", "desk": False,
+        "iat": moment, "exp": moment + 600, "scope": "accounts:verify events:read", "desk": False, "source": "shop",
     }  # fmt: skip
     header = encoding.strict_json_object(encoding.base64url_decode(texts[0].split(".")[0]))
     assert header.keys() == {"alg", "kid", "typ"}

@@ -167,7 +167,7 @@ async def test_what_waits_is_read_with_who_asked(service, tool, anna):
     assert [item["verb"] for item in first["items"] + rest["items"]] == ["close", "erase", "business"]
     assert rest["next"] is None
     assert {item["waits_for"] for item in first["items"]} == {"mailbox"}
-    assert first["items"][0]["requested_by"] == f"client:{tool.caller.client_id}"
+    assert first["items"][0]["requested_by"] == f"client:{tool.caller.client_id}/ada"
 
 
 async def test_approvals_are_for_those_who_audit(service):

@@ -103,7 +103,7 @@ async def test_a_wrong_shape_is_refused_with_a_pointer(service, caller, body, po
 
 @pytest.mark.parametrize("email", ["a@example.com,b@example.com", "a@example.com;b@example.com",
                                    "a@example.com b@example.com", "a@example.com\nb@example.com",
-                                   "a@example.com\0@example.org", "Anna <a@example.com>"])  # fmt: skip
+                                   "a@example.com\0@example.org"])  # fmt: skip
 async def test_two_addresses_in_one_text_are_no_address(service, caller, email):
     """ATT-01: never more than one recipient."""
     refused = await caller.post("/v1/accounts", {"email": email})
@@ -151,7 +151,7 @@ def padded(size: int) -> bytes:
     return body + b" " * (size - len(body))
 
 
-LIMITS = {"/v1/accounts": 64 * 1024, "/v1/accounts/search": 64 * 1024, "/v1/accounts/verifications": 1024 * 1024}
+LIMITS = {"/v1/accounts": 64 * 1024, "/v1/accounts/search": 64 * 1024, "/v1/accounts/verifications": 4 * 1024 * 1024}
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["with length", "chunked"])

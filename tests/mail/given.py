@@ -4,6 +4,7 @@ import asyncio
 import uuid
 
 from identity_service.messages import actions as messages
+from identity_service.messages import budget
 from identity_service.messages import rules as message_rules
 from identity_service.messages.delivery import queue
 from identity_service.messages.delivery.queue import AttemptReport, AttemptResult
@@ -58,6 +59,10 @@ async def end(service, claimed: queue.ClaimedMessage, state: str, report: Attemp
 
 async def a_letter(service, state: str, to: str = "anna@example.com", **options) -> str:
     """Return the id of a letter in this state."""
+    if state == "limited":
+        for _ in range(budget.SHARES["about_account"].per_hour):
+            await put(service, to, **options)
+        return await put(service, to, **options)
     if state == "suppressed":
         await a_letter(service, "rejected", to)
         return await put(service, to, **options)

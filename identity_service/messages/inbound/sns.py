@@ -30,7 +30,8 @@ SIGNED: Final = {
 }
 """The signed fields of each type, in the order in which they are signed."""
 _REGION = re.compile(r"[a-z]{2}(-[a-z]{2,12}){1,3}-\d{1,2}")
-_CERTIFICATE_PATH: Final = r"/SimpleNotificationService-[0-9a-f]{32}\.pem"
+_CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{32}\.pem")
+_CONFIRMATION = re.compile(r"/\?Action=ConfirmSubscription&TopicArn=([^&]{1,300})&Token=[0-9A-Za-z]+")
 _ONE_PEM = re.compile(
     rb"\s*-----BEGIN CERTIFICATE-----\r?\n(?:[A-Za-z0-9+/=]{1,76}\r?\n){1,200}-----END CERTIFICATE-----\s*"
 )
@@ -55,7 +56,7 @@ async def check_notification(webhook: Webhook) -> list[Event]:
         raise UnreadableNotice
     await _check_signature(notification, webhook)
     if notification["Type"] == "SubscriptionConfirmation":
-        await _fetch(webhook, _pinned(notification.get("SubscribeURL"), _confirmation(webhook), webhook))
+        await _fetch(webhook, _pinned(notification.get("SubscribeURL"), _CONFIRMATION, webhook))
         logs.log.info("webhook.subscribed", provider=webhook.provider)
         return []
     if notification["Type"] == "UnsubscribeConfirmation":
@@ -96,7 +97,7 @@ async def _check_signature(notification: dict[str, Any], webhook: Webhook) -> No
     if fields is None or notification.get("SignatureVersion") != "2":
         raise webhook.refusal("another type or signature version")
     signed = "".join(f"{name}\n{notification[name]}\n" for name in fields if name in notification)
-    url = _pinned(notification.get("SigningCertURL"), _CERTIFICATE_PATH, webhook)
+    url = _pinned(notification.get("SigningCertURL"), _CERTIFICATE, webhook)
     key = _public_key(await _fetch(webhook, url), notification, webhook)
     try:
         signature = base64.b64decode(str(notification.get("Signature")), validate=True)
@@ -136,19 +137,16 @@ def _region(topic: str) -> str:
     return region if _REGION.fullmatch(region) else ""
 
 
-def _confirmation(webhook: Webhook) -> str:
-    topic = re.escape(webhook.settings.ses_sns_topic_arn).replace(":", "(?::|%3A)")
-    return rf"/\?Action=ConfirmSubscription&TopicArn={topic}&Token=[0-9A-Za-z]+"
-
-
-def _pinned(url: object, path: str, webhook: Webhook) -> str:
-    """Return the URL if it has this path at the SNS host of our topic's region, over https (ATT-54).
+def _pinned(url: object, path: re.Pattern[str], webhook: Webhook) -> str:
+    """Return the URL if it has this path at the SNS host of our topic's region, over https, and names no other topic
+    (ATT-54).
 
     Any other host below amazonaws.com may belong to a customer of Amazon, for example as a bucket.
     """
-    given = str(url)
-    host = re.escape(f"https://sns.{_region(webhook.settings.ses_sns_topic_arn)}.amazonaws.com")
-    if not re.fullmatch(host + path, given, re.ASCII):
+    given, topic = str(url), webhook.settings.ses_sns_topic_arn
+    host = f"https://sns.{_region(topic)}.amazonaws.com"
+    found = path.fullmatch(given.removeprefix(host)) if given.startswith(host) else None
+    if found is None or any(named.replace("%3A", ":") != topic for named in found.groups()):
         raise webhook.refusal("a URL is not the expected one of SNS in our topic's region")
     return given
 
