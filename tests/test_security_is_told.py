@@ -140,15 +140,15 @@ async def test_what_changes_something_is_an_event_with_its_actor(service, caller
 
 
 async def a_token(service, caller):
-    return await token_of(service, clients.Credentials(caller.client_id, caller.client_secret))
+    return await token_of(service, clients.Credentials(caller.client_id, caller.client_secret, "shop"))
 
 
 async def a_wrong_secret(service, caller):
-    return await token_of(service, clients.Credentials(caller.client_id, "wrong"))
+    return await token_of(service, clients.Credentials(caller.client_id, "wrong", "shop"))
 
 
 async def a_scope_too_many(service, caller):
-    return await token_of(service, clients.Credentials(caller.client_id, caller.client_secret), scope="nothing")
+    return await token_of(service, clients.Credentials(caller.client_id, caller.client_secret, "shop"), scope="nothing")
 
 
 async def a_token_taken_back(service, caller):

@@ -74,8 +74,9 @@ async def propose(caller: Caller, user_id: str, purpose: str = "email", **more) 
     return await caller.put(f"/v1/accounts/{user_id}/consents/{purpose}", body)
 
 
-async def withdraw(caller: Caller, user_id: str, purpose: str = "email") -> httpx2.Response:
-    return await caller.put(f"/v1/accounts/{user_id}/consents/{purpose}", {"granted": False})
+async def withdraw(caller: Caller, user_id: str, purpose: str = "email", **headers: str) -> httpx2.Response:
+    path = f"/v1/accounts/{user_id}/consents/{purpose}"
+    return await caller.http.put(path, json={"granted": False}, headers={**caller.headers, **headers})
 
 
 async def allowed(caller: Caller, *user_ids: str, purpose: str = "email") -> list[str]:

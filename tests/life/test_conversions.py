@@ -163,7 +163,7 @@ async def test_what_is_merged_closed_or_erased_is_not_converted(service, caller,
     await caller.post(f"/v1/accounts/{anna}/close")
     assert (await convert(caller, anna, query=query)).json()["code"] == "account_closed"
     await caller.post(f"/v1/accounts/{anna}/erase")
-    assert (await convert(caller, anna, query=query)).json()["code"] == "unknown_user_id"
+    assert (await convert(caller, anna, query=query)).json()["code"] == "account_erased"
 
 
 BAD = {

@@ -257,7 +257,7 @@ async def test_what_cannot_become_one_is_refused(service, caller, two, query):
     assert await refusal(caller, anna, other, query) == (409, "cannot_merge")
     assert await refusal(caller, other, anna, query) == (409, "cannot_merge")
     await caller.post(f"/v1/accounts/{other}/erase")
-    assert await refusal(caller, anna, other, query) == (404, "unknown_user_id")
+    assert await refusal(caller, anna, other, query) == (410, "account_erased")
     assert await refusal(caller, anna, "nonsense", query) == (422, "malformed_user_id")
 
 

@@ -220,10 +220,12 @@ async def test_a_long_list_is_read_page_by_page(service, caller):
 
 
 async def test_a_person_may_try_anyway(service):
-    """Send again goes past a suppression, and is an event."""
+    """Send again goes past a suppression for whoever may, and is an event."""
     message_id = await a_letter(service, "suppressed")
     successor = await service.database.in_transaction(
-        lambda s: retries.retry_message(s, uuid.UUID(message_id), relay=None, actor="operator", now=service.clock())
+        lambda s: retries.retry_message(
+            s, uuid.UUID(message_id), relay=None, despite_suppression=True, actor="operator", now=service.clock()
+        )
     )
     assert await state_of(service, str(successor)) == "queued"
     assert await service.deliver() == 1
