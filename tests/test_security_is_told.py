@@ -213,7 +213,7 @@ LINES = {
     "a scope too many": (a_scope_too_many, {"status": 400, "problem": "invalid_scope", "claimed": "{client}"}),
     "a token taken back": (a_token_taken_back, {"route": "/oauth/revoke", "status": 200, "client": "{client}"}),
     "a revoked token": (a_revoked_token, {"status": 401, "problem": "invalid_token"}),
-    "a link used again": (a_link_used_again, {"route": "/reset/choose", "status": 410, "problem": "link_invalid"}),
+    "a link used again": (a_link_used_again, {"route": "/reset/choose", "status": 410, "problem": "just_used"}),
     "no right": (no_right, {"status": 403, "problem": "missing_scope", "client": "{client}"}),
     "no right of staff": (no_right_of_staff, {"route": "/console/audit", "status": 403, "staff": "ada"}),
     "a foreign form": (a_invalid_csrf_token, {"route": "/signin", "status": 403, "problem": "invalid_csrf_token"}),

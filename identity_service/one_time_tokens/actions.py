@@ -228,9 +228,11 @@ def check_valid(
     `valid_after` is the account's `tokens_valid_after`; `by` is `link` or `code`.
 
     Raises:
-        rules.LinkInvalid
+        rules.LinkInvalid; rules.JustUsed: whoever presents it has just used it.
     """
     token, message = found
+    if token.used_at is not None and timedelta(0) <= now - token.used_at < rules.JUST_USED:
+        raise rules.JustUsed
     if (
         token.used_at is not None
         or message.state == "cancelled"

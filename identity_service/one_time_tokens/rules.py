@@ -17,6 +17,8 @@ CODE_TRIES_PER_ADDRESS: Final = "200/hour"
 """Code attempts per tracking link, and per address and hour; counted before the check. Links are not affected (RST-06).
 
 A code has 45 bits: 200 attempts an hour guess one in ten thousand million days."""
+JUST_USED: Final = timedelta(minutes=10)
+"""How long whoever presents a used link or code again is told that it was done, and not that it is invalid."""
 TRACKED_FOR: Final = timedelta(days=7)
 REFERENCE_LENGTH: Final = 8
 
@@ -60,6 +62,14 @@ class LinkInvalid(Problem):
     """This link or code does not work: it was used, it has expired, or it was never ours. Please ask for a new one."""
 
     status = 410
+
+
+class LinkIncomplete(LinkInvalid):
+    """The part of the link behind the # is missing. Please open the link from the email again, whole, or type the code."""
+
+
+class JustUsed(LinkInvalid):
+    """This was done a moment ago with the same link or code, and need not be done again."""
 
 
 class CodeWrong(Unprocessable):
@@ -135,8 +145,11 @@ def read_link(text: str) -> ParsedLink:
     a secret, nor can an underscore or hyphen behind its last letter. Letters and digits behind it are not cut off.
 
     Raises:
+        LinkIncomplete: there is no text.
         LinkInvalid: there is no link in the first 1,000 characters.
     """
+    if not text.strip():
+        raise LinkIncomplete
     found = _LINK.search(text[:1000])
     if found is None:
         raise LinkInvalid

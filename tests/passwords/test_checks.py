@@ -248,7 +248,9 @@ async def test_the_tables_know_no_hint_question_or_expiry(service):
     columns = await service.rows(
         "SELECT column_name FROM information_schema.columns WHERE table_name = 'password' ORDER BY 1"
     )
-    assert [name for (name,) in columns] == ["compromised_at", "locked_at", "phc", "set_at", "user_id"]
+    assert [name for (name,) in columns] == [
+        "compromised_at", "imported_at", "locked_at", "mailbox_confirmed_at", "phc", "proven_by", "set_at", "user_id",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("page", ["/reset/choose", "/signin", "code"])
