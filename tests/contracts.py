@@ -87,6 +87,9 @@ class _Pair:
         before, now = self.was.get("properties", {}), self.now.get("properties", {})
         for name in before.keys() & now.keys():
             yield f"/{name}", self.inner(before[name], now[name])
+        ways, ways_now = (one.get("discriminator", {}).get("mapping", {}) for one in (self.was, self.now))
+        for name in ways.keys() & ways_now.keys():
+            yield f"<{name}>", self.inner({"$ref": ways[name]}, {"$ref": ways_now[name]})
         if "items" in self.was and "items" in self.now:
             yield "[]", self.inner(self.was["items"], self.now["items"])
 

@@ -65,7 +65,7 @@ class LinkInvalid(Problem):
 
 
 class LinkIncomplete(LinkInvalid):
-    """The part of the link behind the # is missing. Please open the link from the email again, whole, or type the code."""
+    """The part of the link behind the # is missing. Please open the link from the email once more, or type the code."""
 
 
 class JustUsed(LinkInvalid):
