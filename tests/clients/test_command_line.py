@@ -126,7 +126,7 @@ async def test_a_key_is_rotated_beside_the_running_service(service, command, rin
     ((kid, signs_from),) = [row.values() for row in rotated.json]
     listed = (await command("keys", "list", "--json")).json
     assert [row["id"] for row in listed if row["purpose"] == "signing"][-1] == kid
-    assert {tuple(row) for row in listed} == {("id", "purpose", "algorithm", "active_from")}
+    assert {tuple(row) for row in listed} == {("id", "purpose", "algorithm", "active_from", "revoked_since")}
     assert [row["active_from"] for row in listed if row["id"] == kid] == [signs_from]
     await service.app.state.gate.reload()
     assert kid in [key["kid"] for key in (await service.http.get("/oauth/jwks.json")).json()["keys"]]
