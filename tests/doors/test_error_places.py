@@ -20,9 +20,7 @@ def at(document, pointer: str):
 
 BODIES = {
     "a missing member": ("/v1/contacts", {}, "", "missing"),
-    "a missing member inside": ("history", {"entries": [{"reference": "1"}]}, "/entries/0", "missing"),
     "an unknown member": ("/v1/accounts", {"colour": 1}, "/colour", "unknown"),
-    "an unknown member inside": ("history", {"entries": [{**an_entry("1"), "a/b": 1}]}, "/entries/0/a~1b", "unknown"),
     "another type": ("/v1/accounts", {"email": 1}, "/email", "wrong_type"),
     "a list": ("/v1/accounts/verifications", {"user_ids": "x"}, "/user_ids", "wrong_type"),
     "an item": ("/v1/accounts/verifications", {"user_ids": ["x", 7]}, "/user_ids/1", "wrong_type"),
@@ -31,28 +29,12 @@ BODIES = {
     "a long text": ("/v1/accounts", {"display_name": MANY}, "/display_name", "too_long"),
     "a value that is none": ("/v1/accounts", {"locale": "tlh"}, "/locale", "not_allowed"),
     "a sign": ("/v1/accounts", {"display_name": "a\tb"}, "/display_name", "malformed"),
-    "a moment": ("history", {"entries": [an_entry("1", occurred_at=1)]}, "/entries/0/occurred_at", "malformed"),
-    "a way of a union": (
-        "history",
-        {"entries": [an_entry("0"), {**an_entry("1"), "details": {"lines": ["a", "b"]}}]},
-        "/entries/1/details/lines",
-        "wrong_type",
-    ),
-    "a way of a union deeper": (
-        "history",
-        {"entries": [{**an_entry("1"), "details": {"a~b": {"c": 1}}}]},
-        "/entries/0/details/a~0b",
-        "wrong_type",
-    ),
-    "a key": ("history", {"entries": [{**an_entry("1"), "details": {MANY[:400]: "x"}}]}, None, None),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "body", "pointer", "code"), BODIES.values(), ids=BODIES.keys())
 async def test_a_pointer_leads_to_a_place_in_the_body(caller, path, body, pointer, code):
     """RFC 6901; RFC 9457, 3: also where a model has several ways."""
-    if path == "history":
-        path = f"/v1/accounts/{await an_account(caller)}/history"
     refused = await caller.post(path, body, headers={"X-Clerk-ID": "ada"})
     assert refused.json()["code"] == "invalid_shape", refused.text
     errors = refused.json()["errors"]
@@ -63,6 +45,25 @@ async def test_a_pointer_leads_to_a_place_in_the_body(caller, path, body, pointe
     if pointer is not None:
         assert (pointer, code) in {(error["pointer"], error["code"]) for error in errors}
     assert len({(error["pointer"], error["code"], error["detail"]) for error in errors}) == len(errors)
+
+
+ENTRIES = {
+    "a missing member": ({"reference": "1"}, "the entry: "),
+    "an unknown member": ({**an_entry("1"), "a/b": 1}, "/a~1b: "),
+    "a moment": (an_entry("1", occurred_at=1), "/occurred_at: "),
+    "a way of a union": ({**an_entry("1"), "details": {"lines": ["a", "b"]}}, "/details/lines: "),
+    "a way of a union deeper": ({**an_entry("1"), "details": {"a~b": {"c": 1}}}, "/details/a~0b: "),
+}
+
+
+@pytest.mark.parametrize(("entry", "place"), ENTRIES.values(), ids=ENTRIES.keys())
+async def test_an_entry_of_a_batch_is_refused_alone_with_the_place(caller, entry, place):
+    """B12, B15: the others are added."""
+    path = f"/v1/accounts/{await an_account(caller)}/history"
+    answer = await caller.post(path, {"entries": [an_entry("0"), entry]})
+    added, refused = answer.json()["results"]
+    assert (added["status"], refused["status"], refused["code"]) == ("added", "refused", "invalid_shape")
+    assert place in refused["detail"]
 
 
 async def test_a_missing_member_is_named(caller):

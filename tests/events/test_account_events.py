@@ -101,10 +101,10 @@ async def test_nobodys_events_are_not_found(caller):
     assert (refused.status_code, refused.json()["code"]) == (404, "unknown_user_id")
 
 
-async def test_an_erased_customer_answers_like_an_unknown_one(caller, anna, owner):
+async def test_an_erased_customer_has_no_events_to_read(caller, anna, owner):
     await erase(owner, anna)
     refused = await caller.get(path(anna))
-    assert (refused.status_code, refused.json()["code"]) == (404, "unknown_user_id")
+    assert (refused.status_code, refused.json()["code"]) == (410, "account_erased")
 
 
 async def test_a_mistyped_id_is_told_what_is_wrong(caller, anna):

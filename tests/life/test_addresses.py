@@ -211,12 +211,11 @@ async def test_after_a_merge_the_change_that_waited_is_refused(service, caller):
     assert await email(caller, firm) == "firm@example.com"
 
 
-async def test_for_a_moved_id_the_account_that_answers_is_changed(service, caller):
+async def test_a_moved_id_is_refused_with_the_account_that_answers(service, caller):
     anna, firm = await two_accounts(caller)
     await merge(service, caller, anna, firm, ANNA, "firm@example.com")
-    assert (await ask(caller, firm, NEW)).status_code == 202
-    await confirm(service, NEW, ASKED)
-    assert (await email(caller, anna), await email(caller, firm)) == (NEW, "firm@example.com")
+    refused = await ask(caller, firm, NEW)
+    assert (refused.status_code, refused.json()["code"], refused.json()["moved_to"]) == (409, "account_moved", anna)
 
 
 @pytest.mark.parametrize("email_of", [ANNA, None])

@@ -13,7 +13,6 @@ from sqlalchemy import text
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import rules as approval_rules
 from identity_service.values.user_ids import UserId
-from tests.accounts.given import close
 from tests.contacts.given import a_tool
 from tests.life.given import (
     account,
@@ -268,7 +267,7 @@ async def test_every_mailbox_of_a_customer_is_told_and_each_can_stop(service, ca
     undo_link = await link_to(service, ANNA, CHANGED)
     assert (await press(service, undo_link)).page.url.path == "/confirmed/email_undo"
     assert (await account(caller, phone))["email"] is None
-    await close(caller, phone)
+    await caller.post(f"/v1/accounts/{phone}/close")
     assert "Your account is closed" in await told(service, ANNA)
 
 
