@@ -46,8 +46,9 @@ async def test_of_an_erased_account_nothing_is_told_but_that(caller, owner):
     erased, never = await an_account(caller, email="anna@example.com"), user_ids.show(user_ids.issue())
     await erase(owner, erased)
     assert await verify(caller, erased, never) == [
-        {"input": erased, "user_id": erased, "status": "erased"}, {"input": never, "user_id": never, "status": "unknown"},
-    ]  # fmt: skip
+        {"input": erased, "user_id": erased, "status": "erased"},
+        {"input": never, "user_id": never, "status": "unknown"},
+    ]
 
 
 async def test_any_readable_form_is_understood(caller):

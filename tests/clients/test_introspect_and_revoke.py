@@ -31,7 +31,7 @@ async def test_a_client_reads_its_own_token(service):
     assert answer.headers["Cache-Control"] == "no-store"
     said = answer.json()
     assert said.keys() == {
-        "active", "token_type", "iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "desk",
+        "active", "token_type", "iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope", "desk", "source",
     }  # fmt: skip
     assert (said["active"], said["client_id"], said["scope"]) == (True, made.client_id, "events:read")
     assert said["exp"] - said["iat"] == 600

@@ -12,6 +12,7 @@ from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
 from tests.faults.relay import FaultRelay
 from tests.life.given import an_entry, append, call, confirm, consent, merge, row_id, set_password, sign_in
+from tests.resets.given import forget_limits
 
 CANARY = "kanarienvogel"
 ADDRESS, SECOND = f"{CANARY}@{CANARY}.example", f"{CANARY}2@{CANARY}.example"
@@ -78,6 +79,8 @@ async def fill(service: Service, caller: Caller) -> Filled:
     await append(caller, user_id, {**entry, "details": {"to": f"{CANARY} 1"}})
     merged = await fill_the_second(service, caller, user_id)
     await change_address(service, caller, user_id)
+    await forget_limits(service)
+    await set_password(service, ADDRESS, GOOD)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
     await comes_back(service)
@@ -92,13 +95,13 @@ async def ask_as_a_stranger(service: Service, address: str = ADDRESS) -> None:
 
 
 async def name_it_elsewhere(service: Service, caller: Caller) -> None:
-    """Somebody else's account, for which a desk asks for the addresses that this customer has, and had."""
-    other = (await caller.post("/v1/accounts", {"email": "other@example.com"})).json()["user_id"]
-    for address in (ADDRESS, EARLIER):
+    """Other people's accounts, for which a desk asks for the addresses that this customer has, and had."""
+    for number, address in enumerate((ADDRESS, EARLIER)):
+        other = (await caller.post("/v1/accounts", {"email": f"other{number}@example.com"})).json()["user_id"]
         details = email_addresses.parse(address, special_use=True)
         wanted = {"email": details.shown, "ascii": details.ascii, "key": details.key}
         await service.database.in_transaction(
-            lambda s, wanted=wanted: approvals.request_approval(
+            lambda s, other=other, wanted=wanted: approvals.request_approval(
                 s, UserId(row_id(other)), "email", wanted, reason="lost it", actor="staff:one", now=service.clock()
             )
         )
