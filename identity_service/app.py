@@ -185,6 +185,7 @@ def internal_app(app: FastAPI) -> ASGIApp:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     verifier: authentication.TokenVerifier = app.state.gate
     await verifier.reload()
+    await dummies.reload_kinds(app.state.database, app.state.hasher.dummies)
     refreshing = dummies.keep_fresh(app.state.database, app.state.hasher.dummies)
     tasks = [asyncio.create_task(verifier.keep_fresh()), asyncio.create_task(refreshing)]
     # Start-up objects live as long as the process: the garbage collector skips them (p99 of reads: 35 to 6 ms).

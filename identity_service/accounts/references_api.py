@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from identity_service.accounts import references, rules, views
 from identity_service.accounts.schemas import ExternalRef, ExternalRefPlacement
 from identity_service.values import user_ids
-from identity_service.web import authentication, problems
+from identity_service.web import authentication, idempotency, problems
 from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
@@ -36,9 +36,13 @@ async def put_external_ref(
 
 @router.post(
     "/accounts/{user_id}/external-refs/remove",
-    dependencies=[authentication.requires("accounts:write")],
+    dependencies=[authentication.requires("accounts:write"), idempotency.Repeatable],
     responses=problems.error_responses(
-        *rules.ACCOUNT_ERRORS, rules.AccountMoved, rules.UnknownExternalRef, *authentication.PERSON_ERRORS
+        *rules.ACCOUNT_ERRORS,
+        rules.AccountMoved,
+        rules.UnknownExternalRef,
+        *idempotency.IDEMPOTENCY_ERRORS,
+        *authentication.PERSON_ERRORS,
     ),
 )
 async def remove_external_ref(

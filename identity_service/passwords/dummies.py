@@ -66,13 +66,18 @@ async def load_kinds(session: DatabaseSession) -> list[Kind]:
 
 
 async def keep_fresh(database: Database, dummies: Dummies) -> None:
-    """Load the kinds now and every ten minutes, until cancelled; while the database is away, the last ones stay."""
+    """Load the kinds every ten minutes, until cancelled; while the database is away, the last ones stay."""
     while True:
+        await asyncio.sleep(REFRESH_EVERY_S)
         try:
-            dummies.replace_kinds(await database.in_transaction(load_kinds))
+            await reload_kinds(database, dummies)
         except (Problem, SQLAlchemyError, OSError) as failed:
             logs.log.warning("password.kinds_not_loaded", error=type(failed).__name__)
-        await asyncio.sleep(REFRESH_EVERY_S)
+
+
+async def reload_kinds(database: Database, dummies: Dummies) -> None:
+    """Load the kinds of hashes that the table holds now."""
+    dummies.replace_kinds(await database.in_transaction(load_kinds))
 
 
 # A kind is the scheme with its cost, and the length of the hash, which decides how much PBKDF2 computes. In argon2 and

@@ -65,7 +65,7 @@ class HttpMiddleware:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        method, scope = scope["method"], _as_routed(scope)
+        given, method, scope = scope, scope["method"], _as_routed(scope)
         request_id = _request_id_header(scope) or secrets.token_hex(12)
         scope["request_id"] = request_id
         status = 0
@@ -97,6 +97,8 @@ class HttpMiddleware:
             if not status:
                 await problems.answer(request, problems.InternalError())(scope, receive, send_with_headers)
         finally:
+            # Spans are made around this, and name the route.
+            given["route"] = scope.get("route")
             _log_request(request, method, status, time.perf_counter() - started)
 
     def _read_methods(self, request: Request) -> dict[str, set[str]]:

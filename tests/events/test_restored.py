@@ -213,7 +213,7 @@ async def test_a_reader_that_knows_events_by_their_id_loses_none(service, caller
         before = set(reader.kept)
         await events(copy, 1, of="written before the command")
         done = await take_up(copy)
-        there = type(caller)(copy.http, caller.client_id, caller.client_secret, caller.token)
+        there = type(caller)(copy.http, caller.client_id, caller.client_secret, caller.token, caller.source)
         late = [await an_account(there, email=f"late{number}@example.com") for number in range(lost)]
         await copy.seal()
         feed = await follow(there, "/v1/events", limit=7)
