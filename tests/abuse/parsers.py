@@ -38,7 +38,8 @@ KEY = OKPKey.import_key(
 )  # fmt: skip
 CLAIMS = {
     "iss": "https://id.example.com", "aud": "https://id.example.com/v1", "sub": "cli_1", "client_id": "cli_1",
-    "jti": "a", "scope": "events:read", "iat": int(NOW.timestamp()), "exp": int(NOW.timestamp()) + 600,
+    "jti": "a", "scope": "events:read", "source": "shop", "iat": int(NOW.timestamp()),
+    "exp": int(NOW.timestamp()) + 600,
 }  # fmt: skip
 TOKEN = signing.sign(CLAIMS, KEY, typ=signing.ACCESS_TOKEN_TYPE)
 CURSOR_KEY = b"k" * 32

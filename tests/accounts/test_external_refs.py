@@ -41,7 +41,7 @@ async def test_a_reference_is_added_once_and_the_version_moves(service, caller, 
     first, again = [await put(caller, ben, "cust-1") for _ in range(2)]
     assert (first.status_code, first.json()["external_refs"], first.headers["ETag"]) == (200, ["cust-1"], '"2"')
     assert (again.status_code, again.headers["ETag"]) == (200, '"2"')
-    assert await told(service) == [(ADDED, ben.replace("-", ""), {"source": caller.source})]
+    assert await told(service) == [(ADDED, ben.replace("-", ""), {"source": caller.source, "moved_from": None})]
 
 
 async def test_registering_with_a_further_reference_moves_the_version(service, caller, anna):
@@ -49,7 +49,7 @@ async def test_registering_with_a_further_reference_moves_the_version(service, c
     for _ in range(2):
         again = await caller.post("/v1/accounts", {"email": "anna@example.com", "external_ref": "guest-2"})
         assert (again.status_code, again.headers["ETag"]) == (200, '"2"')
-    assert await told(service) == [(ADDED, anna.replace("-", ""), {"source": caller.source})]
+    assert await told(service) == [(ADDED, anna.replace("-", ""), {"source": caller.source, "moved_from": None})]
 
 
 async def test_a_removed_reference_names_nobody_and_may_name_another(service, caller, anna, ben):

@@ -111,7 +111,7 @@ def told(service: Service) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(connection, cursor, statement, parameters, context, executemany) -> None:
-        if not any(table in statement for table in KEPT_FRESH):
+        if not any(table in f"{statement} " for table in KEPT_FRESH):
             seen.append(statement)
 
     engine = service.database.engine.sync_engine
