@@ -74,7 +74,7 @@ class Bench:
                 for number in range(start, min(start + 100, count)):
                     await registration.register_account(
                         session, _address(prefix, number), display_name="Anna", locale="en", external_ref=None,
-                        client_id="bench", now=datetime.now(UTC),
+                        source="bench", actor="client:bench", now=datetime.now(UTC),
                     )  # fmt: skip
 
     async def put(self, count: int, prefix: str) -> None:
