@@ -66,8 +66,7 @@ class HttpMiddleware:
             return
         started = time.perf_counter()
         given, method, scope = scope, scope["method"], _as_routed(scope)
-        request_id = _request_id_header(scope) or secrets.token_hex(12)
-        scope["request_id"] = request_id
+        request_id = scope["request_id"] = _request_id_header(scope) or secrets.token_hex(12)
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -97,7 +96,6 @@ class HttpMiddleware:
             if not status:
                 await problems.answer(request, problems.InternalError())(scope, receive, send_with_headers)
         finally:
-            # Spans are made around this, and name the route.
             given["route"] = scope.get("route")
             _log_request(request, method, status, time.perf_counter() - started)
 
@@ -111,7 +109,10 @@ class HttpMiddleware:
 
 
 def _as_routed(scope: Scope) -> Scope:
-    """Return the scope for the router: HEAD as GET, whose headers it gets (RFC 9110, 9.3.2), no slash behind a page."""
+    """Return the scope for the router: HEAD as GET, whose headers it gets (RFC 9110, 9.3.2), no slash behind a page.
+
+    It is a copy: the server needs the method that was sent. The route is written back, for spans are made around this.
+    """
     path, method = scope["path"], scope["method"]
     if path.endswith("/") and not path.startswith((*routing.API_PATHS, "/static/")):
         path = path.rstrip("/") or "/"

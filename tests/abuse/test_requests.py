@@ -154,7 +154,8 @@ async def test_every_answer_is_one_that_was_promised(served, process, method, pa
         "user_id": user_id, "duplicate": await an_account(caller, email="ben@example.com"),
         "message_id": str(message_id), "email": "anna@example.com", "relay": "first",
         "reset_id": reset["reset_id"], "purpose": "email", "wording": "email-2026-11", "wording_id": "email-2026-11",
-        "entry_id": entry["id"], "external_ref": "17",
+        "entry_id": entry["id"], "external_ref": "17", "country": "DE", "vat_number": "DE136695976",
+        "registration_number": "HRB 12345",
     }  # fmt: skip
     if path.endswith("/stream"):
         # The stream of a message that exists lasts for minutes; it has its own tests.

@@ -189,7 +189,7 @@ REFUSED = {
     "a yes to an unknown purpose": ({**YES, "consent_purpose": "fax"}, "There is no such purpose"),
     "a no to an unknown purpose": ({**NO, "consent_purpose": "fax"}, "There is no such purpose"),
     "a yes of tomorrow": ({**YES, "consent_at": "2999-01-01"}, "in the future"),
-    "evidence turned round": ({**YES, "consent_evidence": "canary\u202e"}, "consent_evidence: must be printable text"),
+    "evidence turned round": ({**YES, "consent_evidence": "cana\u202ery"}, "consent_evidence: must be printable text"),
     "evidence without end": ({**YES, "consent_evidence": "x" * 2001}, "at most 2000 characters"),
 }  # fmt: skip
 
