@@ -91,7 +91,14 @@ async def test_a_relay_that_was_named_counts_for_one_try(service, caller, two):
     assert (await read(caller, message_id))["accepted_relay"] == "a"
 
 
-@pytest.mark.parametrize("state", ENDED)
+async def test_while_a_mailbox_has_had_its_share_a_successor_is_not_sent_either(service, caller, two):
+    """R15."""
+    message_id = await a_letter(service, "limited")
+    answer = (await again(caller, message_id, relay="b")).json()
+    assert (answer["resend_of"], answer["state"]) == (message_id, "limited")
+
+
+@pytest.mark.parametrize("state", [state for state in ENDED if state != "limited"])
 async def test_a_letter_that_has_ended_gets_a_successor_and_stays_as_it_is(service, caller, two, state):
     message_id = await a_letter(service, state)
     before = await read(caller, message_id)
