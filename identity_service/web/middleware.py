@@ -96,7 +96,7 @@ class HttpMiddleware:
             if not status:
                 await problems.answer(request, problems.InternalError())(scope, receive, send_with_headers)
         finally:
-            given["route"] = scope.get("route")
+            given.update(route=scope.get("route"), request_id=request_id)
             _log_request(request, method, status, time.perf_counter() - started)
 
     def _read_methods(self, request: Request) -> dict[str, set[str]]:

@@ -95,7 +95,7 @@ async def test_the_link_opens_where_somebody_is_signed_in(visit, service, letter
     assert set(cookies) == {"__Host-form", "__Host-known", "__Host-session"}
     assert all(cookie["secure"] and cookie["httpOnly"] and cookie["path"] == "/" for cookie in cookies.values())
     assert {name: cookie["sameSite"] for name, cookie in cookies.items()} == {
-        "__Host-form": "Strict", "__Host-session": "Lax",
+        "__Host-form": "Strict", "__Host-known": "Lax", "__Host-session": "Lax",
     }  # fmt: skip
     assert await one.page.evaluate("document.cookie") == ""
 

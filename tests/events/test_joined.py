@@ -247,4 +247,4 @@ async def test_added_history_is_named_by_the_ids_that_the_api_shows(service, cal
     shown = {e["id"]: e["reference"] for e in (await caller.get(f"/v1/accounts/{user_id}/history")).json()["items"]}
     assert {shown[one] for one in first["entry_ids"]} == {"o-0", "o-1"}
     assert {shown[one] for one in second["entry_ids"]} == {"o-2"}
-    assert [(data["source"], data["entries"]) for data in (first, second)] == [("shop", 2), ("shop", 1)]
+    assert [(data["source"], data["entries"]) for data in (first, second)] == [(caller.source, 2), (caller.source, 1)]

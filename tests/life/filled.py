@@ -80,6 +80,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     merged = await fill_the_second(service, caller, user_id)
     await change_address(service, caller, user_id)
     await forget_limits(service)
+    service.clock.advance(seconds=1)
     await set_password(service, ADDRESS, GOOD)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
