@@ -30,7 +30,7 @@ async def test_an_account_of_a_services_list_has_its_own_id_again(service, calle
     """REL-32: found by ID, by address and by the service's reference; what nobody proved is not confirmed."""
     lost = new_id()
     line = {"user_id": lost, "email": "anna@example.com", "reference": "17", "locale": "de", "display_name": "Anna"}
-    done = await restore(service, line, source=caller.client_id)
+    done = await restore(service, line, source=caller.source)
     assert done == (1, 0, [])
     found = await account(caller, lost)
     assert (found["user_id"], found["email"], found["email_state"]) == (lost, "anna@example.com", "unconfirmed")
@@ -91,7 +91,7 @@ async def test_what_cannot_be_followed_is_refused_by_line_and_the_others_are_res
         {"user_id": good},
     ]
     before = await accounts(service)
-    done = await restore(service, *lines, source=caller.client_id)
+    done = await restore(service, *lines, source=caller.source)
     assert [number for number, _ in done.refused] == list(range(1, len(lines)))
     assert (done.restored, await accounts(service)) == (1, before + 1)
     reasons = dict(done.refused)
