@@ -90,7 +90,7 @@ async def test_a_cursor_that_is_ahead_of_the_replica_waits_where_it_is(pair, far
     await sealed_events(far, 4)
     ahead = await at_the_primary(far, limit=3)
     for wait in (0, 1):
-        assert await page(caller, after=ahead, wait=wait) == {"items": [], "next": ahead}
+        assert await page(caller, after=ahead, wait=wait) == {"items": [], "next": ahead, "epoch": 1}
     await pair.catch_up()
     rest = await follow(caller, FEED, after=ahead)
     assert [event["sequence"] for event in rest] == [4, 5]
