@@ -122,7 +122,7 @@ async def test_many_writers_and_slow_ones_and_nothing_is_missed(service, clock):
     assert len(rows) == len(committed)
     for events in seen:
         assert [event.position for event in events] == list(range(1, len(rows) + 1))
-        assert [event.id for event in events] == [row.id for row in rows]
+        assert [event.public_id for event in events] == [row.public_id for row in rows]
     assert [row.id for row in rows] != sorted(row.id for row in rows)
     for name in {writer for writer, _ in committed}:
         mine = [row.data["number"] for row in rows if row.data["writer"] == name]
