@@ -104,7 +104,11 @@ async def issue_at_desk(
         return None
     if registered.is_new:
         return registered.account
-    await _welcome(session, registered.account, address, cause="account.registered", actor=actor, now=now)
+    assert address is not None  # noqa: S101
+    # The message belongs to the account that has the address, which may be merged; it names the ID of today.
+    holder = await accounts.find_by_email(session, address)
+    assert holder is not None  # noqa: S101
+    await _welcome(session, holder, address, cause="account.registered", actor=actor, now=now)
     return None
 
 
