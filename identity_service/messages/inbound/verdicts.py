@@ -189,11 +189,11 @@ def _cause(text: str, codes: list[str]) -> Cause | None:
     return next(iter(exact), Cause.MAILBOX if _LATE.search(text) else None)
 
 
-_EITHER: Final = ("5.2.1", "5.4.1", "5.4.4")
+EITHER: Final = ("5.2.1", "5.4.1", "5.4.4")
 """Codes that servers use for a dead mailbox and for one that takes nothing at the moment."""
 _CAUTION: Final = (Cause.POLICY, Cause.MAILBOX, Cause.ADDRESS)
 
 
 def _neutral(codes: list[str], cause: Cause | None) -> str | None:
     """Return the first code whose meaning contradicts nothing: one of another cause would say something untrue."""
-    return next((code for code in codes if cause_of_code(code) in (None, cause) or code in _EITHER), None)
+    return next((code for code in codes if cause_of_code(code) in (None, cause) or code in EITHER), None)

@@ -22,6 +22,7 @@ from identity_service import logs
 from identity_service.errors import Unavailable
 from identity_service.keys import encoding
 from identity_service.messages.delivery import replies
+from identity_service.messages.inbound import verdicts
 from identity_service.messages.inbound.dsn import Notice, UnreadableNotice, UnsignedNotice
 from identity_service.settings import Settings
 
@@ -272,14 +273,6 @@ _CODE = re.compile(
     r"^(?:[^\d:]{0,40}:\s*)?([245]\d\d)(?=[\s-]|$)|(?<![\d.])([245]\d\d)[ -](?=[245]\.\d{1,3}\.\d)", re.IGNORECASE
 )
 _ENHANCED = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)")
-_GONE: Final = ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1")
-_ALIVE = re.compile(r"4\..*|5\.(2\.[23]|3\..*|6\..*|7\..*|4\.[2367])")
-_ALIVE_WORDS = re.compile(
-    r"\bfull\b|quota|storage|spam|\bblock|black ?list|\b(dns[bw]|r)bl\b|reputation|polic(y|ies)|\bdmarc\b|\bdkim\b"
-    r"|\bspf\b|authenticat|\brelay|\brate\b|too (many|large|big)|temporar|gr[ae]y ?list|virus|malware|content"
-    r"|time(d)?[ -]?out|expired|try again|not accepting",
-    re.IGNORECASE,
-)
 
 
 def _notice(provider: str, meaning: Meaning, report: Report, now: datetime) -> Notice:
@@ -300,24 +293,20 @@ def _notice(provider: str, meaning: Meaning, report: Report, now: datetime) -> N
         code=code,
         enhanced=enhanced,
         words=words,
-        permanent=kind == "bounced"
-        and _is_gone(meaning, exact[0] if exact else None, words, status[0] if status else None),
+        permanent=kind == "bounced" and _is_gone(meaning, words, status[0] if status else None),
         parse_status="read" if message_id else "unmatched",
         detail={"matched_by": "provider" if message_id else "nothing", "words": words},
     )
 
 
-def _is_gone(meaning: Meaning, exact: str | None, words: str, status: str | None) -> bool:
+def _is_gone(meaning: Meaning, words: str, status: str | None) -> bool:
     """Return whether a failure says that nobody has this mailbox.
 
-    The most exact word decides: the code in the server's own words, then the words, the status, the event's type.
+    Code and words decide as in a returned message; where they leave it open, the event's type does.
     """
-    for code in (exact, None if _ALIVE_WORDS.search(words) else status):
-        if code in _GONE:
-            return True
-        if code is not None and _ALIVE.fullmatch(code):
-            return False
-    return meaning.is_gone and not _ALIVE_WORDS.search(words)
+    verdict = verdicts.judge_failure(status, words)
+    is_open = verdict.cause is None or verdict.enhanced in verdicts.EITHER
+    return meaning.is_gone if is_open else verdict.cause is verdicts.Cause.ADDRESS
 
 
 def _message_id(given: tuple[object, ...]) -> uuid.UUID | None:
