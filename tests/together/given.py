@@ -4,18 +4,24 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable
+from unittest import mock
 
 import httpx2
 
 from identity_service import app as web
+from identity_service.database import transactions
 from identity_service.database.transactions import Database
 from tests.conftest import BASE, Caller, Service
 
 
 @contextlib.asynccontextmanager
 async def several(service: Service, caller: Caller, count: int = 4) -> AsyncIterator[list[Caller]]:
-    """The caller at `count` applications, each with connections of its own, as `count` processes have them."""
+    """The caller at `count` applications, each with connections of its own, as `count` processes have them.
+
+    Calls wait for a connection as long as it takes: on a busy machine some would be answered 503 otherwise.
+    """
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(mock.patch.object(transactions, "QUEUE_SECONDS", 120.0))
         callers = []
         for _ in range(count):
             settings = service.database.settings.model_copy(update={"database_pool_size": 8})

@@ -7,7 +7,7 @@ import pytest
 from tests.accounts.given import an_account
 from tests.browser import PAGE, Browser
 from tests.conftest import BASE
-from tests.resets.given import ANNA, a_reset, forget_limits
+from tests.resets.given import ANNA, a_reset
 from tests.together.given import at_once, several
 
 PASSWORDS = [f"violet teapot number {n} argues" for n in range(50)]
@@ -63,7 +63,7 @@ async def test_two_links_of_one_account_at_once_are_one_reset(service, caller):
 
 
 async def test_one_code_typed_in_four_processes_works_once(service, caller):
-    """ATT-08, ATT-11: of twenty, five are compared, and one of those sets the password."""
+    """ATT-08, ATT-11: of twenty, at most five are compared, and one of those sets the password."""
     await an_account(caller, email=ANNA)
     reset = await a_reset(service)
     async with several(service, caller) as callers:
@@ -73,9 +73,9 @@ async def test_one_code_typed_in_four_processes_works_once(service, caller):
         ]
         seen = sorted(answer.status_code for answer in await at_once(sent))
     assert seen.count(200) == 1
-    assert seen.count(410) <= 4
-    assert set(seen) == {200, 410, 429}
-    await forget_limits(service)
+    assert seen.count(410) == 19
+    ((attempts,),) = await service.rows("SELECT code_attempts FROM tracking_link")
+    assert 1 <= attempts <= 5
 
 
 @pytest.mark.parametrize("address", [ANNA, "nobody@example.org"])
