@@ -64,7 +64,7 @@ def read_hash(text: str) -> str:
         raise UnknownPasswordHash
     try:
         stored = _translate(text)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as refused:
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as refused:
         raise UnknownPasswordHash from refused
     if not legacy_schemes.is_storable(stored):
         raise UnknownPasswordHash

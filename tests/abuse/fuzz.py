@@ -16,7 +16,8 @@ FOLLOWED = {
     "identity_service.messages.delivery.replies", "identity_service.messages.inbound.dsn",
     "identity_service.messages.inbound.complaints", "identity_service.messages.inbound.delivery_status",
     "identity_service.messages.inbound.mail_parts", "identity_service.messages.inbound.worded_notices",
-    "identity_service.messages.rules", "identity_service.passwords.legacy_hashes", "identity_service.web.pagination",
+    "identity_service.messages.rules", "identity_service.passwords.legacy_hashes",
+    "identity_service.passwords.legacy_schemes", "identity_service.web.pagination",
 }  # fmt: skip
 """The parsers themselves: to watch the whole product takes longer to begin than a short search lasts."""
 PRODUCT = {

@@ -168,6 +168,8 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     dora, emil = [await account(caller, f"{name}@example.org") for name in ("dora", "emil")]
     await caller.post(f"/v1/accounts/{dora}/merge", {"duplicate": emil})
     await reader.read_all()
+    await call(caller, "POST", f"/v1/accounts/{emil}/merge/undo")
+    await reader.read_all()
     tool = await service.caller(name="desk tool", desk=True)
     await call(tool, "PUT", f"/v1/accounts/{dora}/business", COMPANY, **CLERK)
     await reader.read_all()

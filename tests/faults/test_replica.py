@@ -13,6 +13,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from identity_service.events import views
 from tests.faults import checker
 from tests.faults.afterwards import FORGOTTEN, letters, rows, settle
 from tests.faults.relay import FaultRelay
@@ -175,9 +176,14 @@ async def sealed(pair: Pair) -> None:
 
 
 async def the_feed(pair: Pair) -> list[tuple[int, str]]:
-    found = await query(pair, "SELECT position, event_id::text FROM sealed_event ORDER BY position")
-    assert [position for position, _ in found] == list(range(1, len(found) + 1))
-    return found
+    """Return what a reader with these scopes sees: all but what operators do."""
+    found = await query(
+        pair,
+        "SELECT position, public_id::text, name FROM sealed_event JOIN event ON id = event_id ORDER BY position",
+    )
+    assert [position for position, _, _ in found] == list(range(1, len(found) + 1))
+    hidden = views.hidden_types(SCOPES)
+    return [(position, public_id) for position, public_id, name in found if name not in hidden]
 
 
 async def query(pair: Pair, statement: str) -> list[tuple]:

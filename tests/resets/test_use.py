@@ -90,7 +90,6 @@ async def test_the_link_works_once_and_then_reads_like_any_that_is_dead(service,
         used.link,
         expired.link,
         unknown,
-        "",
         "v1",
         "v2" + used.link[2:],
         used.link[:-1],
@@ -105,6 +104,9 @@ async def test_the_link_works_once_and_then_reads_like_any_that_is_dead(service,
         await dead(answer, browser)
         pages.add(answer.text)
     assert len(pages) == 1
+    # A link without its secret names no account, so its page may say what is missing.
+    assert (await choose(browser, "")).status_code == 410
+    assert "The part of the link behind the # is missing" in browser.text
 
 
 EDGES = [

@@ -101,21 +101,27 @@ def _walk(mail: Message, depth: int = 0) -> Iterator[Message]:
     if depth > DEPTH:
         raise _TooDeep
     yield mail
-    if mail.is_multipart():
-        for number, part in enumerate(mail.get_payload()):
-            if number >= PARTS:
-                raise _TooDeep
-            if isinstance(part, Message):
-                yield from _walk(part, depth + 1)
+    for number, part in enumerate(inner_parts(mail)):
+        if number >= PARTS:
+            raise _TooDeep
+        yield from _walk(part, depth + 1)
+
+
+def inner_parts(mail: Message) -> list[Message]:
+    """Return the parts of a multipart or of an enclosed message, else none.
+
+    `get_payload` of a single part decodes it, and raises on a charset that cannot be one.
+    """
+    inner: Any = mail.get_payload() if mail.is_multipart() else []
+    return [part for part in inner if isinstance(part, Message)]
 
 
 def own_parts(mail: Message, depth: int = 0) -> Iterator[Message]:
     """Yield the parts of a mail in order, without those of a message that it encloses."""
     if depth > DEPTH:
         return
-    inner: Any = mail.get_payload()
-    if mail.get_content_maintype() == "multipart" and isinstance(inner, list):
-        for part in inner[:PARTS]:
+    if mail.get_content_maintype() == "multipart" and mail.is_multipart():
+        for part in inner_parts(mail)[:PARTS]:
             yield from own_parts(part, depth + 1)
     else:
         yield mail

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from email.message import Message
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from flufl.bounce import all_failures
 
@@ -129,8 +129,7 @@ def returned_recipient(parts: Sequence[Message]) -> str | None:
         if part.get_content_type() == "text/rfc822-headers":
             found = _to_field(mail_parts.read_text(part))
         elif part.get_content_type() in ("message/rfc822", "message/global") and part.is_multipart():
-            inner: Any = part.get_payload()
-            found = _foreign_address(mail_parts.read_header(inner[0], "To"))
+            found = _foreign_address(mail_parts.read_header(mail_parts.inner_parts(part)[0], "To"))
         else:
             found = None
         if found is not None:
