@@ -26,6 +26,7 @@ from identity_service.messages.delivery import reaper
 from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.passwords import actions as passwords
+from identity_service.passwords import dummies
 from identity_service.sign_in import actions as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -40,6 +41,7 @@ PUBLISH_EVERY: Final = 15.0
 REAP_EVERY: Final = 5.0
 TEND_EVERY: Final = 5.0
 PURGE_EVERY: Final = 600.0
+COUNT_EVERY: Final = 600.0
 
 
 class Worker:
@@ -62,6 +64,7 @@ class Worker:
                 self._every(REAP_EVERY, self._reap),
                 self._every(TEND_EVERY, self._tend),
                 self._every(PURGE_EVERY, self._purge),
+                self._every(COUNT_EVERY, self._count),
                 self._listen(),
             )
         ]
@@ -114,6 +117,9 @@ class Worker:
     async def _purge(self) -> None:
         for purge in _PURGES:
             await self.database.in_transaction(purge)
+
+    async def _count(self) -> None:
+        await self.database.in_transaction(dummies.count_kinds)
 
     async def _listen(self) -> None:
         """Wake the sender when NOTIFY reports a new message; while the connection is lost, polling finds it."""

@@ -7,6 +7,7 @@ them, Python by its syntax tree; the tables are read as they are, so no sentence
 import ast
 import importlib
 import inspect
+import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -33,7 +34,8 @@ PACKAGE = Path(app.__file__).parent
 TRANSLATED = sorted(path.stem for path in translations.LOCALES.glob("*.po"))
 FOR_PROGRAMS = (
     "audit.recovery", "clients", "database_schema", "events.actions", "events.api", "imports", "keys.signing",
-    "messages", "registration.restoration", "web.authentication", "web.idempotency", "web.pagination",
+    "messages", "passwords.legacy_hashes", "registration.restoration", "web.authentication",
+    "web.idempotency", "web.pagination",
 )  # fmt: skip
 """Modules whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (
@@ -81,6 +83,10 @@ def in_tables() -> Iterator[str]:
 
 
 def in_refusals() -> Iterator[str]:
+    """The sentences of every error class there is, so every module is loaded first."""
+    for module in pkgutil.walk_packages([str(PACKAGE)], "identity_service."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     for problem in problems.all_problems():
         if not f"{problem.__module__}.".startswith(tuple(f"identity_service.{name}." for name in FOR_PROGRAMS)):
             yield problem.title()

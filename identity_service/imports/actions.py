@@ -25,6 +25,7 @@ from identity_service.imports import consents
 from identity_service.imports.matching import Match, Matcher
 from identity_service.imports.rows import LEFT_OUT, RowValidator
 from identity_service.imports.tables import ImportIssue, ImportJob, ImportRow
+from identity_service.passwords import dummies
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
@@ -144,6 +145,7 @@ async def load_rows(
             progress(min(done, total), total)
         batch = following if is_mine else await _read(database, job_id, validator)
     await database.in_transaction(lambda session: session.execute(delete(ImportRow).where(ImportRow.job_id == job_id)))
+    await database.in_transaction(dummies.count_kinds)
     return await database.in_transaction(lambda session: _report(session, job_id))
 
 

@@ -11,13 +11,14 @@ import hashlib
 import math
 from typing import Final, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from identity_service import logs
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.errors import Problem
 from identity_service.passwords import legacy_schemes
+from identity_service.passwords.tables import PasswordKind
 
 REFRESH_EVERY_S: Final = 600
 
@@ -58,11 +59,32 @@ def _score(asked: bytes, kind: Kind) -> float:
     return -math.log((drawn + 1) / 2**64) / kind.passwords
 
 
-async def load_kinds(session: DatabaseSession) -> list[Kind]:
-    """Return the kinds that the table of passwords holds; takes a second for a million imported hashes."""
+async def count_kinds(session: DatabaseSession) -> None:
+    """Write the kinds that the table of passwords holds to `password_kind`; takes a second for a million passwords.
+
+    Workers do it every ten minutes, and an import when it ends. A kind that was known keeps its dummy.
+    """
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('identity password kinds'))"))
     await session.execute(text("SET LOCAL statement_timeout = '60s'"))
-    rows = await session.execute(_KINDS)
-    return [Kind(row.kind, row.passwords, legacy_schemes.make_dummy(row.example)) for row in rows]
+    dummies = {kind.name: kind.dummy for kind in await load_kinds(session)}
+    rows = (await session.execute(_KINDS)).all()
+    found = [
+        {
+            "kind": row.kind,
+            "passwords": row.passwords,
+            "dummy": dummies.get(row.kind) or legacy_schemes.make_dummy(row.example),
+        }
+        for row in rows
+    ]
+    await session.execute(delete(PasswordKind))
+    if found:
+        await session.execute(insert(PasswordKind), found)
+
+
+async def load_kinds(session: DatabaseSession) -> list[Kind]:
+    """Return the kinds as they were last counted."""
+    rows = await session.execute(select(PasswordKind.kind, PasswordKind.passwords, PasswordKind.dummy))
+    return [Kind(*row) for row in rows]
 
 
 async def keep_fresh(database: Database, dummies: Dummies) -> None:
@@ -76,7 +98,7 @@ async def keep_fresh(database: Database, dummies: Dummies) -> None:
 
 
 async def reload_kinds(database: Database, dummies: Dummies) -> None:
-    """Load the kinds of hashes that the table holds now."""
+    """Draw from the kinds as they were last counted."""
     dummies.replace_kinds(await database.in_transaction(load_kinds))
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Integer, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.database.privacy import FACT, IDENTIFIER, PROVING, TablePrivacy
@@ -32,6 +32,20 @@ class Password(Base):
     compromised_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     imported_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     mailbox_confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+
+
+class PasswordKind(Base):
+    """Passwords with one scheme and cost: how many there are, and a hash that no password matches; written by workers.
+
+    API processes verify the dummy for an address without a password, and read this table instead of all passwords.
+    """
+
+    __tablename__ = "password_kind"
+    privacy = TablePrivacy()
+
+    kind: Mapped[str] = mapped_column(primary_key=True, info=FACT)
+    passwords: Mapped[int] = mapped_column(BigInteger, info=FACT)
+    dummy: Mapped[str] = mapped_column(info=FACT)
 
 
 class PasswordAttempt(Base):

@@ -60,6 +60,7 @@ TABLES = (
     "inbound_mail",
     "message_kind",
     "password_attempt",
+    "password_kind",
     "permission_check",
     "rate_limit_counter",
     "relay_state",
@@ -434,6 +435,13 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("subject", name=op.f("pk_password_attempt")),
     )
     op.create_index(op.f("ix_password_attempt_updated_at"), "password_attempt", ["updated_at"], unique=False)
+    op.create_table(
+        "password_kind",
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("passwords", sa.BigInteger(), nullable=False),
+        sa.Column("dummy", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_password_kind")),
+    )
     op.create_table(
         "permission_check",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -91,7 +91,8 @@ async def main() -> int:
             worst = 0.0
             for road, fields in ROADS.items():
                 await _accounts(app, road)
-                app.state.hasher.dummies.replace_kinds(await database.in_transaction(dummies.load_kinds))
+                await database.in_transaction(dummies.count_kinds)
+                await dummies.reload_kinds(database, app.state.hasher.dummies)
                 known, unknown = await _measure(app, road, fields)
                 share = best_guess(known, unknown)
                 worst = max(worst, share)

@@ -10,6 +10,8 @@ from sqlalchemy import text
 from identity_service.passwords import dummies, legacy_schemes
 from identity_service.passwords.dummies import Dummies, Kind
 from identity_service.passwords.hashing import Hasher
+from identity_service.worker import Worker
+from tests.conftest import MASTER_KEY
 from tests.life.imported import imported
 from tests.resets.given import GOOD, OTHER, a_browser, sign_in
 
@@ -38,11 +40,26 @@ async def test_the_kinds_of_the_table_are_loaded_with_their_shares(service):
     assert sorted((kind_of(kind.dummy), kind.passwords) for kind in kinds) == [
         ("$2b$04$", 3), ("$pbkdf2$sha256$1000", 2), ("$pbkdf2$sha256$2000", 2),
     ]  # fmt: skip
+    await service.database.in_transaction(dummies.count_kinds)
+    assert sorted(await service.database.in_transaction(dummies.load_kinds)) == sorted(kinds)
     stored = {phc for (phc,) in await service.rows("SELECT phc FROM password")}
     for kind in kinds:
         assert legacy_schemes.is_storable(kind.dummy)
         assert kind.dummy not in stored
         assert not legacy_schemes.verify_hash(kind.dummy, GOOD)
+
+
+async def test_a_worker_counts_again(service):
+    """A kind that is still there keeps its dummy, and one that is gone goes."""
+    await imported(service, {"email": "b@example.com", "password_hash": BCRYPT})
+    (first,) = await service.database.in_transaction(dummies.load_kinds)
+    worker = Worker(service.database, MASTER_KEY)
+    await worker._count()
+    assert await service.database.in_transaction(dummies.load_kinds) == [first]
+    async with service.database.transaction() as session:
+        await session.execute(text("DELETE FROM password"))
+    await worker._count()
+    assert await service.database.in_transaction(dummies.load_kinds) == []
 
 
 @pytest.mark.parametrize("shares", [(1, 1), (1, 9), (5, 3, 2)])
@@ -71,8 +88,7 @@ async def test_what_is_verified_for_an_unknown_address_is_a_kind_of_the_table(se
     await imported(service, {"email": "locked@example.com", "password_hash": BCRYPT})
     async with service.database.transaction() as session:
         await session.execute(text(LOCK))
-    drawn = service.app.state.hasher.dummies
-    drawn.replace_kinds(await service.database.in_transaction(dummies.load_kinds))
+    await dummies.reload_kinds(service.database, service.app.state.hasher.dummies)
     for name in ("known", "none", "locked", "unknown"):
         for _ in range(2):
             answer = await sign_in(a_browser(service), address=f"{name}@example.com", password=OTHER)
