@@ -85,6 +85,8 @@ GET /reset                                                 | anybody
 POST /reset                                                | anybody
 GET /reset/choose                                          | anybody
 POST /reset/choose                                         | anybody
+GET /reset/choose/{handle}                                 | anybody
+POST /reset/choose/{handle}                                | anybody
 GET /reset/done                                            | anybody
 POST /reset/opened                                         | anybody
 POST /reset/strength                                       | anybody

@@ -97,7 +97,7 @@ async def show_console(request: Request, session: Session, staff: Staff, setting
     return views.console_page(request, "console/home.html", staff, waiting=waiting, searched=None, typed="")
 
 
-@router.post("/find", openapi_extra={"x-form": "console/home_again.html"})
+@router.post("/find")
 async def find_customer(
     request: Request, form: Form, session: Session, staff: DeskStaff, settings: Settings, now: Now
 ) -> Response:
@@ -112,7 +112,7 @@ async def find_customer(
     return views.console_page(request, "console/home.html", staff, waiting=waiting, searched=searched, typed=typed)
 
 
-@router.post("/contacts", openapi_extra={"x-form": "console/home_again.html"})
+@router.post("/contacts")
 async def open_contact(session: Session, form: Form, staff: DeskStaff, now: Now) -> Response:
     """Open a contact with a caller, with or without a User ID."""
     desk, typed, note = form.take("desk", "user_id", "note")

@@ -28,7 +28,7 @@ _FACTS: Final = {
     "known_id": show(_ID),
     "requested_at": "2026-11-25 14:02 UTC",
     "changed_at": "2026-11-25 14:09 UTC",
-    "link": f"https://id.example.com/reset/choose#{_FRAGMENT}",
+    "link": f"https://id.example.com/reset/choose/{_FRAGMENT.split('.')[1]}#{_FRAGMENT}",
     "link_until": "2026-11-25 14:32 UTC",
     "code": "K7QXM-1C43W",
     "code_minutes": 10,
@@ -43,7 +43,13 @@ def _sample(kind: str, locale: str) -> RenderedEmail:
     if kind == "welcome":
         return registration_emails.render_welcome(_ID, _NAME, locale, _SIGNED, "https://id.example.com/receipt")
     if kind in change_emails.EMAIL_COPY:
-        facts = {"verb": "email", "target": "j…@example.com", "other": show(_OTHER), "survivor": show(_ID)}
+        facts = {
+            "sign_in": "https://id.example.com/signin",
+            "verb": "withdraw" if kind == "taken_back" else "email",
+            "target": "j…@example.com",
+            "other": show(_OTHER),
+            "survivor": show(_ID),
+        }
         with_link = (
             {"link": str(_FACTS["link"]), "code": str(_FACTS["code"])} if change_emails.EMAIL_COPY[kind].link else {}
         )

@@ -70,6 +70,13 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
         None,
         "If it was not you, please call us. If you cannot sign in, please ask for a new password.",
     ),
+    "taken_back": EmailCopy(
+        "A link in our email has taken something back",
+        "By a link in one of our emails, this was done for your account {user_id}: {what}.",
+        None,
+        "If it was you, you need not do anything. Some mail programs press buttons by themselves: if you did not want "
+        "it, sign in at {sign_in} and do it again, or call us.",
+    ),
     "account_closed": EmailCopy(
         "Your account is closed",
         "Your account {user_id} is closed. Nobody can sign in to it any more; what happened with it stays on record.",
@@ -86,16 +93,21 @@ VERB_DESCRIPTIONS: Final = {
     "close": "it is closed",
     "erase": "everything personal in it is erased",
     "email": "emails about it go to {target}",
+    "withdraw": "your consent is withdrawn",
+    "business_undo": "it is a private account again",
+    "email_undo": "your old address is back, and every session has ended",
+    "stop": "the change that our desk had prepared is stopped",
 }
-"""What a guarded change does to the account, as part of a sentence; `target` is what `describe_target` returns."""
+"""What a guarded change or a link to the account, as part of a sentence; `target` is what `describe_target` returns."""
 
 
 async def build_change_email(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
     """Return the email about a change, with link and code if its kind has them; None if the token was used."""
     copy = EMAIL_COPY[message.kind]
     if copy.link is None:
+        facts = {**message.facts, "sign_in": f"{session.settings.public_url}/signin"}
         return render_change_email(
-            message.kind, message.locale, message.user_id or "", message.facts, session.settings.mail_from_name
+            message.kind, message.locale, message.user_id or "", facts, session.settings.mail_from_name
         )
     found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
     if found is None or found.token.used_at is not None:
@@ -127,5 +139,5 @@ def render_change_email(
     )
     return rendering.render_email(
         "change", locale, subject=say(copy.subject), happens=happens, asks=say(copy.link) if copy.link else "",
-        otherwise=say(copy.otherwise), link=link, code=code, signed=signed,
+        otherwise=say(copy.otherwise).format(sign_in=facts.get("sign_in", "")), link=link, code=code, signed=signed,
     )  # fmt: skip

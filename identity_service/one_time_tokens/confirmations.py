@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
 from identity_service.accounts.rules import UnknownUserId
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.one_time_tokens import actions, rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
@@ -15,11 +16,17 @@ from identity_service.web.rate_limits import RateLimiter
 
 
 class Confirmation(NamedTuple):
-    """The text before the button, the text after it, and the action that the button runs."""
+    """The text before the button, the text after it, and the action that the button runs.
+
+    Some mail programs open links and press buttons. So what binds the reader has a box to tick, with `agrees` beside
+    it; and what the link takes back is told to every mailbox of the customer, with the event `takes_back` as the cause.
+    """
 
     asks: str
     done: str
     action: str
+    agrees: str | None = None
+    takes_back: str | None = None
 
 
 CONFIRMATIONS: Final[dict[str, Confirmation]] = {
@@ -32,16 +39,19 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Say yes to what the email asks. You can withdraw it at any time, with one click and at once.",
         "You have said yes. An email confirms it, with a link that withdraws it at once.",
         "consents.actions:confirm_consent",
+        agrees="Yes, I agree to what the email asks.",
     ),
     "withdraw": Confirmation(
         "Withdraw your consent. It counts at once.",
         "Your consent is withdrawn. It counts from this moment on.",
         "consents.actions:withdraw_by_link",
+        takes_back="consent.withdrawn",
     ),
     "business_undo": Confirmation(
         "Go back to being a private customer. Nothing that happened is lost.",
         "You are a private customer again. Nothing that happened is lost.",
         "business.actions:undo_conversion",
+        takes_back="account.became_consumer",
     ),
     "email_change": Confirmation(
         "Confirm that this mailbox is yours. Your account is then written to here.",
@@ -52,48 +62,53 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Take the change of address back, and end every session.",
         "Your old address is back, and every session has ended.",
         "addresses.actions:undo_email_change",
+        takes_back="account.email_changed",
     ),
     "merge": Confirmation(
         "Agree that your two accounts become one. Both User IDs then belong to it.",
         "You have agreed. When the other mailbox has agreed too, both User IDs belong to one account.",
         "merges.actions:confirm_merge",
+        agrees="Yes, both accounts are mine, and they become one.",
     ),
     "change": Confirmation(
         "Agree to what our desk has prepared for you, as the email says.",
         "It is done.",
         "approvals.actions:confirm_change",
+        agrees="Yes, I want what the email says.",
     ),
     "stop": Confirmation(
         "Stop the change that our desk has prepared.",
         "It is stopped; nothing was changed.",
         "approvals.actions:stop_change",
+        takes_back="account.change_stopped",
     ),
 }
 """Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
 
-_UNKNOWN: Final = "Confirm what the email is about."
+_UNKNOWN: Final = Confirmation("Confirm what the email is about.", "Done.", "")
 
 
-async def describe_confirmation(session: DatabaseSession, handle: str) -> str:
-    """Return the sentence that says what the button does; a general one for an unknown handle."""
+async def describe_confirmation(session: DatabaseSession, handle: str) -> dict[str, str | None]:
+    """Return what the page says: what the button does, and the sentence beside the box; for an unknown handle a general
+    sentence and no box."""
     found = await actions.find_by_handle(session, handle)
-    known = None if found is None else CONFIRMATIONS.get(found.token.purpose)
-    return _UNKNOWN if known is None else known.asks
+    known = _UNKNOWN if found is None else CONFIRMATIONS.get(found.token.purpose, _UNKNOWN)
+    return {"what": known.asks, "agrees": known.agrees}
 
 
 def describe_result(purpose: str) -> str:
     """Return the sentence that is shown after the action succeeded."""
-    known = CONFIRMATIONS.get(purpose)
-    return "Done." if known is None else known.done
+    return CONFIRMATIONS.get(purpose, _UNKNOWN).done
 
 
 async def confirm_token(
-    database: Database, limits: RateLimiter, handle: str, *, link: str, code: str, now: datetime
+    database: Database, limits: RateLimiter, handle: str, *, link: str, code: str, agreed: bool, now: datetime
 ) -> str:
     """Run the action of a token, proven by its link or its code; return the token's purpose.
 
     Raises:
-        rules.LinkInvalid, rules.CodeWrong, rules.CodeIsUserId, rate_limits.TooManyRequests; the action's own errors
+        rules.NotAgreed, rules.LinkInvalid, rules.CodeWrong, rules.CodeIsUserId, rate_limits.TooManyRequests; the
+            action's own errors
     """
     by = "link" if link else "code"
     if by == "code":
@@ -102,7 +117,15 @@ async def confirm_token(
         found = await (_by_link(session, link, handle) if link else _by_code(session, handle, code))
         valid_after = await _valid_after(session, found)
         actions.check_valid(session, found, valid_after=valid_after, by=by, now=now)
-        await entry_points.load(CONFIRMATIONS[found.token.purpose].action)(session, found, now=now)
+        confirmation = CONFIRMATIONS[found.token.purpose]
+        if confirmation.agrees is not None and not agreed:
+            raise rules.NotAgreed
+        await entry_points.load(confirmation.action)(session, found, now=now)
+        if confirmation.takes_back is not None:
+            await credentials.notify_mailboxes(
+                session, "taken_back", [found.token.user_id or ""], facts={"verb": found.token.purpose},
+                cause=confirmation.takes_back, actor="customer", now=now,
+            )  # fmt: skip
         return found.token.purpose
 
 

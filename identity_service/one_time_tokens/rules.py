@@ -72,6 +72,10 @@ class JustUsed(LinkInvalid):
     """This was done a moment ago with the same link or code, and need not be done again."""
 
 
+class NotAgreed(Unprocessable):
+    """Please tick the box that says what you agree to, and press the button again."""
+
+
 class CodeWrong(Unprocessable):
     """This code does not match. It has ten symbols, in two groups of five; please type it as it is in the email."""
 

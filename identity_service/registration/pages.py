@@ -1,5 +1,7 @@
 """The registration pages, and the pages that confirmation links in emails open."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -11,7 +13,7 @@ from identity_service.one_time_tokens.rules import UnknownTracking
 from identity_service.registration import actions
 from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
-from identity_service.web import dependencies, pages, user_id_card
+from identity_service.web import dependencies, forms, pages, user_id_card
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute, refuse_user_id
 from identity_service.web.networks import coarse_network
@@ -60,16 +62,20 @@ async def show_welcome(request: Request, handle: str, session: Session, now: Now
 @router.get("/confirm/{handle}")
 async def show_confirm(request: Request, handle: str, session: Session) -> Response:
     """Show what confirming will do. A GET changes nothing: the token is in the URL fragment, which is not sent."""
-    what = await confirmations.describe_confirmation(session, handle)
-    return pages.render_page(request, "one_time_tokens/confirm.html", handle=handle, what=what)
+    described = await confirmations.describe_confirmation(session, handle)
+    return pages.render_page(request, "one_time_tokens/confirm.html", handle=handle, **described)
 
 
-@router.post("/confirm/{handle}", openapi_extra={"x-form": "one_time_tokens/confirm_again.html"})
+@router.post("/confirm/{handle}", openapi_extra={"x-form": "one_time_tokens/confirm.html"})
 async def confirm(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Carry out what the email asks to confirm, by its link or its code."""
-    link, code = form.take("link", "code")
+    link, code, agreed = form.take("link", "code", "agreed")
     state = request.app.state
-    purpose = await confirmations.confirm_token(state.database, state.throttle, handle, link=link, code=code, now=now)
+    described = await state.database.in_transaction(partial(confirmations.describe_confirmation, handle=handle))
+    forms.redisplay_on(request, "one_time_tokens/confirm.html", **described)
+    purpose = await confirmations.confirm_token(
+        state.database, state.throttle, handle, link=link, code=code, agreed=agreed == "yes", now=now
+    )
     # Set a fragment: without one, a browser would keep the link's, which is the token (RFC 9110, 10.2.2).
     return RedirectResponse(f"/confirmed/{purpose}#main", 303)
 

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from identity_service.accounts import actions as accounts
@@ -133,9 +134,18 @@ async def choose_by_link(database: Database, hasher: Hasher, link: str, password
 
 
 async def choose_by_code(
-    database: Database, hasher: Hasher, limits: RateLimiter, handle: str, code: str, password: str, *, now: datetime
+    database: Database,
+    hasher: Hasher,
+    limits: RateLimiter,
+    code: str,
+    password: str,
+    *,
+    tracked: str | None = None,
+    sent: str = "",
+    now: datetime,
 ) -> None:
-    """Set the password with the code from the email, on its tracking page.
+    """Set the password with the code from the email, on the page that tracks it (`tracked`) or on the one that its link
+    opens (`sent`); both are handles.
 
     The password is checked first, so that a weak one costs no attempt; then the attempt is counted and the code is
     compared. Only after a correct code does anything depend on the account. For an unknown address, time and errors
@@ -146,17 +156,26 @@ async def choose_by_code(
         LinkInvalid, passwords.rules.WeakPassword, passwords.rules.HashingBusy, rate_limits.TooManyRequests
     """
     typed = token_rules.read_code(code)
-    found = await database.in_transaction(
-        lambda session: one_time_tokens.find_by_tracking(session, handle, PURPOSE, now=now)
-    )
+    found = await database.in_transaction(partial(_find_for_code, tracked=tracked, sent=sent, now=now))
     await passwords.check_strength(hasher, database.settings, password, _own_words(None, found))
-    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=handle)
+    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=tracked)
     async with database.transaction() as session:
         one_time_tokens.check_code(session, found.token, typed)
         account = await _account_of_token(session, found, by="code", now=now)
     phc = await passwords.make_hash(hasher, database.settings, password, _own_words(account, found))
     async with database.transaction() as session:
         await _use_reset(session, found.token.id, phc, by="code", now=now)
+
+
+async def _find_for_code(
+    session: DatabaseSession, *, tracked: str | None, sent: str, now: datetime
+) -> TokenWithMessage:
+    if tracked is not None:
+        return await one_time_tokens.find_by_tracking(session, tracked, PURPOSE, now=now)
+    found = await one_time_tokens.find_by_handle(session, sent)
+    if found is None or found.token.purpose not in PURPOSE:
+        raise LinkInvalid
+    return found
 
 
 async def _send(

@@ -33,7 +33,7 @@ async def build_reset(session: DatabaseSession, message: ClaimedMessage) -> Rend
     now = await database_now(session)
     return rendering.render_email(
         "reset", message.locale, subject=subject(message.locale),
-        link=one_time_tokens.link_of(session, found.token, "/reset/choose"),
+        link=one_time_tokens.link_of(session, found.token, f"/reset/choose/{found.token.handle}"),
         code=token_rules.show_code(one_time_tokens.code_of(session, found.token)),
         link_until=rendering.format_time(min(now + timedelta(minutes=settings.reset_link_minutes), _latest_end(found))),
         code_minutes=settings.reset_code_minutes, user_id=show(account.user_id),

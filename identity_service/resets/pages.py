@@ -60,6 +60,25 @@ async def choose(request: Request, form: Form, now: Now) -> Response:
     return RedirectResponse("/reset/done#main", 303)
 
 
+@router.get("/choose/{handle}")
+async def show_choose_or_code(request: Request, handle: str) -> Response:
+    """Show the form behind a link with its field for the code, which works when the link came without its secret."""
+    return pages.render_page(request, "resets/choose.html", handle=handle)
+
+
+@router.post("/choose/{handle}", openapi_extra={"x-form": "resets/choose.html"})
+async def choose_by_link_or_code(request: Request, handle: str, form: Form, now: Now) -> Response:
+    """Set the password if the link, or the code from the same email, is valid, and consume their token."""
+    link, code, password = form.take("link", "code", "password")
+    state = request.app.state
+    if link or not code:
+        await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
+    else:
+        await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
+        await actions.choose_by_code(state.database, state.hasher, state.throttle, code, password, sent=handle, now=now)
+    return RedirectResponse("/reset/done#main", 303)
+
+
 @router.post("/opened")
 async def note_opened(form: Form, session: Session, now: Now) -> Response:
     """Record that the page of the link was opened, as its script reports."""
@@ -116,5 +135,5 @@ async def choose_by_code(request: Request, handle: str, form: Form, now: Now) ->
     code, password = form.take("code", "password")
     state = request.app.state
     await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
-    await actions.choose_by_code(state.database, state.hasher, state.throttle, handle, code, password, now=now)
+    await actions.choose_by_code(state.database, state.hasher, state.throttle, code, password, tracked=handle, now=now)
     return RedirectResponse("/reset/done", 303)

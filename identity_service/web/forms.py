@@ -3,7 +3,8 @@
 `FormRoute` is the route class of every page. It reads a form once and strictly: one media type, one value per field, no
 unknown field, at most 16 KiB. Each POST must contain the token derived from this browser's cookie (the session cookie
 if signed in), which a page of another site cannot know (ASVS 3.5.1). A `Sec-Fetch-Site` or `Origin` of another site is
-refused too. A refused form is shown again, filled in, below the error; passwords and codes are never shown again.
+refused too. A refused form is shown again, filled in, below the error; passwords and codes are never shown again. So is
+one whose session or cookie has ended meanwhile, unless another site may have sent it.
 """
 
 import hmac
@@ -55,8 +56,9 @@ class FormRoute(APIRoute):
             if request.method != "POST":
                 return await routing.answer_and_commit(request, inner)
             request.state.form = await _read(request)
+            request.state.form_template, request.state.may_redisplay = template, _is_same_origin(request)
             _check_origin(request)
-            request.state.form_template = template
+            request.state.may_redisplay = True
             return await routing.answer_and_commit(request, inner)
 
         return handle
@@ -83,6 +85,11 @@ class FormData:
         if set(self._values) - {*names, "form_token"}:
             raise UnknownField
         return tuple(self._values.get(name, "") for name in names)
+
+    def kept(self) -> dict[str, str]:
+        """Return the fields of a form that can be sent again as a whole, or none if it had a password or secret."""
+        has_secret = any(self._values.get(name) for name in _HIDDEN if name != "form_token")
+        return {} if has_secret else self.shown()
 
     def shown(self) -> dict[str, str]:
         """Return the fields that may be shown again: no passwords, codes or secrets."""
@@ -133,6 +140,11 @@ async def _read(request: Request) -> dict[str, str]:
     if len(values) != len(pairs) or any("\0" in name + value for name, value in pairs):
         raise UnreadableForm
     return values
+
+
+def _is_same_origin(request: Request) -> bool:
+    """Return whether the browser says that the form came from a page of ours (Fetch Metadata; no script can set it)."""
+    return request.headers.get("sec-fetch-site") == "same-origin"
 
 
 def _check_origin(request: Request) -> None:

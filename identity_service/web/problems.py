@@ -108,12 +108,18 @@ def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Res
     """Return a page: the refused form, filled in as it was sent, or the error page, or a redirect."""
     if problem.leads_to is not None and request.method == "GET":
         return RedirectResponse(problem.leads_to, 303, headers)
-    template = getattr(request.state, "form_template", None) if problem.status < 500 else None
-    values = forms.FormData(getattr(request.state, "form", {})).shown()
+    form, template, facts = forms.FormData(getattr(request.state, "form", {})), None, {}
+    if getattr(request.state, "may_redisplay", False):
+        template = request.state.form_template if problem.leads_to is None else None
+        facts = (
+            {**request.path_params, **getattr(request.state, "form_facts", {})} if template else {"kept": form.kept()}
+        )
+    if problem.leads_to is not None:
+        # The cookie of the ended session is replaced before this form is sent again.
+        request.state.signed_out = True
     page = pages.render_page(
-        request, template or "problem.html", status=problem.status, problem=problem, values=values,
-        **(request.path_params if template else {}), **(getattr(request.state, "form_facts", {}) if template else {}),
-    )  # fmt: skip
+        request, template or "problem.html", status=problem.status, problem=problem, values=form.shown(), **facts
+    )
     page.headers.update(headers)
     return page
 

@@ -61,7 +61,7 @@ class AbusedLife(Life):
 
     def reset_letters(self, address: str) -> list[dict]:
         self.do(self.service.deliver())
-        return [letter for letter in self.service.mailbox.letters(address) if "/reset/choose#" in letter["text"]]
+        return [letter for letter in self.service.mailbox.letters(address) if "/reset/choose/" in letter["text"]]
 
     def pause(self) -> None:
         self.do(forget_limits(self.service))

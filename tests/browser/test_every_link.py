@@ -111,6 +111,9 @@ class Reader:
         password = one.page.get_by_label("New password", exact=True)
         if await password.count():
             await password.fill(GOOD)
+        box = one.page.locator("form[data-link] input[name=agreed]")
+        if await box.count():
+            await box.check()
         await one.page.locator("form[data-link] button").click()
         await one.page.wait_for_url(re.compile("/(confirmed/|reset/done)"))
         assert await one.page.get_by_role("alert").count() == 0, subject

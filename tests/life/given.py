@@ -68,7 +68,8 @@ async def press(service: Service, link: tuple[str, str]) -> Browser:
     browser = Browser(service.app, BASE)
     path, secret = link
     await browser.open(path)
-    await browser.send(path, link=secret, code="")
+    ticked = {"agreed": "yes"} if 'name="agreed"' in browser.page.text else {}
+    await browser.send(path, link=secret, code="", **ticked)
     return browser
 
 

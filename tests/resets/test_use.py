@@ -251,3 +251,44 @@ async def test_fifty_uses_in_one_process_are_one(service, caller):
         await browser.open("/reset/choose")
     answers = await asyncio.gather(*(b.send("/reset/choose", link=reset.link, password=GOOD) for b in browsers))
     assert sorted(answer.status_code for answer in answers) == [200] + [410] * 9
+
+
+async def test_a_link_that_came_without_its_secret_takes_the_code(service, caller):
+    """Case 14: mail programs cut the fragment off; and a reset that a desk asked for has no other page for its code."""
+    user_id = await an_account(caller, email=ANNA)
+    assert (await caller.post("/v1/resets", {"user_id": user_id})).status_code == 202
+    await service.deliver()
+    letter = service.letter(ANNA, "Your new password")
+    path = re.search(r"https://id\.example\.com(/reset/choose/\S+?)#", letter["text"])[1]
+    code = code_in(letter)
+    browser = a_browser(service, "192.0.2.7")
+    for link, typed, status, words in (
+        ("", "", 410, "The part of the link behind the # is missing"),
+        ("", "00000-00000", 422, "does not match"),
+        ("%23" + link_in(letter)[:20], "", 410, "does not work"),
+        ("", f" {code.lower()} ", 200, "Your password is set"),
+    ):
+        await browser.open(path)
+        answer = await browser.send(path, link=link, code=typed, password=GOOD)
+        assert (answer.status_code, words in browser.text) == (status, True), (typed, browser.text)
+    await browser.open(path)
+    await browser.send(path, link="", code=code, password=OTHER)
+    assert "This was done a moment ago" in browser.text
+    stranger = a_browser(service, "192.0.2.8")
+    await stranger.open("/reset/choose/unknown")
+    assert (await stranger.send("/reset/choose/unknown", link="", code=code, password=GOOD)).status_code == 410
+
+
+async def test_codes_behind_a_mailed_handle_are_limited(service, caller):
+    """RST-06: five attempts, which nobody who has not read the message can use up; the link still works."""
+    await an_account(caller, email=ANNA)
+    reset = await a_reset(service)
+    path = f"/reset/choose/{reset.link.split('.')[1]}"
+    browser = a_browser(service, "192.0.2.7")
+    statuses = []
+    for code in (*["00000-00000"] * 5, reset.code):
+        await browser.open(path)
+        statuses.append((await browser.send(path, link="", code=code, password=GOOD)).status_code)
+    assert statuses == [422] * 5 + [410]
+    await browser.open(path)
+    assert (await browser.send(path, link=reset.link, code="", password=GOOD)).url.path == "/reset/done"
