@@ -1,6 +1,6 @@
 """Find, add and change accounts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -37,35 +37,42 @@ async def find_account(session: DatabaseSession, user_id: UserId, *, lock: bool 
     return account
 
 
-async def check_changeable(
-    session: DatabaseSession, account: Account, *, versions: rules.Versions | None = None, also_closed: bool = False
-) -> None:
-    """Refuse to change an account that is merged or closed, or whose version is none of `versions` (`None`: any).
+async def check_changeable(session: DatabaseSession, account: Account, *, also_closed: bool = False) -> None:
+    """Refuse to change an account that is merged or closed.
 
     Every verb that changes an account calls this, and `docs/account-states.md` lists what each verb answers.
     `also_closed` is for what only reports facts or takes something away: history, removals, erasing.
 
     Raises:
         rules.AccountMoved: with the account that answers now, at the end of the chain of merges.
-        rules.AccountClosed, StaleVersion
+        rules.AccountClosed
     """
     moved_to = None
     if account.merged_into is not None:
         moved_to = (await find_active_account(session, UserId(account.user_id))).user_id
     state = "active" if also_closed and account.state == "closed" else account.state
-    rules.check_changeable(state, moved_to, account.version, versions)
+    rules.check_changeable(state, moved_to)
 
 
-async def find_changeable_account(
-    session: DatabaseSession, user_id: UserId, *, versions: rules.Versions | None = None
-) -> Account:
+async def check_version(session: DatabaseSession, user_id: UserId, versions: Collection[int]) -> None:
+    """Lock an account, and refuse a change that is based on another version of it; a merged one is left to the change.
+
+    Raises:
+        rules.UnknownUserId, AccountErased, StaleVersion
+    """
+    account = await find_account(session, user_id, lock=True)
+    if account.merged_into is None and account.version not in versions:
+        raise rules.StaleVersion
+
+
+async def find_changeable_account(session: DatabaseSession, user_id: UserId) -> Account:
     """Return the account with exactly this User ID, locked, if it may be changed; see `check_changeable`.
 
     Raises:
-        rules.UnknownUserId, AccountErased, AccountMoved, AccountClosed, StaleVersion
+        rules.UnknownUserId, AccountErased, AccountMoved, AccountClosed
     """
     account = await find_account(session, user_id, lock=True)
-    await check_changeable(session, account, versions=versions)
+    await check_changeable(session, account)
     return account
 
 
@@ -207,16 +214,15 @@ async def update_account(
     user_id: UserId,
     changes: dict[str, Any],
     *,
-    versions: rules.Versions | None,
     actor: str,
     now: datetime,
 ) -> Account:
     """Set display name or locale; unchanged values write nothing and record no event.
 
     Raises:
-        rules.UnknownUserId, AccountMoved, AccountClosed; rules.StaleVersion: the account's is none of `versions`.
+        rules.UnknownUserId, AccountMoved, AccountClosed
     """
-    account = await find_changeable_account(session, user_id, versions=versions)
+    account = await find_changeable_account(session, user_id)
     different = {name: value for name, value in changes.items() if getattr(account, name) != value}
     if not different:
         return account

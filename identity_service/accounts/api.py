@@ -42,7 +42,7 @@ async def read_account(user_id: str, session: Session, caller: Caller, response:
 
 @router.patch(
     "/accounts/{user_id}",
-    dependencies=[authentication.requires("accounts:write")],
+    dependencies=[authentication.requires("accounts:write"), views.VersionChecked],
     responses=problems.error_responses(
         *rules.ACCOUNT_ERRORS,
         rules.AccountMoved,
@@ -59,7 +59,6 @@ async def change_account(
     person: Person,
     now: Now,
     response: Response,
-    if_match: views.IfMatch = None,
 ) -> views.AccountAnswer:
     """Change display name or locale; with `If-Match`, only if the account is unchanged since you read it.
 
@@ -72,7 +71,6 @@ async def change_account(
         session,
         values_user_ids.parse(user_id),
         changes,
-        versions=views.versions_from_if_match(if_match),
         actor=person,
         now=now,
     )

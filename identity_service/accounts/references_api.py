@@ -15,9 +15,9 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
 
 @router.put(
     "/accounts/{user_id}/external-refs",
-    dependencies=[authentication.requires("accounts:write")],
+    dependencies=[authentication.requires("accounts:write"), views.VersionChecked],
     responses=problems.error_responses(
-        *rules.ACCOUNT_ERRORS, rules.AccountMoved, rules.AccountClosed, rules.ExternalRefTaken,
+        *rules.ACCOUNT_ERRORS, rules.AccountMoved, rules.AccountClosed, rules.ExternalRefTaken, rules.StaleVersion,
         *authentication.PERSON_ERRORS,
     ),
 )  # fmt: skip
@@ -36,11 +36,12 @@ async def put_external_ref(
 
 @router.post(
     "/accounts/{user_id}/external-refs/remove",
-    dependencies=[authentication.requires("accounts:write"), idempotency.Repeatable],
+    dependencies=[authentication.requires("accounts:write"), idempotency.Repeatable, views.VersionChecked],
     responses=problems.error_responses(
         *rules.ACCOUNT_ERRORS,
         rules.AccountMoved,
         rules.UnknownExternalRef,
+        rules.StaleVersion,
         *idempotency.IDEMPOTENCY_ERRORS,
         *authentication.PERSON_ERRORS,
     ),

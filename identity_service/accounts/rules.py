@@ -92,7 +92,7 @@ class StaleVersion(Problem):
 
 
 ACCOUNT_ERRORS: Final = (UnknownUserId, AccountErased, user_ids.MalformedUserId)
-CHANGE_ERRORS: Final = (*ACCOUNT_ERRORS, AccountMoved, AccountClosed, NoEmail)
+CHANGE_ERRORS: Final = (*ACCOUNT_ERRORS, AccountMoved, AccountClosed, NoEmail, StaleVersion)
 """Errors of routes that read one account, and of routes that change it."""
 
 
@@ -101,24 +101,18 @@ def marketing_permission(decision: str | None) -> Permission:
     return "allowed" if decision == "granted" else "never"
 
 
-Versions = frozenset[int]
-"""The versions of an account that a change may be based on, as `If-Match` lists them."""
-
-
-def check_changeable(state: str, moved_to: str | None, version: int, wanted: Versions | None) -> None:
-    """Refuse to change an account that is merged or not active, or whose version is not `wanted` (`None`: any).
+def check_changeable(state: str, moved_to: str | None) -> None:
+    """Refuse to change an account that is merged or not active.
 
     `moved_to` is the account at the end of the chain of merges, `None` for one that is not merged.
 
     Raises:
-        AccountMoved, AccountClosed, StaleVersion
+        AccountMoved, AccountClosed
     """
     if moved_to is not None:
         raise AccountMoved(moved_to=user_ids.show(moved_to))
     if state != "active":
         raise AccountClosed
-    if wanted is not None and version not in wanted:
-        raise StaleVersion
 
 
 def earlier_kinds(kind: str, *, was_business: bool) -> list[str]:

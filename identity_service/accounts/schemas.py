@@ -24,7 +24,7 @@ class CompanyDetails(ResponseModel):
 class AccountView(ResponseModel):
     """One account. The address is masked unless the caller has `accounts:read_personal`."""
 
-    user_id: str = Field(examples=["3W08-K7QX-M1C4"])
+    user_id: str = Field(examples=["6WPP-C7QF-7FF6"])
     kind: Literal["consumer", "business"]
     state: Literal["active", "closed", "merged"]
     email: str | None
@@ -47,7 +47,7 @@ class WrittenAccount(ResponseModel):
     Whether there is a name, a consent, a password or a company is told to readers alone.
     """
 
-    user_id: str = Field(examples=["3W08-K7QX-M1C4"])
+    user_id: str = Field(examples=["6WPP-C7QF-7FF6"])
     external_refs: list[str] = Field(description="what your own service calls this customer, merged accounts included")
     moved_to: str | None = Field(description="for a merged account, the User ID to use instead")
     version: int

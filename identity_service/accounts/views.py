@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import Header
+from fastapi import Depends, Header
 
 from identity_service.accounts import actions, rules
 from identity_service.accounts.schemas import AccountView, WrittenAccount
@@ -12,6 +12,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.values import email_addresses
 from identity_service.values import user_ids as values_user_ids
 from identity_service.web import authentication
+from identity_service.web.dependencies import Session
 
 AccountAnswer = AccountView | WrittenAccount
 """What a route answers about an account: the whole view to callers who may read accounts, else a reference to it."""
@@ -68,10 +69,6 @@ def _fields(
     }
 
 
-IfMatch = Annotated[
-    str | None,
-    Header(alias="If-Match", max_length=1000, description="entity tags that the change may be based on, or `*`"),
-]
 _VERSION = re.compile(r'"?([0-9]{1,9})"?', re.ASCII)
 
 
@@ -80,7 +77,25 @@ def etag(account: Account) -> str:
     return f'"{account.version}"'
 
 
-def versions_from_if_match(if_match: str | None) -> rules.Versions | None:
+async def _check_version(
+    session: Session,
+    user_id: str,
+    if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", max_length=1000, description="entity tags that the change may be based on, or `*`"),
+    ] = None,
+) -> None:
+    versions = _versions_in(if_match)
+    if versions is not None:
+        await actions.check_version(session, values_user_ids.parse(user_id), versions)
+
+
+VersionChecked = Depends(_check_version, scope="function")
+"""For `dependencies=[…]` of a route that changes the account in its path, after the scope and `Repeatable`: refuses a
+change that is based on another version than those in `If-Match`."""
+
+
+def _versions_in(if_match: str | None) -> frozenset[int] | None:
     """Return the versions in `If-Match`, or `None` if any will do (RFC 9110, 13.1.1).
 
     A weak tag, and one that is not ours, matches no version.

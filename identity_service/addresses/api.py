@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
-from identity_service.accounts.views import account_view
+from identity_service.accounts.views import VersionChecked, account_view
 from identity_service.addresses import actions
 from identity_service.addresses.schemas import NewEmail
 from identity_service.approvals import actions as approvals
@@ -24,15 +24,19 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
 @router.post(
     "/accounts/{user_id}/email-changes",
     status_code=202,
-    dependencies=[authentication.requires("accounts:write"), idempotency.Repeatable],
-    responses=problems.error_responses(
-        MalformedEmailAddress,
-        *account_rules.CHANGE_ERRORS,
-        account_rules.EmailTaken,
-        approval_rules.ProofRefused,
-        *idempotency.IDEMPOTENCY_ERRORS,
-        *authentication.PERSON_ERRORS,
-    ),
+    dependencies=[authentication.requires("accounts:write"), idempotency.Repeatable, VersionChecked],
+    responses={
+        **problems.error_responses(
+            MalformedEmailAddress,
+            *account_rules.CHANGE_ERRORS,
+            account_rules.EmailTaken,
+            approval_rules.ProofRefused,
+            *idempotency.IDEMPOTENCY_ERRORS,
+            *authentication.PERSON_ERRORS,
+        ),
+        200: {"model": AccountChange, "description": "Added at once: the account had no address"},
+        202: {"model": AccountChange, "description": "Requested: the new mailbox must confirm"},
+    },
 )
 async def change_email(
     request: Request,
@@ -56,7 +60,9 @@ async def change_email(
         change = await approvals.request_confirmation(session, wanted, "email", details, actor=person, now=now)
         return await views.pending_change_view(session, change, caller, response)
     account, change_id = await actions.request_or_add_email(session, wanted, address, actor=person, now=now)
-    pending = (
-        None if change_id is None else PendingConfirmation(id=change_id, verb="email", waits_for="the new mailbox")
-    )
+    pending = None
+    if change_id is None:
+        response.status_code = 200
+    else:
+        pending = PendingConfirmation(id=change_id, verb="email", waits_for="the new mailbox")
     return AccountChange(account=await account_view(session, account, caller), pending=pending)

@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, Select, insert, select, tuple_, update
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
-from identity_service.accounts.rules import Versions
 from identity_service.accounts.tables import Account
 from identity_service.approvals import rules
 from identity_service.approvals.tables import PendingChange
@@ -36,7 +35,6 @@ async def request_confirmation(
     verb: str,
     details: dict[str, Any],
     *,
-    versions: Versions | None = None,
     actor: str,
     now: datetime,
 ) -> PendingChange:
@@ -45,9 +43,9 @@ async def request_confirmation(
     An open change of the same kind ends: two at once could not be told apart.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, StaleVersion, NoEmail
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, NoEmail
     """
-    account = await _find_changeable(session, user_id, verb, versions=versions)
+    account = await _find_changeable(session, user_id, verb)
     change_id = await _record_requested(session, account.user_id, verb, actor=actor, now=now)
     action = "unmerge" if "undo" in details else verb
     token = await one_time_tokens.send_token(
@@ -217,11 +215,9 @@ async def _add(
     return change
 
 
-async def _find_changeable(
-    session: DatabaseSession, user_id: UserId, verb: str, *, versions: Versions | None = None
-) -> Account:
+async def _find_changeable(session: DatabaseSession, user_id: UserId, verb: str) -> Account:
     account = await accounts.find_account(session, user_id, lock=True)
-    await accounts.check_changeable(session, account, versions=versions, also_closed=verb == "erase")
+    await accounts.check_changeable(session, account, also_closed=verb == "erase")
     return account
 
 

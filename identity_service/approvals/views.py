@@ -1,8 +1,6 @@
-"""Parameters and the 202 answer that routes of guarded changes share."""
+"""The 202 answer that routes of guarded changes share."""
 
-from typing import Annotated
-
-from fastapi import Query, Response
+from fastapi import Response
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts.views import account_view
@@ -11,8 +9,6 @@ from identity_service.approvals.tables import PendingChange
 from identity_service.database.transactions import DatabaseSession
 from identity_service.values import user_ids
 from identity_service.web import authentication
-
-Preview = Annotated[bool, Query(description="only return what would change")]
 
 
 async def pending_change_view(

@@ -26,7 +26,7 @@ NAME = "feed.restored"
 
 
 class StillRunning(Conflict):
-    """The service is still connected to this database; stop serve, worker and bounces first."""
+    """The service is still connected to this database; stop serve, worker and bounce-server first."""
 
 
 class RecoveryResult(NamedTuple):

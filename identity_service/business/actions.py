@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts.rules import Versions
 from identity_service.accounts.tables import Account
 from identity_service.business import periods
 from identity_service.business import rules as business_rules
@@ -21,17 +20,16 @@ async def become_business(
     user_id: UserId,
     details: Company,
     *,
-    versions: Versions | None = None,
     actor: str,
     now: datetime,
 ) -> Account:
     """Make an account a business at once; a consumer with an address is sent a notice with an undo link.
 
     Raises:
-        accounts.rules.UnknownUserId, AccountMoved, AccountClosed, StaleVersion
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed
     """
     before = (await accounts.find_account(session, user_id, lock=True)).kind
-    account = await periods.begin_period(session, user_id, details, versions=versions, actor=actor, now=now)
+    account = await periods.begin_period(session, user_id, details, actor=actor, now=now)
     if before == "consumer" and account.kind == "business" and account.email is not None:
         await one_time_tokens.send_token(
             session, "business_undo", kind="business_undo", to=accounts.address_of(account), user_id=account.user_id,
@@ -51,7 +49,7 @@ async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, 
     if await periods.business_since(session, found.token.user_id or "") != found.token.requested_at:
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
-    await periods.end_period(session, UserId(proof.user_id), versions=None, actor="customer", now=now)
+    await periods.end_period(session, UserId(proof.user_id), actor="customer", now=now)
 
 
 async def preview_conversion(session: DatabaseSession, user_id: UserId, details: Company) -> dict[str, list[str]]:
@@ -85,4 +83,4 @@ async def apply_consumer(
     now: datetime,
 ) -> None:
     """Carry out an approved return to a consumer."""
-    await periods.end_period(session, user_id, versions=None, actor=actor, now=now)
+    await periods.end_period(session, user_id, actor=actor, now=now)

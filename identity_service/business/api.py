@@ -5,17 +5,16 @@ from fastapi import APIRouter, Response
 from identity_service.account_access.dependencies import InContact
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
-from identity_service.accounts.views import IfMatch, account_view, etag, versions_from_if_match
+from identity_service.accounts.views import VersionChecked, account_view, etag
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import views
 from identity_service.approvals.schemas import AccountChange
-from identity_service.approvals.views import Preview
 from identity_service.business import actions, periods, rules
-from identity_service.business.schemas import BusinessConversion, ConversionPreview
+from identity_service.business.schemas import BusinessConversion, ConversionPreview, NewCompany
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
 from identity_service.values import company_numbers, user_ids
-from identity_service.web import authentication, problems
+from identity_service.web import authentication, idempotency, problems
 from identity_service.web.authentication import Caller, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
@@ -32,14 +31,13 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["business"])
 
 @router.put(
     "/accounts/{user_id}/business",
-    dependencies=[authentication.requires("accounts:convert")],
-    response_model=AccountChange | ConversionPreview,
+    dependencies=[authentication.requires("accounts:convert"), idempotency.Repeatable, VersionChecked],
     responses={
         **problems.error_responses(
             *account_rules.CHANGE_ERRORS,
             *_COMPANY_ERRORS,
-            account_rules.StaleVersion,
             contact_rules.NotVerified,
+            *idempotency.IDEMPOTENCY_ERRORS,
             *authentication.PERSON_ERRORS,
         ),
         202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
@@ -47,37 +45,48 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["business"])
 )
 async def become_business(
     user_id: str, body: BusinessConversion, session: Session, caller: Caller, person: Person, now: Now,
-    response: Response, preview: Preview = False, if_match: IfMatch = None, x_contact: InContact = None,
-) -> AccountChange | ConversionPreview:  # fmt: skip
+    response: Response, x_contact: InContact = None,
+) -> AccountChange:  # fmt: skip
     """Make a consumer a business, at once and under the same User ID; all history stays."""
     wanted = user_ids.parse(user_id)
     details = body.model_dump(exclude={"proof"})
     company = rules.checked_company(details)
-    if preview:
-        return ConversionPreview(**await actions.preview_conversion(session, wanted, company))
     if body.proof is not None:
         account = await accounts.find_changeable_account(session, wanted)
         await checks.require_verification(
             session, body.proof.caller_check, account.user_id, purpose="business", contact=x_contact, now=now
         )
     elif caller.desk:
-        change = await approvals.request_confirmation(
-            session, wanted, "business", details, versions=versions_from_if_match(if_match), actor=person, now=now
-        )
+        change = await approvals.request_confirmation(session, wanted, "business", details, actor=person, now=now)
         return await views.pending_change_view(session, change, caller, response)
-    account = await actions.become_business(
-        session, wanted, company, versions=versions_from_if_match(if_match), actor=person, now=now
-    )
+    account = await actions.become_business(session, wanted, company, actor=person, now=now)
     response.headers["ETag"] = etag(account)
     return AccountChange(account=await account_view(session, account, caller), pending=None)
 
 
+@router.post(
+    "/accounts/{user_id}/business/preview",
+    dependencies=[authentication.requires("accounts:convert")],
+    responses=problems.error_responses(
+        *account_rules.ACCOUNT_ERRORS,
+        account_rules.AccountMoved,
+        account_rules.AccountClosed,
+        *_COMPANY_ERRORS,
+        *authentication.AUTH_ERRORS,
+    ),
+)
+async def preview_conversion(user_id: str, body: NewCompany, session: Session) -> ConversionPreview:
+    """Return what becoming this business would change, and what would stay; nothing changes."""
+    company = rules.checked_company(body.model_dump())
+    return ConversionPreview(**await actions.preview_conversion(session, user_ids.parse(user_id), company))
+
+
 @router.delete(
     "/accounts/{user_id}/business",
-    dependencies=[authentication.requires("accounts:convert")],
+    dependencies=[authentication.requires("accounts:convert"), idempotency.Repeatable, VersionChecked],
     responses={
         **problems.error_responses(
-            *account_rules.CHANGE_ERRORS, account_rules.StaleVersion, *authentication.PERSON_ERRORS
+            *account_rules.CHANGE_ERRORS, *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS
         ),
         202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
     },
@@ -89,17 +98,12 @@ async def become_consumer(
     person: Person,
     now: Now,
     response: Response,
-    if_match: IfMatch = None,
 ) -> AccountChange:
     """Make a business a consumer again; the business period is kept."""
     wanted = user_ids.parse(user_id)
     if caller.desk:
-        change = await approvals.request_confirmation(
-            session, wanted, "consumer", {}, versions=versions_from_if_match(if_match), actor=person, now=now
-        )
+        change = await approvals.request_confirmation(session, wanted, "consumer", {}, actor=person, now=now)
         return await views.pending_change_view(session, change, caller, response)
-    account = await periods.end_period(
-        session, wanted, versions=versions_from_if_match(if_match), actor=person, now=now
-    )
+    account = await periods.end_period(session, wanted, actor=person, now=now)
     response.headers["ETag"] = etag(account)
     return AccountChange(account=await account_view(session, account, caller), pending=None)

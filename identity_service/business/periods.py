@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from identity_service.accounts import actions
-from identity_service.accounts.rules import Versions
 from identity_service.accounts.tables import Account
 from identity_service.business.rules import Company
 from identity_service.business.tables import BusinessPeriod
@@ -21,7 +20,6 @@ async def begin_period(
     user_id: UserId,
     company: Company,
     *,
-    versions: Versions | None,
     actor: str,
     now: datetime,
 ) -> Account:
@@ -30,9 +28,9 @@ async def begin_period(
     Repeating it with the same details changes nothing; other details end the period and begin a new one.
 
     Raises:
-        rules.UnknownUserId, StaleVersion, AccountMoved, AccountClosed
+        rules.UnknownUserId, AccountMoved, AccountClosed
     """
-    account = await actions.find_changeable_account(session, user_id, versions=versions)
+    account = await actions.find_changeable_account(session, user_id)
     details = asdict(company)
     open_now = await current_period(session, user_id)
     if open_now is not None and {name: getattr(open_now, name) for name in details} == details:
@@ -45,15 +43,13 @@ async def begin_period(
     return changed
 
 
-async def end_period(
-    session: DatabaseSession, user_id: UserId, *, versions: Versions | None, actor: str, now: datetime
-) -> Account:
+async def end_period(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
     """Make a business a consumer again; the ended period is kept. A consumer is left unchanged.
 
     Raises:
-        rules.UnknownUserId, StaleVersion, AccountMoved, AccountClosed
+        rules.UnknownUserId, AccountMoved, AccountClosed
     """
-    account = await actions.find_changeable_account(session, user_id, versions=versions)
+    account = await actions.find_changeable_account(session, user_id)
     if account.kind == "consumer":
         return account
     await _end(session, user_id, now=now)

@@ -53,7 +53,10 @@ def recover_accounts(
             exists=True, dir_okay=False,
         ),
     ],
-    source: Annotated[str, typer.Option(help="The source of the references: that of the service.")] = "import",
+    source: Annotated[
+        str | None,
+        typer.Option(help="The source of the references: that of the service which sent the list."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every line and write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -61,6 +64,11 @@ def recover_accounts(
     if file.suffix.lower() not in (".csv", ".jsonl"):
         raise typer.BadParameter("The file's name must end in .csv or .jsonl.")
     lines = list(_csv(file) if file.suffix.lower() == ".csv" else _objects(file))
+    if source is None and any(line.get("reference") for _, line in lines):
+        raise typer.BadParameter(
+            "The list has references, which are found again only under the source of the service that sent it: "
+            "name it with --source."
+        )
     done = asyncio.run(_recover_accounts(lines, source, dry_run=dry_run))
     if as_json:
         output.print_json(done._asdict())
@@ -74,9 +82,11 @@ def recover_accounts(
     raise typer.Exit(1 if done.refused else 0)
 
 
-async def _recover_accounts(lines: list[restoration.Line], source: str, *, dry_run: bool) -> restoration.Restoration:
+async def _recover_accounts(
+    lines: list[restoration.Line], source: str | None, *, dry_run: bool
+) -> restoration.Restoration:
     async with connections.open_with_keys(connections.load_settings()) as database:
-        if not dry_run:
+        if source is not None and not dry_run:
             await database.in_transaction(lambda session: clients.add_source(session, source, now=clock.utc_now()))
         return await restoration.restore_accounts(database, lines, source=source, dry_run=dry_run, now=clock.utc_now())
 

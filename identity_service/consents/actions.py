@@ -130,6 +130,7 @@ async def withdraw_consent(
     session: DatabaseSession, user_id: UserId, purpose: str, *, channel: str, actor: str, now: datetime
 ) -> Account:
     """Record a withdrawal; it counts at once, through any channel, whether consent was granted before or not (PRV-04).
+    While the newest entry is a withdrawal, another one changes nothing.
 
     It is never refused for the state of the account: that of a merged account counts for the one that it resolves to.
 
@@ -137,9 +138,9 @@ async def withdraw_consent(
         accounts.rules.UnknownUserId; rules.UnknownPurpose
     """
     account = await accounts.find_active_account(session, user_id, lock=True)
-    await _add(
-        session, account.user_id, _known(session, purpose), "withdrawn", None, channel=channel, actor=actor, now=now
-    )
+    newest = await _newest(session, account.user_id, _known(session, purpose))
+    if newest is None or newest.decision != "withdrawn":
+        await _add(session, account.user_id, purpose, "withdrawn", None, channel=channel, actor=actor, now=now)
     return account
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
+from identity_service.accounts.views import VersionChecked
 from identity_service.consents import actions, receipts
 from identity_service.consents.rules import UnknownPurpose, UnknownWording
 from identity_service.consents.schemas import (
@@ -48,7 +49,7 @@ async def list_consents(user_id: str, session: Session, now: Now) -> ConsentList
 
 @router.put(
     "/accounts/{user_id}/consents/{purpose}",
-    dependencies=[authentication.requires("consents:write")],
+    dependencies=[authentication.requires("consents:write"), VersionChecked],
     responses={
         **problems.error_responses(
             *account_rules.CHANGE_ERRORS, UnknownPurpose, UnknownWording,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.account_access import actions as account_access
@@ -73,15 +73,22 @@ async def load_contact(session: DatabaseSession, number: str, *, limit: int = 20
 
 
 async def list_contacts(
-    session: DatabaseSession, *, user_ids: Sequence[str] | None = None, desk: str | None = None, limit: int
+    session: DatabaseSession,
+    *,
+    user_ids: Sequence[str] | None = None,
+    desk: str | None = None,
+    before: tuple[datetime, uuid.UUID] | None = None,
+    limit: int,
 ) -> Sequence[Contact]:
-    """Return contacts, newest first: those of one customer, or those open at a desk."""
+    """Return contacts, newest first: those of one customer, or those open at a desk; `before` is the last one seen."""
     wanted = select(Contact)
+    if before is not None:
+        wanted = wanted.where(tuple_(Contact.opened_at, Contact.id) < before)
     if user_ids is not None:
         wanted = wanted.where(Contact.user_id.in_(user_ids))
     if desk is not None:
         wanted = wanted.where(Contact.desk == desk, Contact.closed_at.is_(None))
-    return (await session.scalars(wanted.order_by(Contact.opened_at.desc()).limit(limit))).all()
+    return (await session.scalars(wanted.order_by(Contact.opened_at.desc(), Contact.id.desc()).limit(limit))).all()
 
 
 async def add_note(session: DatabaseSession, number: str, note: str, *, actor: str, now: datetime) -> Contact:

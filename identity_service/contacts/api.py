@@ -1,6 +1,7 @@
 """Routes of contacts and caller checks, with which desk tools can do what the console can."""
 
 import uuid
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -30,7 +31,7 @@ from identity_service.contacts.tables import Contact
 from identity_service.events import rules as event_rules
 from identity_service.values import contact_numbers, user_ids
 from identity_service.values.user_ids import MalformedUserId
-from identity_service.web import authentication, dependencies, idempotency, problems, rate_limits
+from identity_service.web import authentication, dependencies, idempotency, pagination, problems, rate_limits
 from identity_service.web.authentication import Caller, Clerk, MissingClerk, Person
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.routing import StrictRoute
@@ -77,7 +78,7 @@ async def open_contact(body: NewContact, session: Session, clerk: Clerk, now: No
     "/contacts",
     dependencies=[authentication.requires("contacts:read")],
     responses=problems.error_responses(
-        MalformedUserId, *access_dependencies.ACCESS_ERRORS, *authentication.AUTH_ERRORS
+        MalformedUserId, pagination.InvalidCursor, *access_dependencies.ACCESS_ERRORS, *authentication.AUTH_ERRORS
     ),
 )
 async def list_contacts(
@@ -88,6 +89,7 @@ async def list_contacts(
     x_contact: InContact = None,
     user_id: Annotated[str | None, Query(max_length=40)] = None,
     desk: Annotated[str | None, Query(max_length=40)] = None,
+    after: Annotated[str | None, Query(max_length=200)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ContactList:
     """List contacts, newest first: those of one customer, or those open at a desk.
@@ -97,8 +99,16 @@ async def list_contacts(
     if user_id is not None:
         await access_dependencies.check_access(session, caller, person, user_id, x_contact, now=now)
     ids = None if user_id is None else await ownership.user_ids_or_self(session, user_ids.parse(user_id))
-    found = await actions.list_contacts(session, user_ids=ids, desk=desk, limit=limit)
-    return ContactList(items=[contact_view(contact) for contact in found], next=None)
+    key, name, before = session.keys.internal(), f"contacts of {user_id} at {desk}", None
+    if after is not None:
+        opened_at, contact_id = pagination.read_cursor(key, name, after)
+        before = (datetime.fromisoformat(opened_at), uuid.UUID(contact_id))
+    found = await actions.list_contacts(session, user_ids=ids, desk=desk, before=before, limit=limit + 1)
+    more = None
+    if len(found) > limit:
+        last = found[limit - 1]
+        more = pagination.make_cursor(key, name, last.opened_at.isoformat(), str(last.id))
+    return ContactList(items=[contact_view(contact) for contact in found[:limit]], next=more)
 
 
 @router.get(

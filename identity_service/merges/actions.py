@@ -43,7 +43,9 @@ async def request_merge(
     """Ask the mailboxes of both accounts to confirm a merge.
 
     A side without a mailbox has not agreed: then somebody else must vouch for it (`vouched`), a second person or the
-    service whose own references name both. If neither has a mailbox, vouched accounts are merged at once.
+    service whose own references name both. If neither has a mailbox, vouched accounts are merged at once. While a
+    request for the same merge can still be confirmed, it is returned and no mailbox is asked again: two halves of two
+    requests would never make one merge.
 
     Raises:
         accounts.rules.UnknownUserId
@@ -53,6 +55,9 @@ async def request_merge(
     rules.check_mergeable(survivor, duplicate)
     if not vouched and not (survivor.email and duplicate.email):
         raise rules.MailboxMissing
+    open_request = await _find_open(session, survivor, duplicate, now=now)
+    if open_request is not None:
+        return open_request
     row: dict[str, Any] = {
         "id": uuid.uuid4(), "survivor": survivor.user_id, "duplicate": duplicate.user_id, "requested_by": actor,
         "requested_at": now,
@@ -187,6 +192,27 @@ async def preview_merge(session: DatabaseSession, survivor_id: UserId, duplicate
         found.append(_difference(f"consent: {state.purpose}", own, other, outcome))
     found.append(_difference("history, external references", "kept", "kept", "read together"))
     return found
+
+
+async def _find_open(
+    session: DatabaseSession, survivor: Account, duplicate: Account, *, now: datetime
+) -> MergeRequest | None:
+    """Return the newest request for this merge, if each side of it has agreed or still can."""
+    mine = select(MergeRequest).where(
+        MergeRequest.survivor == survivor.user_id,
+        MergeRequest.duplicate == duplicate.user_id,
+        MergeRequest.merged_at.is_(None),
+    )
+    request = await session.scalar(mine.order_by(MergeRequest.requested_at.desc()).limit(1))
+    if request is None:
+        return None
+    for agreed_at, token_id in (
+        (request.survivor_agreed_at, request.survivor_token_id),
+        (request.duplicate_agreed_at, request.duplicate_token_id),
+    ):
+        if agreed_at is None and (token_id is None or await one_time_tokens.has_ended(session, token_id, now=now)):
+            return None
+    return request
 
 
 async def _merge_if_agreed(session: DatabaseSession, request: MergeRequest, *, actor: str, now: datetime) -> None:

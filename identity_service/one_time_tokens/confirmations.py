@@ -1,7 +1,7 @@
 """The pages behind mailed links: one table from token purpose to texts and action of the confirmation button."""
 
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
@@ -88,7 +88,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
 _UNKNOWN: Final = Confirmation("Confirm what the email is about.", "Done.", "")
 
 
-async def describe_confirmation(session: DatabaseSession, handle: str) -> dict[str, str | None]:
+async def describe_confirmation(session: DatabaseSession, handle: str) -> dict[str, Any]:
     """Return what the page says: what the button does, and the sentence beside the box; for an unknown handle a general
     sentence and no box."""
     found = await actions.find_by_handle(session, handle)

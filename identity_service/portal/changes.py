@@ -63,7 +63,7 @@ async def become_business(session: Session, form: Form, customer: Customer, now:
 async def become_consumer(session: Session, form: Form, customer: Customer, now: Now) -> Response:
     """Make the account a consumer again."""
     form.take()
-    await periods.end_period(session, UserId(customer.account.user_id), versions=None, actor="customer", now=now)
+    await periods.end_period(session, UserId(customer.account.user_id), actor="customer", now=now)
     return RedirectResponse("/me", 303)
 
 

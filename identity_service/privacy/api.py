@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from identity_service.accounts import rules as account_rules
-from identity_service.accounts.views import account_view
+from identity_service.accounts.views import VersionChecked, account_view
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import rules as approval_rules
 from identity_service.approvals import views
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["privacy"])
 
 @router.post(
     "/accounts/{user_id}/close",
-    dependencies=[authentication.requires("accounts:erase"), idempotency.Repeatable],
+    dependencies=[authentication.requires("accounts:erase"), idempotency.Repeatable, VersionChecked],
     responses={
         **problems.error_responses(
             *account_rules.CHANGE_ERRORS, *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS
@@ -63,12 +63,13 @@ async def export_account(user_id: str, session: Session, caller: Caller, person:
 
 @router.post(
     "/accounts/{user_id}/erase",
-    dependencies=[authentication.requires("accounts:erase"), idempotency.Repeatable],
+    dependencies=[authentication.requires("accounts:erase"), idempotency.Repeatable, VersionChecked],
     response_model=ErasureResult | AccountChange,
     responses={
         **problems.error_responses(
             *account_rules.CHANGE_ERRORS, *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS
         ),
+        200: {"model": ErasureResult, "description": "Erased"},
         202: {"model": AccountChange, "description": "Requested by a desk: the customer's mailbox must confirm"},
     },
 )

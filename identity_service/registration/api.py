@@ -30,6 +30,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
             *_REPEATABLE,
             *authentication.PERSON_ERRORS,
         ),
+        201: {"model": RegisteredAccount, "description": "A new account"},
         200: {
             "model": RegisteredAccount | KnownAccount,
             "description": "The address or your reference already has this account; whole only with `accounts:read`",

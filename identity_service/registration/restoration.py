@@ -66,9 +66,10 @@ class _DryRun(Exception):
 
 
 async def restore_accounts(
-    database: Database, lines: Iterable[Line], *, source: str, dry_run: bool = False, now: datetime
+    database: Database, lines: Iterable[Line], *, source: str | None, dry_run: bool = False, now: datetime
 ) -> Restoration:
-    """Restore each account that the lines name, in a transaction of its own; `source` is that of the references.
+    """Restore each account that the lines name, in a transaction of its own; `source` is that of the references,
+    and may be missing only if no line has one.
 
     A line of a list that cannot be followed is refused. An event of the feed is skipped if its account is here, because
     then it was not lost, and if a later event says that it was erased. Sends no email.
@@ -93,7 +94,9 @@ async def restore_accounts(
     return Restoration(restored, skipped, refused)
 
 
-async def _restore_one(database: Database, lost: LostAccount, *, source: str, dry_run: bool, now: datetime) -> bool:
+async def _restore_one(
+    database: Database, lost: LostAccount, *, source: str | None, dry_run: bool, now: datetime
+) -> bool:
     """Return whether the account was lost; an account of a list that is here is an error instead."""
 
     async def restore(session: DatabaseSession) -> None:
@@ -112,7 +115,7 @@ async def _restore_one(database: Database, lost: LostAccount, *, source: str, dr
     return True
 
 
-async def restore_account(session: DatabaseSession, lost: LostAccount, *, source: str, now: datetime) -> Account:
+async def restore_account(session: DatabaseSession, lost: LostAccount, *, source: str | None, now: datetime) -> Account:
     """Add the account under its own User ID, with an unconfirmed address.
 
     Raises:
@@ -129,7 +132,7 @@ async def restore_account(session: DatabaseSession, lost: LostAccount, *, source
         raise account_rules.EmailTaken
     data = {"by": lost.by}
     await events.record_event(session, "account.restored", user_id=lost.user_id, actor="operator", data=data, now=now)
-    if lost.reference is not None:
+    if lost.reference is not None and source is not None:
         await references.add_reference(session, lost.user_id, source, lost.reference, now=now)
     return account
 

@@ -45,7 +45,8 @@ class MissingScope(Problem):
 
 
 class MissingClerk(Unprocessable):
-    """A desk tool must name the acting person in the header X-Clerk-ID: printable ASCII without blanks."""
+    """Name the acting person in the header X-Clerk-ID, in printable ASCII without blanks: a desk tool always, and every
+    client in contacts and caller checks."""
 
 
 AUTH_ERRORS: tuple[type[Problem], ...] = (MissingToken, InvalidToken, MissingScope)
@@ -134,9 +135,9 @@ class TokenVerifier:
         return known
 
 
-def requires(scope: str) -> Any:  # noqa: ANN401
-    """Return a dependency for `dependencies=[…]` that requires this scope of the caller's token."""
-    return Security(_client, scopes=[scope])
+def requires(*scopes: str) -> Any:  # noqa: ANN401
+    """Return a dependency for `dependencies=[…]` that requires these scopes of the caller's token."""
+    return Security(_client, scopes=list(scopes))
 
 
 def authenticate(request: Request, scopes: list[str]) -> Client:
@@ -174,7 +175,12 @@ Caller = Annotated[Client, Depends(_client)]
 async def _clerk(
     caller: Caller,
     x_clerk_id: Annotated[
-        str | None, Header(alias="X-Clerk-ID", max_length=64, description="the acting person; opaque, not verified")
+        str | None,
+        Header(
+            alias="X-Clerk-ID",
+            max_length=64,
+            description="required of everybody: the acting person; opaque, not verified",
+        ),
     ] = None,
 ) -> str:
     if not x_clerk_id or not x_clerk_id.isascii() or not x_clerk_id.isprintable() or " " in x_clerk_id:

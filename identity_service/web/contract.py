@@ -39,7 +39,10 @@ _OF_STATUS: Final = {
     "429": ("Retry-After", "RateLimit", "RateLimit-Policy"),
     "503": ("Retry-After",),
 }
-_WITH_ETAG: Final = ("register_account", "read_account", "change_account", "become_business", "become_consumer")
+_WITH_ETAG: Final = (
+    "register_account", "read_account", "change_account", "become_business", "become_consumer", "put_external_ref",
+    "remove_external_ref",
+)  # fmt: skip
 PROBLEM_MEMBERS: Final[dict[str, dict[str, Any]]] = {
     "moved_to": {"type": "string", "description": "the User ID that answers now"},
     "known": {"type": "array", "items": {"type": "string"}, "description": "the values that exist"},
@@ -54,6 +57,9 @@ PROBLEM_MEMBERS: Final[dict[str, dict[str, Any]]] = {
     "limit": {"type": "integer", "description": "the largest body in bytes"},
     "retry_after": {"type": "integer", "description": "seconds, as in Retry-After"},
     "reason": {"type": "string", "description": "why, as a stable name"},
+    "user_id": {"type": "string", "description": "the account that has the address"},
+    "source": {"type": "string", "description": "the source of the entry that is meant"},
+    "entry": {"type": "string", "description": "the entry that counts now"},
 }  # fmt: skip
 """Members that some kinds of problems have beside those of all (RFC 9457, 3.2)."""
 
@@ -69,14 +75,26 @@ def complete_contract(document: dict[str, Any], *, server: str) -> None:
     for operation in _operations(document):
         # Without `security` an open operation looks like a forgotten one.
         operation.setdefault("security", [])
+        for parameter in operation.get("parameters", []):
+            # Its absence has an error of its own, so that the route itself takes it as optional.
+            parameter["required"] |= parameter.get("description", "").startswith("required of everybody")
         for status, answer in operation["responses"].items():
             names = _header_names(operation, status)
             answer.setdefault("headers", {}).update({name: {"$ref": f"#/components/headers/{name}"} for name in names})
             codes = re.findall(r"`([a-z_]+)`:", answer["description"])
             if int(status) >= 400 and codes:
                 answer["x-problem-codes"] = sorted(codes)
+            for content in answer.get("content", {}).values():
+                _narrow(content.get("schema", {}))
     for schema in _answered(document):
         _leave_out_defaults(schema)
+
+
+def _narrow(schema: dict[str, Any]) -> None:
+    """Leave the model that a route names for one status, and not the union of all that it may return beside it."""
+    if "$ref" in schema:
+        for other in set(schema) - {"$ref"}:
+            del schema[other]
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -35,7 +35,7 @@ class RequestInProgress(Conflict):
 
 
 class IdempotencyKeyReused(Unprocessable):
-    """This Idempotency-Key was used with another body; a new request needs a new key."""
+    """This Idempotency-Key was used with another request; a new one needs a new key."""
 
 
 class MalformedIdempotencyKey(Unprocessable):
@@ -108,7 +108,7 @@ async def _claim(
         Header(
             alias="Idempotency-Key",
             max_length=300,
-            description="for 24 hours, the same key with the same body gets the first answer again",
+            description="for 24 hours, the same key with the same request gets the first answer again",
         ),
     ] = None,
 ) -> None:
@@ -120,7 +120,7 @@ async def _claim(
     route = f"{request.method} {request.scope['route'].path}"
     claim = _Claim(session, request.state.client_id, route, key)
     canonical_body = json.dumps(await request.json() if await request.body() else None, sort_keys=True).encode()
-    # Another query, such as `preview=true`, and another clerk make another request.
+    # Another query and another clerk make another request.
     parts = (request.url.path, request.url.query, request.headers.get("x-clerk-id", ""))
     internal = session.keys.internal()
     fingerprint = hashing.keyed_hash(internal, "idempotency", *(part.encode() for part in parts), canonical_body)
@@ -134,7 +134,7 @@ async def _claim(
 
 
 Repeatable = Depends(_claim, scope="function")
-"""For `dependencies=[…]` of a POST, after the scope: honours Idempotency-Key."""
+"""For `dependencies=[…]` of a route that changes something, after the scope: honours Idempotency-Key."""
 
 
 def install(app: FastAPI) -> None:

@@ -165,15 +165,6 @@ async def test_the_receipt_of_an_erasure_can_be_fetched_again(service, caller):
     assert (await caller.post(path)).status_code in (404, 410)
 
 
-async def test_a_preview_under_a_key_is_no_merge(service, caller):
-    """The query is part of the request."""
-    _, path, body, _ = await a_merge(service, caller)
-    headers = {"Idempotency-Key": "k1"}
-    assert (await caller.post(f"{path}?preview=true", body, headers=headers)).status_code == 200
-    refused = await caller.post(path, body, headers=headers)
-    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
-
-
 async def test_another_clerk_makes_another_request(service, caller):
     who, path, body, headers = await a_hand_over(service, caller)
     assert (await who.post(path, body, headers={**headers, "Idempotency-Key": "k1"})).status_code == 200

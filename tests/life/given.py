@@ -21,7 +21,8 @@ async def call(caller: Caller, method: str, path: str, json: Any = None, **heade
 
 async def convert(caller: Caller, user_id: str, company: dict | None = None, *, query: str = "", **headers: str):
     """Ask for an account to be a business."""
-    return await call(caller, "PUT", f"/v1/accounts/{user_id}/business{query}", company or COMPANY, **headers)
+    method = "POST" if query else "PUT"
+    return await call(caller, method, f"/v1/accounts/{user_id}/business{query}", company or COMPANY, **headers)
 
 
 async def account(caller: Caller, user_id: str) -> dict:

@@ -19,7 +19,7 @@ BODIES = {
     "PATCH /v1/accounts/{user_id}": {"display_name": "Ann"},
     "POST /v1/accounts/{user_id}/email-changes": {"email": "new@example.com"},
     "PUT /v1/accounts/{user_id}/business": COMPANY,
-    "PUT /v1/accounts/{user_id}/business?preview=true": COMPANY,
+    "POST /v1/accounts/{user_id}/business/preview": COMPANY,
     "POST /v1/accounts/{user_id}/history": {"entries": [an_entry("late", kind="refund")]},
 }
 ELSEWHERE = {

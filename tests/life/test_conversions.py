@@ -137,7 +137,7 @@ async def test_a_clock_that_is_a_moment_behind_is_no_error(service, caller, anna
 
 async def test_a_preview_says_what_changes_and_what_stays_and_does_nothing(service, caller, anna):
     before = await every_row(service)
-    told = (await convert(caller, anna, query="?preview=true")).json()
+    told = (await convert(caller, anna, query="/preview")).json()
     assert told["changes"][0] == "kind: consumer becomes business"
     assert {"User ID", "password", "consents", "history", "external references"} <= set(told["stays"])
     assert await every_row(service) == before
@@ -154,7 +154,7 @@ async def test_of_two_who_read_the_same_version_the_second_is_told(caller, anna)
     assert (await account(caller, anna))["business"]["country"] == "DE"
 
 
-@pytest.mark.parametrize("query", ["", "?preview=true"])
+@pytest.mark.parametrize("query", ["", "/preview"])
 async def test_what_is_merged_closed_or_erased_is_not_converted(service, caller, query):
     anna, firm = await two_accounts(caller)
     await merge(service, caller, anna, firm, ANNA, "firm@example.com")

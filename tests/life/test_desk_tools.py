@@ -144,7 +144,7 @@ async def test_a_desk_never_gets_an_export(desk, anna):
 
 
 async def test_a_desk_may_preview(service, desk, anna):
-    told = await call(desk, "PUT", f"/v1/accounts/{anna}/business?preview=true", COMPANY)
+    told = await call(desk, "POST", f"/v1/accounts/{anna}/business/preview", COMPANY)
     assert (told.status_code, told.json()["changes"][0]) == (200, "kind: consumer becomes business")
     assert await service.rows("SELECT count(*) FROM pending_change") == [(0,)]
 

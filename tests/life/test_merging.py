@@ -243,7 +243,7 @@ async def refusal(caller, survivor, duplicate, query=""):
     return answer.status_code, answer.json()["code"]
 
 
-@pytest.mark.parametrize("query", ["", "?preview=true"])
+@pytest.mark.parametrize("query", ["", "/preview"])
 async def test_what_cannot_become_one_is_refused(service, caller, two, query):
     """Itself, a merged one, a circle, a closed one, an erased one, one that never was: asked or previewed."""
     anna, firm = two
@@ -308,7 +308,7 @@ async def test_the_preview_tells_every_point_and_changes_nothing(service, caller
     firm = await a_business(caller, email="bau@example.com")
     await consent(service, caller, anna, BOTH[0])
     before = await every_row(service)
-    told = await caller.post(f"/v1/accounts/{anna}/merge?preview=true", {"duplicate": firm})
+    told = await caller.post(f"/v1/accounts/{anna}/merge/preview", {"duplicate": firm})
     points = {
         point["what"]: (point["survivor"], point["duplicate"], point["outcome"]) for point in told.json()["points"]
     }
