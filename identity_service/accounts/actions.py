@@ -280,13 +280,18 @@ async def close_account(session: DatabaseSession, user_id: UserId, *, actor: str
 async def end_sessions(
     session: DatabaseSession, user_id: str, reason: SessionsEndedReason, *, actor: str, now: datetime
 ) -> Account:
-    """End every session of a customer, here and at the services, by moving `sessions_valid_after`, and record it.
+    """End every session of a customer, here and at the services, by moving `sessions_valid_after`, and record it. What
+    was requested in a session ends with it: open links and codes (`tokens_valid_after`).
 
     Nothing else moves it: a service that never hears of a moment leaves its sessions open. It never moves back, even if
     the clock of another process is ahead.
     """
     moment = func.greatest(Account.sessions_valid_after, now)
-    new = update(Account).where(Account.user_id == user_id).values(sessions_valid_after=moment)
+    new = (
+        update(Account)
+        .where(Account.user_id == user_id)
+        .values(sessions_valid_after=moment, tokens_valid_after=func.greatest(Account.tokens_valid_after, now))
+    )
     changed: Account | None = await session.scalar(
         new.values(version=Account.version + 1).returning(Account), execution_options={"populate_existing": True}
     )

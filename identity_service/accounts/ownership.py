@@ -106,13 +106,21 @@ EMAIL_UNDO: Final = timedelta(days=7)
 async def mailboxes_of(session: DatabaseSession, user_id: str, *, recent_at: datetime | None = None) -> list[Mailbox]:
     """Return the mailboxes of a customer: the address on file first, then those of accounts merged into it.
 
-    With `recent_at`, those that were changed within `EMAIL_UNDO` before that time follow: their owner may have lost
-    the account, and must read of what is done to it (RST-11, PHN-09).
+    With `recent_at`, those that were changed within `EMAIL_UNDO` before that time follow, unless the change was undone:
+    their owner may have lost the account, and must read of what is done to it (RST-11, PHN-09).
     """
     values = {"user_id": user_id, "since": None if recent_at is None else recent_at - EMAIL_UNDO}
     rows = (await session.execute(_MAILBOXES, values)).all()
     found = {row.key: Mailbox(EmailAddress(row.email, row.ascii, row.key), row.locale) for row in reversed(rows)}
     return list(reversed(found.values()))
+
+
+async def mailbox_hashes_of(
+    session: DatabaseSession, user_id: str, *, recent_at: datetime | None = None
+) -> list[bytes]:
+    """Return the keyed hashes of what `mailboxes_of` returns; proofs carry that of the mailbox they were read at."""
+    mailboxes = await mailboxes_of(session, user_id, recent_at=recent_at)
+    return [session.keys.address_hash(mailbox.address.key) for mailbox in mailboxes]
 
 
 # Plain SQL, because this module may not import changes of addresses: they import accounts.
@@ -128,7 +136,7 @@ _MAILBOXES = text(
     UNION ALL
     SELECT c.old_email, c.old_ascii, c.old_key, a.locale, 1000
     FROM email_change c JOIN member m USING (user_id) JOIN account a USING (user_id)
-    WHERE c.old_email IS NOT NULL AND c.changed_at > CAST(:since AS timestamptz)
+    WHERE c.old_email IS NOT NULL AND c.undone_at IS NULL AND c.changed_at > CAST(:since AS timestamptz)
     ORDER BY place, key
     """
 )

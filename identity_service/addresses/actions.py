@@ -36,7 +36,13 @@ class EmailChangeRequest(NamedTuple):
 
 
 async def request_or_add_email(
-    session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
+    session: DatabaseSession,
+    user_id: UserId,
+    address: EmailAddress,
+    *,
+    proven_by: bytes | None = None,
+    actor: str,
+    now: datetime,
 ) -> EmailChangeRequest:
     """Request an email change, or add the first address, which is stored at once and stays unconfirmed.
 
@@ -47,29 +53,41 @@ async def request_or_add_email(
     if account.email is None and not await ownership.mailboxes_of(session, account.user_id):
         added = await registration.add_first_email(session, UserId(account.user_id), address, actor=actor, now=now)
         return EmailChangeRequest(added, None)
-    return await request_email_change(session, user_id, address, actor=actor, now=now)
+    return await request_email_change(session, user_id, address, proven_by=proven_by, actor=actor, now=now)
 
 
-async def request_own_email(session: DatabaseSession, user_id: UserId, address: EmailAddress, *, now: datetime) -> None:
+async def request_own_email(
+    session: DatabaseSession, user_id: UserId, address: EmailAddress, *, proven_by: bytes | None, now: datetime
+) -> None:
     """Request an email change for the signed-in customer, without telling whether another account has the address.
+    `proven_by` is the mailbox that the session rests on.
 
-    If one has, both mailboxes are asked whether the two accounts shall become one (ATT-24).
+    If one has, its mailbox is asked whether the two accounts shall become one, and this customer's only after it has
+    agreed: what arrives here tells nobody which addresses have accounts (ATT-24).
 
     Raises:
         accounts.rules.UnknownUserId, AccountClosed
     """
     try:
-        await request_or_add_email(session, user_id, address, actor="customer", now=now)
+        await request_or_add_email(session, user_id, address, proven_by=proven_by, actor="customer", now=now)
     except account_rules.EmailTaken:
         holder = await ownership.owner_of_address(session, address)
         if holder.active is not None:
-            # The session speaks for the account if it has no mailbox.
-            other = UserId(holder.active)
-            await merges.request_merge(session, user_id, other, vouched=True, actor="customer", now=now)
+            # The session speaks for its own account if that has no mailbox; the other one has the typed address.
+            await merges.request_merge(
+                session, user_id, UserId(holder.active), vouched=True, asks_duplicate_first=True, actor="customer",
+                now=now,
+            )  # fmt: skip
 
 
 async def request_email_change(
-    session: DatabaseSession, user_id: UserId, address: EmailAddress, *, actor: str, now: datetime
+    session: DatabaseSession,
+    user_id: UserId,
+    address: EmailAddress,
+    *,
+    proven_by: bytes | None = None,
+    actor: str,
+    now: datetime,
 ) -> EmailChangeRequest:
     """Send a confirmation to a new address; the account keeps the old one until the new mailbox confirms.
 
@@ -99,6 +117,7 @@ async def request_email_change(
         "user_id": account.user_id,
         "token_id": token.id,
         "requested_by": actor,
+        "proven_by": proven_by,
         "requested_at": now,
     }
     await session.execute(insert(EmailChange), {**row, **_columns("new", address)})
@@ -114,7 +133,7 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
         accounts.rules.EmailTaken, AccountMoved, AccountClosed
     """
     change = await session.scalar(select(EmailChange).where(EmailChange.token_id == found.token.id))
-    if change is None or change.new_email is None:
+    if change is None or change.new_email is None or await _was_answered(session, change):
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
     account = await accounts.find_changeable_account(session, UserId(proof.user_id))
@@ -131,6 +150,14 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
                 locale=other.locale, facts={"change": str(change.id)}, cause="account.email_changed",
                 actor="customer", now=now,
             )  # fmt: skip
+
+
+async def _was_answered(session: DatabaseSession, change: EmailChange) -> bool:
+    """Return whether staff requested a change because the mailbox was lost, and a mailbox was proven since."""
+    if not change.requested_by.startswith("staff:"):
+        return False
+    own = await ownership.mailbox_hashes_of(session, change.user_id, recent_at=change.requested_at)
+    return await one_time_tokens.was_proven(session, own, since=change.requested_at)
 
 
 async def earlier_keys(session: DatabaseSession, user_ids: Sequence[str]) -> set[str]:
@@ -167,6 +194,7 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
     reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
     await credentials.end_access(session, proof.user_id, reason=reason, actor="customer", now=now)
     await passwords.remove_password(session, proof.user_id, reason=reason, actor="customer", now=now)
+    await merges.undo_foreign_merges(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
     since = (EmailChange.user_id == proof.user_id) & (EmailChange.changed_at >= change.changed_at)
     await session.execute(update(EmailChange).where(since, EmailChange.undone_at.is_(None)).values(undone_at=now))
     if change.old_email is not None and account.state == "active":
@@ -175,6 +203,38 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
         await resets.request_reset_for_account(
             session, UserId(proof.user_id), where_from=None, actor="customer", now=later
         )
+
+
+async def return_own_address(
+    session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
+) -> None:
+    """Restore the address that an account had before the first change since a moment that a session of somebody else
+    requested: a merge since then is undone, and who came with it had a session here."""
+    mine = (EmailChange.user_id == user_id) & (EmailChange.changed_at >= since) & EmailChange.undone_at.is_(None)
+    changes = (await session.scalars(select(EmailChange).where(mine).order_by(EmailChange.changed_at))).all()
+    own = set(await ownership.mailbox_hashes_of(session, user_id))
+    foreign = None
+    for change in reversed(changes):
+        own.discard(_hash(session, change.new_key))
+        own.add(_hash(session, change.old_key))
+    for change in changes:
+        if foreign is None and change.proven_by is not None and change.proven_by not in own:
+            foreign = change
+        own.add(_hash(session, change.new_key))
+    if foreign is None or foreign.old_email is None or foreign.changed_at is None:
+        return
+    account = await accounts.find_account(session, UserId(user_id), lock=True)
+    try:
+        await _take_address(session, account, _address(foreign, "old"), actor=actor, now=now)
+    except account_rules.EmailTaken:
+        # Another customer has proven that mailbox since.
+        await mailbox.remove_email(session, user_id, actor=actor, now=now)
+    over = update(EmailChange).where(mine, EmailChange.changed_at >= foreign.changed_at)
+    await session.execute(over.values(undone_at=now))
+
+
+def _hash(session: DatabaseSession, key: str | None) -> bytes:
+    return b"" if key is None else session.keys.address_hash(key)
 
 
 async def _yields(session: DatabaseSession, holder: Account, account: Account) -> bool:
@@ -206,6 +266,7 @@ async def _take_address(
     changed = await mailbox.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
     await accounts.mark_merged(session, UserId(holder.user_id), UserId(account.user_id), actor=actor, now=now)
     await consents.recompute_ancestors(session, account.user_id)
+    await merges.tell_of_merge(session, account.user_id, holder.user_id, actor=actor, now=now)
     return changed
 
 

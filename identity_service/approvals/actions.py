@@ -270,10 +270,7 @@ async def _send_stop_links(session: DatabaseSession, change: PendingChange, *, a
     facts = {
         "verb": change.verb, "target": rules.describe_target(change.verb, change.details), "change": str(change.id),
     }  # fmt: skip
-    concerned = [change.user_id]
-    if change.verb == "merge" and "duplicate" in change.details:
-        concerned.append(user_ids.parse(change.details["duplicate"]))
-    for user_id in concerned:
+    for user_id in _concerned(change):
         for mailbox in await ownership.mailboxes_of(session, user_id, recent_at=now):
             await one_time_tokens.send_token(
                 session, "stop", kind="stop_link", to=mailbox.address, user_id=user_id, locale=mailbox.locale,
@@ -282,12 +279,19 @@ async def _send_stop_links(session: DatabaseSession, change: PendingChange, *, a
 
 
 async def _mailbox_answered(session: DatabaseSession, change: PendingChange) -> bool:
-    """Return whether a mailbox of the customer was proven since a change was requested because it was lost."""
+    """Return whether a mailbox of those concerned was proven since a change was requested because it was lost."""
     if change.reason is None:
         return False
-    mailboxes = await ownership.mailboxes_of(session, change.user_id, recent_at=change.requested_at)
-    hashes = [session.keys.address_hash(mailbox.address.key) for mailbox in mailboxes]
+    hashes: list[bytes] = []
+    for user_id in _concerned(change):
+        hashes += await ownership.mailbox_hashes_of(session, user_id, recent_at=change.requested_at)
     return await one_time_tokens.was_proven(session, hashes, since=change.requested_at)
+
+
+def _concerned(change: PendingChange) -> list[str]:
+    """Return the User ID of the customer, and that of the other one if the change is a merge."""
+    others = [change.details["duplicate"]] if change.verb == "merge" and "duplicate" in change.details else []
+    return [change.user_id, *map(user_ids.parse, others)]
 
 
 _OPEN = PendingChange.done_at.is_(None) & PendingChange.stopped_at.is_(None)

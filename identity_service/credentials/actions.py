@@ -1,7 +1,7 @@
 """Confirm an address with a proof of its mailbox; end what was gained through what no longer holds."""
 
 import hmac
-from collections.abc import Collection
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,7 +49,7 @@ async def confirm_mailbox(
         )
         await approvals.stop_open_changes(session, [user_id], reason="first_proof", actor=actor, now=now)
     return await mailbox.record_mailbox_read(
-        session, account, confirms=is_first, ends_tokens=ends_tokens,
+        session, account, confirms=is_first, ends_tokens=ends_tokens or is_first,
         ends_sessions=ends_sessions or (SessionsEndedReason.FIRST_PROOF if is_first else None), actor=actor, now=now,
     )  # fmt: skip
 
@@ -69,8 +69,7 @@ async def remove_foreign_password(
     session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
 ) -> bool:
     """Remove a password that was set since a moment by a mailbox that is not this customer's now; return whether."""
-    keys = [mailbox.address.key for mailbox in await ownership.mailboxes_of(session, user_id)]
-    own = [session.keys.address_hash(key) for key in keys]
+    own = await ownership.mailbox_hashes_of(session, user_id)
     return await passwords.remove_password(
         session, user_id, since=since, unless_proven_by=own, reason="merge_undone", actor=actor, now=now
     )
@@ -79,20 +78,26 @@ async def remove_foreign_password(
 async def notify_mailboxes(
     session: DatabaseSession,
     kind: str,
-    user_ids: Collection[str],
+    user_ids: Sequence[str],
     *,
+    also: Sequence[ownership.Mailbox] = (),
     facts: dict[str, Any] | None = None,
     cause: str,
     actor: str,
     now: datetime,
 ) -> None:
-    """Enqueue a notice of this kind to every mailbox of these customers, recently changed ones included, once each."""
-    told: set[str] = set()
+    """Enqueue a notice of this kind to every mailbox of these customers, recently changed ones included, once each.
+
+    `also` are mailboxes that the first of them had until now.
+    """
+    told: dict[str, tuple[str, ownership.Mailbox]] = {}
     for user_id in user_ids:
         for one in await ownership.mailboxes_of(session, user_id, recent_at=now):
-            if one.address.key not in told:
-                told.add(one.address.key)
-                await messages.enqueue(
-                    session, kind, to=one.address, user_id=user_id, locale=one.locale, facts=facts,
-                    cause=cause, actor=actor, now=now,
-                )  # fmt: skip
+            told.setdefault(one.address.key, (user_id, one))
+    for one in also:
+        told.setdefault(one.address.key, (user_ids[0], one))
+    for user_id, one in told.values():
+        await messages.enqueue(
+            session, kind, to=one.address, user_id=user_id, locale=one.locale, facts=facts, cause=cause, actor=actor,
+            now=now,
+        )  # fmt: skip

@@ -7,10 +7,11 @@ column. A service or a desk only requests a merge; both mailboxes confirm it, ea
 import hmac
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import insert, or_, select, update
 
+from identity_service import entry_points
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import mailbox, ownership
 from identity_service.accounts import rules as account_rules
@@ -30,6 +31,8 @@ from identity_service.passwords import actions as passwords
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
+_RETURN_OWN_ADDRESS: Final = "addresses.actions:return_own_address"
+
 
 async def request_merge(
     session: DatabaseSession,
@@ -37,13 +40,17 @@ async def request_merge(
     duplicate_id: UserId,
     *,
     vouched: bool = False,
+    asks_duplicate_first: bool = False,
     actor: str,
     now: datetime,
 ) -> MergeRequest:
-    """Ask the mailboxes of both accounts to confirm a merge.
+    """Ask the mailboxes of both customers to confirm a merge.
 
-    A side without a mailbox has not agreed: then somebody else must vouch for it (`vouched`), a second person or the
-    service whose own references name both. If neither has a mailbox, vouched accounts are merged at once. While a
+    With `asks_duplicate_first`, the survivor's mailbox is asked after the other one has agreed.
+
+    A side's mailbox is the address on file, else that of an account merged into it. A side without one has not agreed:
+    then somebody else must vouch for it (`vouched`), a second person, the service whose own references name both, or
+    its own session. If neither has a mailbox, vouched accounts are merged at once. While a
     request for the same merge can still be confirmed, it is returned and no mailbox is asked again: two halves of two
     requests would never make one merge.
 
@@ -53,7 +60,10 @@ async def request_merge(
     """
     survivor, duplicate = await _lock_both(session, survivor_id, duplicate_id)
     rules.check_mergeable(survivor, duplicate)
-    if not vouched and not (survivor.email and duplicate.email):
+    sides = {
+        side: await _mailbox(session, account) for side, account in (("survivor", survivor), ("duplicate", duplicate))
+    }
+    if not vouched and not all(sides.values()):
         raise rules.MailboxMissing
     open_request = await _find_open(session, survivor, duplicate, now=now)
     if open_request is not None:
@@ -67,10 +77,10 @@ async def request_merge(
         session, "account.merge_requested", user_id=survivor.user_id, actor=actor, data=data, now=now
     )
     for side, account, other in (("survivor", survivor, duplicate), ("duplicate", duplicate, survivor)):
-        if account.email is None:
+        if sides[side] is None:
             row[f"{side}_agreed_at"] = now
-            continue
-        row[f"{side}_token_id"] = await _ask_mailbox(session, account, other, survivor, actor=actor, now=now)
+        elif side == "duplicate" or not asks_duplicate_first:
+            row[f"{side}_token_id"] = await _ask_mailbox(session, account, other, survivor, actor=actor, now=now)
     request = (await session.execute(insert(MergeRequest).returning(MergeRequest), row)).scalar_one()
     await _merge_if_agreed(session, request, actor=actor, now=now)
     return request
@@ -115,7 +125,7 @@ async def require_mailboxes(session: DatabaseSession, *ids: UserId) -> None:
         rules.MailboxMissing
     """
     for user_id in ids:
-        if (await accounts.find_active_account(session, user_id)).email is None:
+        if not await ownership.mailboxes_of(session, (await accounts.find_active_account(session, user_id)).user_id):
             raise rules.MailboxMissing
 
 
@@ -136,6 +146,7 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
     if duplicate.merged_into is None:
         raise rules.NothingToUndo
     survivor_id, merged_at = duplicate.merged_into, duplicate.merged_at or now
+    before = await ownership.mailboxes_of(session, survivor_id)
     above = await ownership.accounts_above(session, duplicate.user_id)
     withdrawn = await _withdrawn_since(session, duplicate)
     restored = await accounts.unmark_merged(session, user_id, actor=actor, now=now)
@@ -149,15 +160,56 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
     for one in (*above, restored.user_id):
         reason = SessionsEndedReason.MERGE_UNDONE
         await credentials.end_access(session, one, reason=reason, actor=actor, now=now)
-    await credentials.remove_foreign_password(session, above[-1], since=merged_at, actor=actor, now=now)
     mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
     await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))
+    for one in (above[-1], restored.user_id):
+        await entry_points.load(_RETURN_OWN_ADDRESS)(session, one, since=merged_at, actor=actor, now=now)
+        await undo_foreign_merges(session, one, since=merged_at, actor=actor, now=now)
+        await credentials.remove_foreign_password(session, one, since=merged_at, actor=actor, now=now)
     facts = {"other": user_ids.show(restored.user_id), "survivor": user_ids.show(above[-1])}
     await credentials.notify_mailboxes(
-        session, "merge_undone", [above[-1], restored.user_id], facts=facts, cause="account.unmerged", actor=actor,
-        now=now,
+        session, "merge_undone", [above[-1], restored.user_id], also=before, facts=facts, cause="account.unmerged",
+        actor=actor, now=now,
     )  # fmt: skip
     return await accounts.find_account(session, user_id)
+
+
+async def undo_foreign_merges(
+    session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
+) -> None:
+    """Undo the merges of an account since a moment to which a mailbox agreed for it that is not the customer's now.
+
+    Called when a relation ends: what was agreed by way of it ends, too.
+    """
+    agreed = (
+        select(MergeRequest.duplicate, OneTimeToken.recipient_hash)
+        .join(
+            OneTimeToken,
+            ((MergeRequest.survivor == user_id) & (MergeRequest.survivor_token_id == OneTimeToken.id))
+            | ((MergeRequest.duplicate == user_id) & (MergeRequest.duplicate_token_id == OneTimeToken.id)),
+        )
+        .where(MergeRequest.merged_at >= since, MergeRequest.undone_at.is_(None))
+    )
+    for duplicate, mailbox_hash in (await session.execute(agreed.order_by(MergeRequest.merged_at.desc()))).all():
+        partner = await _mailboxes_of_others(session, user_id, duplicate)
+        own = set(await ownership.mailbox_hashes_of(session, user_id)) - partner
+        if mailbox_hash not in own and (await accounts.find_account(session, UserId(duplicate))).merged_into:
+            await undo_merge(session, UserId(duplicate), actor=actor, now=now)
+
+
+async def _mailboxes_of_others(session: DatabaseSession, user_id: str, duplicate: str) -> set[bytes]:
+    """Return the hashes of the mailboxes that came to an account with this duplicate; none if it is the duplicate."""
+    return set() if user_id == duplicate else set(await ownership.mailbox_hashes_of(session, duplicate))
+
+
+async def tell_of_merge(
+    session: DatabaseSession, survivor_id: str, duplicate_id: str, *, actor: str, now: datetime
+) -> None:
+    """Tell every mailbox of a customer, those that were changed lately too, that two accounts became one."""
+    facts = {"other": user_ids.show(duplicate_id), "survivor": user_ids.show(survivor_id)}
+    await credentials.notify_mailboxes(
+        session, "merged", [survivor_id], facts=facts, cause="account.merged", actor=actor, now=now
+    )
 
 
 async def preview_merge(session: DatabaseSession, survivor_id: UserId, duplicate_id: UserId) -> list[dict[str, str]]:
@@ -206,35 +258,52 @@ async def _find_open(
     request = await session.scalar(mine.order_by(MergeRequest.requested_at.desc()).limit(1))
     if request is None:
         return None
-    for agreed_at, token_id in (
-        (request.survivor_agreed_at, request.survivor_token_id),
-        (request.duplicate_agreed_at, request.duplicate_token_id),
-    ):
-        if agreed_at is None and (token_id is None or await one_time_tokens.has_ended(session, token_id, now=now)):
+    for side, account in (("survivor", survivor), ("duplicate", duplicate)):
+        agreed_at, token_id = getattr(request, f"{side}_agreed_at"), getattr(request, f"{side}_token_id")
+        if agreed_at is not None and _is_over(agreed_at, account):
+            return None
+        if agreed_at is None and token_id is not None and await one_time_tokens.has_ended(session, token_id, now=now):
             return None
     return request
 
 
 async def _merge_if_agreed(session: DatabaseSession, request: MergeRequest, *, actor: str, now: datetime) -> None:
-    if request.survivor_agreed_at is None or request.duplicate_agreed_at is None:
+    if request.survivor_agreed_at is None and request.duplicate_agreed_at is None:
         return
     survivor, duplicate = await _lock_both(session, UserId(request.survivor), UserId(request.duplicate))
     rules.check_mergeable(survivor, duplicate)
     if await _asked_new_mailbox(session, request, survivor, duplicate, now=now):
         return
+    if request.survivor_agreed_at is None or request.duplicate_agreed_at is None:
+        return
+    if _is_over(request.survivor_agreed_at, survivor) or _is_over(request.duplicate_agreed_at, duplicate):
+        raise LinkInvalid
     await accounts.mark_merged(session, UserId(duplicate.user_id), UserId(survivor.user_id), actor=actor, now=now)
     await consents.recompute_state(session, survivor.user_id)
     await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values(merged_at=now))
     await session.refresh(request)
+    await tell_of_merge(session, survivor.user_id, duplicate.user_id, actor=actor, now=now)
+
+
+def _is_over(agreed_at: datetime, account: Account) -> bool:
+    """Return whether an agreement has ended with the account's older links: it is worth as much as one of them."""
+    return account.tokens_valid_after is not None and agreed_at < account.tokens_valid_after
+
+
+async def _mailbox(session: DatabaseSession, account: Account) -> ownership.Mailbox | None:
+    """Return the mailbox that speaks for an account: the address on file, else that of an account merged into it."""
+    return next(iter(await ownership.mailboxes_of(session, account.user_id)), None)
 
 
 async def _ask_mailbox(
     session: DatabaseSession, account: Account, other: Account, survivor: Account, *, actor: str, now: datetime
 ) -> uuid.UUID:
     facts = {"other": user_ids.show(other.user_id), "survivor": user_ids.show(survivor.user_id)}
+    asked = await _mailbox(session, account)
+    assert asked is not None  # noqa: S101
     token = await one_time_tokens.send_token(
-        session, "merge", kind="merge_confirmation", to=accounts.address_of(account), user_id=account.user_id,
-        locale=account.locale, facts=facts, cause="account.merge_requested", actor=actor, now=now,
+        session, "merge", kind="merge_confirmation", to=asked.address, user_id=account.user_id,
+        locale=asked.locale, facts=facts, cause="account.merge_requested", actor=actor, now=now,
     )  # fmt: skip
     return token.id
 
@@ -242,10 +311,10 @@ async def _ask_mailbox(
 async def _asked_new_mailbox(
     session: DatabaseSession, request: MergeRequest, survivor: Account, duplicate: Account, *, now: datetime
 ) -> bool:
-    """Drop an agreement that somebody vouched for if the account has a mailbox by now, and ask that; return whether."""
+    """Ask a mailbox that was not asked yet, and drop what somebody vouched for its side before; return whether."""
     asked = False
     for side, account, other in (("survivor", survivor, duplicate), ("duplicate", duplicate, survivor)):
-        if getattr(request, f"{side}_token_id") is None and account.email is not None:
+        if getattr(request, f"{side}_token_id") is None and await _mailbox(session, account) is not None:
             token_id = await _ask_mailbox(session, account, other, survivor, actor=request.requested_by, now=now)
             values = {f"{side}_agreed_at": None, f"{side}_token_id": token_id}
             await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values(values))

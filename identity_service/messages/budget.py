@@ -2,8 +2,9 @@
 
 Counted on rows of the outbox, so that no way to cause a message has a count of its own. All spellings of one mailbox
 count together: `anna+a@` and `anna+b@`, and at providers that ignore dots `an.na@`. Each group of kinds has a share of
-its own: what strangers ask for uses up nothing of what is sent about an account, and neither uses up the share that is
-reserved for security notices.
+its own: registrations use up nothing of resets and sign-in codes, what strangers ask for nothing of what is sent about
+an account, and no kind of notice anything of another one, so that nobody silences the notice of a take-over by causing
+many of something else.
 """
 
 from datetime import datetime, timedelta
@@ -27,15 +28,18 @@ class Share(NamedTuple):
     per_day: int
 
 
-SHARES: Final = {"asked_for": Share(20, 100), "about_account": Share(20, 60), "notice": Share(20, 60)}
-"""By group of kinds. The limits of each way to ask, such as those of resets, are lower."""
+SHARES: Final = {
+    "registration": Share(5, 20), "asked_for": Share(20, 100), "about_account": Share(20, 60), "notice": Share(20, 60),
+}  # fmt: skip
+"""By group of kinds; each kind of notice is a group of its own. The limits of each way to ask are lower."""
 
 
 def group_of(kind: str) -> str:
-    """Return the group of a message kind: `asked_for` by anybody, `about_account`, or `notice` of a security change."""
+    """Return the group of a message kind: `registration` or another thing `asked_for` by anybody, `about_account`, or
+    `notice` of a security change."""
     known = kinds.KINDS[kind]
     if known.asked_for:
-        return "asked_for"
+        return "registration" if known.purpose == "account" else "asked_for"
     return "notice" if known.is_notice else "about_account"
 
 
@@ -50,7 +54,7 @@ def budget_values(kind: str, mailbox: bytes, *, now: datetime) -> dict[str, Any]
     share = SHARES[group]
     return {
         "budget_mailbox": mailbox,
-        "budget_kinds": [name for name in kinds.KINDS if group_of(name) == group],
+        "budget_kinds": [kind] if group == "notice" else [name for name in kinds.KINDS if group_of(name) == group],
         "budget_hour": now - HOUR,
         "budget_day": now - DAY,
         "budget_per_hour": share.per_hour,

@@ -57,6 +57,7 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "change_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
     "stop_link": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
     "merge_undone": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
+    "merged": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "taken_back": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "account_closed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "caller_check": MessageKind("security", 0, 3 * MINUTE, _CODE, "contacts.emails:build_caller_check"),

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
+from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.messages import actions as messages
 from identity_service.messages import kinds
 from identity_service.messages.tables import Message
@@ -190,18 +191,25 @@ async def verify_link(session: DatabaseSession, purposes: tuple[str, ...], text:
 
 
 async def count_code_attempt(
-    database: Database, limits: RateLimiter, token: OneTimeToken, *, tracked_by: str | None = None
+    database: Database,
+    limits: RateLimiter,
+    token: OneTimeToken,
+    *,
+    tracked_by: str | None = None,
+    browser: KnownBrowser | None = None,
 ) -> None:
     """Count an attempt before its code is compared; the count is committed, whatever happens to the request.
 
     Five per tracking link, so that whoever requested a message cannot use up the attempts of its owner; a token that is
     found by its own handle, which only the message tells, has five as well. All attempts for one address and purpose
-    together are limited too, which a new message does not reset (RST-06, ATT-11).
+    together are limited too, which a new message does not reset (RST-06, ATT-11); a browser that has signed in to the
+    account before has a count of its own.
 
     Raises:
         rate_limits.TooManyRequests, rules.LinkInvalid: there are no attempts left.
     """
-    await limits.hit("code", rules.CODE_TRIES_PER_ADDRESS, token.purpose, (token.recipient_hash or b"").hex())
+    known = (None if browser is None else browser.name_for(token.user_id)) or ""
+    await limits.hit("code", rules.CODE_TRIES_PER_ADDRESS, token.purpose, (token.recipient_hash or b"").hex(), known)
     table: type[OneTimeToken | TrackingLink] = OneTimeToken if tracked_by is None else TrackingLink
     mine = OneTimeToken.id == token.id if tracked_by is None else TrackingLink.handle_hash == _hashed(tracked_by)
     counted = update(table).where(mine, table.code_attempts < rules.CODE_TRIES)

@@ -63,6 +63,12 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
         "It happens in 72 hours. If this is not what you want, this link stops it:",
         "If you want it, you need not do anything.",
     ),
+    "merged": EmailCopy(
+        "Your two accounts are one now",
+        "Your accounts {survivor} and {other} are one now; both User IDs belong to it.",
+        None,
+        "If you did not agree to it, please call us: it can be undone for 30 days.",
+    ),
     "merge_undone": EmailCopy(
         "Your two accounts are separate again",
         "The joining of your accounts {survivor} and {other} is undone. Every session of both has ended, and a "

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
 from identity_service.accounts.rules import UnknownUserId
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
@@ -20,6 +21,7 @@ class Confirmation(NamedTuple):
 
     Some mail programs open links and press buttons. So what binds the reader has a box to tick, with `agrees` beside
     it; and what the link takes back is told to every mailbox of the customer, with the event `takes_back` as the cause.
+    A link that outlives its mailbox's relation to the customer works only for a mailbox of theirs (`for_own_mailbox`).
     """
 
     asks: str
@@ -27,6 +29,7 @@ class Confirmation(NamedTuple):
     action: str
     agrees: str | None = None
     takes_back: str | None = None
+    for_own_mailbox: bool = False
 
 
 CONFIRMATIONS: Final[dict[str, Confirmation]] = {
@@ -52,6 +55,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "You are a private customer again. Nothing that happened is lost.",
         "business.actions:undo_conversion",
         takes_back="account.became_consumer",
+        for_own_mailbox=True,
     ),
     "email_change": Confirmation(
         "Confirm that this mailbox is yours. Your account is then written to here.",
@@ -63,6 +67,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Your old address is back, and every session has ended.",
         "addresses.actions:undo_email_change",
         takes_back="account.email_changed",
+        for_own_mailbox=True,
     ),
     "merge": Confirmation(
         "Agree that your two accounts become one. Both User IDs then belong to it.",
@@ -81,6 +86,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "It is stopped; nothing was changed.",
         "approvals.actions:stop_change",
         takes_back="account.change_stopped",
+        for_own_mailbox=True,
     ),
 }
 """Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
@@ -118,6 +124,8 @@ async def confirm_token(
         valid_after = await _valid_after(session, found)
         actions.check_valid(session, found, valid_after=valid_after, by=by, now=now)
         confirmation = CONFIRMATIONS[found.token.purpose]
+        if confirmation.for_own_mailbox and not await _is_own_mailbox(session, found):
+            raise LinkInvalid
         if confirmation.agrees is not None and not agreed:
             raise rules.NotAgreed
         await entry_points.load(confirmation.action)(session, found, now=now)
@@ -153,6 +161,13 @@ async def _count_code(database: Database, limits: RateLimiter, handle: str, code
     rules.read_code(code)
     found = await database.in_transaction(lambda session: _confirmable(session, handle))
     await actions.count_code_attempt(database, limits, found.token)
+
+
+async def _is_own_mailbox(session: DatabaseSession, found: TokenWithMessage) -> bool:
+    """Return whether the mailbox that got the link is the customer's, or was until the change that it tells of."""
+    token = found.token
+    own = await ownership.mailbox_hashes_of(session, token.user_id or "", recent_at=token.requested_at)
+    return token.recipient_hash in own
 
 
 async def _valid_after(session: DatabaseSession, found: TokenWithMessage) -> datetime | None:

@@ -115,6 +115,12 @@ async def check_strength(hasher: Hasher, settings: Settings, password: str, own_
     return typed
 
 
+async def proven_by(session: DatabaseSession, user_id: str) -> bytes | None:
+    """Return the keyed hash of the mailbox that was read to set an account's password; None if none was."""
+    found: bytes | None = await session.scalar(select(Password.proven_by).where(Password.user_id == user_id))
+    return found
+
+
 async def has_password(session: DatabaseSession, user_id: str) -> bool:
     """Return whether an account has a password that is not locked."""
     usable = select(Password.user_id).where(Password.user_id == user_id, Password.locked_at.is_(None))

@@ -6,7 +6,6 @@ two, or type a row of the keyboard. So the block list covers all of those (PWD-0
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from functools import cache
 from typing import Final
@@ -16,6 +15,7 @@ from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from identity_service.passwords import rules
 from identity_service.passwords.rules import WeakPassword
+from identity_service.values import text
 
 READ_BY_ZXCVBN: Final = 40
 """Characters that zxcvbn judges. It accepts 72 at most (FACT-8), and its time grows with the square of their number."""
@@ -42,7 +42,7 @@ _ROWS: Final = (
 
 def normalise(password: str) -> str:
     """Return the password in the form that is hashed: NFC, otherwise as typed (PWD-03)."""
-    return unicodedata.normalize("NFC", password)
+    return text.compose(password)
 
 
 def check_length(password: str, *, minimum: int) -> None:

@@ -86,7 +86,7 @@ async def change_email(
     await limits.hit(
         "email-change-to", address_rules.REQUESTS_PER_ADDRESS, session.keys.address_hash(address.key).hex()
     )
-    await addresses.request_own_email(session, own, address, now=now)
+    await addresses.request_own_email(session, own, address, proven_by=customer.session.proven_by, now=now)
     return pages.render_page(
         request, "portal/email.html", current=customer.account.email, asked=email_addresses.mask(address.shown)
     )

@@ -142,6 +142,7 @@ async def choose_by_code(
     *,
     tracked: str | None = None,
     sent: str = "",
+    browser: KnownBrowser | None = None,
     now: datetime,
 ) -> None:
     """Set the password with the code from the email, on the page that tracks it (`tracked`) or on the one that its link
@@ -158,7 +159,7 @@ async def choose_by_code(
     typed = token_rules.read_code(code)
     found = await database.in_transaction(partial(_find_for_code, tracked=tracked, sent=sent, now=now))
     await passwords.check_strength(hasher, database.settings, password, _own_words(None, found))
-    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=tracked)
+    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=tracked, browser=browser)
     async with database.transaction() as session:
         one_time_tokens.check_code(session, found.token, typed)
         account = await _account_of_token(session, found, by="code", now=now)

@@ -75,7 +75,10 @@ async def choose_by_link_or_code(request: Request, handle: str, form: Form, now:
         await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
     else:
         await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
-        await actions.choose_by_code(state.database, state.hasher, state.throttle, code, password, sent=handle, now=now)
+        await actions.choose_by_code(
+            state.database, state.hasher, state.throttle, code, password, sent=handle,
+            browser=known_browsers.browser_of(request), now=now,
+        )  # fmt: skip
     return RedirectResponse("/reset/done#main", 303)
 
 
@@ -135,5 +138,8 @@ async def choose_by_code(request: Request, handle: str, form: Form, now: Now) ->
     code, password = form.take("code", "password")
     state = request.app.state
     await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
-    await actions.choose_by_code(state.database, state.hasher, state.throttle, code, password, tracked=handle, now=now)
+    await actions.choose_by_code(
+        state.database, state.hasher, state.throttle, code, password, tracked=handle,
+        browser=known_browsers.browser_of(request), now=now,
+    )  # fmt: skip
     return RedirectResponse("/reset/done", 303)

@@ -73,9 +73,9 @@ async def sign_in_by_password(
     if checked.user_id is None:
         raise rules.WrongPassword
     user_id = checked.user_id
-    return await database.in_transaction(
-        lambda session: _begin(session, user_id, "password", browser=browser, replaces=replaces, now=now)
-    )
+    async with database.transaction() as session:
+        proven_by = await passwords.proven_by(session, user_id)
+        return await _begin(session, user_id, "password", proven_by, browser=browser, replaces=replaces, now=now)
 
 
 async def request_code(
@@ -119,6 +119,7 @@ async def sign_in_by_code(
     code: str,
     *,
     browser: str,
+    known: KnownBrowser | None = None,
     replaces: str | None = None,
     now: datetime,
 ) -> NewSession:
@@ -136,7 +137,7 @@ async def sign_in_by_code(
     found = await database.in_transaction(
         lambda session: one_time_tokens.find_by_tracking(session, handle, PURPOSE, now=now)
     )
-    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=handle)
+    await one_time_tokens.count_code_attempt(database, limits, found.token, tracked_by=handle, browser=known)
     async with database.transaction() as session:
         one_time_tokens.check_code(session, found.token, typed)
         account = await accounts.find_for_sign_in(session, found.token.user_id or "")
@@ -146,7 +147,9 @@ async def sign_in_by_code(
         proof = await one_time_tokens.consume(session, found, now=now)
         if credentials.is_first_proof(session, account, proof):
             await credentials.confirm_mailbox(session, proof.user_id, proof, now=now)
-        return await _begin(session, proof.user_id, "mail", browser=browser, replaces=replaces, now=now)
+        return await _begin(
+            session, proof.user_id, "mail", proof.recipient_hash, browser=browser, replaces=replaces, now=now
+        )
 
 
 async def find_session(session: DatabaseSession, cookie: str, *, now: datetime) -> SignedIn | None:
@@ -224,13 +227,21 @@ def _valid_after(account: Account) -> datetime | None:
 
 
 async def _begin(
-    session: DatabaseSession, user_id: str, method: rules.Method, *, browser: str, replaces: str | None, now: datetime
+    session: DatabaseSession,
+    user_id: str,
+    method: rules.Method,
+    proven_by: bytes | None,
+    *,
+    browser: str,
+    replaces: str | None,
+    now: datetime,
 ) -> NewSession:
     if replaces is not None:
         await _end_replaced(session, replaces, now=now)
     cookie, session_id = secrets.token_urlsafe(32), uuid.uuid4()
     expires_at = now + timedelta(hours=session.settings.session_hours)
     row = {"id": session_id, "cookie_hash": _hashed(cookie), "user_id": user_id, "method": method, "browser": browser}
+    row["proven_by"] = proven_by
     await session.execute(insert(SignInSession), {**row, "created_at": now, "seen_at": now, "expires_at": expires_at})
     data = {"session_id": str(session_id), "by": method}
     await events.record_event(session, "sign_in.succeeded", user_id=user_id, actor="customer", data=data, now=now)

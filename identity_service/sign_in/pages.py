@@ -69,6 +69,7 @@ async def sign_in_by_code(request: Request, handle: str, form: Form, settings: S
     await state.throttle.hit("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
     new = await actions.sign_in_by_code(
         state.database, state.throttle, handle, code, browser=sign_in_dependencies.browser_of(request),
+        known=known_browsers.browser_of(request),
         replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
     return sign_in_dependencies.begin_session(request, RedirectResponse("/me", 303), new, settings.session_hours)

@@ -12,7 +12,8 @@ from identity_service.sign_in import rules
 
 
 class SignInSession(Base):
-    """A session of a customer in one browser. `/me` shows `id`, which cannot be used to sign in."""
+    """A session of a customer in one browser. `/me` shows `id`, which cannot be used to sign in. `proven_by` is the
+    keyed hash of the mailbox that was read for it, or that has set its password."""
 
     __tablename__ = "sign_in_session"
     privacy = TablePrivacy(owner="user_id", erase="delete")
@@ -22,6 +23,7 @@ class SignInSession(Base):
     cookie_hash: Mapped[bytes] = mapped_column(unique=True, info=PROVING)
     user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), index=True, info=IDENTIFIER)
     method: Mapped[str] = mapped_column(info=FACT)
+    proven_by: Mapped[bytes | None] = mapped_column(info=PROVING)
     browser: Mapped[str] = mapped_column(info=PERSONAL)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)

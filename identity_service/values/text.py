@@ -13,6 +13,7 @@ from identity_service.values import pasted
 
 LONGEST: Final = 200
 """The default maximum length of a line, in characters."""
+_MARKS: Final = 30
 _FLAG = re.compile("\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f")
 _DECEPTIVE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e00ff]"
@@ -22,8 +23,16 @@ _NEEDED = re.compile("[\u061c\u180b-\u180d\u180f\u200c-\u200f\ufe00-\ufe0f\U000e
 
 
 def read_line(text: str) -> str:
-    """Return a line as it is stored and compared: NFC (UAX 15), without blanks and invisible signs at its ends."""
-    return unicodedata.normalize("NFC", pasted.trim_ends(text))
+    """Return a line as it is stored and compared: NFC (UAX 15), without blanks and invisible signs at its ends.
+
+    What heaps marks on one letter is not composed, and refused by what checks the line.
+    """
+    return compose(pasted.trim_ends(text))
+
+
+def compose(text: str) -> str:
+    """Return text in NFC, or as it is if it heaps marks on one letter: to sort thousands of them takes seconds."""
+    return text if _heaps_marks(text) else unicodedata.normalize("NFC", text)
 
 
 def is_line(text: str, *, longest: int = LONGEST) -> bool:
@@ -46,7 +55,19 @@ def find_line_fault(text: str) -> str | None:
     sign = find_bad_sign(text)
     if sign is not None:
         return f"contains {sign}, which is not allowed here; type it anew instead of pasting it"
+    if _heaps_marks(text):
+        return f"has more than {_MARKS} marks on one letter"
     return None if text.isascii() or any(map(_is_visible, text)) else "contains nothing that can be seen"
+
+
+def _heaps_marks(text: str) -> bool:
+    """Return whether more than 30 combining marks follow each other (UAX 15, "Stream-Safe Text Format")."""
+    found = 0
+    for sign in "" if text.isascii() else text:
+        found = found + 1 if unicodedata.combining(sign) else 0
+        if found > _MARKS:
+            return True
+    return False
 
 
 def find_bad_sign(text: str) -> str | None:

@@ -54,7 +54,8 @@ def locale_of(request: Request) -> str:
     chosen: str | None = getattr(request.state, "locale", None)
     if chosen is not None:
         return chosen
-    return translations.choose_locale(",".join(request.headers.getlist("accept-language")), LANGUAGES)
+    accepted = ",".join(request.headers.getlist("accept-language"))[:1000]
+    return translations.choose_locale(accepted, LANGUAGES)
 
 
 def translator(request: Request) -> Callable[[str], str]:

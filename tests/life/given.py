@@ -131,7 +131,7 @@ async def set_password(service: Service, address: str, password: str) -> None:
     await browser.send("/reset", email=address)
     await service.deliver()
     text = service.letter(address, "Your new password")["text"]
-    link = re.search(r"https://id\.example\.com/reset/choose#(\S+)", text)[1]
+    link = re.search(r"https://id\.example\.com/reset/choose/\S+?#(\S+)", text)[1]
     service.clock.advance(seconds=1)
     await browser.open("/reset/choose")
     done = await browser.send("/reset/choose", link=link, password=password)
