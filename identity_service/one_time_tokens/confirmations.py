@@ -7,7 +7,6 @@ from identity_service import entry_points
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts.rules import UnknownUserId
-from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.one_time_tokens import actions, rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
@@ -91,6 +90,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
 }
 """Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
 
+_NOTIFY: Final = "credentials.actions:notify_mailboxes"
 _UNKNOWN: Final = Confirmation("Confirm what the email is about.", "Done.", "")
 
 
@@ -130,7 +130,7 @@ async def confirm_token(
             raise rules.NotAgreed
         await entry_points.load(confirmation.action)(session, found, now=now)
         if confirmation.takes_back is not None:
-            await credentials.notify_mailboxes(
+            await entry_points.load(_NOTIFY)(
                 session, "taken_back", [found.token.user_id or ""], facts={"verb": found.token.purpose},
                 cause=confirmation.takes_back, actor="customer", now=now,
             )  # fmt: skip
