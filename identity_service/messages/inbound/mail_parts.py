@@ -7,7 +7,7 @@ is parsed. The oldest policy (compat32) keeps headers as received; newer policie
 import email
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
@@ -33,6 +33,10 @@ _REPORT_TYPE = re.compile(
 )
 _TEXT_CHARSET = re.compile(r"utf|us-ascii|ascii|iso|latin|windows|cp|koi8|gb|hz|big5|euc|shift|sjis|ks_|mac|tis", re.I)
 """Beginnings of the charsets that are decoded: some of Python's codecs (punycode) take quadratic time."""
+_ASCII = re.compile(rb"[\t\n\f\r -~]*")
+_ESCAPED_CHARSET = re.compile(r"(?:utf[-_]?7|hz)", re.IGNORECASE)
+"""Charsets in which printable ASCII can stand for other symbols."""
+_WIDE_CHARSET = re.compile(r"utf[-_]?(?:16|32)", re.IGNORECASE)
 _TAG_NAME = re.compile(r"/?[a-zA-Z!][a-zA-Z0-9-]{0,20}")
 _HIDDEN: Final = ("head", "style", "script")
 _BREAKS: Final = ("br", "p", "div", "tr", "li", "td", "h1", "h2", "h3", "h4", "table", "pre", "blockquote")
@@ -127,6 +131,18 @@ def own_parts(mail: Message, depth: int = 0) -> Iterator[Message]:
         yield mail
 
 
+def by_enclosing_message(parts: Sequence[Message]) -> list[list[Message]]:
+    """Return parts in order, grouped by the innermost message that encloses them; those of the mail come first."""
+    homes: dict[int, int] = {}
+    groups: dict[int, list[Message]] = {}
+    for part in parts:
+        home = homes.get(id(part), 0)
+        groups.setdefault(home, []).append(part)
+        is_message = part.get_content_maintype() == "message"
+        homes.update((id(inner), id(part) if is_message else home) for inner in inner_parts(part))
+    return list(groups.values())
+
+
 def read_header(part: Message, name: str) -> str:
     """Return a header in one line with its encoded words decoded (RFC 2047), or as received if that fails."""
     value = next((value for known, value in part.raw_items() if known.lower() == name.lower()), "")
@@ -170,8 +186,14 @@ def _charset(part: Message) -> str:
 
 
 def _decoded(content: bytes, charset: str) -> str:
-    """Return text in its charset; in UTF-8 or else Windows-1252 if the charset is wrong or unknown."""
-    for name in (charset, "utf-8"):
+    """Return text in its charset; in UTF-8 or else Windows-1252 if the charset is wrong or unknown.
+
+    Codecs of UTF-16 and EBCDIC read ASCII as other symbols without an error. In such a charset a text of fields or
+    lines cannot consist of printable ASCII alone, so that text is ASCII; and UTF-16 needs a byte 0 for each blank.
+    """
+    is_ascii = _ASCII.fullmatch(content) is not None and not _ESCAPED_CHARSET.match(charset)
+    is_narrow = b"\0" not in content and _WIDE_CHARSET.match(charset) is not None
+    for name in ("utf-8",) if is_ascii or is_narrow else (charset, "utf-8"):
         if not _TEXT_CHARSET.match(name):
             continue
         try:

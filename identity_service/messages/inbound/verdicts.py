@@ -167,6 +167,11 @@ def cause_of_code(code: str) -> Cause | None:
     return None
 
 
+def is_about_nobody(code: str) -> bool:
+    """Return whether an enhanced code says that nobody has the mailbox, and is not used for a living one."""
+    return code in _ADDRESS_CODES and code not in EITHER
+
+
 def _cause(text: str, codes: list[str]) -> Cause | None:
     for cause, words in ((Cause.POLICY, _SENDER), (Cause.MAILBOX, _BUSY)):
         if words.search(text):
