@@ -328,6 +328,67 @@ def test_a_quoted_tag_counts_unless_the_envelope_has_a_wrong_one(envelope_to, fo
     assert notice.detail["matched_by"] == found
 
 
+OURS = f"Return-Path: <{TO}>\nMessage-ID: <1@example.com>\nTo: Anna <anna@mx.example>\nSubject: x\n\nHello.\n"
+IN_BODY = f"To: anna@mx.example\nSubject: x\n\nSent for {TO}.\n"
+IN_PART = (
+    f'To: anna@mx.example\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="i"\n\n'
+    f"--i\nContent-Type: text/plain\n\nHello.\n--i\nContent-Type: text/plain\n\n{TO}\n--i--\n"
+)
+ABUSE = "Feedback-Type: abuse\nVersion: 1\n"
+
+
+@pytest.mark.parametrize(
+    "kind", ["message/rfc822", "message/global", "text/rfc822-headers", "application/octet-stream"]
+)
+@pytest.mark.parametrize("returned", [OURS, OURS.replace("\n", "\r\n"), IN_BODY, IN_PART])
+@pytest.mark.parametrize(
+    ("fields", "machine", "expected"),
+    [
+        (ABUSE, "message/feedback-report", "complained"),
+        (FIELDS, "message/delivery-status", "bounced"),
+        (FIELDS.replace("failed", "delayed").replace("5.1.1", "4.4.1"), "message/delivery-status", "delayed"),
+    ],
+)
+def test_our_tag_is_found_in_a_returned_message_in_base64(kind, returned, fields, machine, expected):
+    for encode, encoding in ((base64.encodebytes, "base64"), (bytes, "7bit")):
+        head = f"Content-Type: {kind}\nContent-Transfer-Encoding: {encoding}\n"
+        raw = report(f"{fields}\n--b\n{head}\n{encode(returned.encode()).decode()}", kind=machine)
+        raw = raw.replace(TO.encode(), b"abuse@example.com", 1)
+        reading = dsn.read_returned_mail(raw, "")
+        assert reading.type == expected
+        assert ("a" * 32, "0123456789", "notice") in [tuple(found) for found in reading.signed_ids]
+        if kind == "message/rfc822":
+            assert reading.recipient == "anna@mx.example"
+
+
+@pytest.mark.parametrize("content", ["x", "====", "\x00", "Äö", "UmV0dXJu=x", OURS, "", "To: a\n\nUmV0dXJu\n"])
+def test_a_returned_message_that_is_no_base64_is_no_error(content):
+    head = "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n"
+    assert read(report(f"{FIELDS}\n--b\n{head}\n{content}")) == ("bounced", "address")
+
+
+def test_a_report_in_base64_is_read():
+    enclosed = base64.encodebytes(report(FIELDS)).decode()
+    raw = report(enclosed, kind="message/rfc822", encoding="Content-Transfer-Encoding: base64\n")
+    assert read(raw) == ("bounced", "address")
+    for _ in range(3):
+        enclosed = base64.encodebytes(
+            b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + enclosed.encode()
+        ).decode()
+    raw = report(enclosed, kind="message/rfc822", encoding="Content-Transfer-Encoding: base64\n")
+    assert read(raw) == ("bounced", "address")
+
+
+def test_a_complaint_among_several_reports_counts():
+    second = "\n--b\nContent-Type: message/feedback-report\n\nFeedback-Type: {}\n"
+    for first, other, expected in (
+        ("not-spam", "abuse", "complained"), ("abuse", "not-spam", "complained"), ("other", "fraud", "complained"),
+        ("auth-failure", "dmarc", "other"),
+    ):  # fmt: skip
+        fields = f"Feedback-Type: {first}\n{second.format(other)}"
+        assert read(report(fields, kind="message/feedback-report"))[0] == expected
+
+
 def test_old_forms_are_read_by_the_second_reader():
     raw = mail(
         "|--- Failed addresses follow: ---|\n <anna@mx.example> ... something odd\n|--- Message text follows: ---|\n"
