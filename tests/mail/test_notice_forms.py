@@ -245,6 +245,17 @@ WORDS = [
     ("Su mensaje no se ha podido entregar a anna@mx.example: buzón lleno", "mailbox"),
     ("<anna@mx.example>: host mx refused to talk to me: 554 5.7.1 blocked using dnsbl.example", "policy"),
     ("Could not be delivered: anna@mx.example. The server gave no reason.", None),
+    ("Your message to anna@mx.example couldn't be delivered.\nanna wasn't found at mx.example.", "address"),
+    ("Your message to anna@mx.example couldn’t be delivered.\nanna wasn’t found at mx.example.", "address"),
+    ("Your message couldn't be delivered.\nanna@mx.example was not found at the destination domain.", "address"),
+    ("Delivery has failed to anna@mx.example:\nThe email address you entered couldn't be found.", "address"),
+    ("anna@mx.example konnte nicht erreicht werden.\nanna wurde bei mx.example nicht gefunden.", "address"),
+    ("anna@mx.example : échec de la remise.\nanna est introuvable sur mx.example.", "address"),
+    ("Delivery has failed to anna@mx.example:\nWe could not find the recipient.", "address"),
+    ("<anna@mx.example> could not be delivered: a PTR record was not found at 203.0.113.9", None),
+    ("<anna@mx.example> could not be delivered: SPF record wasn't found at example.com, policy", "policy"),
+    ("<anna@mx.example> could not be delivered: the user isn't found in the allow list, blocked", "policy"),
+    ("<anna@mx.example> could not be delivered: the sending user wasn't found at example.com, sender denied", "policy"),
 ]
 
 
@@ -265,6 +276,56 @@ def test_a_notice_in_words_is_read(text, cause):
 )
 def test_a_delay_in_words_is_a_delay(text):
     assert read(mail(text + RETURNED)) == ("delayed", None)
+
+
+RETURNED_SUBJECT = "Undelivered Mail Returned to Sender"
+REFUSED = "<anna@mx.example>: 550 5.1.1 user unknown"
+
+
+@pytest.mark.parametrize("answer", ["", "Auto-Submitted: auto-replied\n", "Auto-Submitted: auto-generated\n"])
+@pytest.mark.parametrize(
+    ("sender", "subject"),
+    [
+        *[(f"Mail Delivery System <{local}@relay.example.net>", RETURNED_SUBJECT)
+          for local in ("noreply", "no-reply", "gateway", "admin", "mx1")],
+        ("noreply@relay.example.net (Mail Delivery System)", "Mail"),
+        ('"Mail Delivery Subsystem" <noreply@relay.example.net>', "Returned mail: see transcript for details"),
+        ("=?utf-8?q?Mail_Delivery_System?= <noreply@relay.example.net>", "Mail"),
+        ("MAILER-DAEMON <noreply@relay.example.net>", "failure notice"),
+        ("Postmaster <noreply@relay.example.net>", "Undeliverable: x"),
+        ("Delivery Status Notification <alerts@relay.example.net>", "x"),
+        ("noreply@relay.example.net", RETURNED_SUBJECT),
+        ("Example Relay <do-not-reply@relay.example.net>", "Delivery Status Notification (Failure)"),
+        ("Mail Gateway <gateway@relay.example.net>", "Mail delivery failed: returning message to sender"),
+        ("Unser System <admin@relay.example.net>", "Message delivery failed"),
+    ],
+)  # fmt: skip
+def test_a_mail_system_is_known_by_its_name_or_by_its_subject(sender, subject, answer):
+    for envelope in ("", "noreply@relay.example.net"):
+        assert read(mail(REFUSED + RETURNED, sender=sender, subject=subject, head=answer), envelope) == (
+            "bounced", "address",
+        )  # fmt: skip
+    for words, cause in (("552 5.2.2 over quota", "mailbox"), ("550 5.7.1 blocked by our list", "policy")):
+        raw = mail(f"<anna@mx.example>: {words}{RETURNED}", sender=sender, subject=subject, head=answer)
+        assert read(raw) == ("bounced", cause)
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject"),
+    [
+        ("Anna <anna@mx.example>", RETURNED_SUBJECT),
+        ("Example <noreply@shop.example>", "We have received your message"),
+        ("Example <noreply@shop.example>", "Re: Your User ID"),
+        ("Example <noreply@shop.example>", "Undeliverable? Nobody reads this mailbox"),
+        ("Example <noreply@shop.example>", "Undeliverable: this mailbox is no longer monitored"),
+        ("Example <noreply@shop.example>", "Delivery of your parcel failed"),
+        ("Mail Delivery System <noreply@relay.example.net>", "Out of office: x"),
+        ("Mailbox of Anna <admin@mx.example>", "Your ticket 17"),
+    ],
+)
+def test_an_answer_from_another_author_is_no_failure(sender, subject):
+    raw = mail(REFUSED, sender=sender, subject=subject, head="Auto-Submitted: auto-replied\nReturn-Path: <>\n")
+    assert read(raw) == ("autoreply", None)
 
 
 ANNA = "Anna <anna@mx.example>"
