@@ -107,7 +107,7 @@ _DEAD = re.compile(
     r"|(host|domain)( or domain)?( name)? .{0,30}(not found|unknown|does not exist|not exist)|nxdomain|unrout(e?)able"
     r"|(?<!record )(?<!entry )(?<!network )(?<!ptr )(?<!host )(?<!key )"
     r"(is|was|were|could|can)( ?not|n't) (be )?found at\b"
-    r"|could(n't| not) find (the |this |that )?(user|mailbox|recipient|e-?mail address|account)\b"
+    r"|could(n't| not) find (the |this |that )?(user|mailbox|recipient|e-?mail address|account)\b(?!'s| key| cert)"
     r"|does not (receive|accept) (any )?(e-?)?mail|null ?mx|recipnotfound|user not local|relocated"
     r"|no route (to|for) (the )?(domain|address)|bad destination"
     r"|(empfänger|benutzer|nutzer|adresse|postfach|konto|teilnehmer|mailbox|user)\b.{0,60}(unbekannt|nicht (bekannt"
@@ -152,6 +152,11 @@ def judge_failure(status: str | None, diagnosis: str) -> Verdict:
     if cause is None and status and status.startswith("4"):
         cause = Cause.MAILBOX
     return Verdict(cause, next((code for code in codes if cause_of_code(code) == cause), _neutral(codes, cause)))
+
+
+def severity(status: str | None, diagnosis: str) -> int:
+    """Return how bad the cause of a failure is, to find the worst of several."""
+    return SEVERITY.index(judge_failure(status, diagnosis).cause)
 
 
 def find_codes(text: str) -> list[str]:
