@@ -52,7 +52,44 @@ def dsn(status: str, diagnosis: str, action: str = "failed") -> dict:
     return {"action": action, "status": status, "diagnosticCode": f"smtp; {diagnosis}"}
 
 
+def bounces(kind: str, subtype: str, *recipients: dict) -> dict:
+    event = bounce(kind, subtype)
+    event["bounce"]["bouncedRecipients"] = [{"emailAddress": "anna@example.com", **said} for said in recipients]
+    return event
+
+
+FULL, GONE = dsn("5.2.2", "552 5.2.2 over quota"), dsn("5.1.1", "550 5.1.1 user unknown")
+LATE, RELAYED = dsn("4.4.1", "451 4.4.1 later", "delayed"), dsn("2.0.0", "250 2.0.0 ok", "relayed")
+SEVERAL = [
+    *[((other, GONE), ("bounced", "5.1.1", True)) for other in (FULL, LATE, RELAYED, {}, dsn("5.7.1", "550 5.7.1 no"))],
+    ((FULL, LATE, RELAYED), ("bounced", "5.2.2", False)),
+    ((FULL, dsn("5.7.1", "550 5.7.1 no")), ("bounced", "5.7.1", False)),
+    ((RELAYED, LATE), ("delayed", "4.4.1", False)),
+    (({}, FULL), ("bounced", "5.2.2", False)),
+]
+
+
+@pytest.mark.parametrize(("recipients", "meaning"), SEVERAL, ids=range(len(SEVERAL)))
+async def test_the_worst_of_the_recipients_of_ses_counts(recipients, meaning):
+    for subtype in ("General", "NoEmail"):
+        for order in (recipients, recipients[::-1]):
+            assert await said("ses", bounces("Permanent", subtype, *order)) == meaning
+
+
+async def test_the_worst_of_the_delayed_recipients_of_ses_counts():
+    for order in ([{"status": "4.4.1"}, {"status": "4.2.2"}], [{}, {"status": "4.2.2"}]):
+        assert (await said("ses", ses("DeliveryDelay", delayedRecipients=order)))[0] == "delayed"
+    assert await said("ses", ses("DeliveryDelay", delayedRecipients=order)) == ("delayed", "4.2.2", False)
+
+
 SES = [
+    *[
+        (bounce("Permanent", "General", **dsn("5.1.1", "550 5.1.1 user unknown", action)), ("bounced", "5.1.1", True))
+        for action in ("Not delivered", "Could not be delivered", "no success", "delivered", "relayed", "delayed")
+    ],
+    (bounce("Transient", "General", **dsn("2.0.0", "250 2.0.0 ok", "delivered")), ("delivered", "2.0.0", False)),
+    (bounce("Permanent", "General", **dsn("5.2.2", "552 5.2.2 full", "Not delivered")), ("bounced", "5.2.2", False)),
+    (bounce("Permanent", "General", **dsn("4.2.2", "452 4.2.2 full", "relayed")), ("delayed", "4.2.2", False)),
     (bounce("Transient", "General", **dsn("5.4.4", "550 5.4.4 Invalid domain")), ("bounced", "5.4.4", False)),
     (bounce("Transient", "General", **dsn("4.4.7", "451 4.4.7 message expired")), ("bounced", "4.4.7", False)),
     (bounce("Transient", "MailboxFull", **dsn("5.2.2", "552 5.2.2 over quota")), ("bounced", "5.2.2", False)),
@@ -283,6 +320,45 @@ RESEND = [
         resend("bounced", bounce={"type": "Transient", "subType": "MailboxFull", "message": "full"}),
         ("bounced", None, False),
     ),
+    *[
+        (
+            resend(
+                "bounced", bounce={"type": kind, "subType": subtype, "message": "a bounce", "diagnosticCode": diagnosis}
+            ),
+            meaning,
+        )
+        for kind, subtype, diagnosis, meaning in (
+            ("Transient", "General", None, ("autoreply", None, False)),
+            ("Transient", "General", [], ("autoreply", None, False)),
+            ("Transient", "General", [""], ("autoreply", None, False)),
+            ("Transient", "General", ["smtp; 451 4.4.7 expired"], ("bounced", "4.4.7", False)),
+            ("Transient", "General", "smtp; 550 5.4.4 invalid domain", ("bounced", "5.4.4", False)),
+            ("Transient", "General", ["the server closed the connection"], ("bounced", None, False)),
+            ("Transient", "ContentRejected", None, ("bounced", None, False)),
+            ("Transient", "MessageTooLarge", None, ("bounced", None, False)),
+            ("Undetermined", "Undetermined", None, ("other", None, False)),
+            ("Undetermined", "", None, ("other", None, False)),
+            ("Undetermined", "Undetermined", ["smtp; 550 no"], ("bounced", None, False)),
+            ("Undetermined", "Undetermined", ["smtp; 550 5.1.1 user unknown"], ("bounced", "5.1.1", True)),
+            ("Permanent", "NoEmail", None, ("bounced", None, True)),
+            ("Permanent", "OnAccountSuppressionList", None, ("dropped", None, False)),
+            ("Permanent", "UnsubscribedRecipient", None, ("dropped", None, False)),
+            (
+                "Permanent",
+                "General",
+                ["smtp; 552 5.2.2 full", "smtp; 550 5.1.1 unknown user"],
+                ("bounced", "5.1.1", True),
+            ),
+            (
+                "Permanent",
+                "General",
+                ["smtp; 550 5.1.1 unknown user", "smtp; 552 5.2.2 full"],
+                ("bounced", "5.1.1", True),
+            ),
+            ("Permanent", "General", ["smtp; 552 5.2.2 full", "smtp; 550 5.7.1 blocked"], ("bounced", "5.7.1", False)),
+            ("Permanent", "General", [None, "", "smtp; 552 5.2.2 full"], ("bounced", "5.2.2", False)),
+        )
+    ],
     (resend("bounced", bounce={"message": "the provider sent a bounce"}), ("bounced", None, False)),
     (resend("suppressed", suppressed={"message": "on the list"}), ("dropped", None, False)),
     (resend("failed", failed={"reason": "reached_daily_quota"}), ("dropped", None, False)),

@@ -14,6 +14,7 @@ FIELDS = (
 )
 REVERSED = "Action: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp;550 x\nFinal-Recipient: rfc/822;a@b.example\n"
 INTERNATIONAL = FIELDS.replace("rfc822; anna@mx", "utf-8; ä@mx")
+PLAIN = FIELDS.rpartition("Diagnostic-Code")[0]
 QUOTED = FIELDS.replace("no such", "no=20su=\nch")
 MIME_HEAD = 'MIME-Version: 1.0\nContent-Type: multipart/report; boundary="b"\n'
 
@@ -52,12 +53,40 @@ FORMS = {
     "an unknown Action": report(FIELDS.replace("failed", "nonsense")),
     "blanks in empty lines": report(FIELDS.replace("\n\n", "\n  \n")),
     "many empty lines": report("\n\n" + FIELDS.replace("\n\n", "\n\n\n\n")),
+    "every field in a block of its own": report(FIELDS.replace("\n", "\n\n")),
+    "the recipient in a block of its own": report(FIELDS.replace("\nAction", "\n\nAction")),
+    "the diagnosis in a block of its own": report(FIELDS.replace("Status: 5.1.1\n", "Status: 5.0.0\n\n")),
+    "each in its own block, recipient at the end": report(REVERSED.replace("\n", "\n\n")),
+    "indented by two blanks": report("  " + FIELDS.replace("\n", "\n  ")),
+    "indented by a tab": report("\t" + FIELDS.replace("\n", "\n\t")),
+    "the first field indented": report(" " + FIELDS),
+    "the recipient's fields indented": report(FIELDS.replace("Final", "  Final").replace("\nA", "\n  A", 1)
+                                              .replace("\nStatus", "\n  Status").replace("\nDiag", "\n  Diag")),
+    "indented with indented continuations": report("  " + FIELDS.replace("\n", "\n  ").replace("1 no", "1\n    no")),
+    "indented as text": report("  " + FIELDS.replace("\n", "\n  "), kind="text/plain"),
+    **{
+        f"Status: {status}": report(PLAIN.replace("5.1.1", status))
+        for status in ("550 5.1.1", "550-5.1.1", "#5.1.1", "smtp; 5.1.1", "DSN 5.1.1", "(5.1.1)", "5.1.1; no such user",
+                       "error 550 #5.1.1")
+    },
     "no Status": report(FIELDS.replace("Status: 5.1.1\n", "")),
     "the international type": report(INTERNATIONAL, kind="message/global-delivery-status"),
     "base64": report(base64.encodebytes(FIELDS.encode()).decode(), encoding="Content-Transfer-Encoding: base64\n"),
     "quoted-printable": report(QUOTED, encoding="Content-Transfer-Encoding: quoted-printable\n"),
     "as text": report(FIELDS, kind="text/plain"),
     "as an attachment": report(FIELDS, kind='application/octet-stream; name="a"', text=FIELDS),
+    "as an attachment alone": report(FIELDS, kind="application/octet-stream"),
+    "as an attachment in base64": report(base64.encodebytes(FIELDS.encode()).decode(), kind="application/octet-stream",
+                                         encoding="Content-Transfer-Encoding: base64\n"),
+    "as an attachment of a type of its own": report(FIELDS, kind='application/x-report; name="report.dsn"'),
+    **{
+        f"declared as {charset}": report(FIELDS, kind=f"message/delivery-status; charset={charset}")
+        for charset in ("utf-16", "UTF-16LE", "utf-16be", "utf-32", "cp037", "cp500", "no-charset", "utf-7", "hz")
+    },
+    "declared as UTF-16, in UTF-8": report(INTERNATIONAL + "  ", kind="message/delivery-status; charset=utf-16"),
+    "in UTF-16": report(base64.encodebytes(FIELDS.encode("utf-16")).decode(),
+                        kind="message/delivery-status; charset=utf-16",
+                        encoding="Content-Transfer-Encoding: base64\n"),
     "without a MIME head": report(FIELDS).replace(MIME_HEAD.encode(), b""),
     "with CRLF": report(FIELDS).replace(b"\n", b"\r\n"),
     "no final boundary": report(FIELDS).replace(b"--b--\n", b""),
@@ -77,6 +106,90 @@ def test_the_worst_of_several_recipients_counts():
         assert read(report(block.lstrip() + FIELDS.partition("\n")[2])) == ("bounced", "address")
     assert read(report(other.format("delivered", "2.0.0") + other.format("delayed", "4.4.1")))[0] == "delayed"
     assert read(report(other.format("failed", "4.2.2") + other.format("failed", "5.7.1"))) == ("bounced", "policy")
+
+
+def block(action: str, status: str, diagnosis: str = "", more: str = "") -> str:
+    fields = f"Final-Recipient: rfc822; anna@mx.example\nAction: {action}\nStatus: {status}\n"
+    return fields + (f"Diagnostic-Code: smtp; {diagnosis}\n" if diagnosis else "") + more
+
+
+RETRIED = "Will-Retry-Until: Fri, 4 Dec 2026 10:00:00 +0000\n"
+UNKNOWN = "550 5.1.1 user unknown"
+CONTRADICTIONS = [
+    *[(block(action, "5.1.1", UNKNOWN), "bounced", "address")
+      for action in ("Not delivered", "not deliverable", "Could not be delivered", "no success",
+                     "couldn't be delivered", "can’t be delivered", "cannot be delivered", "never delivered",
+                     "non-delivered", "without success", "nicht zugestellt", "unsuccessful", "delivered", "ok",
+                     "relayed", "expanded", "relay denied", "delayed", "not yet delivered",
+                     "Could not be delivered: permanent error")],
+    *[(block(action, "", UNKNOWN), "bounced", "address") for action in ("Not delivered", "delivered", "relayed")],
+    (block("Not delivered", "5.2.2", "552 5.2.2 over quota"), "bounced", "mailbox"),
+    (block("Not delivered", "5.7.1", "550 5.7.1 blocked"), "bounced", "policy"),
+    (block("Not delivered", "4.4.7", "451 4.4.7 expired"), "bounced", "mailbox"),
+    (block("Not delivered", "2.0.0", UNKNOWN), "bounced", "address"),
+    (block("delivered", "5.7.1", "550 5.7.1 blocked"), "bounced", "policy"),
+    (block("delivered", "5"), "bounced", None),
+    (block("delivered", "550"), "bounced", None),
+    (block("delivered", "4.2.2"), "delayed", None),
+    (block("delivered", "", "452 4.2.2 mailbox full"), "delayed", None),
+    (block("delivered", "2.1.5", "250 2.1.5 ok"), "delivered", None),
+    (block("delivered", "5.0.0", "250 2.1.5 ok"), "delivered", None),
+    (block("delivered", ""), "delivered", None),
+    (block("no error, delivered", "2.0.0"), "delivered", None),
+    (block("no failure", "2.0.0"), "delivered", None),
+    (block("zugestellt", "2.0.0"), "delivered", None),
+    (block("not delivered yet", "4.4.1"), "delayed", None),
+    (block("not delivered, will be tried again: temporary", "4.4.1"), "delayed", None),
+    (block("delayed", "5.1.1", UNKNOWN, RETRIED), "delayed", None),
+    (block("delayed", "5.1.1", "450 4.1.1 user unknown"), "delayed", None),
+    *[(block("delayed", status), "delayed", None) for status in ("5.0.0", "5.2.1", "5.2.2", "5.4.1", "5.7.1", "2.0.0")],
+    (block("failed", "2.0.0", UNKNOWN), "bounced", "address"),
+    (block("failed", "2.0.0"), "bounced", None),
+    (block("failed", "4.4.7"), "bounced", "mailbox"),
+    (block("not transient, permanent", "5.1.1"), "bounced", "address"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "kind", "cause"), CONTRADICTIONS)
+def test_action_and_codes_that_contradict_each_other(fields, kind, cause):
+    assert read(report(fields)) == (kind, cause)
+
+
+PAIRS = [
+    (block("delayed", "4.4.1"), "bounced", "address"),
+    (block("relayed", "2.0.0"), "bounced", "address"),
+    (block("delivered", "2.1.5"), "bounced", "address"),
+    (block("failed", "5.2.2"), "bounced", "address"),
+    (block("failed", "5.7.1"), "bounced", "address"),
+    ("Reporting-MTA: dns; mx.example.net\n", "bounced", "address"),
+    (FIELDS, "bounced", "address"),
+]
+
+
+@pytest.mark.parametrize("part", ["message/delivery-status", "text/plain", "application/octet-stream"])
+@pytest.mark.parametrize(("fields", "kind", "cause"), PAIRS)
+def test_the_worst_of_several_status_parts_counts(fields, kind, cause, part):
+    for first, second in ((fields, FIELDS), (FIELDS, fields)):
+        assert read(report(f"{first}\n--b\nContent-Type: {part}\n\n{second}", kind=part)) == (kind, cause)
+
+
+def test_a_report_about_a_report_says_what_its_own_status_part_says():
+    enclosed = report(FIELDS).decode().replace('="b"', '="c"').replace("--b", "--c")
+    raw = report(f"{block('delayed', '4.4.1')}\n--b\nContent-Type: message/rfc822\n\n{enclosed}")
+    assert read(raw) == ("delayed", None)
+    two = f"{block('delayed', '4.4.1')}\n--c\nContent-Type: message/delivery-status\n\n{FIELDS}"
+    enclosed = report(two).decode().replace('="b"', '="c"').replace("--b", "--c")
+    assert read(report(enclosed, kind="message/rfc822")) == ("bounced", "address")
+
+
+def test_recipients_in_scattered_blocks_are_told_apart():
+    first = "Final-Recipient: rfc822; a@mx.example\n\nAction: relayed\n\nStatus: 2.0.0\n\n"
+    second = "Original-Recipient: rfc822; o@mx.example\n\nFinal-Recipient: rfc822; b@mx.example\n\nAction: failed\n\n"
+    fields = f"Reporting-MTA: dns; x\n\n{first}{second}Status: 5.2.2\n\nX-Note: y\n\nRemote-MTA: dns; z\n"
+    found = delivery_status.read_statuses(mail_parts.parse_mail(report(fields))[1])
+    assert [(status.action, status.status, status.original, status.final) for status in found] == [
+        ("relayed", "2.0.0", None, "a@mx.example"), ("failed", "5.2.2", "o@mx.example", "b@mx.example"),
+    ]  # fmt: skip
 
 
 def test_recipients_are_read_with_their_encodings_undone():
@@ -132,6 +245,17 @@ WORDS = [
     ("Su mensaje no se ha podido entregar a anna@mx.example: buzón lleno", "mailbox"),
     ("<anna@mx.example>: host mx refused to talk to me: 554 5.7.1 blocked using dnsbl.example", "policy"),
     ("Could not be delivered: anna@mx.example. The server gave no reason.", None),
+    ("Your message to anna@mx.example couldn't be delivered.\nanna wasn't found at mx.example.", "address"),
+    ("Your message to anna@mx.example couldn’t be delivered.\nanna wasn’t found at mx.example.", "address"),
+    ("Your message couldn't be delivered.\nanna@mx.example was not found at the destination domain.", "address"),
+    ("Delivery has failed to anna@mx.example:\nThe email address you entered couldn't be found.", "address"),
+    ("anna@mx.example konnte nicht erreicht werden.\nanna wurde bei mx.example nicht gefunden.", "address"),
+    ("anna@mx.example : échec de la remise.\nanna est introuvable sur mx.example.", "address"),
+    ("Delivery has failed to anna@mx.example:\nWe could not find the recipient.", "address"),
+    ("<anna@mx.example> could not be delivered: a PTR record was not found at 203.0.113.9", None),
+    ("<anna@mx.example> could not be delivered: SPF record wasn't found at example.com, policy", "policy"),
+    ("<anna@mx.example> could not be delivered: the user isn't found in the allow list, blocked", "policy"),
+    ("<anna@mx.example> could not be delivered: the sending user wasn't found at example.com, sender denied", "policy"),
 ]
 
 
@@ -152,6 +276,56 @@ def test_a_notice_in_words_is_read(text, cause):
 )
 def test_a_delay_in_words_is_a_delay(text):
     assert read(mail(text + RETURNED)) == ("delayed", None)
+
+
+RETURNED_SUBJECT = "Undelivered Mail Returned to Sender"
+REFUSED = "<anna@mx.example>: 550 5.1.1 user unknown"
+
+
+@pytest.mark.parametrize("answer", ["", "Auto-Submitted: auto-replied\n", "Auto-Submitted: auto-generated\n"])
+@pytest.mark.parametrize(
+    ("sender", "subject"),
+    [
+        *[(f"Mail Delivery System <{local}@relay.example.net>", RETURNED_SUBJECT)
+          for local in ("noreply", "no-reply", "gateway", "admin", "mx1")],
+        ("noreply@relay.example.net (Mail Delivery System)", "Mail"),
+        ('"Mail Delivery Subsystem" <noreply@relay.example.net>', "Returned mail: see transcript for details"),
+        ("=?utf-8?q?Mail_Delivery_System?= <noreply@relay.example.net>", "Mail"),
+        ("MAILER-DAEMON <noreply@relay.example.net>", "failure notice"),
+        ("Postmaster <noreply@relay.example.net>", "Undeliverable: x"),
+        ("Delivery Status Notification <alerts@relay.example.net>", "x"),
+        ("noreply@relay.example.net", RETURNED_SUBJECT),
+        ("Example Relay <do-not-reply@relay.example.net>", "Delivery Status Notification (Failure)"),
+        ("Mail Gateway <gateway@relay.example.net>", "Mail delivery failed: returning message to sender"),
+        ("Unser System <admin@relay.example.net>", "Message delivery failed"),
+    ],
+)  # fmt: skip
+def test_a_mail_system_is_known_by_its_name_or_by_its_subject(sender, subject, answer):
+    for envelope in ("", "noreply@relay.example.net"):
+        assert read(mail(REFUSED + RETURNED, sender=sender, subject=subject, head=answer), envelope) == (
+            "bounced", "address",
+        )  # fmt: skip
+    for words, cause in (("552 5.2.2 over quota", "mailbox"), ("550 5.7.1 blocked by our list", "policy")):
+        raw = mail(f"<anna@mx.example>: {words}{RETURNED}", sender=sender, subject=subject, head=answer)
+        assert read(raw) == ("bounced", cause)
+
+
+@pytest.mark.parametrize(
+    ("sender", "subject"),
+    [
+        ("Anna <anna@mx.example>", RETURNED_SUBJECT),
+        ("Example <noreply@shop.example>", "We have received your message"),
+        ("Example <noreply@shop.example>", "Re: Your User ID"),
+        ("Example <noreply@shop.example>", "Undeliverable? Nobody reads this mailbox"),
+        ("Example <noreply@shop.example>", "Undeliverable: this mailbox is no longer monitored"),
+        ("Example <noreply@shop.example>", "Delivery of your parcel failed"),
+        ("Mail Delivery System <noreply@relay.example.net>", "Out of office: x"),
+        ("Mailbox of Anna <admin@mx.example>", "Your ticket 17"),
+    ],
+)
+def test_an_answer_from_another_author_is_no_failure(sender, subject):
+    raw = mail(REFUSED, sender=sender, subject=subject, head="Auto-Submitted: auto-replied\nReturn-Path: <>\n")
+    assert read(raw) == ("autoreply", None)
 
 
 ANNA = "Anna <anna@mx.example>"
@@ -213,6 +387,67 @@ def test_a_quoted_tag_counts_unless_the_envelope_has_a_wrong_one(envelope_to, fo
         check_tag=lambda *pair: pair == ("a" * 32, "0123456789"),
     )  # fmt: skip
     assert notice.detail["matched_by"] == found
+
+
+OURS = f"Return-Path: <{TO}>\nMessage-ID: <1@example.com>\nTo: Anna <anna@mx.example>\nSubject: x\n\nHello.\n"
+IN_BODY = f"To: anna@mx.example\nSubject: x\n\nSent for {TO}.\n"
+IN_PART = (
+    f'To: anna@mx.example\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="i"\n\n'
+    f"--i\nContent-Type: text/plain\n\nHello.\n--i\nContent-Type: text/plain\n\n{TO}\n--i--\n"
+)
+ABUSE = "Feedback-Type: abuse\nVersion: 1\n"
+
+
+@pytest.mark.parametrize(
+    "kind", ["message/rfc822", "message/global", "text/rfc822-headers", "application/octet-stream"]
+)
+@pytest.mark.parametrize("returned", [OURS, OURS.replace("\n", "\r\n"), IN_BODY, IN_PART])
+@pytest.mark.parametrize(
+    ("fields", "machine", "expected"),
+    [
+        (ABUSE, "message/feedback-report", "complained"),
+        (FIELDS, "message/delivery-status", "bounced"),
+        (FIELDS.replace("failed", "delayed").replace("5.1.1", "4.4.1"), "message/delivery-status", "delayed"),
+    ],
+)
+def test_our_tag_is_found_in_a_returned_message_in_base64(kind, returned, fields, machine, expected):
+    for encode, encoding in ((base64.encodebytes, "base64"), (bytes, "7bit")):
+        head = f"Content-Type: {kind}\nContent-Transfer-Encoding: {encoding}\n"
+        raw = report(f"{fields}\n--b\n{head}\n{encode(returned.encode()).decode()}", kind=machine)
+        raw = raw.replace(TO.encode(), b"abuse@example.com", 1)
+        reading = dsn.read_returned_mail(raw, "")
+        assert reading.type == expected
+        assert ("a" * 32, "0123456789", "notice") in [tuple(found) for found in reading.signed_ids]
+        if kind == "message/rfc822":
+            assert reading.recipient == "anna@mx.example"
+
+
+@pytest.mark.parametrize("content", ["x", "====", "\x00", "Äö", "UmV0dXJu=x", OURS, "", "To: a\n\nUmV0dXJu\n"])
+def test_a_returned_message_that_is_no_base64_is_no_error(content):
+    head = "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n"
+    assert read(report(f"{FIELDS}\n--b\n{head}\n{content}")) == ("bounced", "address")
+
+
+def test_a_report_in_base64_is_read():
+    enclosed = base64.encodebytes(report(FIELDS)).decode()
+    raw = report(enclosed, kind="message/rfc822", encoding="Content-Transfer-Encoding: base64\n")
+    assert read(raw) == ("bounced", "address")
+    for _ in range(3):
+        enclosed = base64.encodebytes(
+            b"Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + enclosed.encode()
+        ).decode()
+    raw = report(enclosed, kind="message/rfc822", encoding="Content-Transfer-Encoding: base64\n")
+    assert read(raw) == ("bounced", "address")
+
+
+def test_a_complaint_among_several_reports_counts():
+    second = "\n--b\nContent-Type: message/feedback-report\n\nFeedback-Type: {}\n"
+    for first, other, expected in (
+        ("not-spam", "abuse", "complained"), ("abuse", "not-spam", "complained"), ("other", "fraud", "complained"),
+        ("auth-failure", "dmarc", "other"),
+    ):  # fmt: skip
+        fields = f"Feedback-Type: {first}\n{second.format(other)}"
+        assert read(report(fields, kind="message/feedback-report"))[0] == expected
 
 
 def test_old_forms_are_read_by_the_second_reader():

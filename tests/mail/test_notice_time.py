@@ -1,5 +1,6 @@
 """No returned mail makes its reader slow, whatever it is made of."""
 
+import base64
 import time
 from datetime import UTC, datetime
 
@@ -11,7 +12,32 @@ BUDGET_CPU_SECONDS = 0.5
 HEAD = b"From: a@b\r\nMIME-Version: 1.0\r\n"
 REPORT = HEAD + b"Content-Type: multipart/report; "
 SYSTEM = b"From: mailer-daemon@mx.example\r\nContent-Type: text/plain\r\n\r\n"
+ENCLOSED = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+PARTS = HEAD + b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'
+
+
+def enclosed(content: bytes, times: int = 1) -> bytes:
+    """Return a message that is enclosed in others, each in base64, of as many bytes as are read."""
+    for _ in range(times):
+        content = ENCLOSED + base64.encodebytes(content[: (dsn.MAXIMUM - 400) // 76 * 56])
+    return HEAD + content
+
+
 SLOW = {
+    "base64 headers": enclosed(HEAD + b"A: b\r\n" * 40000),
+    "base64 semicolons": enclosed(REPORT + b'a="' + b"\r\n ".join([b";" * 60] * 4000) + b"\r\n\r\nx"),
+    "base64 parts": enclosed(PARTS + b"--b\r\nContent-Type: text/plain\r\n\r\n" * 9000),
+    "nested base64": enclosed(SYSTEM + b"anna@example.com: failed\n" * 5000, times=8),
+    "many base64 mails": PARTS
+    + b"".join(b"--b\r\n" + ENCLOSED + base64.encodebytes(PARTS + b"--b\r\n\r\nA: b\r\n" * 200) for _ in range(49)),
+    "many status parts": PARTS
+    + (b"--b\r\nContent-Type: message/delivery-status\r\n\r\n" + b"Action: not\r\n\r\nStatus: 5.1.1\r\n\r\n" * 30) * 49,
+    "applications": PARTS
+    + (
+        b"--b\r\nContent-Type: application/x\r\n\r\nFinal-Recipient: a@b\r\nAction: failed\r\n"
+        + b"Diagnostic-Code: smtp; 550 user unknown quota full blocked spam sender verify later\r\n" * 40
+    )
+    * 49,
     "semicolons": REPORT + b'a="' + b";" * (dsn.MAXIMUM - 200) + b'"\r\n\r\nx',
     "folded semicolons": REPORT + b'a="' + b"\r\n ".join([b";" * 60] * 4000) + b"\r\n\r\nx",
     "parameters": REPORT + b"a;" * 120000 + b"\r\n\r\nx",
@@ -44,6 +70,11 @@ SLOW = {
             "starts of old notices": b"This message was created automatically by mail delivery\nrcpt to:<<<<\n",
             "recipients of old notices": b"Delivery to the following recipient failed\n" + b"    a@b@" * 30 + b"\n",
             "tags": b"<" * 50 + b"style>",
+            "negations": b"Final-Recipient: rfc822; a@b\nAction: " + b"not " * 900 + b"\n",
+            "open comments": b"Final-Recipient: rfc822; a@b\nAction: " + b"(" * 3000 + b"\n",
+            "indented fields": b"      Final-Recipient: rfc822; a@b\n      Action: x\n\n",
+            "indentation": b" " * 4000 + b"\n",
+            "fields in blocks": b"Final-Recipient: rfc822; a@b\n\nAction: x\n\nStatus: 5\n\n",
             "fields": b"Final-Recipient: rfc822; a@b\nAction: x\n",
             "long fields": b"Final-Recipient: rfc822; " + b"a" * 3000 + b"\nAction: failed\nStatus: 5\n\n",
             "hexadecimal digits": b"0123456789abcdef",

@@ -16,6 +16,27 @@ _SYSTEM = re.compile(
     r"|bounces?$|^ndr|^mdaemon|systemadministrator|deliverystatus|mailsystem",
     re.IGNORECASE,
 )
+_SYSTEM_NAME = re.compile(
+    r"^\W{0,20}(?:(?:internet |e-?)?mail[ ._-]?(?:delivery|transport|transfer|routing)?[ ._-]?(?:sub)?system\b"
+    r"|(?:e-?)?mail[ ._-]?(?:delivery|transport|transfer|routing)[ ._-]?(?:service|agent|daemon)\b"
+    r"|mail(?:er)?[ ._-]?daemon\b|post ?master\b|(?:mail-?)?zustellsystem\b"
+    r"|(?:mail )?(?:non-?)?delivery[ -](?:status )?(?:notification|report|(?:sub)?system)s?\b)",
+    re.IGNORECASE,
+)
+"""What a mail system calls itself in the display name, whatever its address is."""
+_ROLE = re.compile(
+    r"(?:no|do-?not|dont|never)[._-]?reply|gateway|admin|administrator|system|mail|mail-?gateway|smtp|relay|server|root"
+    r"|notifications?|alerts?",
+    re.IGNORECASE,
+)
+"""Local parts of addresses that belong to no person."""
+_NOTICE_SUBJECT = re.compile(
+    r"^\W{0,20}(?:undelivered (?:e-?)?mail returned to sender|returned (?:e-?)?mail:|failure notice$"
+    r"|warning: message .{0,40} delayed\b|(?:warning: )?(?:(?:e-?)?mail |message )?delivery (?:has )?"
+    r"(?:failed|failure|delayed|incomplete|report|(?:status )?notification)(?::|$| \())",
+    re.IGNORECASE,
+)
+"""Subjects that only mail systems write; automatic replies begin with "Undeliverable" as well."""
 _REPLY_HEADERS: Final = (
     "X-Autoreply", "X-Autorespond", "X-Autoresponder", "X-Auto-Reply", "X-Auto-Response", "X-Autoreply-From",
     "X-Mail-Autoreply", "X-Vacation", "X-MS-Exchange-Inbox-Rules-Loop", "X-Auto-Response-Suppress",
@@ -36,11 +57,18 @@ _SUBJECT = re.compile(
 
 
 def is_from_mail_system(mail: Message) -> bool:
-    """Return whether a mail names a mail system as its author: by its address or by fields that only one writes."""
+    """Return whether a mail names a mail system as its author: by its address or by fields that only one writes.
+
+    Its address may belong to no mail system: then the display name says so, or the subject where the address belongs to
+    no person ("noreply").
+    """
     if mail_parts.read_header(mail, "X-Failed-Recipients") or mail.get("X-MDDSN-Message") is not None:
         return True
-    address = parseaddr(mail_parts.read_header(mail, "From")[:500])[1]
-    return bool(_SYSTEM.search(address.rpartition("@")[0] or address))
+    name, address = parseaddr(mail_parts.read_header(mail, "From")[:500])
+    local = address.rpartition("@")[0] or address
+    if _SYSTEM.search(local) or _SYSTEM_NAME.match(name):
+        return True
+    return bool(_ROLE.fullmatch(local) and _NOTICE_SUBJECT.match(mail_parts.read_header(mail, "Subject")))
 
 
 def has_null_sender(mail: Message, envelope_from: str | None) -> bool:

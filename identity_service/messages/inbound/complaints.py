@@ -28,14 +28,20 @@ class FeedbackReport(NamedTuple):
 
 
 def read_report(mail: Message, parts: Sequence[Message]) -> FeedbackReport | None:
-    """Return the feedback report in a mail; None if it is something else. A report without a type is a complaint."""
-    for part in parts:
-        if part.get_content_type() == REPORT_TYPE:
-            text = mail_parts.read_text(part)
-            found, recipient = _TYPE.search(text), _RECIPIENT.search(text)
-            kind = found[1].lower() if found else "complaint"
-            return FeedbackReport(kind, kind in COMPLAINTS, recipient[1] if recipient else None)
+    """Return the feedback report in a mail, of several the first complaint; None if it is something else.
+
+    A report without a type is a complaint.
+    """
+    reports = [_read_part(mail_parts.read_text(part)) for part in parts if part.get_content_type() == REPORT_TYPE]
+    if reports:
+        return next((report for report in reports if report.is_complaint), reports[0])
     recipient_header = mail_parts.read_header(mail, "X-HmXmrOriginalRecipient").strip()
     if recipient_header and any(part.get_content_type() == "message/rfc822" for part in parts):
         return FeedbackReport("complaint", is_complaint=True, recipient=recipient_header)
     return None
+
+
+def _read_part(text: str) -> FeedbackReport:
+    found, recipient = _TYPE.search(text), _RECIPIENT.search(text)
+    kind = found[1].lower() if found else "complaint"
+    return FeedbackReport(kind, kind in COMPLAINTS, recipient[1] if recipient else None)

@@ -148,9 +148,8 @@ def _signed_ids(raw: bytes, parts: Sequence[Message]) -> list[list[str]]:
     # A line may be broken between the symbols of an id, as quoted-printable and folded headers do.
     text = raw.replace(b"=\r\n", b"").replace(b"=\n", b"").decode("latin-1")
     found += [(pair, "notice") for pair in return_addresses.find_signed_ids(text)]
-    for part in parts:
-        if mail_parts.read_header(part, "Content-Transfer-Encoding").strip().lower() == "base64":
-            found += [(pair, "notice") for pair in return_addresses.find_signed_ids(mail_parts.read_text(part))]
+    for encoded in mail_parts.encoded_texts(parts):
+        found += [(pair, "notice") for pair in return_addresses.find_signed_ids(encoded)]
     return [[*pair, where] for pair, where in found[: 2 * return_addresses.MAXIMUM_FOUND]]
 
 

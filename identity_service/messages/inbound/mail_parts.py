@@ -4,10 +4,11 @@ The standard library's parser takes time that grows with the square of some coun
 is parsed. The oldest policy (compat32) keeps headers as received; newer policies raise for hostile values.
 """
 
+import contextlib
 import email
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
@@ -15,6 +16,8 @@ from typing import Any, Final
 
 DEPTH: Final = 10
 PARTS: Final = 50
+ENCODED: Final = 5
+"""Enclosed messages in base64 that are decoded."""
 LINES: Final = 2500
 LONGEST_LINE: Final = 4096
 SEMICOLONS: Final = 100
@@ -33,9 +36,17 @@ _REPORT_TYPE = re.compile(
 )
 _TEXT_CHARSET = re.compile(r"utf|us-ascii|ascii|iso|latin|windows|cp|koi8|gb|hz|big5|euc|shift|sjis|ks_|mac|tis", re.I)
 """Beginnings of the charsets that are decoded: some of Python's codecs (punycode) take quadratic time."""
+_ASCII = re.compile(rb"[\t\n\f\r -~]*")
+_ESCAPED_CHARSET = re.compile(r"(?:utf[-_]?7|hz)", re.IGNORECASE)
+"""Charsets in which printable ASCII can stand for other symbols."""
+_WIDE_CHARSET = re.compile(r"utf[-_]?(?:16|32)", re.IGNORECASE)
 _TAG_NAME = re.compile(r"/?[a-zA-Z!][a-zA-Z0-9-]{0,20}")
 _HIDDEN: Final = ("head", "style", "script")
 _BREAKS: Final = ("br", "p", "div", "tr", "li", "td", "h1", "h2", "h3", "h4", "table", "pre", "blockquote")
+
+
+_HOSTILE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What the standard library raises for hostile input."""
 
 
 class _TooDeep(ValueError):
@@ -73,15 +84,15 @@ def parse_mail(raw: bytes) -> tuple[Message, list[Message]]:
 
     `raw` has passed `limit_mail`. Parts whose MIME head was lost on the way are found by their boundary. The machine
     parts of a report have the type `text/x-…` instead of `message/…`: the standard library would split them into
-    blocks by its own rules, and would not undo their transfer encoding.
+    blocks by its own rules, and would not undo their transfer encoding. An enclosed message in base64 is decoded.
     """
     raw = _REPORT_TYPE.sub(rb"\1text/x-\2", raw)
     try:
         mail = email.message_from_bytes(raw)
         if not mail.is_multipart() and "Content-Type" not in mail:
             mail = _with_found_boundary(mail, raw)
-        return mail, list(_walk(mail))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return mail, list(_walk(mail, iter(range(ENCODED))))
+    except _HOSTILE:
         return Message(), []
 
 
@@ -96,15 +107,53 @@ def _with_found_boundary(mail: Message, raw: bytes) -> Message:
     return email.message_from_bytes(lines + separator + body)
 
 
-def _walk(mail: Message, depth: int = 0) -> Iterator[Message]:
-    """Yield the parts of a mail in order; ValueError beyond `DEPTH` levels or `PARTS` parts of one multipart."""
+def _walk(mail: Message, encoded: Iterator[int], depth: int = 0) -> Iterator[Message]:
+    """Yield the parts of a mail in order; ValueError beyond `DEPTH` levels or `PARTS` parts of one multipart.
+
+    As many enclosed messages are decoded as `encoded` has items.
+    """
     if depth > DEPTH:
         raise _TooDeep
+    if mail.get_content_maintype() == "message" and is_base64(mail) and next(encoded, None) is not None:
+        _decode_enclosed(mail)
     yield mail
     for number, part in enumerate(inner_parts(mail)):
         if number >= PARTS:
             raise _TooDeep
-        yield from _walk(part, depth + 1)
+        yield from _walk(part, encoded, depth + 1)
+
+
+def is_base64(part: Message) -> bool:
+    """Return whether the content of a part is declared to be base64."""
+    return read_header(part, "Content-Transfer-Encoding").strip().lower() == "base64"
+
+
+def _decode_enclosed(part: Message) -> None:
+    """Replace the message that a part encloses by what it says if it was not base64.
+
+    The standard library does not decode an enclosed message (RFC 2045, 6.4, forbids to encode it): it takes the base64
+    for the text of a message without headers. One with headers is not encoded, whatever is declared.
+    """
+    enclosed = inner_parts(part)
+    if len(enclosed) != 1 or enclosed[0].is_multipart() or enclosed[0].keys():
+        return
+    enclosed[0]["Content-Transfer-Encoding"] = "base64"
+    with contextlib.suppress(*_HOSTILE):
+        content = enclosed[0].get_payload(decode=True)
+        if isinstance(content, bytes):
+            raw = _REPORT_TYPE.sub(rb"\1text/x-\2", limit_mail(content))
+            part.set_payload([email.message_from_bytes(raw)])
+
+
+def encoded_texts(parts: Sequence[Message]) -> Iterator[str]:
+    """Yield the texts and headers of a mail's parts that do not stand in its bytes, because they are in base64."""
+    inside: set[int] = set()
+    for part in parts:
+        if id(part) in inside:
+            yield "\n".join(str(value) for _, value in part.raw_items())
+        if id(part) in inside or is_base64(part):
+            yield read_text(part)
+            inside.update(map(id, inner_parts(part)))
 
 
 def inner_parts(mail: Message) -> list[Message]:
@@ -125,6 +174,18 @@ def own_parts(mail: Message, depth: int = 0) -> Iterator[Message]:
             yield from own_parts(part, depth + 1)
     else:
         yield mail
+
+
+def by_enclosing_message(parts: Sequence[Message]) -> list[list[Message]]:
+    """Return parts in order, grouped by the innermost message that encloses them; those of the mail come first."""
+    homes: dict[int, int] = {}
+    groups: dict[int, list[Message]] = {}
+    for part in parts:
+        home = homes.get(id(part), 0)
+        groups.setdefault(home, []).append(part)
+        is_message = part.get_content_maintype() == "message"
+        homes.update((id(inner), id(part) if is_message else home) for inner in inner_parts(part))
+    return list(groups.values())
 
 
 def read_header(part: Message, name: str) -> str:
@@ -170,8 +231,14 @@ def _charset(part: Message) -> str:
 
 
 def _decoded(content: bytes, charset: str) -> str:
-    """Return text in its charset; in UTF-8 or else Windows-1252 if the charset is wrong or unknown."""
-    for name in (charset, "utf-8"):
+    """Return text in its charset; in UTF-8 or else Windows-1252 if the charset is wrong or unknown.
+
+    Codecs of UTF-16 and EBCDIC read ASCII as other symbols without an error. In such a charset a text of fields or
+    lines cannot consist of printable ASCII alone, so that text is ASCII; and UTF-16 needs a byte 0 for each blank.
+    """
+    is_ascii = _ASCII.fullmatch(content) is not None and not _ESCAPED_CHARSET.match(charset)
+    is_narrow = b"\0" not in content and _WIDE_CHARSET.match(charset) is not None
+    for name in ("utf-8",) if is_ascii or is_narrow else (charset, "utf-8"):
         if not _TEXT_CHARSET.match(name):
             continue
         try:

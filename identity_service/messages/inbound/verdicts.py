@@ -91,6 +91,7 @@ _GONE = (
     r"(unknown|unrecogni[sz]ed|invalid|not (been )?(found|known|exist|recogni[sz]ed|listed|valid|a valid|here"
     r"|in\b|on\b"
     r"|local|have|active|our|registered|hosted|available on|present|defined)|does ?n[o']t (exist|have)|do not exist"
+    r"|[a-z]{2,5}n't (been |be )?(found|known|recogni[sz]ed|valid|a valid|registered)"
     r"|has (been )?moved|disabled|deactivated|inactive|discontinued|suspended|closed|deleted|terminated|removed"
     r"|expired"
     r"|no longer|gone|left|undeliverable|doesn.t)"
@@ -104,11 +105,15 @@ _DEAD = re.compile(
     r"|active|exist"
     r"|available|in (use|service)|on (this |the )?server|works|employed|with)|nobody (here|by)|no one (here|by)"
     r"|(host|domain)( or domain)?( name)? .{0,30}(not found|unknown|does not exist|not exist)|nxdomain|unrout(e?)able"
+    r"|(?<!record )(?<!entry )(?<!network )(?<!ptr )(?<!host )(?<!key )"
+    r"(is|was|were|could|can)( ?not|n't) (be )?found at\b"
+    r"|could(n't| not) find (the |this |that )?(user|mailbox|recipient|e-?mail address|account)\b(?!'s| key| cert)"
     r"|does not (receive|accept) (any )?(e-?)?mail|null ?mx|recipnotfound|user not local|relocated"
     r"|no route (to|for) (the )?(domain|address)|bad destination"
     r"|(empfänger|benutzer|nutzer|adresse|postfach|konto|teilnehmer|mailbox|user)\b.{0,60}(unbekannt|nicht (bekannt"
     r"|gefunden|vorhanden|aufgef|im |in |mehr|erreichbar)|existiert nicht|gibt es nicht|ungültig|gelöscht"
     r"|deaktiviert)"
+    r"|wurde (in|bei|unter|auf) [^\s]{1,255} nicht gefunden"
     r"|unbekannte[rns]? (empfänger|benutzer|nutzer|adresse)|existiert nicht"
     r"|inconnu|n['’]existe (pas|plus)|introuvable|(adresse|destinataire|compte|boîte).{0,30}(invalide|désactiv|ferm)"
     r"|desconocid|no existe|inexistente|desconhecid|não existe|sconosciut|non esiste|nie istnieje|nieznan|onbekend"
@@ -139,13 +144,19 @@ def judge_failure(status: str | None, diagnosis: str) -> Verdict:
 
     A cause of None means that neither says anything about the mailbox.
     """
-    text = _NETWORK.sub("network", _BLANK.sub(" ", _MAILBOX.sub("", _URL.sub("", diagnosis[:LONGEST]))))
+    said = diagnosis[:LONGEST].replace("’", "'")
+    text = _NETWORK.sub("network", _BLANK.sub(" ", _MAILBOX.sub("", _URL.sub("", said))))
     # The last code of a diagnosis is the innermost: what the recipient's own server said.
     codes = list(dict.fromkeys([*reversed(find_codes(diagnosis)), *([status] if status else [])]))
     cause = _cause(text, codes)
     if cause is None and status and status.startswith("4"):
         cause = Cause.MAILBOX
     return Verdict(cause, next((code for code in codes if cause_of_code(code) == cause), _neutral(codes, cause)))
+
+
+def severity(status: str | None, diagnosis: str) -> int:
+    """Return how bad the cause of a failure is, to find the worst of several."""
+    return SEVERITY.index(judge_failure(status, diagnosis).cause)
 
 
 def find_codes(text: str) -> list[str]:
@@ -165,6 +176,11 @@ def cause_of_code(code: str) -> Cause | None:
     if (subject, detail) == ("2", "2") or code.startswith("4") or subject in ("3", "4"):
         return Cause.MAILBOX
     return None
+
+
+def is_about_nobody(code: str) -> bool:
+    """Return whether an enhanced code says that nobody has the mailbox, and is not used for a living one."""
+    return code in _ADDRESS_CODES and code not in EITHER
 
 
 def _cause(text: str, codes: list[str]) -> Cause | None:

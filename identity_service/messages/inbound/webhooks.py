@@ -34,6 +34,8 @@ class ProviderUnavailable(Unavailable):
 Key = TypeVar("Key")
 MAXIMUM: Final = 1024 * 1024
 """Bytes of a webhook: SendGrid sends batches of 768 KB."""
+MAXIMUM_RECIPIENTS: Final = 50
+"""Recipients of one event that are read: ours have one, which may be a list of more."""
 Fetch = Callable[[str], Awaitable[bytes]]
 """Fetches a URL whose host has been checked; tests pass a function that returns their own certificate."""
 
@@ -253,6 +255,13 @@ def first_text(*values: object) -> str:
     return next((value for value in values if isinstance(value, str) and value.strip()), "")
 
 
+def worst_text(value: object) -> str:
+    """Return the diagnosis that says the worst about the mailbox, of one text or a list of them."""
+    given = value[:MAXIMUM_RECIPIENTS] if isinstance(value, list) else [value]
+    texts = [text for text in given if isinstance(text, str) and text.strip()]
+    return max(texts, key=lambda text: verdicts.severity(None, text), default="")
+
+
 _OUR_HEADERS: Final = ("x-outbox-id", "message-id")
 
 
@@ -276,7 +285,7 @@ _ENHANCED = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.]*\d)")
 
 
 def _notice(provider: str, meaning: Meaning, report: Report, now: datetime) -> Notice:
-    words = replies.scrub_reply(_DIAGNOSTIC_TYPE.sub("", report.words, count=1).strip())
+    words = replies.scrub_reply(without_type(report.words))
     found = _CODE.search(words)
     code = report.code or (int(found[1] or found[2]) if found else None)
     exact, status = _ENHANCED.search(words), _ENHANCED.search(report.status)
@@ -307,6 +316,11 @@ def _is_gone(meaning: Meaning, words: str, status: str | None) -> bool:
     verdict = verdicts.judge_failure(status, words)
     is_open = verdict.cause is None or verdict.enhanced in verdicts.EITHER
     return meaning.is_gone if is_open else verdict.cause is verdicts.Cause.ADDRESS
+
+
+def without_type(diagnosis: str) -> str:
+    """Return a diagnosis without its type ("smtp;")."""
+    return _DIAGNOSTIC_TYPE.sub("", diagnosis, count=1).strip()
 
 
 def _message_id(given: tuple[object, ...]) -> uuid.UUID | None:

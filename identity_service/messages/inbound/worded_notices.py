@@ -99,12 +99,13 @@ def read_words(mail: Message, parts: Sequence[Message], envelope_from: str | Non
         return None
     subject, text = mail_parts.read_header(mail, "Subject"), read_own_words(mail)
     recipient = _recipient(mail, parts, text)
-    named = f"{subject}\n{text}"
+    spelt = text.replace("’", "'")
+    named = f"{subject}\n{spelt}"
     if _DELAYED.search(named) and not _FINAL.search(named):
         code = next(iter(verdicts.find_codes(text)), None)
         return WordedNotice(True, verdicts.Verdict(None, code), recipient, _decisive(text, None) or subject)
     author_is_system = automatic_replies.is_from_mail_system(mail)
-    if recipient is not None and _FAILED.search(named if author_is_system else text):
+    if recipient is not None and _FAILED.search(named if author_is_system else spelt):
         verdict = _judge_sections(text)
         if verdict.cause is None:
             verdict = verdicts.judge_failure(None, subject)

@@ -19,6 +19,7 @@ from identity_service.messages.inbound.webhooks import (
     GONE,
     IGNORED,
     Event,
+    Meaning,
     Provider,
     Report,
     Webhook,
@@ -55,10 +56,10 @@ async def _check(webhook: Webhook) -> list[Event]:
 
 
 def _read(event: Event) -> Report:
+    """Read an event of Resend, which passes on bounces of SES: without a diagnosis they may be automatic answers."""
     name, data = first_text(event.content.get("type")), event.content.get("data")
     kind, subtype = first_text(member(data, "bounce", "type")), first_text(member(data, "bounce", "subType"))
-    diagnosis = member(data, "bounce", "diagnosticCode")
-    diagnosis = first_text(*(diagnosis if isinstance(diagnosis, list) else [diagnosis]))
+    diagnosis = webhooks.worst_text(member(data, "bounce", "diagnosticCode"))
     reasons = ("bounce", "message"), ("failed", "reason"), ("suppressed", "message")
     tags = member(data, "tags")
     listed = [member(tag, "value") for tag in tags if member(tag, "name") == "msg"] if isinstance(tags, list) else []
@@ -68,6 +69,7 @@ def _read(event: Event) -> Report:
         given=(member(tags, "msg"), *listed, *webhooks.header_ids(member(data, "headers")), member(data, "message_id")),
         at=event.content.get("created_at"),
         words=first_text(diagnosis, *(member(data, *path) for path in reasons)),
+        has_failed=bool(diagnosis),
     )
 
 
@@ -79,6 +81,9 @@ _MEANINGS: Final = {
     "email.bounced Permanent": GONE,
     "email.bounced Permanent Suppressed": DROPPED,
     "email.bounced Permanent OnAccountSuppressionList": DROPPED,
+    "email.bounced Permanent UnsubscribedRecipient": DROPPED,
+    "email.bounced Transient General": Meaning("bounced", otherwise="autoreply"),
+    "email.bounced Undetermined": Meaning("bounced", otherwise="other"),
     "email.suppressed": DROPPED,
     "email.failed": DROPPED,
     "email.complained": COMPLAINED,
