@@ -76,7 +76,7 @@ def in_tables() -> Iterator[str]:
     for table in TABLES:
         yield from table.values()
     for confirmation in CONFIRMATIONS.values():
-        yield from (confirmation.asks, confirmation.done)
+        yield from filter(None, (confirmation.asks, confirmation.done, confirmation.agrees))
     for told in change_emails.EMAIL_COPY.values():
         yield from filter(None, told)
     yield from ("Confirm what the email is about.", "Done.", "a browser")

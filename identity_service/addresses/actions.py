@@ -190,6 +190,10 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
     if change.old_email is None:
         await mailbox.remove_email(session, account.user_id, actor="customer", now=now)
     else:
+        holder = await accounts.find_by_email(session, _address(change, "old"))
+        if holder is not None and holder.state == "closed" and holder.email_state != "confirmed":
+            # Somebody registered the old address meanwhile and closed that account; nobody has proven it there.
+            await mailbox.remove_email(session, holder.user_id, actor="customer", now=now)
         await _take_address(session, account, _address(change, "old"), actor="customer", now=now)
     reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
     await credentials.end_access(session, proof.user_id, reason=reason, actor="customer", now=now)

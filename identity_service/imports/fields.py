@@ -14,7 +14,9 @@ from identity_service.values import text as values_text
 EARLIEST_YEAR: Final = 1900
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING: Final = frozenset({"", "\\N", "0000-00-00", "0000-00-00 00:00:00"})
-_WORDS_FOR_NOTHING: Final = frozenset({"null", "(null)", "<null>", "[null]", "none", "nil", "nan", "undefined", "#n/a"})
+_WORDS_FOR_NOTHING: Final = frozenset(
+    {"null", "(null)", "<null>", "[null]", "none", "nil", "nan", "undefined", "n/a", "#n/a", "#nv", "-", "–", "—"}
+)
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
     r" ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",

@@ -31,6 +31,7 @@ _GRANTS: Final = {
     "proposed": "The grant was not taken, because the customer has been asked here and has not answered yet.",
 }
 _CLOSED: Final = "The account is closed, so that only a withdrawal was looked at."
+_LATER_COMPANY: Final = "The company was left out, because a file makes no business of an account that is there."
 _LATER_HASH: Final = "The password hash was left out, because a file sets no password of an account that is there."
 
 
@@ -125,7 +126,9 @@ class Matcher:
         added += [f"{consent['purpose']} {consent['decision']}"] if consent is not None else []
         kind = "extended" if added else "duplicates"
         reason = _ADDED.format(", ".join(added)) if added else same
-        not_taken = (why_not, "" if is_open else _CLOSED, _LATER_HASH if row["password"] is not None else "")
+        not_taken = [why_not, "" if is_open else _CLOSED]
+        not_taken += [_LATER_COMPANY] * (row["company_name"] is not None)
+        not_taken += [_LATER_HASH] * (row["password"] is not None)
         reason = " ".join(filter(None, (reason, *not_taken)))
         return Match(customer, False, reference, adds_email, consent, kind, reason)
 

@@ -271,6 +271,17 @@ async def test_a_mailbox_whose_change_was_undone_is_none_of_the_customer(service
     assert await approvals.carry_out_due(service.database, now=service.clock()) == 1
 
 
+async def test_a_closed_account_that_nobody_proved_does_not_keep_an_old_address(service, caller):
+    """A shop registered the old address while the account was stolen, and closed that account."""
+    anna, *_ = await registered(caller, ANNA)
+    await change_email(service, await by_code(service, ANNA), THIEF)
+    undo_link = await link_to(service, ANNA, CHANGED)
+    (second,) = await registered(caller, ANNA)
+    await caller.post(f"/v1/accounts/{second}/close")
+    assert (await press(service, undo_link)).page.url.path == "/confirmed/email_undo"
+    assert (await account(caller, anna))["email"] == ANNA
+
+
 async def test_a_mailbox_that_answers_late_still_stops_the_change(service, caller):
     """R10: the 72 hours have passed, and the new mailbox has not confirmed yet."""
     await registered(caller, ANNA)
