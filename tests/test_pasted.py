@@ -120,14 +120,19 @@ def test_more_than_one_address_or_none_is_refused(written):
 @pytest.mark.parametrize(
     "domain",
     ["hawai\u02bbi.com", "o\u02bbzbekiston.uz", "ta\u02bcx.de", "\u043e\u02bc\u0430.com", "\u65e5\u02bb\u672c.jp",
-     "a\ua78cb\u02bb.com"],
+     "a\ua78cb\u02bb.com",
+     # Marks whose names begin with a script, and which are of none.
+     "\u06a9\u0951.com", "\u0710\u064e.com", "\u0710\u0670.com", "\u0995\u1cd0.com", "\u0915\u1cd0.com",
+     "\u0915\u1cda.com", "\u0d15\u0951.com", "\u0c95\u1cf4.com", "\uac00\u302a.com", "\u2c80\U000102e0.com"],
+    ids=ascii,
 )  # fmt: skip
 def test_letters_of_no_script_mix_with_every_script(domain):
     """A08a: Common and Inherited."""
     assert parse_pasted(f"anna@{domain}").key.startswith("anna@xn--")
 
 
-@pytest.mark.parametrize("domain", ["p\u0430ypal.com", "p\u0430y\u02bbpal.com", "\u03b1pple\u02bc.com"])
+@pytest.mark.parametrize("domain", ["p\u0430ypal.com", "p\u0430y\u02bbpal.com", "\u03b1pple\u02bc.com",
+                                    "a\u0915\u0951.com", "\u0430\u0915\u1cd0.com"])  # fmt: skip
 def test_a_letter_of_no_script_hides_no_mixture(domain):
     with pytest.raises(MalformedEmailAddress, match="mixes scripts"):
         parse_pasted(f"anna@{domain}")

@@ -35,9 +35,11 @@ _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", 
 _SHARED_LETTERS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}
 # Letters and marks that nobody sees (Default_Ignorable_Code_Point of Unicode).
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-# Letters of IDNA 2008 whose script is Common or Inherited (Unicode 16, Scripts.txt), which mix with every script.
+# Letters and marks of IDNA 2008 whose script is Common or Inherited (Unicode 16, Scripts.txt), which mix with every
+# script, but for those that are named COMBINING.
 _IN_EVERY_SCRIPT = re.compile(
-    "[\u02b9-\u02c1\u02c6-\u02d1\u02ec\u02ee\u1ce9-\u1cec\u1cee-\u1cf3\u1cf5\u1cf6\u1cfa\u2e2f\u303c\ua717-\ua71f\ua788\ua9cf]"
+    "[\u02b9-\u02c1\u02c6-\u02d1\u02ec\u02ee\u064b-\u0655\u0670\u0951-\u0954\u1cd0-\u1cd2\u1cd4-\u1cfa\u2e2f"
+    "\u302a-\u302d\u303c\ua717-\ua71f\ua788\ua9cf\U000101fd\U000102e0\U0001cf00-\U0001cf2d\U0001cf30-\U0001cf46]"
 )
 _COMMON_DOMAINS = (
     "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
