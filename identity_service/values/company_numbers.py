@@ -93,6 +93,7 @@ _ANY_LABEL = re.compile(r"[^\d:]{1,60}:\s*(?=\S)")
 _GERMAN_REGISTER: Final = (
     r"(?<!\w)(?:(?:HR|Handelsregister)(?:[ ,]*Abt(?:eilung|\.))?[ .-]?[AB]|GnR|GsR|PR|VR)(?![^\W\d_])"
 )
+_ONLY_GERMAN_REGISTER = re.compile(_GERMAN_REGISTER, re.IGNORECASE)
 # Between register and number may stand the court: "HRB Köln 12345".
 _GERMAN = re.compile(
     rf"({_GERMAN_REGISTER})((?:(?!{_GERMAN_REGISTER})\D){{0,60}}?)(?<!\d)0*"
@@ -312,7 +313,7 @@ def _refuse_german(given: str) -> str:
     plain = pasted.remove_dress(given)
     if _fits("DE", "vat", plain.partition("-")[0]):
         return plain
-    if re.search(_GERMAN_REGISTER, given, re.IGNORECASE):
+    if _ONLY_GERMAN_REGISTER.search(given):
         raise WrongRegistrationNumber(
             "Its form is wrong: a registration number of {country} is written like {form}.",
             places={"country": "DE", "form": _REGISTER_FORMS["DE"]},
