@@ -1,5 +1,8 @@
 """VAT and registration numbers as they stand on paper: what is kept, with which letters, and what a refusal says."""
 
+import contextlib
+import time
+
 import pytest
 
 from identity_service.business import rules
@@ -42,6 +45,33 @@ KEPT_VAT = [
     ("DE", "ＤＥ１３６６９５９７６", "DE136695976"),
     ("DE", "\u200bDE136\u00ad695976\u202c", "DE136695976"),
     ("DE", "DE\u00a0136\u2011695\u2013976", "DE136695976"),
+    # The country's own letters, where its VAT numbers have others.
+    ("CH", "CH107787577", "CHE107787577"),
+    ("MC", "MC53000004605", "FR53000004605"),
+    ("RE", "RE 40 303 265 045", "FR40303265045"),
+    ("AX", "AX20774740", "FI20774740"),
+    ("IM", "IM980780684", "GB980780684"),
+    # Letters that the rule of the country does not read.
+    ("SM", "SM24165", "SM24165"),
+    ("SM", "24165", "SM24165"),
+    ("SM", "SM 24.165", "SM24165"),
+    ("RU", "RU7707083893", "RU7707083893"),
+    ("TR", "TR 4540536920", "TR4540536920"),
+    # The Swiss commercial register and the VAT in one.
+    ("CH", "CHE-107.787.577 HR/MWST", "CHE107787577MWST"),
+    ("CH", "CHE-107.787.577 RC/TVA", "CHE107787577TVA"),
+    ("CH", "CHE-107.787.577 RC/IVA", "CHE107787577IVA"),
+    ("CH", "CHE-107.787.577 HR", "CHE107787577"),
+    # Labels.
+    ("GB", "VAT Registration Number 980 7806 84", "GB980780684"),
+    ("GB", "VAT Reg. No. GB980780684", "GB980780684"),
+    ("SE", "Momsreg.nr SE556188840401", "SE556188840401"),
+    ("SE", "Momsregistreringsnummer SE556188840401", "SE556188840401"),
+    ("DE", "Umsatzsteuer-Identifikationsnummer DE136695976", "DE136695976"),
+    ("FR", "N° TVA FR40303265045", "FR40303265045"),
+    ("FR", "Numéro de TVA intracommunautaire FR 40 303 265 045", "FR40303265045"),
+    ("FI", "ALV-numero FI20774740", "FI20774740"),
+    ("PL", "Numer NIP 5261040828", "PL5261040828"),
 ]
 REFUSED_VAT = [
     ("DE", "ATU13585627", "belongs to AT, the company to DE"),
@@ -55,6 +85,10 @@ REFUSED_VAT = [
     ("NO", "NO 995 525 828", "NO 123456789 MVA"),
     ("FR", "303265045", "FRXX and the nine digits of the SIREN"),
     ("CH", "CHE-107.787.577 VAT", "CHE-123.456.789"),
+    ("CH", "CH107787578", "check digit"),
+    ("CH", "CH12", "CHE-123.456.789"),
+    ("MC", "MC53000004606", "check digit"),
+    ("SM", "SM999999", "SM and up to five digits"),
     ("US", "x", "of US, has 1"),
     ("US", "12345☃", "U+2603 SNOWMAN"),
 ]
@@ -75,7 +109,48 @@ KEPT_REGISTRATION = [
     ("DE", "HRB 12345 Hof", "Hof HRB 12345"),
     ("DE", "Ulm HRB 12", "Ulm HRB 12"),
     ("DE", "HRB 12345 B, Amtsgericht Berlin-Charlottenburg", "Berlin (Charlottenburg) HRB 12345 B"),
+    # Courts with a river or region, in full or short.
+    ("DE", "Frankfurt am Main HRB 7", "Frankfurt am Main HRB 7"),
+    ("DE", "Amtsgericht Frankfurt am Main HRB 12345", "Frankfurt am Main HRB 12345"),
+    ("DE", "HRB 7 Frankfurt a.M.", "Frankfurt am Main HRB 7"),
+    ("DE", "Frankfurt/Main HRB 7", "Frankfurt am Main HRB 7"),
+    ("DE", "Frankfurt aM HRB 7", "Frankfurt am Main HRB 7"),
+    ("DE", "Frankfurt (Oder) HRB 7", "Frankfurt/Oder HRB 7"),
+    ("DE", "Frankfurt a. d. O. HRB 7", "Frankfurt/Oder HRB 7"),
+    ("DE", "Amtsgericht Offenbach am Main HRB 7", "Offenbach am Main HRB 7"),
+    ("DE", "HRB 7 Offenbach a. M.", "Offenbach am Main HRB 7"),
+    ("DE", "AG Freiburg i. Br. HRB 7", "Freiburg HRB 7"),
+    ("DE", "Freiburg im Breisgau HRB 7", "Freiburg HRB 7"),
+    ("DE", "HRB 7 Bad Homburg", "Bad Homburg v.d.H. HRB 7"),
+    ("DE", "Bad Homburg vor der Höhe HRB 7", "Bad Homburg v.d.H. HRB 7"),
+    ("DE", "Homburg HRB 7", "Homburg HRB 7"),
+    ("DE", "Weiden i.d.OPf. HRB 7", "Weiden i. d. OPf. HRB 7"),
+    ("DE", "Sankt Ingbert HRB 7", "St. Ingbert (St Ingbert) HRB 7"),
+    ("DE", "HRB 7 B Charlottenburg (Berlin)", "Berlin (Charlottenburg) HRB 7 B"),
+    ("DE", "Munchen HRB 7", "München HRB 7"),
+    # A colon, and words that are no court.
+    ("DE", "Amtsgericht Köln: HRB 12345", "Köln HRB 12345"),
+    ("DE", "Köln: HRB 12345", "Köln HRB 12345"),
+    ("DE", "Registergericht: Amtsgericht Köln; Registernummer: HRB 12345", "Köln HRB 12345"),
+    ("DE", "Amtsgericht Köln, Nr.: HRB 12345", "Köln HRB 12345"),
+    ("DE", "Registernummer: HRB 12345", "HRB 12345"),
+    ("DE", "HRB 12345 (Amtsgericht München)", "München HRB 12345"),
+    ("DE", "HRB 12345 in Köln", "Köln HRB 12345"),
+    ("DE", "Handelsregister B des Amtsgerichts Köln, Nr. 12345", "Köln HRB 12345"),
+    # What stands between register and number, and within the number.
+    ("DE", "HRB-12345", "HRB 12345"),
+    ("DE", "HRB-Nr. 12345", "HRB 12345"),
+    ("DE", "HRB #12345", "HRB 12345"),
+    ("DE", "HRB: 12 345", "HRB 12345"),
+    ("DE", "HRB 12.345 B", "HRB 12345 B"),
+    ("DE", "HR B 12345", "HRB 12345"),
+    ("DE", "HRB Köln 12345", "Köln HRB 12345"),
+    ("DE", "Hamburg HRB 012345", "Hamburg HRB 12345"),
+    ("DE", "VR-Nr. 0123 Köln", "Köln VR 123"),
+    ("DE", "HRB 12345 A", "HRB 12345 A"),
+    ("DE", "W-IdNr.: DE136695976-00001", "DE136695976-00001"),
     ("FR", "732 829 320", "732829320"),
+    ("FR", "RCS Paris: 552 032 534", "552032534"),
     ("FR", "732 829 320 00074", "73282932000074"),
     ("FR", "RCS Paris B 552 032 534", "RCS Paris B 552032534"),
     ("FR", "552 032 534 RCS Paris", "552 032 534 RCS Paris"),
@@ -84,12 +159,20 @@ KEPT_REGISTRATION = [
     ("PL", "REGON 192598184", "REGON 192598184"),
     ("PL", "0000127206", "0000127206"),
     ("PL", "KRS 0000127206", "KRS 0000127206"),
+    ("PL", "KRS: 0000028860", "KRS: 0000028860"),
+    ("PL", "KRS nr 0000028860", "KRS nr 0000028860"),
+    ("PL", "Nr KRS 0000028860", "KRS 0000028860"),
+    ("PL", "Numer KRS 00000 28860", "KRS 00000 28860"),
+    ("PL", "Sąd Rejonowy w Gdańsku, KRS 0000028860", "Sąd Rejonowy w Gdańsku, KRS 0000028860"),
     ("PL", "NIP: 526-10-40-828", "5261040828"),
     ("SE", "556036-0793", "5560360793"),
     ("SE", "16556036-0793", "16556036-0793"),
     ("SE", "Org.nr 556036-0793", "Org.nr 556036-0793"),
     ("HU", "12892312-2-41", "12892312-2-41"),
     ("HU", "01-09-123456", "01-09-123456"),
+    ("HU", "Cg. 01-10-041585", "Cg. 01-10-041585"),
+    ("HU", "Cg.01-10-041585", "Cg.01-10-041585"),
+    ("HU", "Cégjegyzékszám: 01-10-041585", "Cégjegyzékszám: 01-10-041585"),
     ("CH", "CHE-107.787.577", "CHE107787577"),
     ("CH", "CHE-107.787.577 MWST", "CHE107787577MWST"),
     ("CH", "CH-020.3.020.910-1", "CH-020.3.020.910-1"),
@@ -100,7 +183,13 @@ KEPT_REGISTRATION = [
     ("FI", "2077474-0", "20774740"),
     ("AX", "2077474-0", "20774740"),
     ("NO", "995\u00a0525\u00a0828", "995525828"),
+    ("CH", "Firmennummer CH-020.3.020.910-1", "CH-020.3.020.910-1"),
     ("GB", "SC123456", "SC123456"),
+    ("GB", "Company number: SC123456", "SC123456"),
+    ("GB", "Company No. 01234567", "01234567"),
+    # A colon behind a place: without it the number may be another's.
+    ("US", "Delaware: 1234567", "Delaware: 1234567"),
+    ("IT", "REA Milano: 1234567", "REA Milano: 1234567"),
     ("NL", "34137263", "34137263"),
     ("XK", "810123456", "810123456"),
     ("RO", "J52/750/2012", "J52/750/2012"),
@@ -109,6 +198,13 @@ KEPT_REGISTRATION = [
 REFUSED_REGISTRATION = [
     ("DE", "12345", "The register is missing"),
     ("DE", "HRB 12345 Musterstadt", "No register court has the name that stands beside HRB 12345"),
+    ("DE", "Landau an der Isar HRB 7", "No register court"),
+    ("DE", "Frankfurt HRB 7", "No register court"),
+    ("DE", "VR Bank Köln HRB 123", "No register court"),
+    ("DE", "HRA 123, HRB 456", "No register court"),
+    ("DE", "HRB 12 345678", "No register court"),
+    ("DE", "HRB 1234567", "written like HRB 12345"),
+    ("DE", "HRB", "written like HRB 12345"),
     ("FR", "552008444", "check digit"),
     ("PL", "526-10-40-827", "check digit"),
     ("SE", "5560360794", "check digit"),
@@ -142,6 +238,40 @@ def test_a_refused_registration_number_is_told_what_is_missing(country, written,
     with pytest.raises(WrongRegistrationNumber) as refused:
         company_numbers.check_registration_number(written, country)
     assert sentence in refused.value.sentence()
+
+
+COURTS = company_numbers._module("DE", "businessid").GERMAN_COURTS
+COURT_FORMS = [
+    "{0} HRB 7", "Amtsgericht {0} HRB 7", "AG {0}, HRB 7", "HRB 7 {0}", "HRB 7 AG {0}", "HRB 7 ({0})", "HRB {0} 7",
+    "Amtsgericht {0}: HRB 7", "Registergericht: Amtsgericht {0}; Registernummer: HRB 7", "HRB-Nr. 7, {0}",
+]  # fmt: skip
+SPELLED_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+
+
+@pytest.mark.parametrize("form", COURT_FORMS)
+def test_every_register_court_is_read_in_every_form(form):
+    for court in COURTS:
+        for name in (court, court.upper(), court.lower(), court.translate(SPELLED_OUT)):
+            read = company_numbers.check_registration_number(form.format(name), "DE")
+            assert read == f"{court} HRB 7", name
+
+
+def test_every_addition_belongs_to_a_court():
+    assert {*company_numbers._COURT_ADDITIONS, *company_numbers._COURT_ALIASES.values()} <= set(COURTS)
+
+
+@pytest.mark.parametrize("unit", ["HRB ", "HRB", "0", "0 ", "a:", "nr ", "VAT ", "USt id ", "ident", "01-", "(", "CH-"])
+def test_a_long_text_is_read_or_refused_at_once(unit):
+    """ATT-17."""
+    for start in ("", "HRB 1 ", "VAT reg "):
+        long = start + unit * (20_000 // len(unit))
+        for country in ("DE", "PL", "HU", "CH", "US"):
+            begun = time.process_time()
+            with contextlib.suppress(WrongRegistrationNumber):
+                company_numbers.check_registration_number(long, country)
+            with contextlib.suppress(WrongVatNumber):
+                company_numbers.check_vat_number(long, country)
+            assert time.process_time() - begun < 2
 
 
 def test_every_register_is_known_to_the_library():

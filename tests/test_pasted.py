@@ -19,6 +19,10 @@ DRESSED = [
     "User ID: {0}", "Your User ID is {0}.", "user id {0}", "ID {0}", "Kundennummer: {0}", "Kunden-Nr. {0}",
     "Ihre Kundennummer lautet: {0}", "Customer number = {0}", "({0})", "[{0}]", "<{0}>", '"{0}"', "\u201e{0}\u201c",
     "\u00ab{0}\u00bb", "*{0}*", "`{0}`", "{0},", "{0};", "\u00a0{0}\u00a0", "\u3000{0}", "{0}\r\n", "('{0}')",
+    "#{0}", "# {0}", "Nr. {0}", "No. {0}", "N\u00b0 {0}", "\u2116 {0}", "ID#{0}", "User ID #{0}", "ID no. {0}",
+    "Ihre Nr. {0}", "> {0}", ">> {0}", "\u2022 {0}", "- {0}", "* {0}", "{0}\u2026", "\u2026{0}\u2026", "{0}...",
+    "{0}?", "Your User ID is {0}?", "({0}?)", "{0}?!", "{0} (copied)", "{0} (Anna).", "{0} [kopiert]", "({0}", "{0}>",
+    '"{0}', "{0}\u201c", "Your ID (User ID: {0})",
 ]  # fmt: skip
 
 
@@ -40,6 +44,19 @@ def test_an_id_or_code_is_read_out_of_what_stands_around_it(dressed):
     assert user_ids.parse(dressed.format(GOOD)) == ID
     assert token_rules.read_code(dressed.format(f"{CODE[:5]}-{CODE[5:]}")) == CODE
     assert pasted.read_digits(dressed.format("123 456")) == "123456"
+
+
+@pytest.mark.parametrize("place", [0, 5, 11])
+def test_a_question_mark_within_an_id_is_a_symbol_that_was_not_understood(place):
+    """IDN-03: behind all twelve it ends a sentence."""
+    heard = ID[:place] + "?" + ID[place + 1 :]
+    assert [found.user_id for found in user_ids.suggest(heard)] == [ID]
+
+
+@pytest.mark.parametrize("typed", ["NR12-3456", "No 12 34 56 78 90", "#12", "Nr.12 34", "? ? ?"])
+def test_what_may_be_symbols_is_no_label(typed):
+    """N is read as M, and O as 0."""
+    assert user_ids.read_symbols(typed) == user_ids._read(typed).removeprefix("#")
 
 
 @pytest.mark.parametrize("separator", ["/", "_", "\u2009", "\u2007", "\u3000", "\u30fc", "\u00b7", ", ", "\r\n", "|"])
@@ -83,6 +100,19 @@ ADDRESSES = [
     '"anna@example.com"', "\u201eanna@example.com\u201c", "'anna@example.com'", "[anna@example.com]",
     "anna\uff20example.com", "anna\ufe6bexample.com", "anna@example\uff0ecom", "anna@example.com\u2069\u00ad",
     "anna@example.com\r\n", "\U000e0041anna@example.com",
+    # What mail programs copy.
+    "anna@example.com <anna@example.com>", "anna@example.com<anna@example.com>",
+    "'anna@example.com' <anna@example.com>", "anna@example.com<mailto:anna@example.com>",
+    "anna@example.com [mailto:anna@example.com]",
+    "[anna@example.com](mailto:anna@example.com)", "[E-mail](mailto:anna@example.com)",
+    "Anna Berg [mailto:anna@example.com]", "Anna Berg (anna@example.com)", "Anna Berg (anna@example.com),",
+    "anna@example.com (Anna Berg)", "anna@example.com (\u674e)", "<anna@example.com", "anna@example.com>",
+    "Anna Berg <anna@example.com", "(anna@example.com", "anna@example.com]", '"anna@example.com',
+    "Anna <Anna@Example.com> (anna@example.com)", "mailto:anna%40example.com", "mailto:%61nna@example.com",
+    "<mailto:anna%40example.com?subject=b%40example.com>", "mailto://anna@example.com", "\u2022 anna@example.com",
+    "\u2022anna@example.com", "> anna@example.com", "- anna@example.com", "* anna@example.com",
+    "anna@example.com\u2026",
+    "anna@example.com?", "E-mail = anna@example.com", "Mail anna@example.com",
 ]  # fmt: skip
 
 
@@ -108,7 +138,9 @@ def test_what_cannot_be_read_in_an_address_is_called_by_its_name(written, named)
     "written",
     ["a@good.com, b@evil.com", "a@good.com <b@evil.com>", "<a@good.com> b@evil.com", "a@good.com\uff20evil.com",
      "mailto:a@good.com,b@evil.com", '"a@evil.com"@good.com', "a%evil.com@good.com", "=?utf-8?q?a?=@good.com",
-     "x" * 100_000 + "@example.com", "\u200b" * 100_000],
+     "x" * 100_000 + "@example.com", "\u200b" * 100_000, "a@good.com<mailto:b@evil.com>", "a@good.com (b@evil.com)",
+     "[a@good.com](mailto:b@evil.com)", "[a@good.com](mailto:b%40evil.com)", "mailto:a%40good.com%2Cb@evil.com",
+     "mailto:a%40evil.com@good.com", "mailto:a%0D%0ADATA@good.com", "mailto:a%2540good.com", "Anna @ <a@good.com>"],
     ids=lambda text: ascii(text[:40]),
 )  # fmt: skip
 def test_more_than_one_address_or_none_is_refused(written):
@@ -118,16 +150,53 @@ def test_more_than_one_address_or_none_is_refused(written):
 
 
 @pytest.mark.parametrize(
+    "written",
+    ["http://anna@example.org", "HTTP://anna@example.org", "https:/anna@example.org", "ftp://anna@example.org",
+     "tel:/anna@example.org", "http: //anna@example.org", "<http://anna@example.org>", "E-mail: ftp://anna@example.org",
+     "mailto:/anna@example.org", "mailto:///anna@example.org", "anna<wbr>berg@example.org", "a(x)berg@example.org",
+     "a (x)+b@example.org", "anna berg@example.org", "my id-anna@example.org", "anna[a]@example.org"],
+)  # fmt: skip
+def test_no_other_mailbox_is_read_out_of_a_link_or_name(written):
+    """ATT-42."""
+    with pytest.raises(MalformedEmailAddress):
+        parse_pasted(written)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["contact-us@example.com", "mail-anna@example.com", "user-id-anna@example.com", "bounce=anna@example.com",
+     "id#anna@example.com", "#anna@example.com", "*anna@example.com", "{anna@example.com", "o'a=anna@example.com",
+     "'tis@example.com", "j\u00fcrgen=a@example.com"],
+    ids=ascii,
+)  # fmt: skip
+@pytest.mark.parametrize("written", ["{0}", "<{0}>", "Support <{0}>", "mailto:{0}", "E-mail: {0}", "({0})", "{0}>"])
+def test_the_beginning_of_an_address_is_no_label(address, written):
+    """ATT-42."""
+    written = written.format(address.replace("#", "%23") if written.startswith("mailto:") else address)
+    assert parse_pasted(written).shown == address
+
+
+def test_two_addresses_are_said_to_be_two():
+    with pytest.raises(MalformedEmailAddress, match="more than one email address"):
+        parse_pasted("anna@example.com <ben@example.com>")
+
+
+@pytest.mark.parametrize(
     "domain",
     ["hawai\u02bbi.com", "o\u02bbzbekiston.uz", "ta\u02bcx.de", "\u043e\u02bc\u0430.com", "\u65e5\u02bb\u672c.jp",
-     "a\ua78cb\u02bb.com"],
+     "a\ua78cb\u02bb.com",
+     # Marks whose names begin with a script, and which are of none.
+     "\u06a9\u0951.com", "\u0710\u064e.com", "\u0710\u0670.com", "\u0995\u1cd0.com", "\u0915\u1cd0.com",
+     "\u0915\u1cda.com", "\u0d15\u0951.com", "\u0c95\u1cf4.com", "\uac00\u302a.com", "\u2c80\U000102e0.com"],
+    ids=ascii,
 )  # fmt: skip
 def test_letters_of_no_script_mix_with_every_script(domain):
     """A08a: Common and Inherited."""
     assert parse_pasted(f"anna@{domain}").key.startswith("anna@xn--")
 
 
-@pytest.mark.parametrize("domain", ["p\u0430ypal.com", "p\u0430y\u02bbpal.com", "\u03b1pple\u02bc.com"])
+@pytest.mark.parametrize("domain", ["p\u0430ypal.com", "p\u0430y\u02bbpal.com", "\u03b1pple\u02bc.com",
+                                    "a\u0915\u0951.com", "\u0430\u0915\u1cd0.com"])  # fmt: skip
 def test_a_letter_of_no_script_hides_no_mixture(domain):
     with pytest.raises(MalformedEmailAddress, match="mixes scripts"):
         parse_pasted(f"anna@{domain}")
@@ -162,7 +231,26 @@ def test_what_shows_nothing_is_no_name(written):
 
 @pytest.mark.parametrize("length", [1_000, 100_000])
 @pytest.mark.parametrize(
-    "unit", ["id ", "( ", "\u200b", "your code: ", "=", "a:", "v1.", "\U0001f3f4\U000e0067"], ids=ascii
+    "unit",
+    [
+        "id ",
+        "( ",
+        "\u200b",
+        "your code: ",
+        "=",
+        "a:",
+        "v1.",
+        "\U0001f3f4\U000e0067",
+        "#",
+        "> ",
+        "(a",
+        "a@b.co <",
+        " (",
+        "](",
+        "nr. ",
+        "-#",
+    ],
+    ids=ascii,
 )
 def test_a_long_text_is_read_or_refused_at_once(unit, length):
     """ATT-17: the unit many times; nothing but our own errors."""

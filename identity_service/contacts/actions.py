@@ -50,7 +50,7 @@ async def find_contact(session: DatabaseSession, number: str, *, lock: bool = Fa
     Raises:
         rules.UnknownContact
     """
-    symbols = values_user_ids.read_symbols(number[:40])
+    symbols = values_user_ids.read_symbols(number[:40], rules.NUMBER_LENGTH)
     if "\0" in symbols:
         # PostgreSQL cannot store NUL, so no such number exists; the query would fail with a server error.
         raise rules.UnknownContact

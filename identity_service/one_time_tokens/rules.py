@@ -134,7 +134,7 @@ def read_code(text: str) -> str:
         CodeIsUserId: a User ID was typed instead.
         CodeWrong: the text cannot be a code.
     """
-    symbols = user_ids.read_symbols(text[:200])
+    symbols = user_ids.read_symbols(text[:200], CODE_LENGTH)
     if user_ids.is_canonical(symbols):
         raise CodeIsUserId
     if len(symbols) != CODE_LENGTH or not set(symbols) <= set(user_ids.ALPHABET):

@@ -6,7 +6,9 @@ registration number is kept as it is written, if it fits one of the registers of
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import stdnum
@@ -36,15 +38,21 @@ _VAT_FORMS: Final = {
     "LT": "LT123456789", "LU": "LU12345678", "LV": "LV12345678901", "MT": "MT12345678", "NL": "NL123456789B01",
     "NO": "NO 123456789 MVA", "PL": "PL and the ten digits of the NIP", "PT": "PT123456789", "RO": "RO1234567890",
     "SE": "SE, the ten digits of the organisation number, and 01", "SI": "SI12345678", "SK": "SK1234567890",
+    "SM": "SM and up to five digits",
     "XI": "XI123456789",
 }  # fmt: skip
 """How VAT numbers are written (European Commission, VIES, "structure of VAT numbers"), for refusals."""
 _VAT_LABEL = re.compile(
-    r"(?:VAT|USt\.?-?Id\.?-?Nr\.?|UST-?ID|UID|MwSt|TVA|BTW|P\.? ?IVA|Partita IVA|IVA|NIP|NIF|CIF|CVR|DIČ|DPH|PVM|ΑΦΜ)"
-    r"[\s.:-]*(?:(?:reg|id|no|nr|number|nummer|num|intra\w*)\b[\s.:-]*)*(?=[A-Z0-9])",
+    r"(?:(?:n[°º]|nr|no|num[ée]ro|numero|numer|number|nummer)[\s.]*(?:d[ei]\s+)?)?"
+    r"(?:VAT|USt|Umsatzsteuer|UID|MwSt|TVA|BTW|P\.? ?IVA|Partita IVA|IVA|NIP|NIF|CIF|CVR|DIČ|DPH|PVM|PVN|KMKR|ALV|DDV"
+    r"|PDV|OIB|moms|adószám|ΑΦΜ)"
+    r"[\s.:-]*(?:(?:reg(?:istr\w*)?|ident\w*|id|no|nro|nr|idnr|number|nummer|numero|num|intra\w*)(?!\w)[\s.:#-]*)*"
+    r"(?=[A-Z0-9])",
     re.IGNORECASE,
 )
 _SIGNS = re.compile(r"[\s./,\u00b7\u2010-\u2015\u2212-]+")
+# In Switzerland the number of the commercial register and of the VAT is one: "HR/MWST", "RC/TVA", "RC/IVA".
+_SWISS_REGISTER = re.compile(r"(?<=\d)(?:HR|RC)(?=(?:MWST|TVA|IVA)?\Z)")
 
 _REGISTERS: Final[dict[str, tuple[str, ...]]] = {
     "AT": ("businessid",), "AU": ("acn", "abn"), "BE": ("businessid",), "BG": ("vat",), "BR": ("cnpj",), "CA": ("bn",),
@@ -58,14 +66,15 @@ _REGISTERS: Final[dict[str, tuple[str, ...]]] = {
 """The modules of python-stdnum for company numbers, by country."""
 _REGISTERS_OF: Final = {**dict.fromkeys(_FRENCH, "FR"), "AX": "FI", "SJ": "NO"}
 _OTHER_REGISTERS: Final = {
-    "CH": re.compile(r"CH-?\d{3}\.?\d\.?\d{3}\.?\d{3}-?\d", re.IGNORECASE),
-    "HU": re.compile(r"\d\d[ -]?\d\d[ -]?\d{6}"),
-    "PL": re.compile(r"(?:KRS[ .:]*)?0\d{9}", re.IGNORECASE),
+    "CH": re.compile(r"(?<!\w)CH-?\d{3}\.?\d\.?\d{3}\.?\d{3}-?\d(?!\d)", re.IGNORECASE),
+    "HU": re.compile(r"(?<![\d-])\d\d[ -]?\d\d[ -]?\d{6}(?![\d-])"),
+    "PL": re.compile(r"(?<![\d-])0(?: ?\d){9}(?![\d-])"),
 }
 """Registers that python-stdnum does not know: the former Swiss commercial register, the Hungarian company
-register, the Polish court register (KRS)."""
+register, the Polish court register (KRS). Their form tells them from all other numbers of the country."""
 _REGISTER_FORMS: Final = {
-    "BE": "0123.456.789", "CH": "CHE-123.456.789", "DK": "12345678 (CVR)", "EE": "12345678", "FI": "1234567-8",
+    "BE": "0123.456.789", "CH": "CHE-123.456.789", "DE": "HRB 12345", "DK": "12345678 (CVR)", "EE": "12345678",
+    "FI": "1234567-8",
     "FR": "a SIREN of nine digits, a SIRET of 14, or RCS with its town",
     "HU": "12345678-1-23 (tax number) or 01-09-123456 (company register)", "NO": "123 456 789 (organisation number)",
     "PL": "a KRS or NIP of ten digits, or a REGON of nine or 14", "SE": "556123-4567 (organisation number)",
@@ -73,14 +82,47 @@ _REGISTER_FORMS: Final = {
 }  # fmt: skip
 """How the numbers are written in countries where every company has one; elsewhere other numbers are kept as written."""
 _DIGITS = re.compile(r"\d(?:[\d .,/\u00a0-]*\d)?")
-_GERMAN = re.compile(
-    r"(?<!\w)(HRA|HRB|GnR|GsR|PR|VR)[\s.:]*(?:Nr\.?\s*)?([1-9][0-9]{0,5})(?:\s*([A-ZÖ]{1,3})(?!\w))?(?!\w)",
+# Words that say that a number follows, and name no register and no place.
+_REGISTRATION_LABEL = re.compile(
+    r"(?!no\s)(?:(?:company|business|commercial|trade|registration|registered|register|registry|reg|number|nummer|num|no"
+    r"|nr|id|code|entity|file|numéro|numero|numer|(?:handels|vereins)?registernummer|firmenbuchnummer|firmennummer)"
+    r"(?!\w)[\s.:#-]*)+(?=\w)",
     re.IGNORECASE,
 )
-_GERMAN_NAMES: Final = {name.upper(): name for name in ("HRA", "HRB", "GnR", "GsR", "PR", "VR")}
-_COURT_WORDS = re.compile(
-    r"\b(?:Amtsgericht|Registergericht|Handelsregister|Vereinsregister|AG|beim?|des|am|im|in)\b|[,;:]", re.IGNORECASE
+_ANY_LABEL = re.compile(r"[^\d:]{1,60}:\s*(?=\S)")
+_GERMAN_REGISTER: Final = (
+    r"(?<!\w)(?:(?:HR|Handelsregister)(?:[ ,]*Abt(?:eilung|\.))?[ .-]?[AB]|GnR|GsR|PR|VR)(?![^\W\d_])"
 )
+_ONLY_GERMAN_REGISTER = re.compile(_GERMAN_REGISTER, re.IGNORECASE)
+# Between register and number may stand the court: "HRB Köln 12345".
+_GERMAN = re.compile(
+    rf"({_GERMAN_REGISTER})((?:(?!{_GERMAN_REGISTER})\D){{0,60}}?)(?<!\d)0*"
+    r"([1-9]\d{0,2}[ .]\d{3}|[1-9]\d{0,5})(?!\d)(?:\s*([A-ZÖ]{1,3})(?!\w))?(?!\w)",
+    re.IGNORECASE,
+)
+_GERMAN_NAMES: Final = {name.upper(): name for name in ("GnR", "GsR", "PR", "VR")}
+_NOT_IN_COURTS: Final = frozenset(
+    (
+        "amtsgericht amtsgerichts amtsgerichtes registergericht registergerichts registergerichtes handelsregister "
+        "handelsregisters vereinsregister vereinsregisters genossenschaftsregister partnerschaftsregister register "
+        "registernummer handelsregisternummer registernr handelsregisternr nummer nr no eingetragen unter "
+        "ag a am an auf bei beim d dem den der des i im in v vor"
+    ).split()
+)
+"""Words beside the names of courts, and those between a town and its river."""
+_COURT_ADDITIONS: Final = {
+    "Bad Homburg v.d.H.": "Höhe", "Frankfurt am Main": "Main", "Frankfurt/Oder": "Oder", "Freiburg": "Breisgau",
+    "Friedberg": "Hessen", "Hagen": "Westfalen", "Hamm": "Westfalen", "Hof": "Saale", "Homburg": "Saar",
+    "Kempten (Allgäu)": "Allgäu", "Köln": "Rhein", "Königstein": "Taunus Ts", "Landau": "Pfalz", "Limburg": "Lahn",
+    "Ludwigshafen a.Rhein (Ludwigshafen)": "Rhein", "Marburg": "Lahn", "Mühlhausen": "Thüringen",
+    "Münster": "Westfalen", "Neunkirchen": "Saar", "Neuss": "Rhein", "Offenbach am Main": "Main",
+    "Oldenburg (Oldenburg)": "Oldb Oldbg", "Siegen": "Westfalen", "Weiden i. d. OPf.": "Oberpfalz OPf",
+}  # fmt: skip
+"""What stands behind the names of some towns, in full or in its first letters: Frankfurt a. M., Freiburg i. Br."""
+_COURT_ALIASES: Final = {
+    "Allgäu": "Kempten (Allgäu)", "Berlin": "Berlin (Charlottenburg)", "Charlottenburg": "Berlin (Charlottenburg)",
+    "Paderborn früher Höxter": "Paderborn",
+}  # fmt: skip
 
 
 class WrongVatNumber(Unprocessable):
@@ -100,10 +142,11 @@ def check_vat_number(text: str, country: str) -> str:
     compact = _compact_vat(text)
     letters = _VAT_LETTERS.get(country, (country,))
     given = next((one for one in letters if compact.startswith(one)), None)
-    if country == "GR" and compact.startswith("GR"):
-        given = "EL"
     if given is None and compact[:2] in ("EU", "IM") and _fits("EU", "oss", compact):
         return compact
+    if given is None and compact.startswith(country):
+        # The country's own letters, where its VAT numbers have others.
+        given, compact = letters[0], letters[0] + compact[2:]
     tried = [given] if given else list(letters)
     for one in tried:
         number = _fitting_vat(compact, one)
@@ -123,14 +166,15 @@ def check_registration_number(text: str, country: str) -> str:
     Raises:
         WrongRegistrationNumber: with a sentence that says what is missing or wrong.
     """
-    given = pasted.remove_dress(pasted.read_narrow(pasted.remove_invisible(" ".join(text.split()))))
+    given = pasted.remove_wrapping(pasted.read_narrow(pasted.remove_invisible(" ".join(text.split()))))
+    given = pasted.remove_label(given, _REGISTRATION_LABEL)
     if not given:
         raise WrongRegistrationNumber("A registration number has digits.")
     if country == "DE":
         return _check_german(given)
     country = _REGISTERS_OF.get(country, country)
     own = _OTHER_REGISTERS.get(country)
-    if own is not None and own.fullmatch(given):
+    if own is not None and own.search(given):
         return given
     refusals = []
     for candidate in _candidates(given, country):
@@ -157,7 +201,7 @@ def _compact_vat(text: str) -> str:
     label = _VAT_LABEL.match(plain)
     # "CIF" and "NIF" may also begin a number; only what follows a blank or sign is a label in front of one.
     plain = plain[label.end() :] if label and not label[0].isalpha() else plain
-    return _SIGNS.sub("", plain).upper()
+    return _SWISS_REGISTER.sub("", _SIGNS.sub("", plain).upper())
 
 
 def _fitting_vat(compact: str, letters: str) -> str | None:
@@ -166,9 +210,12 @@ def _fitting_vat(compact: str, letters: str) -> str | None:
     if letters == "CHE" and _fits("CH", "uid", compact):
         return str(_module("CH", "uid").validate(compact))
     module = _vat_module(letters)
-    if module is None or not module.is_valid(compact):
+    # Not every module of python-stdnum reads the letters.
+    written = (compact, compact.removeprefix(letters))
+    fitting = next((one for one in written if module is not None and module.is_valid(one)), None)
+    if fitting is None:
         return None
-    number = str(module.validate(compact))
+    number = str(module.validate(fitting))
     prefix = letters if country != "CH" else "CH"
     return number if number.startswith(prefix) else prefix + number
 
@@ -189,8 +236,10 @@ def _unknown_vat(compact: str, country: str) -> str:
 
 def _refuse_vat(compact: str, letters: str, country: str) -> str:
     places = {"country": country, "form": _VAT_FORMS.get(letters, f"{letters} and its digits")}
+    is_uid = letters == "CHE" and len(compact) == len("CHE123456789")
+    module = _module("CH", "uid") if is_uid else _vat_module(letters)
     try:
-        _vat_module(letters).validate(compact)
+        module.validate(compact if letters == "CHE" else compact.removeprefix(letters))
     except InvalidChecksum as refused:
         raise WrongVatNumber("Its check digit does not fit: a digit is mistyped, or two are swapped.") from refused
     except InvalidLength as refused:
@@ -217,8 +266,11 @@ class _Candidate(NamedTuple):
 
 
 def _candidates(given: str, country: str) -> Iterator[_Candidate]:
-    """Yield what may be the number itself: all that was given, and its digits without register, court or town."""
+    """Yield what may be the number itself: all that was given, what stands behind a label, and its digits without
+    register, court or town."""
     yield _Candidate(given, is_whole=True)
+    if label := _ANY_LABEL.match(given):
+        yield _Candidate(given[label.end() :], is_whole=True)
     digits = _DIGITS.search(given)
     if digits is None:
         return
@@ -237,29 +289,62 @@ def _check_german(given: str) -> str:
     """Return register, number and, where it was named, the court: `München HRB 12345`."""
     found = _GERMAN.search(given)
     if found is None:
-        if _fits("DE", "vat", given.partition("-")[0]):
-            return given
-        raise WrongRegistrationNumber(
-            "The register is missing: a registration number of DE begins with HRA, HRB, GnR, GsR, PR or VR."
-        )
-    register, number, suffix = _GERMAN_NAMES[found[1].upper()], found[2], (found[3] or "").upper()
-    court = given[: found.start()] + " " + given[found.end() :]
-    court = " ".join(_COURT_WORDS.sub(" ", court).split()).strip("-–. ")
-    courts = _module("DE", "businessid")
-    if suffix == "AG" or (not court and courts.is_valid(f"{suffix} HRB 1")):
-        # "AG" is short for the court's name that follows; Hof and Ulm are courts.
-        court, suffix = court or suffix.removesuffix("AG"), ""
+        return _refuse_german(given)
+    register = _GERMAN_NAMES.get(found[1].upper(), f"HR{found[1][-1].upper()}")
+    number, suffix = re.sub("[ .]", "", found[3]), (found[4] or "").upper()
+    named = f"{given[: found.start()]} {found[2]} {given[found.end() :]}"
+    court, court_with_suffix = _court_words(named), _court_words(f"{named} {suffix.title()}")
+    is_word = len(suffix) > 1 and (court_with_suffix == court or suffix == "BAD")
+    if is_word or (court not in _courts() and court_with_suffix in _courts()):
+        # It is no suffix but belongs to the court: "AG" and "in" in front of its name, Hof and Ulm are courts.
+        court, suffix = court_with_suffix, ""
     whole = " ".join(part for part in (register, number, suffix) if part)
     if not court:
         return whole
-    names = (court, court.rpartition("-")[2], court.replace("-", " "))
-    known = next((courts.validate(f"{one} HRB 1") for one in names if courts.is_valid(f"{one} HRB 1")), None)
-    if known is None:
+    if court not in _courts():
         raise WrongRegistrationNumber(
             "No register court has the name that stands beside {number}; check it, or leave it out.",
             places={"number": whole},
         )
-    return f"{str(known).removesuffix(' HRB 1')} {whole}"
+    return f"{_courts()[court]} {whole}"
+
+
+def _refuse_german(given: str) -> str:
+    plain = pasted.remove_dress(given)
+    if _fits("DE", "vat", plain.partition("-")[0]):
+        return plain
+    if _ONLY_GERMAN_REGISTER.search(given):
+        raise WrongRegistrationNumber(
+            "Its form is wrong: a registration number of {country} is written like {form}.",
+            places={"country": "DE", "form": _REGISTER_FORMS["DE"]},
+        )
+    raise WrongRegistrationNumber(
+        "The register is missing: a registration number of DE begins with HRA, HRB, GnR, GsR, PR or VR."
+    )
+
+
+def _court_words(text: str) -> frozenset[str]:
+    """Return the words by which a court is known, ä as a or ae, without those that stand beside every court."""
+    spaced = re.sub(r"\b([aiv])(d?)(?=[A-ZÄÖÜ])", r"\1 \2 ", text)
+    plain = unicodedata.normalize("NFD", spaced.casefold()).replace("sankt", "st")
+    letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    words = {re.sub("([aou])e", r"\1", word) for word in re.findall(r"[^\W_]+", letters)}
+    return frozenset(words - _NOT_IN_COURTS)
+
+
+@cache
+def _courts() -> dict[frozenset[str], str]:
+    """Return the register courts of python-stdnum by the words of their names; what names two of them names none."""
+    names: dict[frozenset[str], set[str]] = {}
+    courts = [(court, court) for court in _module("DE", "businessid").GERMAN_COURTS]
+    for court, name in [*courts, *((court, alias) for alias, court in _COURT_ALIASES.items())]:
+        additions = _court_words(_COURT_ADDITIONS.get(court, ""))
+        shortened = {word[:length] for word in additions for length in range(1, len(word) + 1)}
+        words = _court_words(name)
+        town = words - shortened
+        for known in (words, town, *(town | {addition} for addition in shortened)):
+            names.setdefault(known, set()).add(court)
+    return {known: found.pop() for known, found in names.items() if known and len(found) == 1}
 
 
 def _vat_module(letters: str) -> Any:  # noqa: ANN401

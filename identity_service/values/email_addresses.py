@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import idna
 from email_validator import EmailNotValidError, validate_email
@@ -27,17 +28,20 @@ _LOCAL_PART = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}", re.ASCII)
 _SPECIAL_USE = ("test", "example", "invalid", "localhost", "local", "onion", "arpa", "alt", "internal")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PLAIN = re.compile(r"[A-Za-z0-9_+.&=~#$/?^-]+@[A-Za-z0-9.-]*[A-Za-z0-9]")
-_MAILTO = re.compile(r"mailto:([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
-_NAMED = re.compile(r"[^@<>]*<([^<>]*)>")
+_MAILTO = re.compile(r"mailto:(?://)?(?!/)([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
+# Brackets around an address or around the name beside it, as mail programs write them; those within a word stay.
+_BRACKETS = re.compile(r"(?:^|\s)[<(\[]|<(?=[^<>]*>)|\]\(|[>)\]](?=[\s.,;:!]|$)")
 _JOINERS = re.compile("[\u200c\u200d]")
 _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
 # The length and the iteration mark: their names do not begin with a script, but Japanese has both (ラーメン, 佐々木).
 _SHARED_LETTERS = {"KATAKANA-HIRAGANA": "KATAKANA", "IDEOGRAPHIC": "CJK"}
 # Letters and marks that nobody sees (Default_Ignorable_Code_Point of Unicode).
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
-# Letters of IDNA 2008 whose script is Common or Inherited (Unicode 16, Scripts.txt), which mix with every script.
+# Letters and marks of IDNA 2008 whose script is Common or Inherited (Unicode 16, Scripts.txt), which mix with every
+# script, but for those that are named COMBINING.
 _IN_EVERY_SCRIPT = re.compile(
-    "[\u02b9-\u02c1\u02c6-\u02d1\u02ec\u02ee\u1ce9-\u1cec\u1cee-\u1cf3\u1cf5\u1cf6\u1cfa\u2e2f\u303c\ua717-\ua71f\ua788\ua9cf]"
+    "[\u02b9-\u02c1\u02c6-\u02d1\u02ec\u02ee\u064b-\u0655\u0670\u0951-\u0954\u1cd0-\u1cd2\u1cd4-\u1cfa\u2e2f"
+    "\u302a-\u302d\u303c\ua717-\ua71f\ua788\ua9cf\U000101fd\U000102e0\U0001cf00-\U0001cf2d\U0001cf30-\U0001cf46]"
 )
 _COMMON_DOMAINS = (
     "gmail.com googlemail.com yahoo.com yahoo.de hotmail.com hotmail.de outlook.com outlook.de live.com icloud.com "
@@ -102,9 +106,9 @@ def parse(text: str, *, special_use: bool = False, read: Callable[[str], Domain]
 def parse_pasted(text: str, *, special_use: bool = False, read: Callable[[str], Domain] | None = None) -> EmailAddress:
     """Return the one mailbox that a typed or pasted `text` names, as `parse` does.
 
-    Not counted are blanks and invisible signs at the ends, a label ("E-mail:"), `mailto:` with its parameters, a name
-    in front of an address in angle brackets, brackets and quotes around it, and a full stop behind it. Full-width forms
-    are read as ASCII.
+    Not counted are blanks and invisible signs at the ends, a label ("E-mail:"), a bullet, `mailto:` with its
+    parameters, a name beside an address in brackets or beside it in brackets, brackets and quotes around it, and a full
+    stop behind it. Full-width forms are read as ASCII. The same address may stand twice, as mail programs copy it.
 
     Raises:
         MalformedEmailAddress: as in `parse`; an invisible sign within the address is called by its name.
@@ -112,16 +116,12 @@ def parse_pasted(text: str, *, special_use: bool = False, read: Callable[[str], 
     if _PLAIN.fullmatch(text):
         return parse(text, special_use=special_use, read=read)
     plain = pasted.remove_dress(pasted.read_narrow(text))
-    for pattern in (_NAMED, _MAILTO):
-        found = pattern.fullmatch(plain)
-        plain = plain if found is None else pasted.remove_dress(found[1])
-    hidden = pasted.find_invisible(_JOINERS.sub("", plain))
-    if hidden is not None:
-        raise MalformedEmailAddress(
-            "This address contains {sign}, which nobody sees; please type the address instead of pasting it.",
-            places={"sign": pasted.name_sign(hidden)},
-        )
-    return parse(plain, special_use=special_use, read=read)
+    pieces = [_read_link(piece) for piece in (_BRACKETS.split(plain) if len(plain) <= 2 * MAXIMUM else [plain])]
+    written = [piece for piece in pieces if "@" in piece] or [plain]
+    found = [parse(_check_seen(address), special_use=special_use, read=read) for address in written]
+    if len({address.key for address in found}) > 1:
+        raise MalformedEmailAddress("There is more than one email address here; please enter one of them.")
+    return found[-1]
 
 
 def read_domain(text: str, *, special_use: bool = False) -> Domain:
@@ -181,6 +181,23 @@ def similar_domain(address: EmailAddress) -> str | None:
         return None
     plain = unicodedata.normalize("NFKD", typed).replace("ı", "i").encode("ascii", "ignore").decode()
     return next((known for known in _COMMON_DOMAINS if _is_one_typo_apart(plain, known)), None)
+
+
+def _read_link(piece: str) -> str:
+    """Return what stands between the brackets of a pasted address, and the address of a `mailto:` (RFC 6068)."""
+    plain = pasted.remove_dress(piece).rstrip("?")
+    link = _MAILTO.fullmatch(plain)
+    return plain if link is None else unquote(link[1]).strip()
+
+
+def _check_seen(piece: str) -> str:
+    hidden = pasted.find_invisible(_JOINERS.sub("", piece))
+    if hidden is not None:
+        raise MalformedEmailAddress(
+            "This address contains {sign}, which nobody sees; please type the address instead of pasting it.",
+            places={"sign": pasted.name_sign(hidden)},
+        )
+    return piece
 
 
 def _read_local_part(local: str) -> str:

@@ -27,17 +27,32 @@ _PAIRS: Final = (
     "\u2018\u2019", "\u201a\u2018", "\u00ab\u00bb", "\u00bb\u00ab", "\u2039\u203a", "\u203a\u2039", "\u300c\u300d",
     "\u3010\u3011",
 )  # fmt: skip
-_TAIL: Final = ".,;:!"
-_WITH_LABEL: Final = "your|my|the|this|is|ihre?|meine?|deine?|die|der|das|ist|lautet|nr\\.|no\\.|#|[:=-]"
+_HALVES: Final = (
+    "()", "[]", "<>", "\u201c\u201d", "\u201e\u201c", "\u2018\u2019", "\u201a\u2018", "\u00ab\u00bb", "\u2039\u203a",
+    '""',
+)  # fmt: skip
+"""Brackets and quotes of which a selection with the mouse often has one half alone. An address may begin with { or an
+apostrophe."""
+_TAIL: Final = ".,;:!\u2026"
+# The sign in front of a line of a quoted email or of a list. A hyphen or asterisk may begin an address.
+_BULLET = re.compile("(?:[>\u2022\u2023\u25aa\u25cf\u25e6\u2026]|[*+\u2013\u2014-](?=\\s))\\s*")
+_WITH_LABEL: Final = "your|my|the|this|is|ihre?|meine?|deine?|die|der|das|ist|lautet|nr\\.|no\\.|[:=-]"
 _LABELS: Final = (
     "user ?-?id|id|user|customer|account|contact|kunden(?:nummer|-?nr\\.?|-?id)?|konto|e-?mail(?:-adresse)?|mail"
     "|address|adresse|number|nummer|(?:one-time |recovery |einmal)?-?code"
 )
-# Each label has a letter that no symbol is read from, so that the beginning of an identifier is never taken for one.
+_NUMBER: Final = "(?:nr|no)\\.(?=\\s)|n[\u00b0\u00ba]|\u2116|#"
+# Each label has a letter or sign that no symbol is read from, so that the beginning of an identifier is never taken for
+# one: "Nr." is one with a full stop and a blank.
 _LABEL = re.compile(
-    rf"(?:(?:{_WITH_LABEL})\s+)*(?:{_LABELS})[\s:=-]+(?:(?:{_WITH_LABEL}|{_LABELS})[\s:=-]+)*", re.IGNORECASE
+    rf"(?:(?:{_WITH_LABEL})\s+)*(?:(?:{_LABELS})[\s:=#-]+|(?:{_NUMBER})\s*)"
+    rf"(?:(?:{_WITH_LABEL}|{_LABELS})[\s:=#-]+|(?:{_NUMBER})\s*)*",
+    re.IGNORECASE,
 )
-_ANY_LABEL = re.compile(r"(?!mailto:)[^\d:=@<>]{1,60}[:=]\s*(?=\S)", re.IGNORECASE)
+# "http://" is the beginning of a link and no label.
+_ANY_LABEL = re.compile(r"(?!mailto:)[^\d:=@<>]{1,60}[:=]\s*(?=[^\s/])", re.IGNORECASE)
+# A remark in brackets has a letter that no symbol is read from, and no address.
+_REMARK = re.compile(r"[(\[][^()\[\]@%adeuv]*[adeuv][^()\[\]@%]*[)\]]\Z", re.IGNORECASE)
 _LONGEST: Final = 400
 """A longer text is no pasted value, and is not searched for labels."""
 
@@ -70,18 +85,53 @@ def read_narrow(text: str) -> str:
 
 
 def remove_dress(text: str) -> str:
-    """Return a pasted value without the label in front of it, brackets or quotes around it, and a last full stop."""
+    """Return a pasted value without what `remove_wrapping` takes off, the label in front and a remark in brackets."""
+    plain = remove_wrapping(text)
+    while plain and len(plain) <= _LONGEST:
+        before = plain
+        for label in (_LABEL, _ANY_LABEL):
+            plain = remove_label(plain, label)
+        remark = _REMARK.search(plain)
+        plain = remove_wrapping(plain if remark is None else plain[: remark.start()])
+        if plain == before:
+            break
+    return plain
+
+
+def remove_wrapping(text: str) -> str:
+    """Return a pasted value without brackets or quotes around it, a bullet in front and a last full stop."""
     plain = trim_ends(text)
     while plain and len(plain) <= _LONGEST:
         before = plain
         plain = plain.rstrip(_TAIL).strip()
         if len(plain) > 1 and plain[0] + plain[-1] in _PAIRS:
             plain = trim_ends(plain[1:-1])
-        for label in (_LABEL, _ANY_LABEL):
-            found = label.match(plain)
-            plain = plain[found.end() :] if found else plain
+        bullet = _BULLET.match(plain)
+        plain = _remove_halves(plain if bullet is None else plain[bullet.end() :])
         if plain == before:
             break
+    return plain
+
+
+def remove_label(plain: str, label: re.Pattern[str]) -> str:
+    """Return a value without the label in front of it.
+
+    "#", "=" and "-" may belong to an address (`contact-us@example.com`); a blank or colon may not.
+    """
+    found = label.match(plain)
+    if found is None:
+        return plain
+    last = found[0][-1]
+    return plain if "@" in plain and last != ":" and not last.isspace() else plain[found.end() :]
+
+
+def _remove_halves(plain: str) -> str:
+    """Return a value without a bracket or quote at one end whose other half was not copied."""
+    for opening, closing in _HALVES:
+        if plain.startswith(opening) and closing not in plain[1:]:
+            plain = plain[1:]
+        if plain.endswith(closing) and opening not in plain[:-1]:
+            plain = plain[:-1]
     return plain
 
 

@@ -98,8 +98,9 @@ def issue(random_below: Callable[[int], int] = secrets.randbelow) -> UserId:
 def parse(text: str) -> UserId:
     """Return the User ID that `text` means.
 
-    Case, blanks, dashes and dots do not matter, nor do invisible signs, a label ("User ID:"), brackets and quotes;
-    full-width forms are read. O is read as 0, I and L as 1, Z as 2, S as 5, G as 6, B as 8, N as M.
+    Case, blanks, dashes and dots do not matter, nor do invisible signs, a label ("User ID:"), brackets, quotes and a
+    question mark behind all symbols; full-width forms are read. O is read as 0, I and L as 1, Z as 2, S as 5, G as 6,
+    B as 8, N as M.
 
     Raises:
         MalformedUserId: with `problem` too_short, too_long, impossible_symbol (with `symbol`, `position`) or
@@ -160,9 +161,14 @@ def suggest(text: str) -> list[Suggestion]:
     return [*_one_wrong(values), *_one_swap(values)]
 
 
-def read_symbols(text: str) -> str:
-    """Return the symbols of `text` after the same normalisation as in `parse`, without any check (IDN-03)."""
-    return _read(pasted.remove_dress(pasted.read_narrow(pasted.remove_invisible(text))))
+def read_symbols(text: str, length: int = LENGTH) -> str:
+    """Return the symbols of `text` after the same normalisation as in `parse`, without any check (IDN-03).
+
+    Question marks at the end of a sentence do not count: those behind `length` symbols that were understood.
+    """
+    symbols = _read(pasted.remove_dress(pasted.read_narrow(pasted.remove_invisible(text))))
+    understood = symbols.rstrip(UNHEARD)
+    return understood if len(understood) >= length else symbols
 
 
 def _read(text: str) -> str:

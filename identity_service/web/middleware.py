@@ -16,7 +16,7 @@ from identity_service import logs
 from identity_service.errors import Problem
 from identity_service.web import dependencies, problems, routing
 
-_HOST = re.compile(r"\[?([a-z0-9.:-]+?)\]?\.?(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+_HOST = re.compile(r"\[?([a-z0-9.:-]+?)\]?\.?(?::[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _UNDER_ANY_HOST = ("/livez", "/readyz", "/metrics")
 """Load balancers and Prometheus send an address as Host, or none; `/metrics` is on the internal port in production."""

@@ -14,6 +14,10 @@ PASTED = [
     "mailto:anna@example.org",
     "Anna <anna@example.org>.",
     "anna\uff20example.org ",
+    "anna@example.org <anna@example.org>",
+    "anna@example.org<mailto:anna@example.org>",
+    "Anna (anna@example.org)",
+    "mailto:anna%40example.org",
 ]
 
 
@@ -56,7 +60,10 @@ async def test_an_address_with_a_hidden_sign_is_refused_by_its_name(service, cal
 async def test_pasted_user_ids_are_verified(caller):
     user_id = await an_account(caller)
     wide = "".join(chr(ord(sign) + 0xFEE0) for sign in user_id)
-    written = [f"\u200b{user_id}", f"User ID: {user_id}", wide, f"({user_id}).", user_id.replace("-", "\u2060\u2011")]
+    written = [
+        f"\u200b{user_id}", f"User ID: {user_id}", wide, f"({user_id}).", user_id.replace("-", "\u2060\u2011"),
+        f"#{user_id}", f"Nr. {user_id}", f"> {user_id}", f"{user_id}?",
+    ]  # fmt: skip
     answer = await caller.post("/v1/accounts/verifications", {"user_ids": written})
     assert [result["status"] for result in answer.json()["results"]] == ["valid"] * len(written), answer.text
 
@@ -133,7 +140,7 @@ async def test_a_tracking_page_opens_with_a_full_stop_behind_its_link(service, c
     assert (await reset.browser.open(reset.watch + ".")).status_code == 200
 
 
-@pytest.mark.parametrize("form", ["\u200b{0}", "Code: {0}", "{0}.", "full-width", "\u2068{0}\u2069"])
+@pytest.mark.parametrize("form", ["\u200b{0}", "Code: {0}", "{0}.", "full-width", "\u2068{0}\u2069", "#{0}", "{0}?"])
 async def test_the_code_of_an_email_is_read_as_it_is_pasted(service, caller, form):
     await a_password(service, caller)
     reset = await a_reset(service)

@@ -12,7 +12,8 @@ MEMBERS = {"type", "title", "status", "code", "detail", "request_id"}
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "id.example.com.evil.example", "evil.example:443", "id.example.com..", "id.example.com@evil.net",
-     "evil.example#id.example.com", "id.example.com:x", "", "127.0.0.2", "[::2]", "id.example.com, evil.example"],
+     "evil.example#id.example.com", "id.example.com:x", "", "127.0.0.2", "[::2]", "id.example.com, evil.example",
+     "id.example.com::", "evil.example:", ":443"],
 )  # fmt: skip
 async def test_a_host_that_is_not_ours_is_misdirected(caller, host):
     """ATT-32."""
@@ -22,9 +23,10 @@ async def test_a_host_that_is_not_ours_is_misdirected(caller, host):
 
 
 @pytest.mark.parametrize("host", ["id.example.com", "ID.Example.COM", "id.example.com:8443", "localhost:1",
-                                  "[::1]:80", "id.example.com.", "ID.EXAMPLE.COM.:443", "localhost.:80"])  # fmt: skip
+                                  "[::1]:80", "id.example.com.", "ID.EXAMPLE.COM.:443", "localhost.:80",
+                                  "id.example.com:", "ID.example.com.:", "[::1]:"])  # fmt: skip
 async def test_our_host_is_answered_in_any_case_and_on_any_port(caller, host):
-    """RFC 3986, 3.2.2: a final dot names the same host."""
+    """RFC 3986, 3.2.2 and 3.2.3: a final dot names the same host, and an empty port is the usual one."""
     assert (await caller.get("/v1/events", headers={"Host": host})).status_code == 200
 
 
