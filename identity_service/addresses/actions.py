@@ -81,14 +81,9 @@ async def request_own_email(
 
 
 async def request_email_change(
-    session: DatabaseSession,
-    user_id: UserId,
-    address: EmailAddress,
-    *,
-    proven_by: bytes | None = None,
-    actor: str,
+    session: DatabaseSession, user_id: UserId, address: EmailAddress, *, proven_by: bytes | None = None, actor: str,
     now: datetime,
-) -> EmailChangeRequest:
+) -> EmailChangeRequest:  # fmt: skip
     """Send a confirmation to a new address; the account keeps the old one until the new mailbox confirms.
 
     An address that another account has is refused, unless that account is merged into this one, or nobody has ever
@@ -113,13 +108,9 @@ async def request_email_change(
         cause="account.email_change_requested", actor=actor, now=now,
     )  # fmt: skip
     row = {
-        "id": change_id,
-        "user_id": account.user_id,
-        "token_id": token.id,
-        "requested_by": actor,
-        "proven_by": proven_by,
-        "requested_at": now,
-    }
+        "id": change_id, "user_id": account.user_id, "token_id": token.id, "requested_by": actor,
+        "proven_by": proven_by, "requested_at": now,
+    }  # fmt: skip
     await session.execute(insert(EmailChange), {**row, **_columns("new", address)})
     return EmailChangeRequest(account, change_id)
 

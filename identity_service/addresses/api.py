@@ -39,15 +39,9 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["accounts"])
     },
 )
 async def change_email(
-    request: Request,
-    user_id: str,
-    body: NewEmail,
-    session: Session,
-    caller: Caller,
-    person: Person,
-    now: Now,
+    request: Request, user_id: str, body: NewEmail, session: Session, caller: Caller, person: Person, now: Now,
     response: Response,
-) -> AccountChange:
+) -> AccountChange:  # fmt: skip
     """Request another address, or add the first one. The new mailbox must confirm; the old one can undo the change."""
     development = dependencies.database_of(request).settings.development
     address = email_addresses.parse_pasted(body.email, special_use=development)

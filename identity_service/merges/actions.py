@@ -50,9 +50,9 @@ async def request_merge(
 
     A side's mailbox is the address on file, else that of an account merged into it. A side without one has not agreed:
     then somebody else must vouch for it (`vouched`), a second person, the service whose own references name both, or
-    its own session. If neither has a mailbox, vouched accounts are merged at once. While a
-    request for the same merge can still be confirmed, it is returned and no mailbox is asked again: two halves of two
-    requests would never make one merge.
+    its own session. If neither has a mailbox, vouched accounts are merged at once. While a request for the same merge
+    can still be confirmed, it is returned and no mailbox is asked again: two halves of two requests would never make
+    one merge.
 
     Raises:
         accounts.rules.UnknownUserId
@@ -60,14 +60,21 @@ async def request_merge(
     """
     survivor, duplicate = await _lock_both(session, survivor_id, duplicate_id)
     rules.check_mergeable(survivor, duplicate)
-    sides = {
-        side: await _mailbox(session, account) for side, account in (("survivor", survivor), ("duplicate", duplicate))
-    }
-    if not vouched and not all(sides.values()):
+    if not vouched and None in (await _mailbox(session, survivor), await _mailbox(session, duplicate)):
         raise rules.MailboxMissing
-    open_request = await _find_open(session, survivor, duplicate, now=now)
-    if open_request is not None:
-        return open_request
+    request = await _find_open(session, survivor, duplicate, now=now)
+    if request is not None:
+        return request
+    waits = {"survivor"} if asks_duplicate_first else set()
+    request = await _add_request(session, survivor, duplicate, waits=waits, actor=actor, now=now)
+    await _merge_if_agreed(session, request, actor=actor, now=now)
+    return request
+
+
+async def _add_request(
+    session: DatabaseSession, survivor: Account, duplicate: Account, *, waits: set[str], actor: str, now: datetime
+) -> MergeRequest:
+    """Store a request and ask the mailbox of each side that does not wait; a side without one agrees at once."""
     row: dict[str, Any] = {
         "id": uuid.uuid4(), "survivor": survivor.user_id, "duplicate": duplicate.user_id, "requested_by": actor,
         "requested_at": now,
@@ -77,12 +84,11 @@ async def request_merge(
         session, "account.merge_requested", user_id=survivor.user_id, actor=actor, data=data, now=now
     )
     for side, account, other in (("survivor", survivor, duplicate), ("duplicate", duplicate, survivor)):
-        if sides[side] is None:
+        if await _mailbox(session, account) is None:
             row[f"{side}_agreed_at"] = now
-        elif side == "duplicate" or not asks_duplicate_first:
+        elif side not in waits:
             row[f"{side}_token_id"] = await _ask_mailbox(session, account, other, survivor, actor=actor, now=now)
-    request = (await session.execute(insert(MergeRequest).returning(MergeRequest), row)).scalar_one()
-    await _merge_if_agreed(session, request, actor=actor, now=now)
+    request: MergeRequest = (await session.execute(insert(MergeRequest).returning(MergeRequest), row)).scalar_one()
     return request
 
 
@@ -152,10 +158,7 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
     restored = await accounts.unmark_merged(session, user_id, actor=actor, now=now)
     for one in (survivor_id, restored.user_id):
         await consents.recompute_ancestors(session, one)
-    for state in await consents.list_states(session, restored.user_id):
-        if state.purpose in withdrawn and state.decision == "granted":
-            user = UserId(restored.user_id)
-            await consents.withdraw_consent(session, user, state.purpose, channel="merge", actor=actor, now=now)
+    await _withdraw(session, UserId(restored.user_id), withdrawn, actor=actor, now=now)
     await _return_address(session, restored.user_id, above[-1], actor=actor, now=now)
     for one in (*above, restored.user_id):
         reason = SessionsEndedReason.MERGE_UNDONE
@@ -321,6 +324,14 @@ async def _asked_new_mailbox(
             asked = True
     await session.refresh(request)
     return asked
+
+
+async def _withdraw(
+    session: DatabaseSession, user_id: UserId, purposes: set[str], *, actor: str, now: datetime
+) -> None:
+    for state in await consents.list_states(session, user_id):
+        if state.purpose in purposes and state.decision == "granted":
+            await consents.withdraw_consent(session, user_id, state.purpose, channel="merge", actor=actor, now=now)
 
 
 async def _return_address(
