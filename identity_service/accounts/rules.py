@@ -92,8 +92,9 @@ class StaleVersion(Problem):
 
 
 ACCOUNT_ERRORS: Final = (UnknownUserId, AccountErased, user_ids.MalformedUserId)
-CHANGE_ERRORS: Final = (*ACCOUNT_ERRORS, AccountMoved, AccountClosed, NoEmail, StaleVersion)
-"""Errors of routes that read one account, and of routes that change it."""
+CONTACT_ERRORS: Final = (*ACCOUNT_ERRORS, AccountMoved, AccountClosed, NoEmail)
+CHANGE_ERRORS: Final = (*CONTACT_ERRORS, StaleVersion)
+"""Errors of routes that read one account, of those that write to its mailbox, and of those that change it."""
 
 
 def marketing_permission(decision: str | None) -> Permission:

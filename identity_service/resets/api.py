@@ -26,7 +26,7 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["resets"])
     status_code=202,
     dependencies=[authentication.requires("resets:create"), idempotency.Repeatable],
     responses=problems.error_responses(
-        MalformedEmailAddress, *account_rules.CHANGE_ERRORS, *rate_limits.RATE_LIMIT_ERRORS,
+        MalformedEmailAddress, *account_rules.CONTACT_ERRORS, *rate_limits.RATE_LIMIT_ERRORS,
         *idempotency.IDEMPOTENCY_ERRORS, *authentication.PERSON_ERRORS,
     ),
 )  # fmt: skip

@@ -133,3 +133,24 @@ async def test_a_number_that_is_taken_is_drawn_again(tool, monkeypatch):
     symbols = iter("AAAAAA" + "AAAAAA" + "CCCCCC")
     monkeypatch.setattr(secrets, "choice", lambda _: next(symbols))
     assert [await tool.contact(), await tool.contact()] == ["AAA-AAA", "CCC-CCC"]
+
+
+async def test_a_list_of_contacts_has_pages(service):
+    tool = await a_tool(service)
+    numbers = []
+    for _ in range(5):
+        numbers.append(await tool.contact())
+        service.clock.advance(seconds=1)
+    seen, after = [], ""
+    while after is not None:
+        page = (
+            await tool.get(
+                f"/v1/contacts?desk=consumer&limit=2&after={after}" if after else "/v1/contacts?desk=consumer&limit=2"
+            )
+        ).json()
+        seen += [one["number"] for one in page["items"]]
+        after = page["next"]
+    assert seen == numbers[::-1]
+    first = (await tool.get("/v1/contacts?desk=consumer&limit=2")).json()["next"]
+    refused = await tool.get(f"/v1/contacts?desk=business&limit=2&after={first}")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_cursor")

@@ -211,3 +211,16 @@ async def test_a_day_later_the_letter_does_nothing(service, desk, anna):
     service.clock.advance(hours=24, seconds=1)
     assert (await press(service, link)).page.status_code == 410
     assert await service.rows("SELECT state FROM account") == [("active",)]
+
+
+async def test_a_change_that_a_desk_repeats_under_one_key_asks_once(service, desk, anna):
+    """PUT and DELETE honour the key as POST does; without it the first request of the customer would end."""
+    headers = {"Idempotency-Key": "k1"}
+    answers = [await call(desk, "PUT", f"/v1/accounts/{anna}/business", COMPANY, **headers) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["pending"]["id"] for answer in answers}) == 1
+    assert await service.rows("SELECT count(*) FROM pending_change") == [(1,)]
+    assert [(await call(desk, "DELETE", f"/v1/accounts/{anna}/business", **headers)).status_code for _ in range(2)] == [
+        202
+    ] * 2
+    assert await service.rows("SELECT count(*) FROM pending_change") == [(2,)]

@@ -138,3 +138,16 @@ async def test_the_command_reads_lists_and_says_what_it_did(command, service, tm
     assert (done["restored"], ran.status) == (3, 0 if name.endswith("csv") else 1), ran.err
     again = json.loads((await command("recover-accounts", str(file), "--json")).out)
     assert (again["restored"], len(again["refused"])) == (0, len(done["refused"]) + 3)
+
+
+async def test_references_come_back_only_under_the_source_that_knows_them(command, service, caller, tmp_path):
+    """The command asks for the source; then the service finds its customer, and registers no second one."""
+    lost, file = new_id(), tmp_path / "lost.csv"
+    file.write_text(f"user_id,reference\n{lost},LR-77\n")
+    refused = await command("recover-accounts", str(file))
+    assert (refused.status, "--source" in refused.err) == (2, True)
+    assert await accounts(service) == 0
+    done = await command("recover-accounts", str(file), "--source", caller.source)
+    assert done.status == 0, done.err
+    same = await caller.post("/v1/accounts", {"external_ref": "LR-77"})
+    assert (same.status_code, same.json()["user_id"]) == (200, lost)
