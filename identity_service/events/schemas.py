@@ -56,8 +56,8 @@ class EventView(RootModel[_AnyEvent]):
 
 class EventList(ResponseModel):
     """A page of the feed. `next` continues from here, even when there is nothing new yet: keep it also after a page
-    without events. Of the events of one account it is null after the last one. `epoch` rises when the service is restored
-    from a backup."""
+    without events. Of the events of one account it is null after the last one. `epoch` rises when the service is
+    restored from a backup."""
 
     items: list[EventView]
     next: str | None
