@@ -250,7 +250,7 @@ WORDS = [
     ("Your message couldn't be delivered.\nanna@mx.example was not found at the destination domain.", "address"),
     ("Delivery has failed to anna@mx.example:\nThe email address you entered couldn't be found.", "address"),
     ("anna@mx.example konnte nicht erreicht werden.\nanna wurde bei mx.example nicht gefunden.", "address"),
-    ("anna@mx.example : échec de la remise.\nanna est introuvable sur mx.example.", "address"),
+    ("anna@mx.example : remise impossible.\nanna est introuvable sur mx.example.", "address"),
     ("Delivery has failed to anna@mx.example:\nWe could not find the recipient.", "address"),
     ("<anna@mx.example> could not be delivered: a PTR record was not found at 203.0.113.9", None),
     ("<anna@mx.example> could not be delivered: SPF record wasn't found at example.com, policy", "policy"),
