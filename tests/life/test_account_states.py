@@ -69,7 +69,7 @@ async def body_of(caller, verb: str, how: str, one: Staged):  # noqa: PLR0911
             return {"email": one.email} if "address" in how else {"external_ref": one.reference}
         case "POST /v1/accounts/{user_id}/external-refs/remove" | "PUT /v1/accounts/{user_id}/external-refs":
             return {"external_ref": one.reference}
-        case "POST /v1/accounts/{user_id}/merge":
+        case "POST /v1/accounts/{user_id}/merge" | "POST /v1/accounts/{user_id}/merge/preview":
             return {"duplicate": one.other}
         case "PUT /v1/accounts/{user_id}/consents/{purpose}":
             return {"granted": False} if "withdrawn" in how else {"granted": True, "wording": WORDING}
