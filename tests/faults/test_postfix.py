@@ -65,7 +65,7 @@ class Tour:
 
     async def until(self, look: Callable[[], Awaitable[list]]) -> list:
         """Wait for what Postfix does in its own time."""
-        for _ in range(300):
+        for _ in range(1200):
             if found := await look():
                 return found
             await asyncio.sleep(0.1)

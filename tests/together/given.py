@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
 from unittest import mock
 
 import httpx2
 
 from identity_service import app as web
-from identity_service.database import transactions
+from identity_service.database import engine, transactions
 from identity_service.database.transactions import Database
 from tests.conftest import BASE, Caller, Service
 
@@ -18,10 +19,11 @@ from tests.conftest import BASE, Caller, Service
 async def several(service: Service, caller: Caller, count: int = 4) -> AsyncIterator[list[Caller]]:
     """The caller at `count` applications, each with connections of its own, as `count` processes have them.
 
-    Calls wait for a connection as long as it takes: on a busy machine some would be answered 503 otherwise.
+    Calls wait for connections and locks as long as it takes: on a busy machine some would be answered 503 otherwise.
     """
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(mock.patch.object(transactions, "QUEUE_SECONDS", 120.0))
+        stack.enter_context(mock.patch.object(engine, "connection_arguments", _patient))
         callers = []
         for _ in range(count):
             settings = service.database.settings.model_copy(update={"database_pool_size": 8})
@@ -34,6 +36,12 @@ async def several(service: Service, caller: Caller, count: int = 4) -> AsyncIter
             http = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=BASE, timeout=30))
             callers.append(Caller(http, caller.client_id, caller.client_secret, caller.token, caller.source))
         yield callers
+
+
+def _patient(url: str, usual: Callable[[str], Any] = engine.connection_arguments) -> Any:
+    target, arguments = usual(url)
+    arguments["server_settings"] |= {"lock_timeout": "120000", "statement_timeout": "120000"}
+    return target, arguments
 
 
 async def at_once(calls: Iterable[Awaitable[httpx2.Response]]) -> list[httpx2.Response]:
