@@ -33,7 +33,7 @@ WHOSE = {
     "reset-client": "a client asks for resets",
     "reset-network": "one network asks for resets",
     "email-change": "a signed-in customer asks for another address",
-    "email-change-to": "signed-in customers ask for one and the same address",
+    "email-change-to": "a signed-in customer asks for one and the same address",
     "reset-address": "reset messages to one mailbox, for each browser known to the account and for all others",
     "reset-renewed": "a reset message beyond that, when the newest one has expired",
     "signin-address": "messages with codes to one mailbox, for each browser known to the account and for all others",

@@ -1,8 +1,8 @@
 """External references: add, move and remove the name by which a source knows a customer."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +13,8 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
+
+_KNOWN_FOR: Final = timedelta(days=7)
 
 
 async def add_reference(session: DatabaseSession, user_id: str, source: str, reference: str, *, now: datetime) -> bool:
@@ -43,10 +45,19 @@ async def note_added(
     return account
 
 
-async def names_all(session: DatabaseSession, source: str, user_ids_named: Sequence[str]) -> bool:
-    """Return whether this source has a reference of its own to each of these accounts."""
-    mine = select(func.count(ExternalReference.user_id.distinct())).where(
-        ExternalReference.source == source, ExternalReference.user_id.in_(user_ids_named)
+async def names_all(session: DatabaseSession, source: str, user_ids_named: Sequence[str], *, now: datetime) -> bool:
+    """Return whether this source has known each of these accounts by a reference of its own for a while.
+
+    A reference counts that came with the account, or is a week old: one that a service adds to a stranger's account
+    and uses at once proves nothing.
+    """
+    is_old = (ExternalReference.created_at <= Account.customer_since) | (
+        ExternalReference.created_at <= now - _KNOWN_FOR
+    )
+    mine = (
+        select(func.count(ExternalReference.user_id.distinct()))
+        .join(Account, Account.user_id == ExternalReference.user_id)
+        .where(ExternalReference.source == source, ExternalReference.user_id.in_(user_ids_named), is_old)
     )
     return await session.scalar(mine) == len(set(user_ids_named))
 

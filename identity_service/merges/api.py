@@ -45,11 +45,12 @@ async def merge_accounts(
 ) -> AccountChange:
     """Ask both mailboxes to confirm a merge. Once merged, the User ID in the body resolves to the one in the path.
 
-    An account without a mailbox can be merged only by a service whose own external references name both accounts. While
-    a request for the same merge can still be confirmed, it is answered again and asks nobody.
+    An account without a mailbox can be merged only by a service whose own external references have named both accounts
+    for a week, or since they were registered. While a request for the same merge can still be confirmed, it is answered
+    again and asks nobody.
     """
     survivor, duplicate = await _mergeable(session, user_id, body)
-    vouched = not caller.desk and await references.names_all(session, caller.source, [survivor, duplicate])
+    vouched = not caller.desk and await references.names_all(session, caller.source, [survivor, duplicate], now=now)
     request = await actions.request_merge(session, survivor, duplicate, vouched=vouched, actor=person, now=now)
     account = await accounts.find_account(session, survivor)
     pending: PendingConfirmation | None = PendingConfirmation(id=request.id, verb="merge", waits_for="both mailboxes")

@@ -14,7 +14,7 @@ class CannotMerge(Conflict):
 
 class MailboxMissing(Forbidden):
     """One of these accounts has no mailbox that could agree. Both need one; or a second person approves the merge in
-    the console; or the service asks whose own external references name both accounts."""
+    the console; or the service asks whose own external references have named both for a week or from the beginning."""
 
 
 class NothingToUndo(NotFound):

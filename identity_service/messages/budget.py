@@ -2,9 +2,9 @@
 
 Counted on rows of the outbox, so that no way to cause a message has a count of its own. All spellings of one mailbox
 count together: `anna+a@` and `anna+b@`, and at providers that ignore dots `an.na@`. Each group of kinds has a share of
-its own: registrations use up nothing of resets and sign-in codes, what strangers ask for nothing of what is sent about
-an account, and no kind of notice anything of another one, so that nobody silences the notice of a take-over by causing
-many of something else.
+its own: addresses that somebody typed use up nothing of resets and sign-in codes, what strangers ask for nothing of
+what is sent about an account, and no kind of notice anything of another one, so that nobody silences the notice of a
+take-over by causing many of something else.
 """
 
 from datetime import datetime, timedelta
@@ -29,17 +29,22 @@ class Share(NamedTuple):
 
 
 SHARES: Final = {
-    "registration": Share(5, 20), "asked_for": Share(20, 100), "about_account": Share(20, 60), "notice": Share(20, 60),
-}  # fmt: skip
+    "typed_address": Share(10, 40),
+    "asked_for": Share(20, 100),
+    "about_account": Share(20, 60),
+    "notice": Share(20, 60),
+}
 """By group of kinds; each kind of notice is a group of its own. The limits of each way to ask are lower."""
 
 
 def group_of(kind: str) -> str:
-    """Return the group of a message kind: `registration` or another thing `asked_for` by anybody, `about_account`, or
-    `notice` of a security change."""
+    """Return the group of a message kind: to a `typed_address`, `asked_for` by anybody, `about_account`, or `notice` of
+    a security change."""
     known = kinds.KINDS[kind]
+    if known.typed_address:
+        return "typed_address"
     if known.asked_for:
-        return "registration" if known.purpose == "account" else "asked_for"
+        return "asked_for"
     return "notice" if known.is_notice else "about_account"
 
 

@@ -19,6 +19,7 @@ class MessageKind(NamedTuple):
     attempts. `builder` names the code that builds the email; the default renders the kind's two templates with the
     facts of the message. Kinds that a person asks for (`asked_for`) have suppressions of their own, so that none
     reveals who has an account. `is_notice` tells the owner of a change, and has a budget that nothing else uses up.
+    `typed_address`: somebody typed the address, to register or to change to it, and may be nobody there.
     """
 
     purpose: str
@@ -28,6 +29,7 @@ class MessageKind(NamedTuple):
     builder: str = "messages.rendering:build_from_facts"
     asked_for: bool = False
     is_notice: bool = False
+    typed_address: bool = False
 
 
 _CHANGE = "one_time_tokens.change_emails:build_change_email"
@@ -41,19 +43,19 @@ KINDS: Final[Mapping[str, MessageKind]] = {
         "security", 0, 10 * MINUTE, _CODE, "sign_in.emails:build_no_account", asked_for=True
     ),
     "address_check": MessageKind(
-        "account", 0, 24 * HOUR, _CHECK, "registration.emails:build_address_check", asked_for=True
+        "account", 0, 24 * HOUR, _CHECK, "registration.emails:build_address_check", asked_for=True, typed_address=True
     ),
     "address_taken": MessageKind(
-        "account", 0, 24 * HOUR, _CHECK, "registration.emails:build_address_taken", asked_for=True
+        "account", 0, 24 * HOUR, _CHECK, "registration.emails:build_address_taken", asked_for=True, typed_address=True
     ),
     "consent_confirmation": MessageKind(
         "privacy", 5, 72 * HOUR, NOTICE_WAITS, "consents.emails:build_consent_confirmation"
     ),
     "consent_granted": MessageKind("privacy", 5, 72 * HOUR, NOTICE_WAITS, "consents.emails:build_consent_granted"),
     "business_undo": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
-    "email_change": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
+    "email_change": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE, typed_address=True),
     "address_changed": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
-    "merge_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
+    "merge_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE, typed_address=True),
     "change_confirmation": MessageKind("security", 0, 24 * HOUR, _CHECK, _CHANGE),
     "stop_link": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
     "merge_undone": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),

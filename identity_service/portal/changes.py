@@ -84,7 +84,7 @@ async def change_email(
     own, limits = UserId(customer.account.user_id), request.app.state.throttle
     await limits.hit("email-change", address_rules.REQUESTS_PER_ACCOUNT, own)
     await limits.hit(
-        "email-change-to", address_rules.REQUESTS_PER_ADDRESS, session.keys.address_hash(address.key).hex()
+        "email-change-to", address_rules.REQUESTS_PER_ADDRESS, own, session.keys.address_hash(address.key).hex()
     )
     await addresses.request_own_email(session, own, address, proven_by=customer.session.proven_by, now=now)
     return pages.render_page(

@@ -5,6 +5,7 @@ The stranger goes on in every way until refused; then the owner comes from anoth
 
 import pytest
 
+from identity_service.messages import budget
 from tests.console.given import enrol
 from tests.console.given import sign_in as staff_sign_in
 from tests.resets.given import (
@@ -130,7 +131,7 @@ async def test_an_id_is_issued_to_a_newcomer_whoever_asked_before(service):
     assert (await newcomer.send("/", email="new@example.org")).status_code == 200, newcomer.text
     assert "/welcome/" in str(newcomer.page.url)
     await service.deliver()
-    assert len(service.mailbox.letters("new@example.org")) == 20
+    assert len(service.mailbox.letters("new@example.org")) == budget.SHARES["typed_address"].per_hour
 
 
 async def test_a_colleague_is_not_kept_out_of_the_console(service):

@@ -360,7 +360,7 @@ async def test_registrations_use_up_nothing_of_resets_and_codes(service, caller)
     sent = "SELECT kind, state FROM message WHERE kind IN ('reset', 'signin_code') ORDER BY created_at DESC LIMIT 2"
     assert {tuple(row) for row in await service.rows(sent)} == {("reset", "accepted"), ("signin_code", "accepted")}
     limited = await service.rows("SELECT count(*) FROM message WHERE kind = 'address_taken' AND state = 'limited'")
-    assert limited[0][0] >= 20
+    assert limited[0][0] >= 15
 
 
 async def test_strangers_codes_do_not_use_up_those_of_a_known_browser(service, caller):
@@ -404,3 +404,23 @@ async def test_no_line_of_a_request_takes_long_to_compose(service, caller, path)
     answer = await caller.http.request(method, f"/v1/accounts/{uid}{path}", content=content, headers=headers)
     assert answer.status_code in (200, 413, 422), answer.text
     assert time.process_time() - begun < 0.5
+
+
+async def test_a_service_vouches_for_nobody_with_a_fresh_reference(service, caller):
+    """R01: it puts a reference of its own on a stranger's account, and asks at once; a week later it has known it."""
+    shop = await service.caller("accounts:write", "accounts:merge", name="other shop", source="other")
+    victim = (await caller.post("/v1/accounts", {"external_ref": "1"})).json()["user_id"]
+    own = (await shop.post("/v1/accounts", {"email": THIEF, "external_ref": "m"})).json()["user_id"]
+    service.clock.advance(seconds=1)
+    assert (await shop.put(f"/v1/accounts/{victim}/external-refs", {"external_ref": "x"})).status_code == 200
+    refused = await shop.post(f"/v1/accounts/{victim}/merge", {"duplicate": own})
+    assert (refused.status_code, refused.json()["code"]) == (403, "mailbox_missing")
+
+
+async def test_nobody_keeps_a_customer_from_an_address_by_asking_for_it(service, caller):
+    await registered(caller, THIEF, ANNA)
+    thief = await by_code(service, THIEF)
+    for _ in range(4):
+        await ask_email(thief, "wanted@example.com")
+    assert (await ask_email(await by_code(service, ANNA), "wanted@example.com")).status_code == 200
+    await confirm(service, "wanted@example.com", NEW)
