@@ -59,10 +59,20 @@ def test_an_id_is_found_whole_or_not_at_all():
         assert return_addresses.find_signed_ids(longer) == []
 
 
-async def test_a_line_of_any_length_is_taken(letter: Letter):
+LONG = {
+    "a header": (b"X-Filter: " + b"0123456789abcdef:" * 40_000 + b"\r\n", b""),
+    "1,001 bytes": (b"X-Filter: " + b"x" * 991 + b"\r\n", b""),
+    "a folded header": (b"X-Filter: a\r\n " + b"x" * 5000 + b"\r\n", b""),
+    "the last line": (b"", b"\r\n" + b"<p>" * 2000),
+    "a line without any break": (b"", b"\r\n" + b"0123456789abcdef" * 30_000),
+}
+
+
+@pytest.mark.parametrize("where", LONG)
+async def test_a_line_of_any_length_is_taken(letter: Letter, where):
     """A notice has no sender who could send it again with shorter lines."""
-    long = b"X-Filter: " + b"0123456789abcdef:" * 40_000
-    await letter.returns(long + b"\r\n" + report())
+    before, after = LONG[where]
+    await letter.returns(before + report() + after)
     assert (await letter.message())["state"] == "bounced"
 
 

@@ -283,3 +283,50 @@ async def test_a_secret_of_one_is_nothing_at_the_place_of_another(world):
     spent = "SELECT count(*) FROM one_time_token WHERE user_id = :u AND code_attempts > 0"
     assert await service.rows(spent, u=world.anna.replace("-", "")) == [(0,)]
     assert (await tool.answer(world.anna, world.check, code)).json()["result"] == "match"
+
+
+HANDLES = {"handle of a reset": "/reset/{}", "handle of a sign-in": "/signin/{}"}
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_the_page_of_a_handle_tells_nothing_of_an_owner_who_is_gone(world, how):
+    """ATT-66: whoever keeps the address of a tracking page sees a message, and neither address nor User ID."""
+    await end_anna(world, how)
+    for secret, path in HANDLES.items():
+        for place in (path, f"{path}/code"):
+            answer = await world.service.http.get(place.format(world.secrets[secret]), headers=PAGE)
+            assert answer.status_code in (200, 404, 410), (place, answer.text)
+            assert ANNA not in answer.text
+            assert world.anna not in answer.text
+
+
+async def test_the_cookie_of_removed_staff_opens_nothing(world):
+    """ATT-66: at once, at every page of the console, and for forms, too."""
+    service = world.service
+    await service.database.in_transaction(lambda s: staff.remove_staff(s, "ada", now=service.clock()))
+    cookie = {**PAGE, "Cookie": f"__Host-staff={world.secrets['staff cookie']}"}
+    for path in ("/console", "/console/approvals", "/console/operations", f"/console/contacts/{world.contact}"):
+        assert is_refused(await service.http.get(path, headers=cookie), "staff session"), path
+    before = await world.rows()
+    assert is_refused(await world.places["staff sign-in"](world.secrets["recovery code of staff"]), "staff sign-in")
+    assert await world.rows() == before
+
+
+async def test_a_cursor_gives_another_client_nothing_that_its_scopes_do_not(world):
+    """ATT-66: a cursor is a position, not a permission."""
+    service = world.service
+    stranger = await service.caller("accounts:verify", name="stranger")
+    for name, path in (("messages", "/v1/messages"), ("events", "/v1/events")):
+        answer = await stranger.get(f"{path}?after={world.secrets[f'cursor of {name}']}")
+        assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope"), name
+
+
+async def test_the_tag_of_one_message_is_nothing_in_the_address_of_another(world):
+    """ATT-66: over SMTP, where strangers write to `b+<message>.<tag>@…`; the server asks this very question."""
+    keys = world.service.database.keys
+    ids = [row.id.hex for row in await world.service.rows("SELECT id FROM message ORDER BY created_at")]
+    tags = {one: rendering.tag(one, keys.internal()) for one in ids}
+    assert len(set(tags.values())) == len(ids) > 2
+    for one in ids[:-1]:
+        assert not rendering.tag_is_ours(one, tags[ids[-1]], keys.internal())
+    assert rendering.tag_is_ours(ids[-1], tags[ids[-1]], keys.internal())

@@ -42,7 +42,7 @@ from tests.proofs.test_what_ends import (
     told,
     undo,
 )
-from tests.resets.given import a_browser, a_password, ask, forget_limits
+from tests.resets.given import a_browser, a_password, a_reset, ask, choose, forget_limits
 from tests.signin.test_by_mail import CODE, WRONG, typed
 
 GOOD, THEIRS = "violet teapot argues with gravity", "orange kettle argues with gravity"
@@ -424,3 +424,75 @@ async def test_nobody_keeps_a_customer_from_an_address_by_asking_for_it(service,
         await ask_email(thief, "wanted@example.com")
     assert (await ask_email(await by_code(service, ANNA), "wanted@example.com")).status_code == 200
     await confirm(service, "wanted@example.com", NEW)
+
+
+@pytest.mark.parametrize("chain", [1, 2])
+async def test_the_own_other_address_is_found_through_a_chain(service, caller, chain):
+    """Case 15: at /me, and through one or two merges; nobody is told that somebody else has it."""
+    addresses = (ANNA, FIRM, OTHER)
+    ids = await registered(caller, *addresses)
+    for survivor in range(chain)[::-1]:
+        await merge(service, caller, ids[survivor], ids[survivor + 1], addresses[survivor], addresses[survivor + 1])
+    wanted = addresses[chain]
+    await ask_email(await by_code(service, ANNA), wanted)
+    await confirm(service, wanted, NEW)
+    assert (await account(caller, ids[0]))["email"] == wanted
+    assert await leads_to(service, ANNA) == await leads_to(service, wanted) == row_id(ids[0])
+
+
+@pytest.mark.parametrize("kind", ["reset", "business_undo", "consent", "email_change"])
+async def test_what_worked_is_told_as_done_when_it_is_sent_again(service, caller, kind):
+    """Case 33: two equal POSTs, as a browser that is impatient sends them."""
+    (anna,) = await registered(caller, ANNA)
+    if kind == "reset":
+        reset = await a_reset(service, ANNA)
+        pages = [(await choose(reset.browser, reset.link)).status_code, (await choose(reset.browser, reset.link)).text]
+        assert pages[0] == 200
+        assert "This was done a moment ago" in pages[1]
+        return
+    if kind == "business_undo":
+        await convert(caller, anna)
+        link = await link_to(service, ANNA, "You are a business customer now")
+    elif kind == "consent":
+        yes = {"granted": True, "wording": "email-2026-11", "channel": "app"}
+        await call(caller, "PUT", f"/v1/accounts/{anna}/consents/email", yes)
+        link = await link_to(service, ANNA, "May we?")
+    else:
+        await call(caller, "POST", f"/v1/accounts/{anna}/email-changes", {"email": OTHER})
+        link = await link_to(service, OTHER, NEW)
+    service.clock.advance(seconds=1)
+    assert (await press(service, link)).page.status_code == 200
+    again = await press(service, link)
+    assert (again.page.status_code, "This was done a moment ago" in again.text) == (410, True)
+
+
+@pytest.mark.parametrize("later", ["company", "address", "desk"])
+async def test_an_undo_link_leaves_what_was_done_later(service, caller, later):
+    """Case 35: it takes back its own change, and is dead if that is there no more."""
+    (anna,) = await registered(caller, ANNA)
+    if later == "address":
+        await change_email(service, await by_code(service, ANNA), THIEF)
+        first = await link_to(service, ANNA, CHANGED)
+        assert (await press(service, first)).page.url.path == "/confirmed/email_undo"
+        service.clock.advance(seconds=1)
+        await change_email(service, await by_code(service, ANNA), OTHER)
+        assert (await press(service, first)).page.status_code == 410
+        assert (await account(caller, anna))["email"] == OTHER
+        return
+    if later == "desk":
+        await lost_mailbox(service, anna)
+        first = await link_to(service, ANNA, STOP)
+        assert (await press(service, first)).page.url.path == "/confirmed/stop"
+        service.clock.advance(seconds=1)
+        await lost_mailbox(service, anna)
+        assert (await press(service, first)).page.status_code == 410
+        assert len(await stopped_because(service)) == 1
+        return
+    await convert(caller, anna)
+    first = await link_to(service, ANNA, "You are a business customer now")
+    service.clock.advance(seconds=1)
+    for path, body in (("DELETE", None), ("PUT", {"company_name": "New Firm", "country": "FR"})):
+        await call(caller, path, f"/v1/accounts/{anna}/business", body)
+        service.clock.advance(seconds=1)
+    assert (await press(service, first)).page.status_code == 410
+    assert (await account(caller, anna))["business"]["company_name"] == "New Firm"
