@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from datetime import UTC
 
 import pytest
 import typer
@@ -361,3 +362,23 @@ async def test_what_a_spreadsheet_writes_comes_back_as_it_was(tmp_path):
     made = io.StringIO(newline="")
     csv.writer(made).writerows([["email", "display_name"], *rows])
     assert [list(row.values()) for _, row in await read(tmp_path, made.getvalue())] == rows
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("2009-05-17 12:00:00", "2009-05-17 12:00:00+00:00"),
+        ("17.05.2009", "2009-05-17 00:00:00+00:00"),
+        ("2009-05-17T12:00:00+02:00", "2009-05-17 10:00:00+00:00"),
+        ("1242561600000", "2009-05-17 12:00:00+00:00"),
+    ],
+)
+async def test_a_time_without_a_zone_is_utc_and_the_help_says_so(service, command, tmp_path, written, stored):
+    """Case 43 (J07): nobody has to find out by a difference of hours."""
+    file = tmp_path / "old.csv"
+    file.write_text(f"email,customer_since\nanna@example.com,{written}\n")
+    assert (await command("import", str(file))).status == 0
+    ((since,),) = await service.rows("SELECT customer_since FROM account")
+    assert str(since.astimezone(UTC)) == stored
+    told = await command("import", "--help")
+    assert "without a zone are UTC" in " ".join(told.out.replace("│", " ").split())

@@ -206,7 +206,7 @@ async def test_further_merges_of_the_other_side_end_with_the_merge(service, call
 
 
 async def test_the_links_of_a_former_mailbox_lock_nobody_out(service, caller):
-    """R11, H5: the undo link went to the merged mailbox; after the merge is undone it is a stranger's."""
+    """R11: the undo link went to the merged mailbox; after the merge is undone it is a stranger's."""
     phone = (await caller.post("/v1/accounts", {"external_ref": "1"})).json()["user_id"]
     bob = (await caller.post("/v1/accounts", {"email": FIRM, "external_ref": "2"})).json()["user_id"]
     await merge(service, caller, phone, bob, FIRM)
