@@ -70,7 +70,7 @@ async def test_the_secret_leaves_the_address_bar_and_goes_nowhere(visit, service
     await ask(one, service)
     link = letters.link("anna@example.org", "Your new password")
     await one.open(link)
-    assert one.page.url == f"{one.site}/reset/choose"
+    assert one.page.url == link.partition("#")[0]
     secret = link.partition("#")[2]
     for number in range(await one.page.locator("nav a, main a:visible").count()):
         await one.open("about:blank")

@@ -95,6 +95,9 @@ async def test_the_code_in_the_letter_says_yes_as_well(service, caller):
     browser = Browser(service.app, BASE)
     await browser.open(path)
     await browser.send(path, link="", code=code)
+    assert "Please tick the box" in browser.text
+    assert await allowed(caller, customer.user_id) == []
+    await browser.send(path, link="", code=code, agreed="yes")
     assert browser.page.url.path == "/confirmed/consent", browser.text
     assert await allowed(caller, customer.user_id) == [customer.user_id]
 

@@ -15,6 +15,8 @@ from tests.life.given import an_entry, confirm, merge
 ASKING = {
     "/v1/accounts/verifications": "reads",
     "/v1/accounts/search": "reads",
+    "/v1/accounts/{user_id}/business/preview": "reads",
+    "/v1/accounts/{user_id}/merge/preview": "reads",
     "/v1/messages/search": "reads",
     "/v1/marketing/permissions": "reads; the answer holds the addresses of many customers and is kept nowhere else",
     "/v1/password-checks": "holds a password",

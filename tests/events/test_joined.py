@@ -61,7 +61,7 @@ async def test_in_a_whole_life_each_message_names_an_event_that_came_before(serv
             cause = known[event["data"]["cause_id"]]
             assert cause["type"] == event["data"]["cause"]
             # A merge concerns two accounts; its messages go to both.
-            assert cause["subject"] == event["subject"] or event["data"]["kind"].startswith("merge_")
+            assert cause["subject"] == event["subject"] or event["data"]["kind"].startswith("merge")
     assert queued > 10
 
 

@@ -82,10 +82,12 @@ class Tour:
         return entry
 
     async def inbound(self) -> list:
-        """Return every notice that the bounce server has kept, once it has read them."""
+        """Return every notice that the bounce server has kept and read; one may arrive meanwhile."""
         await everything_read(self.road.service)
         wanted = "envelope_from, envelope_to, parse_status, message_id, raw, detail->>'matched_by' AS matched_by"
-        return await self.road.service.rows(f"SELECT {wanted} FROM inbound_mail ORDER BY received_at")
+        return await self.road.service.rows(
+            f"SELECT {wanted} FROM inbound_mail WHERE parse_status <> 'unread' ORDER BY received_at"
+        )
 
     async def suppressions(self) -> int:
         return len(await self.road.service.rows("SELECT 1 FROM suppression"))

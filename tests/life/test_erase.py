@@ -171,6 +171,7 @@ DOORS = [
     ("GET", "/export", None), ("GET", "/events", None), ("GET", "/consents", None), ("GET", "/consents/receipt", None),
     ("PATCH", "", {"display_name": "Anna"}), ("PUT", "/business", COMPANY), ("DELETE", "/business", None),
     ("POST", "/email-changes", {"email": "new@example.com"}), ("POST", "/close", None), ("POST", "/erase", None),
+    ("POST", "/business/preview", COMPANY),
     ("POST", "/merge/undo", None), ("POST", "/history", {"entries": [entry("x")]}),
     ("PUT", "/consents/email", {"granted": False}), ("PUT", "/external-refs", {"external_ref": "x"}),
     ("POST", "/external-refs/remove", {"external_ref": "x"}),
@@ -217,7 +218,7 @@ async def test_every_door_says_of_an_erased_id_that_it_was_erased(service, calle
 
 async def test_every_documented_door_of_an_account_was_tried(service):
     """A new door under /accounts/{user_id} has to be entered above."""
-    tried = {(method, path) for method, path, _ in DOORS + OTHERS} | {("POST", "/merge")}
+    tried = {(method, path) for method, path, _ in DOORS + OTHERS} | {("POST", "/merge"), ("POST", "/merge/preview")}
     check = OTHERS[1][1].split("/")[2]
     prefix = "/v1/accounts/{user_id}"
     there = {

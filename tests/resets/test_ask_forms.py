@@ -152,7 +152,7 @@ async def test_no_answer_to_a_service_holds_link_or_code(service, caller, owner)
     asked = (await caller.post("/v1/resets", {"user_id": user_id}, headers={"Prefer": "return=representation"})).json()
     await service.deliver()
     letter = service.letter(ANNA, "Your new password")
-    secrets = (letter["text"].split("choose#")[1].split()[0].split(".")[2], letter["text"].split("    ")[1].split()[0])
+    secrets = (letter["text"].split("#v1.")[1].split()[0].split(".")[1], letter["text"].split("    ")[1].split()[0])
     read = await caller.get(f"/v1/resets/{asked['reset_id']}")
     message_id = read.json()["message"]["id"]
     answers = [

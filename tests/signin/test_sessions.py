@@ -62,7 +62,7 @@ async def test_cookies_have_neither_order_nor_time(service, caller):
 
     async def begin(session):
         new = {"browser": "x", "replaces": None, "now": service.clock()}
-        return [(await sign_in_actions._begin(session, user_id, "mail", **new)).cookie for _ in range(1000)]
+        return [(await sign_in_actions._begin(session, user_id, "mail", None, **new)).cookie for _ in range(1000)]
 
     made = await service.database.in_transaction(begin)
     assert len(set(made)) == 1000
