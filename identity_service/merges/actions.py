@@ -65,16 +65,23 @@ async def request_merge(
     request = await _find_open(session, survivor, duplicate, now=now)
     if request is not None:
         return request
-    waits = {"survivor"} if asks_duplicate_first else set()
-    request = await _add_request(session, survivor, duplicate, waits=waits, actor=actor, now=now)
+    request = await _add_request(
+        session, survivor, duplicate, asks_duplicate_first=asks_duplicate_first, actor=actor, now=now
+    )
     await _merge_if_agreed(session, request, actor=actor, now=now)
     return request
 
 
 async def _add_request(
-    session: DatabaseSession, survivor: Account, duplicate: Account, *, waits: set[str], actor: str, now: datetime
+    session: DatabaseSession,
+    survivor: Account,
+    duplicate: Account,
+    *,
+    asks_duplicate_first: bool,
+    actor: str,
+    now: datetime,
 ) -> MergeRequest:
-    """Store a request and ask the mailbox of each side that does not wait; a side without one agrees at once."""
+    """Store a request and ask the mailboxes; a side without one agrees at once."""
     row: dict[str, Any] = {
         "id": uuid.uuid4(), "survivor": survivor.user_id, "duplicate": duplicate.user_id, "requested_by": actor,
         "requested_at": now,
@@ -86,7 +93,7 @@ async def _add_request(
     for side, account, other in (("survivor", survivor, duplicate), ("duplicate", duplicate, survivor)):
         if await _mailbox(session, account) is None:
             row[f"{side}_agreed_at"] = now
-        elif side not in waits:
+        elif side == "duplicate" or not asks_duplicate_first:
             row[f"{side}_token_id"] = await _ask_mailbox(session, account, other, survivor, actor=actor, now=now)
     request: MergeRequest = (await session.execute(insert(MergeRequest).returning(MergeRequest), row)).scalar_one()
     return request
@@ -194,15 +201,12 @@ async def undo_foreign_merges(
         .where(MergeRequest.merged_at >= since, MergeRequest.undone_at.is_(None))
     )
     for duplicate, mailbox_hash in (await session.execute(agreed.order_by(MergeRequest.merged_at.desc()))).all():
-        partner = await _mailboxes_of_others(session, user_id, duplicate)
-        own = set(await ownership.mailbox_hashes_of(session, user_id)) - partner
+        own = set(await ownership.mailbox_hashes_of(session, user_id))
+        if duplicate != user_id:
+            # What came with this very merge does not speak for the account that it came to.
+            own -= set(await ownership.mailbox_hashes_of(session, duplicate))
         if mailbox_hash not in own and (await accounts.find_account(session, UserId(duplicate))).merged_into:
             await undo_merge(session, UserId(duplicate), actor=actor, now=now)
-
-
-async def _mailboxes_of_others(session: DatabaseSession, user_id: str, duplicate: str) -> set[bytes]:
-    """Return the hashes of the mailboxes that came to an account with this duplicate; none if it is the duplicate."""
-    return set() if user_id == duplicate else set(await ownership.mailbox_hashes_of(session, duplicate))
 
 
 async def tell_of_merge(

@@ -74,11 +74,7 @@ async def choose_by_link_or_code(request: Request, handle: str, form: Form, now:
     if link or not code:
         await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
     else:
-        await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
-        await actions.choose_by_code(
-            state.database, state.hasher, state.throttle, code, password, sent=handle,
-            browser=known_browsers.browser_of(request), now=now,
-        )  # fmt: skip
+        await _choose_by_code(request, code, password, sent=handle, now=now)
     return RedirectResponse("/reset/done#main", 303)
 
 
@@ -136,10 +132,16 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password with the code from the email, and consume its token."""
     code, password = form.take("code", "password")
+    await _choose_by_code(request, code, password, tracked=handle, now=now)
+    return RedirectResponse("/reset/done", 303)
+
+
+async def _choose_by_code(
+    request: Request, code: str, password: str, *, tracked: str | None = None, sent: str = "", now: Now
+) -> None:
     state = request.app.state
     await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
     await actions.choose_by_code(
-        state.database, state.hasher, state.throttle, code, password, tracked=handle,
+        state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
         browser=known_browsers.browser_of(request), now=now,
     )  # fmt: skip
-    return RedirectResponse("/reset/done", 303)
