@@ -44,15 +44,14 @@ def _sample(kind: str, locale: str) -> RenderedEmail:
         return registration_emails.render_welcome(_ID, _NAME, locale, _SIGNED, "https://id.example.com/receipt")
     if kind in change_emails.EMAIL_COPY:
         facts = {
-            "sign_in": "https://id.example.com/signin",
             "verb": "withdraw" if kind == "taken_back" else "email",
             "target": "j…@example.com",
             "other": show(_OTHER),
             "survivor": show(_ID),
         }
-        with_link = (
-            {"link": str(_FACTS["link"]), "code": str(_FACTS["code"])} if change_emails.EMAIL_COPY[kind].link else {}
-        )
+        with_link = {"link": str(_FACTS["link"])} if change_emails.EMAIL_COPY[kind].link else {}
+        if kind != "taken_back":
+            with_link["code"] = str(_FACTS["code"])
         return change_emails.render_change_email(kind, locale, _ID, facts, _SIGNED, **with_link)
     subject = translations.catalogue(locale).gettext(_SUBJECTS.get(kind, ""))
     network = translations.catalogue(locale).gettext("from a network that begins with %(network)s")

@@ -79,9 +79,9 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
     "taken_back": EmailCopy(
         "A link in our email has taken something back",
         "By a link in one of our emails, this was done for your account {user_id}: {what}.",
-        None,
-        "If it was you, you need not do anything. Some mail programs press buttons by themselves: if you did not want "
-        "it, sign in at {sign_in} and do it again, or call us.",
+        "Some mail programs press buttons by themselves. If you did not want it, sign in here and do it again, or "
+        "call us:",
+        "If it was you, you need not do anything.",
     ),
     "account_closed": EmailCopy(
         "Your account is closed",
@@ -110,17 +110,17 @@ VERB_DESCRIPTIONS: Final = {
 async def build_change_email(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
     """Return the email about a change, with link and code if its kind has them; None if the token was used."""
     copy = EMAIL_COPY[message.kind]
-    if copy.link is None:
-        facts = {**message.facts, "sign_in": f"{session.settings.public_url}/signin"}
+    signed = session.settings.mail_from_name
+    if "token" not in message.facts:
+        sign_in = f"{session.settings.public_url}/signin" if copy.link else None
         return render_change_email(
-            message.kind, message.locale, message.user_id or "", facts, session.settings.mail_from_name
+            message.kind, message.locale, message.user_id or "", message.facts, signed, link=sign_in
         )
     found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
     if found is None or found.token.used_at is not None:
         return None
     link = one_time_tokens.link_of(session, found.token, f"/confirm/{found.token.handle}")
     code = token_rules.show_code(one_time_tokens.code_of(session, found.token))
-    signed = session.settings.mail_from_name
     return render_change_email(
         message.kind, message.locale, message.user_id or "", message.facts, signed, link=link, code=code
     )
@@ -145,5 +145,5 @@ def render_change_email(
     )
     return rendering.render_email(
         "change", locale, subject=say(copy.subject), happens=happens, asks=say(copy.link) if copy.link else "",
-        otherwise=say(copy.otherwise).format(sign_in=facts.get("sign_in", "")), link=link, code=code, signed=signed,
+        otherwise=say(copy.otherwise), link=link, code=code, signed=signed,
     )  # fmt: skip

@@ -41,8 +41,14 @@ MAY_STAND_IN = {
     "idempotency_key.key": {"idempotency key"},
 }  # fmt: skip
 """The customer's addresses, where erasing finds them; and a caller's name for a request, which opens nothing."""
-MAY_BE_ANSWERED = {"the answer 422 POST /signin": {"address"}}
-"""Who mistyped a password finds the address that he typed in its field again."""
+MAY_BE_ANSWERED = {
+    f"the answer {answered}": {"address"}
+    for answered in (
+        "422 POST /signin",
+        *(f"{status} POST {path}" for status in (500, 503) for path in ("/signin", "/reset")),
+    )
+}
+"""Who has to send a form again finds the address that he typed in its field again."""
 OPEN = ("/v1/events?limit=200", "/v1/audit/events", "/v1/audit/checkpoints", "/v1/mail/health", "/v1/relays",
 "/v1/messages",
         "/.well-known/mail-transparency", "/v1/approvals", "/v1/suppressions")  # fmt: skip
