@@ -11,6 +11,20 @@ def breaking(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return sorted(set(_changes(old, new)))
 
 
+def with_answers(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with each shared response put where an operation refers to it."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for status, answer in operation["responses"].items():
+                if "$ref" in answer:
+                    operation["responses"][status] = document["components"]["responses"][name_of(answer)]
+    return document
+
+
+def name_of(reference: dict[str, Any]) -> str:
+    return str(reference["$ref"]).rsplit("/", 1)[-1]
+
+
 def _changes(old: dict, new: dict) -> Iterator[str]:
     for path, methods in old["paths"].items():
         for method, was in methods.items():
@@ -96,7 +110,7 @@ class _Pair:
 
 def _follow(document: dict, schema: Any) -> dict:
     while "$ref" in schema:
-        schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
+        schema = document["components"]["schemas"][name_of(schema)]
     return schema
 
 

@@ -58,5 +58,5 @@ async def change_email(
     if change_id is None:
         response.status_code = 200
     else:
-        pending = PendingConfirmation(id=change_id, verb="email", waits_for="the new mailbox")
+        pending = PendingConfirmation(id=change_id, verb="email", waits_for="new_mailbox")
     return AccountChange(account=await account_view(session, account, caller), pending=pending)

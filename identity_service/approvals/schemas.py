@@ -2,10 +2,14 @@
 
 import uuid
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from identity_service.accounts.schemas import AccountView, WrittenAccount
-from identity_service.web.schemas import ResponseModel
+from identity_service.approvals import rules
+from identity_service.web.schemas import ResponseModel, values_of
+
+Verb = Annotated[str, values_of(rules.GUARDED)]
+"""What a guarded change does."""
 
 
 class ApprovalView(ResponseModel):
@@ -13,7 +17,7 @@ class ApprovalView(ResponseModel):
 
     id: uuid.UUID
     user_id: str
-    verb: str
+    verb: Verb
     reason: str | None
     requested_by: str
     requested_at: datetime
@@ -33,8 +37,8 @@ class PendingConfirmation(ResponseModel):
     """A change that waits for a confirmation."""
 
     id: uuid.UUID
-    verb: str
-    waits_for: str
+    verb: Verb
+    waits_for: Literal["mailbox", "new_mailbox", "both_mailboxes"]
 
 
 class AccountChange(ResponseModel):

@@ -17,5 +17,5 @@ async def pending_change_view(
     """Set status 202; return the current account and the change that waits for the customer's mailbox."""
     response.status_code = 202
     account = await accounts.find_account(session, user_ids.UserId(change.user_id))
-    pending = PendingConfirmation(id=change.id, verb=change.verb, waits_for="the customer's mailbox")
+    pending = PendingConfirmation(id=change.id, verb=change.verb, waits_for="mailbox")
     return AccountChange(account=await account_view(session, account, caller), pending=pending)

@@ -35,5 +35,5 @@ class BusinessConversion(NewCompany):
 class ConversionPreview(ResponseModel):
     """What becoming this business would change, and what would stay."""
 
-    changes: list[str]
-    stays: list[str]
+    changes: list[str] = Field(examples=[["kind: consumer becomes business"]])
+    stays: list[str] = Field(examples=[["User ID", "history"]])

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from identity_service import logs
-from identity_service.clients import oauth, rules
+from identity_service.clients import oauth, rules, schemas
 from identity_service.clients.oauth import OAuthServer, TokenAnswer
 from identity_service.keys.ring import CACHE_TIME, KeyRing
 from identity_service.keys.signing import ALGORITHMS
 from identity_service.web import dependencies, problems, rate_limits, routing, scopes
 from identity_service.web.dependencies import Keys, Now
+from identity_service.web.schemas import ResponseModel
 
 WRONG_PER_CLIENT = "30/minute; 300/hour"
 WRONG_PER_NETWORK = "120/minute; 1000/hour"
@@ -56,39 +57,23 @@ def _documented(*fields: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}, "security": [{"clientSecretBasic": []}]}
 
 
-def _responses(schema: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+def _responses(model: type[ResponseModel]) -> dict[int | str, dict[str, Any]]:
     common = problems.error_responses(rate_limits.TooManyRequests)
     own: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The answer", "content": {"application/json": {"schema": schema}}},
+        200: {"model": model, "description": "The answer"},
         400: {
             "description": "`invalid_request`, `invalid_scope`, `invalid_target`, `unsupported_grant_type`",
             "content": _OAUTH_ERROR,
         },
         401: {"description": "`invalid_client`: not authenticated", "content": _OAUTH_ERROR},
     }
-    return {
-        **{
-            status: {**answer, "content": _OAUTH_ERROR}
-            for status, answer in common.items()
-            if status in (408, 413, 415, 429, 500, 503)
-        },
-        **own,
-    }
+    kept = (408, 413, 415, 421, 429, 500, 503)
+    return {**{status: {**common[status], "content": _OAUTH_ERROR} for status in kept}, **own}
 
 
-_TOKEN = {
-    "type": "object",
-    "required": ["access_token", "token_type", "expires_in", "scope"],
-    "properties": {
-        "access_token": {"type": "string"},
-        "token_type": {"type": "string", "enum": ["Bearer"]},
-        "expires_in": {"type": "integer"},
-        "scope": {"type": "string"},
-    },
-}
-
-
-@router.post("/oauth/token", responses=_responses(_TOKEN), openapi_extra=_documented("grant_type", "scope"))
+@router.post(
+    "/oauth/token", responses=_responses(schemas.AccessToken), openapi_extra=_documented("grant_type", "scope")
+)
 async def issue_token(request: Request, keys: Keys, now: Now) -> Response:
     """Get an access token by client credentials: Basic, secret in the form, or a signed assertion."""
     form = await _form(request)
@@ -97,7 +82,7 @@ async def issue_token(request: Request, keys: Keys, now: Now) -> Response:
 
 @router.post(
     "/oauth/introspect",
-    responses=_responses({"type": "object", "required": ["active"], "properties": {"active": {"type": "boolean"}}}),
+    responses=_responses(schemas.Introspection),
     openapi_extra=_documented("token"),
 )
 async def introspect_token(request: Request, keys: Keys, now: Now) -> Response:
@@ -106,21 +91,21 @@ async def introspect_token(request: Request, keys: Keys, now: Now) -> Response:
     return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("introspect", *parts))
 
 
-@router.post("/oauth/revoke", responses=_responses({"type": "object"}), openapi_extra=_documented("token"))
+@router.post("/oauth/revoke", responses=_responses(schemas.RevocationResult), openapi_extra=_documented("token"))
 async def revoke_token(request: Request, keys: Keys, now: Now) -> Response:
     """Revoke one of your own tokens; it is refused everywhere within ten seconds. Unknown tokens are no error."""
     form = await _form(request)
     return await _answer(request, form, keys, now, lambda server, *parts: server.endpoint("revoke", *parts))
 
 
-@router.get("/oauth/jwks.json")
+@router.get("/oauth/jwks.json", responses={200: {"model": schemas.PublicKeySet}})
 async def list_public_keys(keys: Keys) -> JSONResponse:
     """Get every public key that we ever signed with (RFC 7517)."""
     age = int(CACHE_TIME.total_seconds())
     return JSONResponse(keys.jwks(), headers={"Cache-Control": f"public, max-age={age}"})
 
 
-@router.get("/.well-known/oauth-authorization-server")
+@router.get("/.well-known/oauth-authorization-server", responses={200: {"model": schemas.ServerMetadata}})
 async def read_server_metadata(settings: dependencies.Settings) -> JSONResponse:
     """Get the metadata of this authorization server (RFC 8414)."""
     base = settings.issuer

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from identity_service.consents import rules
-from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText
+from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText, values_of
 
 
 class ConsentView(ResponseModel):
@@ -27,7 +27,7 @@ class ConsentEntryView(ResponseModel):
     decision: rules.Decision
     wording: str | None
     language: str | None
-    channel: str
+    channel: Annotated[str, values_of(rules.CHANNELS)]
     actor: str
     occurred_at: datetime
 
@@ -71,7 +71,7 @@ class PurposeView(ResponseModel):
 class WordingView(ResponseModel):
     """A wording, the languages it has, and whether it is the one to ask with now."""
 
-    id: str
+    id: str = Field(examples=["email-2026-11"])
     purpose: str
     languages: list[str]
     current: bool
@@ -88,7 +88,7 @@ class WordingList(ResponseModel):
 class WordingTextView(ResponseModel):
     """The text of a wording in one language; `sha256` of its UTF-8 bytes is what ledger and receipts name."""
 
-    id: str
+    id: str = Field(examples=["email-2026-11"])
     purpose: str
     language: str
     text: str
@@ -123,7 +123,7 @@ class PermissionStatement(ResponseModel):
     """
 
     purpose: str
-    allowed: list[str]
+    allowed: list[str] = Field(examples=[["6WPP-C7QF-7FF6"]])
     checked_at: datetime
     statement: str
     salt: str = Field(

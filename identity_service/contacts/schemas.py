@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from identity_service.account_access import rules as access_rules
 from identity_service.contacts import rules
-from identity_service.web.schemas import MultiLineText, RequestModel, ResponseModel
+from identity_service.web.schemas import MultiLineText, RequestModel, ResponseModel, values_of
 
 
 class NewContact(RequestModel):
@@ -80,7 +80,7 @@ class ContactEntryView(ResponseModel):
     occurred_at: datetime
     actor: str
     desk: str
-    kind: str
+    kind: Annotated[str, values_of(rules.ENTRY_KINDS)]
     note: str | None
 
 

@@ -16,7 +16,10 @@ class _Event(ResponseModel):
     """An event in the format of CloudEvents 1.0."""
 
     specversion: Literal["1.0"]
-    id: str = Field(description="unique for ever: a restore of this service gives no id to another event")
+    id: str = Field(
+        description="unique for ever: a restore of this service gives no id to another event",
+        examples=["0193a5b0-7c4e-7a51-9d2f-3b8f6c1e0a77"],
+    )
     source: str
     subject: str | None = Field(description="the User ID that the event is about, if any")
     time: datetime

@@ -53,7 +53,7 @@ class HistoryEntryView(ResponseModel):
     user_id: str
     source: str
     reference: str
-    kind: str
+    kind: str = Field(examples=["order"])
     occurred_at: datetime
     amount: str | None
     currency: str | None
@@ -97,8 +97,8 @@ class HistorySummary(ResponseModel):
 
     user_id: str
     customer_since: datetime
-    kind: str
-    earlier_kinds: list[str]
+    kind: Literal["consumer", "business"]
+    earlier_kinds: list[Literal["consumer", "business"]]
     entries: int
     orders: int
     last_order_at: datetime | None

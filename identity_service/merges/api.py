@@ -53,7 +53,7 @@ async def merge_accounts(
     vouched = not caller.desk and await references.names_all(session, caller.source, [survivor, duplicate], now=now)
     request = await actions.request_merge(session, survivor, duplicate, vouched=vouched, actor=person, now=now)
     account = await accounts.find_account(session, survivor)
-    pending: PendingConfirmation | None = PendingConfirmation(id=request.id, verb="merge", waits_for="both mailboxes")
+    pending: PendingConfirmation | None = PendingConfirmation(id=request.id, verb="merge", waits_for="both_mailboxes")
     if request.merged_at is not None:
         response.status_code, pending = 200, None
     return AccountChange(account=await account_view(session, account, caller), pending=pending)

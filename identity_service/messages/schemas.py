@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from identity_service.web.schemas import RequestModel, ResponseModel
+from identity_service.messages.kinds import KINDS
+from identity_service.messages.rules import FeedbackType, MessageState, Outcome, Phase
+from identity_service.web.schemas import RequestModel, ResponseModel, values_of
 
 
 class DailyMessageCount(ResponseModel):
@@ -45,11 +47,11 @@ class TimelineEntry(ResponseModel):
     """One entry of a message's timeline; `reply` is the mail server's reply, verbatim."""
 
     occurred_at: datetime
-    kind: str
+    kind: Annotated[str, values_of(dict.fromkeys(("sending", *MessageState, *Outcome, *FeedbackType)))]
     sentence: str
     attempt: int | None = None
     relay: str | None = None
-    phase: str | None = None
+    phase: Annotated[str, values_of(Phase)] | None = None
     code: int | None = None
     enhanced: str | None = None
     reply: str | None = None
@@ -62,7 +64,7 @@ class MessageView(ResponseModel):
     """One message: its state, also as a sentence, and when it is tried again."""
 
     id: uuid.UUID
-    kind: str
+    kind: Annotated[str, values_of(KINDS)]
     user_id: str | None
     to: str | None
     state: State

@@ -1,8 +1,14 @@
-"""What the OpenAPI document says beside the routes: servers, tags, headers, open routes, members of problems. Pure."""
+"""What the OpenAPI document says beside the routes: servers, tags, headers, shared errors, examples. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, Final
+
+import orjson
+
+from identity_service.web import examples
 
 TAGS: Final = {
     "tokens": "Access tokens by client credentials, their introspection and revocation, and our public keys",
@@ -75,6 +81,8 @@ def complete_contract(document: dict[str, Any], *, server: str) -> None:
     for operation in _operations(document):
         # Without `security` an open operation looks like a forgotten one.
         operation.setdefault("security", [])
+        if "requestBody" not in operation:
+            _leave_out_errors_of_bodies(operation["responses"])
         for parameter in operation.get("parameters", []):
             # Its absence has an error of its own, so that the route itself takes it as optional.
             parameter["required"] |= parameter.get("description", "").startswith("required of everybody")
@@ -88,6 +96,53 @@ def complete_contract(document: dict[str, Any], *, server: str) -> None:
                 _narrow(content.get("schema", {}))
     for schema in _answered(document):
         _leave_out_defaults(schema)
+    examples.add_examples(document)
+    _share_errors(document)
+
+
+def _leave_out_errors_of_bodies(responses: dict[str, Any]) -> None:
+    for status in ("408", "413", "415"):
+        responses.pop(status, None)
+    lines = responses.get("400", {}).get("description", "").split("\n\n")
+    if len(lines) > 1:
+        responses["400"]["description"] = "\n\n".join(line for line in lines if not line.startswith("`malformed_json`"))
+
+
+def _share_errors(document: dict[str, Any]) -> None:
+    """Move the error responses that several operations have to `components.responses`, named for their status.
+
+    The most frequent one of a status has its plain name, those in OAuth's form `OAuth…`, and one that adds a single
+    code that code; any other one stays with its operation.
+    """
+    errors = [
+        (operation["responses"], status, orjson.dumps(answer))
+        for operation in _operations(document)
+        for status, answer in operation["responses"].items()
+        if status >= "400"
+    ]
+    counted = Counter((status, raw) for _, status, raw in errors).most_common()
+    shared: dict[str, tuple[str, bytes]] = {}
+    for (status, raw), count in sorted(counted, key=lambda one: (-one[1], one[0])):
+        name = _response_name(status, orjson.loads(raw), shared)
+        if count > 1 and name is not None:
+            shared.setdefault(name, (status, raw))
+    names = {found: name for name, found in shared.items()}
+    for responses, status, raw in errors:
+        if (status, raw) in names:
+            responses[status] = {"$ref": f"#/components/responses/{names[status, raw]}"}
+    document["components"]["responses"] = {name: orjson.loads(raw) for name, (_, raw) in shared.items()}
+
+
+def _response_name(status: str, answer: dict[str, Any], shared: dict[str, tuple[str, bytes]]) -> str | None:
+    plain = HTTPStatus(int(status)).name.title().replace("_", "")
+    if "application/json" in answer["content"]:
+        return f"OAuth{plain}"
+    if plain not in shared:
+        return plain
+    usual = set(orjson.loads(shared[plain][1])["x-problem-codes"])
+    codes = set(answer["x-problem-codes"])
+    added = codes - usual
+    return f"{plain}_{added.pop()}" if len(added) == 1 and usual < codes else None
 
 
 def _narrow(schema: dict[str, Any]) -> None:

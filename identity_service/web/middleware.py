@@ -35,12 +35,6 @@ _HEADERS = {
 }
 
 
-class MisdirectedRequest(Problem):
-    """This host name is not served here; the operator lists further names in IDENTITY_ALLOWED_HOSTS."""
-
-    status = 421
-
-
 class AmbiguousHost(Problem):
     """The request must have exactly one Host header."""
 
@@ -134,7 +128,7 @@ def _refuse(request: Request) -> Problem | None:
         return AmbiguousHost()
     name = None if under_any else _HOST.fullmatch(hosts[0])
     if not under_any and (name is None or name[1].lower() not in hosted):
-        return MisdirectedRequest()
+        return problems.MisdirectedRequest()
     methods = request.scope["methods"].get(path)
     if methods is not None and request.method not in methods:
         return problems.MethodNotAllowed.at(methods)

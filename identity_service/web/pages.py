@@ -70,9 +70,12 @@ def wants_page(request: Request) -> bool:
 
 def documentation(openapi: dict[str, Any]) -> str:
     """Return the HTML of the API documentation, rendered from the OpenAPI document."""
-    return render(
-        "docs.html", api=openapi, resolve=lambda ref: openapi["components"]["schemas"][ref.rsplit("/", 1)[-1]]
-    )
+
+    def resolve(reference: str) -> Any:  # noqa: ANN401
+        kind, name = reference.split("/")[-2:]
+        return openapi["components"][kind][name]
+
+    return render("docs.html", api=openapi, resolve=resolve)
 
 
 def _translation_functions(locale: str) -> Mapping[str, Any]:

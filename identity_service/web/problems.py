@@ -48,6 +48,12 @@ class MethodNotAllowed(Problem):
         return refusal
 
 
+class MisdirectedRequest(Problem):
+    """This host name is not served here; the operator lists further names in IDENTITY_ALLOWED_HOSTS."""
+
+    status = 421
+
+
 class BadRequest(Problem):
     """The request cannot be read."""
 
@@ -155,7 +161,7 @@ async def explain(code: str) -> Response:
 _COMMON: tuple[type[Problem], ...] = (
     routing.MalformedJson, routing.RepeatedParameter, routing.UnreadableParameter, routing.RepeatedHeader,
     routing.BodyTooLarge, routing.BodyTooSlow, routing.UnsupportedMediaType,
-    routing.UnknownParameter, InvalidShape, InternalError, DatabaseUnavailable,
+    routing.UnknownParameter, InvalidShape, MisdirectedRequest, InternalError, DatabaseUnavailable,
 )  # fmt: skip
 
 

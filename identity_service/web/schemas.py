@@ -1,14 +1,20 @@
 """Base classes of request and response models, and the types of their fields."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from identity_service.values import text
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def values_of(values: Iterable[str]) -> Any:  # noqa: ANN401
+    """Return the `Field` of a text in an answer that is one of `values`; the contract lists them."""
+    return Field(json_schema_extra={"enum": [str(value) for value in values]})
 
 
 class RequestModel(BaseModel):

@@ -10,6 +10,7 @@ from identity_service import app
 from identity_service.web import idempotency
 from tests.accounts.given import an_account
 from tests.contacts.given import a_tool
+from tests.contracts import with_answers
 from tests.life.given import an_entry, confirm, merge
 
 ASKING = {
@@ -32,7 +33,7 @@ def honours_key(operation: dict) -> bool:
 
 def test_every_post_that_changes_something_honours_the_key():
     """API-02: a new POST that forgets it fails here."""
-    paths = json.loads(app.openapi_document())["paths"]
+    paths = with_answers(json.loads(app.openapi_document()))["paths"]
     operations = {path: methods["post"] for path, methods in paths.items() if "post" in methods}
     without = {path for path, operation in operations.items() if not honours_key(operation)}
     assert {path for path in without if not path.startswith(BY_OTHER_MEANS)} == set(ASKING)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.contracts import with_answers
 from tests.life.given import COMPANY, call, every_row, two_accounts
 
 YES = {"granted": True, "wording": "email-2026-11", "channel": "app"}
@@ -36,7 +37,7 @@ async def test_a_change_of_an_old_version_is_refused(service, caller, change):
 
 async def test_the_contract_names_it_where_it_is_heeded(caller):
     """A route that is added later and changes an account must heed it, too."""
-    document = (await caller.get("/openapi.json")).json()
+    document = with_answers((await caller.get("/openapi.json")).json())
     for path, operations in document["paths"].items():
         for method, told in operations.items():
             headers = {parameter["name"] for parameter in told.get("parameters", [])}

@@ -52,7 +52,7 @@ async def test_the_answer_says_whose_word_is_waited_for(service, caller, anna):
     asked = await ask(caller, anna, NEW)
     ((change_id,),) = await service.rows("SELECT id FROM email_change")
     assert asked.status_code == 202
-    assert asked.json()["pending"] == {"id": str(change_id), "verb": "email", "waits_for": "the new mailbox"}
+    assert asked.json()["pending"] == {"id": str(change_id), "verb": "email", "waits_for": "new_mailbox"}
     assert (await ask(caller, anna, ANNA)).json()["pending"] is None
     plain = (await caller.post("/v1/accounts", {})).json()["user_id"]
     first = (await ask(caller, plain, "plain@example.com")).json()

@@ -56,7 +56,7 @@ async def test_a_desk_only_starts_and_nothing_changes(service, caller, desk, ann
     before = await state_of(service)
     asked = await ask(desk, verb, anna, **CLERK)
     assert (asked.status_code, asked.json()["pending"]["verb"]) == (202, verb)
-    assert asked.json()["pending"]["waits_for"] == "the customer's mailbox"
+    assert asked.json()["pending"]["waits_for"] == "mailbox"
     await service.deliver()
     assert await state_of(service) == before
 

@@ -44,7 +44,7 @@ async def test_nothing_is_merged_until_both_mailboxes_have_agreed(service, calle
     """ATT-03: one yes is half of it, whichever comes first."""
     anna, firm = two
     asked = await caller.post(f"/v1/accounts/{anna}/merge", {"duplicate": firm})
-    assert (asked.status_code, asked.json()["pending"]["waits_for"]) == (202, "both mailboxes")
+    assert (asked.status_code, asked.json()["pending"]["waits_for"]) == (202, "both_mailboxes")
     assert (await account(caller, firm))["state"] == "active"
     await confirm(service, BOTH[1], ASKED)
     assert (await account(caller, firm))["state"] == "active"
