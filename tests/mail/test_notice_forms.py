@@ -455,3 +455,98 @@ def test_old_forms_are_read_by_the_second_reader():
         "|--- Failed addresses follow: ---|\n <anna@mx.example> ... something odd\n|--- Message text follows: ---|\n"
     )
     assert read(raw)[0] == "bounced"
+
+
+@pytest.mark.parametrize("said", [
+    "Gmail will retry for 46 more hours. You'll be notified if the delivery fails permanently.",
+    "We will tell you if it fails permanently.",
+    "If it cannot be delivered within 5 days it will be returned as permanently failed.",
+    "No fatal error has occurred.",
+])  # fmt: skip
+def test_an_end_that_may_come_is_none(said):
+    """A delay notice says what happens if the delivery fails; it has not failed."""
+    notice = f"There was a temporary problem delivering your message to anna@mx.example.\n{said}\n"
+    assert read(mail(notice, subject="Delivery Status Notification (Delay)"))[0] == "delayed"
+
+
+@pytest.mark.parametrize("encoding", ["base64", "base64 ", "base64\t", "quoted-printable ", "7bit "])
+def test_blanks_behind_a_transfer_encoding_change_nothing(encoding):
+    fields = FIELDS if "base64" not in encoding else base64.encodebytes(FIELDS.encode()).decode()
+    notice = report(fields, encoding=f"Content-Transfer-Encoding: {encoding}\n")
+    assert read(notice) == ("bounced", "address")
+
+
+JMRP = (
+    "--b\nContent-Type: message/rfc822\n\nX-HmXmrOriginalRecipient: <anna@mx.example>\nTo: anna@mx.example\n"
+    "Subject: Hello\n\nhi\n--b--\n"
+)
+
+
+def test_a_recipient_named_in_the_returned_message_complains():
+    head = 'MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary="b"\n'
+    assert read(mail(JMRP, sender="staff@provider.example", subject="complaint", head=head))[0] == "complained"
+
+
+@pytest.mark.parametrize(("kind", "expected"), [
+    ('"not-spam"', "other"), ("<not-spam>", "other"), ('"abuse"', "complained"), ("abuse;", "complained"),
+    ("?", "other"),
+])  # fmt: skip
+def test_a_quoted_feedback_type_is_the_type(kind, expected):
+    fields = f"Feedback-Type: {kind}\nVersion: 1\nUser-Agent: x/1\n"
+    assert read(report(fields, kind="message/feedback-report"))[0] == expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("abuse", "complained"), ("not-spam", "other")])
+def test_a_feedback_report_in_plain_text_is_read(kind, expected):
+    head = 'MIME-Version: 1.0\nContent-Type: multipart/report; report-type=feedback-report; boundary="b"\n'
+    body = (
+        "--b\nContent-Type: text/plain\n\nAn abuse report.\n\n"
+        f"--b\nContent-Type: text/plain\n\nFeedback-Type: {kind}\nVersion: 1\nUser-Agent: x/1\n\n--b--\n"
+    )
+    assert read(mail(body, sender="fbl@provider.example", head=head))[0] == expected
+
+
+AOL = "521 5.2.1 : (CON:B1) AOL will not accept delivery of this message."
+OF_US = [
+    "550 5.7.1 <anna@mx.example>: Recipient address rejected: Sender does not exist",
+    "550 Return-Path address shop@example.com unknown", "550 5.7.1 Bounce address invalid: no such user",
+    "550 5.1.1 The return path address could not be verified; mailbox does not exist",
+    "554 5.1.2 The domain name in MAIL FROM does not resolve", "550 Your domain does not exist",
+    "550 Cannot resolve your domain example.com: host not found",
+    "550 The domain in your From header does not exist", "550 5.1.1 Your host name was not found in DNS",
+    "550 Reverse lookup failed: host name for 192.0.2.1 not found", "550 5.1.1 Remitente desconocido",
+    "550 5.1.1 Remetente desconhecido", "550 5.1.1 Afzender onbekend", "550 5.1.1 Onbekende afzender",
+    "550 5.1.1 Nieznany nadawca", "550 5.1.1 Неизвестный отправитель", "550 5.1.1 Okänd avsändare",
+    "550 5.1.1 发件人不存在", "550 5.1.1 送信者が存在しません", "550 5.1.1 Domaine de l'expéditeur introuvable",
+    "550-Requested action not taken: mailbox unavailable\n550-invalid DNS MX or A/AAAA resource record",
+    "550 5.1.1 Too many invalid recipients from your IP",
+    "550 5.1.1 Unknown recipient due to DNSBL listing of your server", AOL,
+]  # fmt: skip
+ALIVE = [
+    "521 5.2.1 Service unavailable. Please try again later.", "554 5.2.1 mailbox being moved, try later",
+    "554 5.2.1 mailbox undergoing migration", "554 5.2.1 STOREDRV.Deliver; MapiExceptionMailboxInTransit",
+    "550 5.2.1 no", "550 5.1.1 Benutzer hat zuviele Mails auf dem Server", "550 5.1.1 mailbox is over its limit",
+    "550 5.2.1 Mailbox disabled temporarily", "550 5.1.1 account has been suspended by its owner, temporarily",
+]  # fmt: skip
+DEAD = [
+    "550 5.2.1 The email account that you tried to reach is disabled.", "550 5.1.1 Destinatario desconocido",
+    "550 5.1.1 Empfänger unbekannt", "550 An den Absender zurück: Empfänger unbekannt",
+    "550-5.1.1 The email account that you tried to reach does\n550-5.1.1 not exist.", "550 no such user here",
+    "550-mailbox unavailable\n550 no such user here", "550 5.1.1 Onbekende ontvanger", "550 5.1.1 Адресат не найден",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", OF_US)
+def test_what_is_said_of_the_sender_says_nothing_of_the_mailbox(said):
+    """No address is suppressed for a fault of ours, in whatever language."""
+    assert verdicts.judge_failure(None, said).cause in (verdicts.Cause.POLICY, None)
+
+
+@pytest.mark.parametrize("said", ALIVE)
+def test_a_mailbox_that_takes_nothing_at_the_moment_is_alive(said):
+    assert verdicts.judge_failure(None, said).cause is verdicts.Cause.MAILBOX
+
+
+@pytest.mark.parametrize("said", DEAD)
+def test_a_mailbox_that_nobody_has_is_told(said):
+    assert verdicts.judge_failure(None, said).cause is verdicts.Cause.ADDRESS

@@ -4,6 +4,9 @@ import re
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+from identity_service.messages.inbound import verdicts
+from identity_service.messages.inbound.verdicts import Cause
+
 MAXIMUM_REPLY: Final = 1000
 
 
@@ -41,9 +44,15 @@ def classify_reply(phase: str, code: int, enhanced: str | None, text: str) -> Re
     if e.startswith("5.7.") or "relay access denied" in text.lower() or "relaying denied" in text.lower():
         return ReplyClass("permanent", "policy")
     if phase == "rcpt":
-        no_mailbox = e in ("5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1") or (not e and code in (550, 551, 553))
-        return ReplyClass("permanent", "permanent.address" if no_mailbox else "policy")
+        return ReplyClass("permanent", "permanent.address" if _has_no_mailbox(code, e, text) else "policy")
     return ReplyClass("permanent", "permanent.content")
+
+
+def _has_no_mailbox(code: int, enhanced: str, text: str) -> bool:
+    """Return whether a refused recipient does not exist: a code says so, and no word of us or of a living mailbox."""
+    if not (verdicts.cause_of_code(enhanced) is Cause.ADDRESS or (not enhanced and code in (550, 551, 553))):
+        return False
+    return verdicts.judge_failure(enhanced or None, text).cause in (Cause.ADDRESS, None)
 
 
 def _relay_fault(phase: str, code: int, enhanced: str) -> str:

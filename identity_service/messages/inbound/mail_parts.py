@@ -79,6 +79,10 @@ def limit_mail(raw: bytes) -> bytes:
     return b"\n".join(kept)
 
 
+_ENCODING = re.compile(rb"^(content-transfer-encoding:[ \t]*[\w-]{1,40})[ \t]+(?=\r?$)", re.I | re.M)
+"""A transfer encoding with blanks behind it, which the standard library does not undo."""
+
+
 def parse_mail(raw: bytes) -> tuple[Message, list[Message]]:
     """Return a mail and its parts in order; an empty mail if the standard library fails to parse hostile input.
 
@@ -86,7 +90,7 @@ def parse_mail(raw: bytes) -> tuple[Message, list[Message]]:
     parts of a report have the type `text/x-…` instead of `message/…`: the standard library would split them into
     blocks by its own rules, and would not undo their transfer encoding. An enclosed message in base64 is decoded.
     """
-    raw = _REPORT_TYPE.sub(rb"\1text/x-\2", raw)
+    raw = _ENCODING.sub(rb"\1", _REPORT_TYPE.sub(rb"\1text/x-\2", raw))
     try:
         mail = email.message_from_bytes(raw)
         if not mail.is_multipart() and "Content-Type" not in mail:

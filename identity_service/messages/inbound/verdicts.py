@@ -36,20 +36,36 @@ SEVERITY: Final = (None, Cause.MAILBOX, Cause.POLICY, Cause.ADDRESS)
 _URL = re.compile(r"\bhttps?://\S{1,500}|\bwww\.\S{1,300}", re.IGNORECASE)
 _MAILBOX = re.compile(r"<?[^\s<>@,;:]{1,100}@[^\s<>@,;:]{1,255}>?")
 _BLANK = re.compile(r"\s+")
+_REPLY_LINE = re.compile(r"(?<=\S)\s+[245]\d\d[- ](?=[^\d\s])")
 _CODE = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.]*\d)", re.ASCII)
 
 # About us, the sender: what is said of addresses then is said of ours.
+_SENDER_WORD = (
+    r"(absender|expéditeur|remitente|remetente|mittente|afzender|nadawc[aąęy]|отправител[ьяю]|avsändare|avsender"
+    r"|afsender|lähettäj|odesílatel|odosielateľ|feladó|gönderen|发件人|發件人|寄件人|送信者|差出人|발신자)"
+)
+_REFUSED_WORD = (
+    r"(unbekannt|ungültig|existiert|nicht|abgelehnt|verweigert|gesperrt|inconnu|introuvable|n['’]existe|refus|rejet"
+    r"|desconocid|no existe|inexistente|rechaz|bloque|desconhecid|não existe|recus|rejeit|sconosciut|rifiut|non esiste"
+    r"|onbekend|geweigerd|bestaat niet|nieznan|odrzucon|nie istnieje|неизвестн|не существует|не найден|отклон|заблок"
+    r"|okänd|finns inte|ukendt|ukjent|tuntematon|neznám|ismeretlen|不存在|無效|无效|拒绝|拒否|存在しま"
+    r"|存在しない|不明|존재하지)"
+)
+_NOT_RECIPIENT = r"(?:(?!empf|adressat|destinat|recipient|ontvanger|odbiorc|получател|mottag|收件人|受信者|宛先).)"
 _SENDER = re.compile(
-    r"send(er|ing)('s)? (address|domain|verif|id|host|mail|server|ip|mta|is not|not|has been (rejected|blocked"
+    rf"{_SENDER_WORD}{_NOT_RECIPIENT}{{0,30}}{_REFUSED_WORD}|{_REFUSED_WORD}\w{{0,10}}\W{{1,3}}{_SENDER_WORD}"
+    r"|sender .{0,20}(not exist|not found)|return[- ]path|bounce address|\bin (the )?mail from\b|\bfrom[- ]header"
+    r"|\byour (host|domain|server|from|dns|envelope|e-?mail domain|sending)\b|reverse lookup|\binvalid dns"
+    r"|too many (invalid|unknown|bad|wrong) (recipients|users|addresses)"
+    r"|(due to|because of) .{0,30}(dns[bw]l|blacklist|block ?list|reputation|polic(y|ies)|spam)"
+    r"|will not accept (delivery|mail|messages)|delivery (was )?refused"
+    r"|send(er|ing)('s)? (address|domain|verif|id|host|mail|server|ip|mta|is not|not|has been (rejected|blocked"
     r"|denied))"
     r"|send(er|ing) (rejected|refused|denied|blocked|unknown|invalid)|verif(y|ied|ication) (of )?(the )?sender"
     r"|(domain|address|host) of (the )?sender|verification failed for|\bcallout|call-?back verif"
     r"|(reject(ed|ing)?|refus(ed|ing)|block(ed|ing)|unknown|invalid|bad|den(ied|ying))( the| this| your| by"
     r"| for)? sender"
-    r"|(envelope|header)[- ]from\b|(reply to|after) mail from|mail from .{0,60}(refused|rejected|denied)|from address"
-    r"|absender.{0,30}(abgelehnt|verweigert|gesperrt|ungültig|unbekannt|existiert|nicht)"
-    r"|(expéditeur|remitente|mittente|remetente).{0,30}(refus|rejet|inconnu|rechaz|bloque|rifiut|sconosc|recus"
-    r"|rejeit)",
+    r"|(envelope|header)[- ]from\b|(reply to|after) mail from|mail from .{0,60}(refused|rejected|denied)|from address",
     re.IGNORECASE,
 )
 _NETWORK = re.compile(r"\b(ip|network|source|client|host|server|connecting)[ -](address|host|domain)(es)?\b", re.I)
@@ -69,7 +85,9 @@ _POLICY = re.compile(
     re.IGNORECASE,
 )
 _FULL = re.compile(
-    r"quota|(mail ?|post|in)?box(en)?('s)? .{0,40}\bfull\b|\bfull (mail|in)box|\bis full\b|storage|over ?(the )?limit"
+    r"quota|(mail ?|post|in)?box(en)?('s)? .{0,40}\bfull\b|\bfull (mail|in)box|\bis full\b|storage"
+    r"|over ?(the |its |their |your )?limit"
+    r"|zu ?viele (e-?)?mails"
     r"|out of (disk |storage )?space|no (disk )?space|insufficient (system )?(disk|space|storage)|mailbox size"
     r"|exceeded .{0,30}(mailbox|allocation)|too many messages (in|on)|postfach.{0,40}\bvoll|überfüllt|speicher"
     r"|boîte.{0,40}pleine|saturé|plein[e]?\b|llen[oa]\b|piena|pieno|\bvol\b|lotado|cheia|cheio|przepełnion|pełna"
@@ -79,6 +97,8 @@ _FULL = re.compile(
 _BUSY = re.compile(
     r"receiving (mail|messages|email) (at a rate|too)|too (much|many) (mail|messages|e-?mails) (right now"
     r"|at the moment)"
+    r"|(disabled|unavailable|suspended|locked|inactive|moved)\b.{0,60}\btemporar"
+    r"|(being|is) moved|undergoing migration|in ?transit\b"
     r"|rate that|getting too (much|many)|temporar(y|ily) (disabled|unavailable|suspended|locked|inactive)"
     r"|grey-?list|gr[ae]y ?listing|hop count|mail loop|too many hops|loops? back|routing loop|in a circle",
     re.IGNORECASE,
@@ -145,7 +165,9 @@ def judge_failure(status: str | None, diagnosis: str) -> Verdict:
     A cause of None means that neither says anything about the mailbox.
     """
     said = diagnosis[:LONGEST].replace("’", "'")
-    text = _NETWORK.sub("network", _BLANK.sub(" ", _MAILBOX.sub("", _URL.sub("", said))))
+    # A line of a reply without an enhanced code is a sentence of its own (RFC 5321, 4.2.1).
+    said = _REPLY_LINE.sub(". ", _MAILBOX.sub("", _URL.sub("", said)))
+    text = _NETWORK.sub("network", _BLANK.sub(" ", said))
     # The last code of a diagnosis is the innermost: what the recipient's own server said.
     codes = list(dict.fromkeys([*reversed(find_codes(diagnosis)), *([status] if status else [])]))
     cause = _cause(text, codes)
@@ -202,7 +224,15 @@ def _cause(text: str, codes: list[str]) -> Cause | None:
     if said:
         # Where several causes are named a code decides between them, and without one the mailbox counts as alive.
         return said[0] if len(said) == 1 else next((c for c in exact if c in said), min(said, key=_CAUTION.index))
+    if innermost in EITHER:
+        # Without a word about the mailbox it counts as alive: AOL and Exchange refuse all mail of a sender like this.
+        return Cause.MAILBOX
     return next(iter(exact), Cause.MAILBOX if _LATE.search(text) else None)
+
+
+def says_alive(words: str) -> bool:
+    """Return whether the words of a diagnosis, without its codes, speak of us or of a mailbox that exists."""
+    return judge_failure(None, _CODE.sub("", words)).cause in (Cause.POLICY, Cause.MAILBOX)
 
 
 EITHER: Final = ("5.2.1", "5.4.1", "5.4.4")

@@ -314,7 +314,7 @@ def _is_gone(meaning: Meaning, words: str, status: str | None) -> bool:
     Code and words decide as in a returned message; where they leave it open, the event's type does.
     """
     verdict = verdicts.judge_failure(status, words)
-    is_open = verdict.cause is None or verdict.enhanced in verdicts.EITHER
+    is_open = verdict.cause is None or (verdict.enhanced in verdicts.EITHER and not verdicts.says_alive(words))
     return meaning.is_gone if is_open else verdict.cause is verdicts.Cause.ADDRESS
 
 

@@ -47,6 +47,11 @@ _FINAL = re.compile(
     r"|endgültig|définiti|definitiv",
     re.IGNORECASE,
 )
+_CONDITIONAL = re.compile(
+    r"\b(if|unless|in case|should|when|wenn|falls|sollten?|si|se|jeśli)\b[^.\n]{0,200}|\bno (permanent|fatal) error",
+    re.IGNORECASE,
+)
+"""What a delay notice says of an end that may come: "if it fails permanently, you will be told"."""
 _FAILED = re.compile(
     r"undeliver|un-?deliver|non-?delivery|nondeliver|(not|n't|never) (be(en)? )?(deliver|sen[dt]\b|reach|handed"
     r"|returned)"
@@ -101,7 +106,7 @@ def read_words(mail: Message, parts: Sequence[Message], envelope_from: str | Non
     recipient = _recipient(mail, parts, text)
     spelt = text.replace("’", "'")
     named = f"{subject}\n{spelt}"
-    if _DELAYED.search(named) and not _FINAL.search(named):
+    if _DELAYED.search(named) and not _FINAL.search(_CONDITIONAL.sub("", named)):
         code = next(iter(verdicts.find_codes(text)), None)
         return WordedNotice(True, verdicts.Verdict(None, code), recipient, _decisive(text, None) or subject)
     author_is_system = automatic_replies.is_from_mail_system(mail)
