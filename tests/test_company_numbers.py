@@ -10,6 +10,23 @@ from identity_service.values import company_numbers
 from identity_service.values.company_numbers import WrongRegistrationNumber, WrongVatNumber
 
 KEPT_VAT = [
+    ("IT", "P.I. 00905811006", "IT00905811006"),
+    ("IT", "C.F. e P.IVA 00905811006", "IT00905811006"),
+    ("ES", "N.I.F. A-28015865", "ESA28015865"),
+    ("GR", "A.F.M. 094014249", "EL094014249"),
+    ("RO", "C.I.F. RO18547290", "RO18547290"),
+    ("RO", "CUI RO18547290", "RO18547290"),
+    ("PT", "NIPC PT501964843", "PT501964843"),
+    ("PT", "Contribuinte n.º 501964843", "PT501964843"),
+    ("LV", "PVN reģ. Nr. LV40003521600", "LV40003521600"),
+    ("FI", "ALV rek. FI20774740", "FI20774740"),
+    ("BG", "ДДС BG175074752", "BG175074752"),
+    ("IS", "VSK nr. 12345", "IS12345"),
+    ("CH", "CHE-107.787.577 VAT", "CHE107787577"),
+    ("SI", "Identifikacijska št. SI50223054", "SI50223054"),
+    ("DE", "Umsatzsteuer-Identifikationsnummer gemäß §27a UStG: DE136695976", "DE136695976"),
+    ("DK", "SE-nr. 13585628", "DK13585628"),
+    ("SE", "SE556188840401", "SE556188840401"),
     # Northern Ireland and Great Britain are one country with two sets of letters.
     ("GB", "XI980780684", "XI980780684"),
     ("GB", "GB 980 7806 84", "GB980780684"),
@@ -84,7 +101,6 @@ REFUSED_VAT = [
     ("HU", "12892312-2-41", "HU and the first eight digits of the tax number"),
     ("NO", "NO 995 525 828", "NO 123456789 MVA"),
     ("FR", "303265045", "FRXX and the nine digits of the SIREN"),
-    ("CH", "CHE-107.787.577 VAT", "CHE-123.456.789"),
     ("CH", "CH107787578", "check digit"),
     ("CH", "CH12", "CHE-123.456.789"),
     ("MC", "MC53000004606", "check digit"),
@@ -93,6 +109,16 @@ REFUSED_VAT = [
     ("US", "12345☃", "U+2603 SNOWMAN"),
 ]
 KEPT_REGISTRATION = [
+    ("FR", "W751234567", "W751234567"),
+    ("FR", "RNA W313001234", "RNA W313001234"),
+    ("DE", "DEB8537.HRB123456", "HRB 123456"),
+    ("DE", "Sitz Köln, HRB 12345", "Köln HRB 12345"),
+    ("DE", "Handelsregister B des Amtsgerichts Köln, HRB 12345", "Köln HRB 12345"),
+    ("DE", "Amtsgericht Köln, Abteilung B, Nr. 12345", "Köln HRB 12345"),
+    ("DE", "Munich HRB 12345", "München HRB 12345"),
+    ("DE", "Registered at AG Köln, HRB 12345", "Köln HRB 12345"),
+    ("DE", "Amtsgericht Ulm (Donau) HRB 12345", "Ulm HRB 12345"),
+    ("DE", "HRB 12345, Amtsgericht Köln, Geschäftsführer: Max Meier", "Köln HRB 12345"),
     # Germany: with and without court, the letters of Charlottenburg, every register.
     ("DE", "HRB 12345", "HRB 12345"),
     ("DE", "HRB 12345 B", "HRB 12345 B"),

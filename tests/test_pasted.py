@@ -59,7 +59,25 @@ def test_what_may_be_symbols_is_no_label(typed):
     assert user_ids.read_symbols(typed) == user_ids._read(typed).removeprefix("#")
 
 
-@pytest.mark.parametrize("separator", ["/", "_", "\u2009", "\u2007", "\u3000", "\u30fc", "\u00b7", ", ", "\r\n", "|"])
+@pytest.mark.parametrize(
+    "separator",
+    [
+        "/",
+        "_",
+        "\u2009",
+        "\u2007",
+        "\u3000",
+        "\u30fc",
+        "\u00b7",
+        ", ",
+        "\r\n",
+        "|",
+        "\uff65",
+        "\uff70",
+        "\u2043",
+        "\u02d7",
+    ],
+)
 def test_what_stands_between_the_groups_does_not_count(separator):
     assert user_ids.parse(GOOD.replace("-", separator)) == ID
 
@@ -291,3 +309,30 @@ def test_a_tracking_link_is_read_without_what_stands_behind_it(tail):
 
 def test_the_domain_of_a_pasted_address_is_read_as_before():
     assert parse_pasted("a@\u30e9\u30fc\u30e1\u30f3.jp") == email_addresses.parse("a@\u30e9\u30fc\u30e1\u30f3.jp")
+
+
+@pytest.mark.parametrize("written", ["Nr.6WPP-C7QF-7FF6", "No.6WPP C7QF 7FF6", "\u201e6WPP-C7QF-7FF6\u201c?"])
+def test_a_number_sign_without_a_blank_is_one_in_front_of_whole_groups(written):
+    assert user_ids.parse(written) == "6WPPC7QF7FF6"
+
+
+@pytest.mark.parametrize("written", [
+    "anna@firma.de\ufe0f", "\u2709 anna@firma.de", "\U0001f4e7 anna@firma.de", "\u2709\ufe0f anna@firma.de",
+    "anna@firma.de, anna@firma.de", "anna@firma.de; anna@firma.de", "anna@firma.de anna@firma.de", "anna@firma.de?",
+])  # fmt: skip
+def test_a_sign_in_front_or_the_same_address_again_does_not_count(written):
+    assert email_addresses.parse_pasted(written).key == "anna@firma.de"
+
+
+@pytest.mark.parametrize(("written", "told"), [
+    ("anna@firma.de; bob@firma.de", "more than one"), ("anna@firma.de bob@firma.de", "more than one"),
+    ("anna @firma.de", "blank within"), ("an na@firma.de", "blank within"),
+])  # fmt: skip
+def test_what_is_wrong_with_several_words_is_told(written, told):
+    with pytest.raises(email_addresses.MalformedEmailAddress, match=told):
+        email_addresses.parse_pasted(written)
+
+
+@pytest.mark.parametrize("typed", ["\u0661\u0662\u0663\u0664\u0665\u0666", "\uff11\uff12\uff13\uff14\uff15\uff16"])
+def test_digits_of_other_scripts_are_digits(typed):
+    assert pasted.read_digits(typed) == "123456"

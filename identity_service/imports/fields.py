@@ -15,20 +15,48 @@ EARLIEST_YEAR: Final = 1900
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING: Final = frozenset({"", "\\N", "0000-00-00", "0000-00-00 00:00:00"})
 _WORDS_FOR_NOTHING: Final = frozenset(
-    {"null", "(null)", "<null>", "[null]", "none", "nil", "nan", "undefined", "n/a", "#n/a", "#nv", "-", "–", "—"}
+    {
+        "null",
+        "none",
+        "nil",
+        "nan",
+        "nat",
+        "na",
+        "undefined",
+        "n/a",
+        "n.a.",
+        "k.a.",
+        "-",
+        "--",
+        "—",
+        "–",
+        "object object",
+        "#n/a",
+        "#nv",
+        "#ref!",
+        "#value!",
+        "#name?",
+        "#null!",
+        "#wert!",
+        "#bezug!",
+    }
 )
+_DRESS: Final = "()<>[]\"'"
 _ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
     r" ?(?:Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
     re.IGNORECASE,
 )
 _DOTTED = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})(?:,? ([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?))?")
-_COMPACT: Final = {8: "%Y%m%d", 14: "%Y%m%d%H%M%S"}
+_COMPACT: Final = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
 _FEWEST_SECONDS: Final = 10**8
 """A smaller number (before March 1973) is a year, a day of a spreadsheet or nothing, and not a time since 1970."""
 _UNITS: Final = ((10**11, 1), (10**14, 10**3), (10**17, 10**6), (10**20, 10**9))
 """A number below the first is in seconds, below the second in milliseconds, and so on; each ends in the year 5138."""
+_OTHER_CLOCKS: Final = ((94_354_848 * 10**9, 152_000_000 * 10**9), (599_266_080 * 10**9, 662_380_416 * 10**9))
+"""What a count of 100 nanoseconds since 1601 (Windows, LDAP) or since the year 1 (.NET) is between 1900 and 2100. As
+nanoseconds since 1970 these numbers would be before 1975, or before 1991: they are refused and not guessed."""
 _YES: Final = frozenset({"true", "yes", "y", "1", "t", "on"})
 _NO: Final = frozenset({"false", "no", "n", "0", "f", "off"})
 
@@ -43,8 +71,11 @@ def is_nothing(text: str) -> bool:
 
 
 def is_word_for_nothing(text: str) -> bool:
-    """Return whether a stripped value is a word that programs write for nothing."""
-    return text.casefold() in _WORDS_FOR_NOTHING
+    """Return whether a stripped value is a word that programs write for nothing, or such words alone ("null null")."""
+    bare = text.strip(_DRESS).casefold()
+    return bare in _WORDS_FOR_NOTHING or all(
+        word.strip(_DRESS) in _WORDS_FOR_NOTHING for word in bare.split() or [text]
+    )
 
 
 def read_yes(name: str, text: str) -> bool:
@@ -97,6 +128,8 @@ def _moment_of_number(text: str) -> datetime | None:
     if len(text) in _COMPACT and text[:2] in ("19", "20"):
         return datetime.strptime(text, _COMPACT[len(text)]).replace(tzinfo=UTC)
     number = float(text)
+    if any(first <= number < last for first, last in _OTHER_CLOCKS):
+        return None
     if number < _FEWEST_SECONDS:
         return None
     for limit, unit in _UNITS:

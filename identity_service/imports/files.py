@@ -133,7 +133,7 @@ def _find_separator(first: str) -> str:
 def _heading(cells: list[str], options: FileOptions) -> tuple[list[str], Format | None]:
     """Return the columns by name, and the product whose export has them, None if the names are ours or mapped."""
     found = [cell.strip() for cell in cells]
-    named = [cell for cell in found if cell]
+    named = [cell.casefold() for cell in found if cell]
     # Without a heading this is the first customer (an "@"): the error must not print their data.
     if not _is_text(*found) or len(set(named)) < len(named) or not named or "@" in "".join(found):
         raise CannotImport(_NO_HEADING)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from identity_service.imports.fields import CannotImport, is_nothing
+from identity_service.imports.fields import CannotImport, is_nothing, is_word_for_nothing
 from identity_service.imports.rows import LEFT_OUT
 from identity_service.passwords import legacy_hashes
 from identity_service.passwords.legacy_hashes import FirebaseParameters
@@ -70,7 +70,7 @@ def _first(given: Raw, *names: str) -> str:
 
 def _name(given: Raw, first: str, last: str) -> str:
     parts = (_first(given, first), _first(given, last))
-    return " ".join(part for part in parts if part)
+    return " ".join(part for part in parts if part and not is_word_for_nothing(part))
 
 
 def _address(given: Raw, email: str, login: str) -> str:
@@ -138,10 +138,16 @@ def _auth0(given: Raw, _: FirebaseParameters | None) -> dict[str, str]:
         email=email, email_verified=_first(given, "email_verified"),
         display_name=_name(given, "given_name", "family_name") or ("" if name == email else name),
         reference=_first(given, "user_id", "id") or stored_as, locale=_first(given, "locale"),
-        customer_since=_text(created["$date"] if isinstance(created, dict) else created),
+        customer_since=_mongo_date(created) if isinstance(created, dict) else _text(created),
     )  # fmt: skip
     is_blocked = _first(given, "blocked").casefold() == "true"
     return _with_password(row, _first(given, "passwordhash", "password_hash"), is_active=not is_blocked)
+
+
+def _mongo_date(written: Raw) -> str:
+    """Return a date as MongoDB exports it: relaxed, or canonical with `$numberLong` (Extended JSON v2)."""
+    date = written["$date"]
+    return _text(date["$numberLong"] if isinstance(date, dict) else date)
 
 
 def _firebase(given: Raw, parameters: FirebaseParameters | None) -> dict[str, str]:

@@ -44,14 +44,19 @@ _VAT_FORMS: Final = {
 """How VAT numbers are written (European Commission, VIES, "structure of VAT numbers"), for refusals."""
 _VAT_LABEL = re.compile(
     r"(?:(?:n[°º]|nr|no|num[ée]ro|numero|numer|number|nummer)[\s.]*(?:d[ei]\s+)?)?"
-    r"(?:VAT|USt|Umsatzsteuer|UID|MwSt|TVA|BTW|P\.? ?IVA|Partita IVA|IVA|NIP|NIF|CIF|CVR|DIČ|DPH|PVM|PVN|KMKR|ALV|DDV"
-    r"|PDV|OIB|moms|adószám|ΑΦΜ)"
-    r"[\s.:-]*(?:(?:reg(?:istr\w*)?|ident\w*|id|no|nro|nr|idnr|number|nummer|numero|num|intra\w*)(?!\w)[\s.:#-]*)*"
+    r"(?:C\.? ?F\.? e )?"
+    r"(?:VAT|USt|Umsatzsteuer(?:-Identifikationsnummer)?(?: gemäß § ?27 ?a UStG)?|UID|MwSt|TVA|BTW|P\.? ?IVA"
+    r"|Partita IVA"
+    r"|P\.I\.|IVA|NIPC|N\.?I\.?P|N\.?I\.?F|C\.?I\.?F|CUI|CVR|SE-?nr|DIČ|DPH|PVM|PVN(?: reģ)?|KMKR|ALV(?: rek)?|DDV"
+    r"|PDV|OIB|VSK|ДДС|moms|adószám|ΑΦΜ|Α\.Φ\.Μ|A\.?F\.?M|Contribuinte|Identifikacijska št(?:evilka)?)"
+    r"[\s.:-]*(?:(?:reg(?:istr\w*)?|ident\w*|id|no|nro|nr|idnr|number|nummer|numero|num|intra\w*|n\.?[º°])(?!\w)"
+    r"[\s.:#-]*)*"
     r"(?=[A-Z0-9])",
     re.IGNORECASE,
 )
 _SIGNS = re.compile(r"[\s./,\u00b7\u2010-\u2015\u2212-]+")
 # In Switzerland the number of the commercial register and of the VAT is one: "HR/MWST", "RC/TVA", "RC/IVA".
+_SWISS_VAT = re.compile(r"(?<=\ACHE\d{9})VAT\Z")
 _SWISS_REGISTER = re.compile(r"(?<=\d)(?:HR|RC)(?=(?:MWST|TVA|IVA)?\Z)")
 
 _REGISTERS: Final[dict[str, tuple[str, ...]]] = {
@@ -67,11 +72,13 @@ _REGISTERS: Final[dict[str, tuple[str, ...]]] = {
 _REGISTERS_OF: Final = {**dict.fromkeys(_FRENCH, "FR"), "AX": "FI", "SJ": "NO"}
 _OTHER_REGISTERS: Final = {
     "CH": re.compile(r"(?<!\w)CH-?\d{3}\.?\d\.?\d{3}\.?\d{3}-?\d(?!\d)", re.IGNORECASE),
+    "FR": re.compile(r"(?<!\w)W\d{9}(?!\d)", re.IGNORECASE),
     "HU": re.compile(r"(?<![\d-])\d\d[ -]?\d\d[ -]?\d{6}(?![\d-])"),
     "PL": re.compile(r"(?<![\d-])0(?: ?\d){9}(?![\d-])"),
 }
-"""Registers that python-stdnum does not know: the former Swiss commercial register, the Hungarian company
-register, the Polish court register (KRS). Their form tells them from all other numbers of the country."""
+"""Registers that python-stdnum does not know: the former Swiss commercial register, the French one of associations,
+the Hungarian company register, the Polish court register (KRS). Their form tells them from all other numbers of the
+country."""
 _REGISTER_FORMS: Final = {
     "BE": "0123.456.789", "CH": "CHE-123.456.789", "DE": "HRB 12345", "DK": "12345678 (CVR)", "EE": "12345678",
     "FI": "1234567-8",
@@ -84,14 +91,16 @@ _REGISTER_FORMS: Final = {
 _DIGITS = re.compile(r"\d(?:[\d .,/\u00a0-]*\d)?")
 # Words that say that a number follows, and name no register and no place.
 _REGISTRATION_LABEL = re.compile(
-    r"(?!no\s)(?:(?:company|business|commercial|trade|registration|registered|register|registry|reg|number|nummer|num|no"
+    r"(?!no\s)(?:(?:company|business|commercial|trade|registration|registered|register|registry|reg|number|nummer"
+    r"|num|no"
     r"|nr|id|code|entity|file|numéro|numero|numer|(?:handels|vereins)?registernummer|firmenbuchnummer|firmennummer)"
     r"(?!\w)[\s.:#-]*)+(?=\w)",
     re.IGNORECASE,
 )
 _ANY_LABEL = re.compile(r"[^\d:]{1,60}:\s*(?=\S)")
 _GERMAN_REGISTER: Final = (
-    r"(?<!\w)(?:(?:HR|Handelsregister)(?:[ ,]*Abt(?:eilung|\.))?[ .-]?[AB]|GnR|GsR|PR|VR)(?![^\W\d_])"
+    r"(?<!\w)(?:(?:(?:HR|Handelsregister)(?:[ ,]*Abt(?:eilung|\.))?|Abt(?:eilung|\.))[ .-]?[AB]|GnR|GsR|PR|VR)"
+    r"(?![^\W\d_])"
 )
 _ONLY_GERMAN_REGISTER = re.compile(_GERMAN_REGISTER, re.IGNORECASE)
 # Between register and number may stand the court: "HRB Köln 12345".
@@ -100,12 +109,15 @@ _GERMAN = re.compile(
     r"([1-9]\d{0,2}[ .]\d{3}|[1-9]\d{0,5})(?!\d)(?:\s*([A-ZÖ]{1,3})(?!\w))?(?!\w)",
     re.IGNORECASE,
 )
+_EUID = re.compile(r"\ADE[A-Z]\d{4}V?\.(?=[A-Z])", re.IGNORECASE)
+_BEHIND_GERMAN = re.compile(r"[,;|]\s*(?=Gesch|GF\b|vertret|USt|Inhaber|Vorstand|Tel|E-?Mail)", re.IGNORECASE)
 _GERMAN_NAMES: Final = {name.upper(): name for name in ("GnR", "GsR", "PR", "VR")}
 _NOT_IN_COURTS: Final = frozenset(
     (
         "amtsgericht amtsgerichts amtsgerichtes registergericht registergerichts registergerichtes handelsregister "
         "handelsregisters vereinsregister vereinsregisters genossenschaftsregister partnerschaftsregister register "
-        "registernummer handelsregisternummer registernr handelsregisternr nummer nr no eingetragen unter "
+        "registernummer handelsregisternummer registernr handelsregisternr nummer nr no eingetragen unter sitz "
+        "registered at court abt abteilung "
         "ag a am an auf bei beim d dem den der des i im in v vor"
     ).split()
 )
@@ -120,7 +132,9 @@ _COURT_ADDITIONS: Final = {
 }  # fmt: skip
 """What stands behind the names of some towns, in full or in its first letters: Frankfurt a. M., Freiburg i. Br."""
 _COURT_ALIASES: Final = {
-    "Allgäu": "Kempten (Allgäu)", "Berlin": "Berlin (Charlottenburg)", "Charlottenburg": "Berlin (Charlottenburg)",
+    "Allgäu": "Kempten (Allgäu)", "Munich": "München", "Cologne": "Köln", "Nuremberg": "Nürnberg",
+    "Hanover": "Hannover", "Ulm Donau": "Ulm", "Berlin": "Berlin (Charlottenburg)",
+    "Charlottenburg": "Berlin (Charlottenburg)",
     "Paderborn früher Höxter": "Paderborn",
 }  # fmt: skip
 
@@ -201,7 +215,7 @@ def _compact_vat(text: str) -> str:
     label = _VAT_LABEL.match(plain)
     # "CIF" and "NIF" may also begin a number; only what follows a blank or sign is a label in front of one.
     plain = plain[label.end() :] if label and not label[0].isalpha() else plain
-    return _SWISS_REGISTER.sub("", _SIGNS.sub("", plain).upper())
+    return _SWISS_VAT.sub("", _SWISS_REGISTER.sub("", _SIGNS.sub("", plain).upper()))
 
 
 def _fitting_vat(compact: str, letters: str) -> str | None:
@@ -287,12 +301,14 @@ def _candidates(given: str, country: str) -> Iterator[_Candidate]:
 
 def _check_german(given: str) -> str:
     """Return register, number and, where it was named, the court: `München HRB 12345`."""
+    # The European identifier (EUID) names the court by a code; behind the number often stand the managers.
+    given = _BEHIND_GERMAN.split(_EUID.sub("", given))[0]
     found = _GERMAN.search(given)
     if found is None:
         return _refuse_german(given)
     register = _GERMAN_NAMES.get(found[1].upper(), f"HR{found[1][-1].upper()}")
     number, suffix = re.sub("[ .]", "", found[3]), (found[4] or "").upper()
-    named = f"{given[: found.start()]} {found[2]} {given[found.end() :]}"
+    named = _ONLY_GERMAN_REGISTER.sub(" ", f"{given[: found.start()]} {found[2]} {given[found.end() :]}")
     court, court_with_suffix = _court_words(named), _court_words(f"{named} {suffix.title()}")
     is_word = len(suffix) > 1 and (court_with_suffix == court or suffix == "BAD")
     if is_word or (court not in _courts() and court_with_suffix in _courts()):

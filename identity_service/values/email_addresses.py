@@ -30,6 +30,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PLAIN = re.compile(r"[A-Za-z0-9_+.&=~#$/?^-]+@[A-Za-z0-9.-]*[A-Za-z0-9]")
 _MAILTO = re.compile(r"mailto:(?://)?(?!/)([^?]*)(?:\?.*)?", re.IGNORECASE | re.DOTALL)
 # Brackets around an address or around the name beside it, as mail programs write them; those within a word stay.
+_BETWEEN = re.compile(r"(?<=[^\s,;])\s*[,;\s]\s*(?=[^\s,;]{1,64}@)")
 _BRACKETS = re.compile(r"(?:^|\s)[<(\[]|<(?=[^<>]*>)|\]\(|[>)\]](?=[\s.,;:!]|$)")
 _JOINERS = re.compile("[\u200c\u200d]")
 _SCRIPTS_TOGETHER = ({"LATIN", "CJK", "HIRAGANA", "KATAKANA"}, {"LATIN", "CJK", "HANGUL"}, {"LATIN", "CJK", "BOPOMOFO"})
@@ -117,6 +118,8 @@ def parse_pasted(text: str, *, special_use: bool = False, read: Callable[[str], 
         return parse(text, special_use=special_use, read=read)
     plain = pasted.remove_dress(pasted.read_narrow(text))
     pieces = [_read_link(piece) for piece in (_BRACKETS.split(plain) if len(plain) <= 2 * MAXIMUM else [plain])]
+    # Several addresses in a row; a comma or blank within one is an error of its own.
+    pieces = [one for piece in pieces for one in (_BETWEEN.split(piece) if piece.count("@") > 1 else [piece])]
     written = [piece for piece in pieces if "@" in piece] or [plain]
     found = [parse(_check_seen(address), special_use=special_use, read=read) for address in written]
     if len({address.key for address in found}) > 1:
@@ -191,6 +194,8 @@ def _read_link(piece: str) -> str:
 
 
 def _check_seen(piece: str) -> str:
+    # A domain ends in a letter: what nobody sees behind it belongs to nothing.
+    piece = pasted.trim_ends(piece).rstrip(pasted.SELECTORS) if piece.count("@") == 1 else piece
     hidden = pasted.find_invisible(_JOINERS.sub("", piece))
     if hidden is not None:
         raise MalformedEmailAddress(
@@ -204,6 +209,8 @@ def _read_local_part(local: str) -> str:
     """Return a local part as it is stored: in NFC (RFC 6532, 3.1)."""
     found = local if local.isascii() else _compose(local)
     plain = found if found.isascii() else "".join("a" if not sign.isascii() else sign for sign in found)
+    if any(sign.isspace() for sign in local):
+        raise MalformedEmailAddress("There is a blank within this address; please remove it.")
     if not _LOCAL_PART.fullmatch(plain) or len(found.encode()) > 64:
         raise MalformedEmailAddress("The part before the @ must be letters, digits or common signs, at most 64 bytes.")
     if plain[0] in "-." or plain[-1] == "." or ".." in plain or "=?" in plain:

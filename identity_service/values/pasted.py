@@ -14,6 +14,8 @@ _INVISIBLE: Final = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+SELECTORS: Final = "\ufe0e\ufe0f"
+"""Which form an emoji has; copied along with it, they stand behind letters, too."""
 _INVISIBLE_SIGN = re.compile(f"[{_INVISIBLE}]")
 _FIRST_VISIBLE = re.compile(rf"[^\s{_INVISIBLE}]")
 # A last selector belongs to the letter or emoji before it, and tags behind a black flag are a flag (UTS 51).
@@ -34,16 +36,20 @@ _HALVES: Final = (
 """Brackets and quotes of which a selection with the mouse often has one half alone. An address may begin with { or an
 apostrophe."""
 _TAIL: Final = ".,;:!\u2026"
+# Within an ID a question mark is a symbol that was not understood; behind a quote it asks.
+_ASKED = re.compile('(?<=[\u201c\u201d\u2019\u00bb\u00ab")\\]])\\?+\\Z')
 # The sign in front of a line of a quoted email or of a list. A hyphen or asterisk may begin an address.
-_BULLET = re.compile("(?:[>\u2022\u2023\u25aa\u25cf\u25e6\u2026]|[*+\u2013\u2014-](?=\\s))\\s*")
+_BULLET = re.compile(
+    "(?:[\u2190-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]\ufe0f?(?=\\s)|[>\u2022\u2023\u25aa\u25cf\u25e6\u2026]|[*+\u2013\u2014-](?=\\s))\\s*"
+)
 _WITH_LABEL: Final = "your|my|the|this|is|ihre?|meine?|deine?|die|der|das|ist|lautet|nr\\.|no\\.|[:=-]"
 _LABELS: Final = (
     "user ?-?id|id|user|customer|account|contact|kunden(?:nummer|-?nr\\.?|-?id)?|konto|e-?mail(?:-adresse)?|mail"
     "|address|adresse|number|nummer|(?:one-time |recovery |einmal)?-?code"
 )
-_NUMBER: Final = "(?:nr|no)\\.(?=\\s)|n[\u00b0\u00ba]|\u2116|#"
+_NUMBER: Final = "(?:nr|no)\\.(?=\\s|[0-9a-z]{4}[- ]?[0-9a-z]{4})|n[\u00b0\u00ba]|\u2116|#"
 # Each label has a letter or sign that no symbol is read from, so that the beginning of an identifier is never taken for
-# one: "Nr." is one with a full stop and a blank.
+# one: "Nr." is one with a full stop and a blank or two groups.
 _LABEL = re.compile(
     rf"(?:(?:{_WITH_LABEL})\s+)*(?:(?:{_LABELS})[\s:=#-]+|(?:{_NUMBER})\s*)"
     rf"(?:(?:{_WITH_LABEL}|{_LABELS})[\s:=#-]+|(?:{_NUMBER})\s*)*",
@@ -103,7 +109,7 @@ def remove_wrapping(text: str) -> str:
     plain = trim_ends(text)
     while plain and len(plain) <= _LONGEST:
         before = plain
-        plain = plain.rstrip(_TAIL).strip()
+        plain = _ASKED.sub("", plain.rstrip(_TAIL)).strip()
         if len(plain) > 1 and plain[0] + plain[-1] in _PAIRS:
             plain = trim_ends(plain[1:-1])
         bullet = _BULLET.match(plain)
@@ -138,7 +144,8 @@ def _remove_halves(plain: str) -> str:
 def read_digits(text: str) -> str:
     """Return the letters and digits of a typed or pasted numeric code in lower case, O read as 0, I and l as 1."""
     plain = remove_dress(read_narrow(remove_invisible(text[:_LONGEST])))
-    kept = "".join(sign for sign in plain if sign.isalnum())
+    # Digits of other scripts are digits; letters stay.
+    kept = "".join(str(unicodedata.digit(sign, sign)) for sign in plain if sign.isalnum())
     return kept.translate(str.maketrans("OoIl", "0011")).lower()
 
 

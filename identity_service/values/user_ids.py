@@ -37,7 +37,7 @@ _SEPARATORS = dict.fromkeys(
     map(
         ord,
         " \t\r\n-.,/_|\u00a0\u00b7\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2010\u2011\u2012"
-        "\u2013\u2014\u2015\u2022\u202f\u205f\u2212\u30fb\u30fc\ufe58\ufe63",
+        "\u02d7\u2013\u2014\u2015\u2022\u202f\u2043\u205f\u2212\u30fb\u30fc\ufe58\ufe63\uff65\uff70",
     )
 )
 _ASCII_SEPARATORS = bytes(code for code in _SEPARATORS if code < 128)
