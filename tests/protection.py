@@ -30,13 +30,15 @@ WHOSE = {
     "password-check": "a client asks whether passwords fit",
     "register-network": "one network on the public page",
     "reroute": "one message is sent by another relay",
+    "mailbox-network": "one network causes resets and sign-in codes for one mailbox, in any spelling",
+    "register-mailbox-network": "one network registers with one mailbox, in any spelling",
     "reset-client": "a client asks for resets",
     "reset-network": "one network asks for resets",
     "email-change": "a signed-in customer asks for another address",
     "email-change-to": "a signed-in customer asks for one and the same address",
-    "reset-address": "reset messages to one mailbox, for each browser known to the account and for all others",
+    "reset-address": "reset messages to one address, for each browser known to the account and for all others",
     "reset-renewed": "a reset message beyond that, when the newest one has expired",
-    "signin-address": "messages with codes to one mailbox, for each browser known to the account and for all others",
+    "signin-address": "messages with codes to one address, for each browser known to the account and for all others",
     "signin-renewed": "a message with a code beyond that, when the newest one has expired",
     "signin-network": "one network tries to sign in",
     "staff-name": "one name tries to sign in at the console, from all networks",
@@ -55,7 +57,9 @@ def rates() -> dict[str, list[str]]:
     """Return the rates of each limit, as the code has them."""
     found: dict[str, list[str]] = {}
     for module in modules():
-        for call in (call for call in module.calls() if called(call) in ("hit", "wait") and len(call.args) > 1):
+        for call in (
+            call for call in module.calls() if called(call) in ("hit", "hit_network", "wait") and len(call.args) > 1
+        ):
             name, rate = call.args[0], call.args[1]
             if isinstance(name, ast.Constant):
                 scope = vars(importlib.import_module(f"{PACKAGE}.{module.name}"))

@@ -3,9 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from identity_service.accounts import actions, rules
+from identity_service.accounts.tables import Account
 from identity_service.database.transactions import DatabaseSession
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -80,6 +81,13 @@ _ACTIVE = text(
     SELECT user_id FROM chain WHERE merged_into IS NULL AND state = 'active'
     """
 )
+
+
+async def sessions_valid_after(session: DatabaseSession, user_id: str | None) -> datetime | None:
+    """Return the moment before which no session of an account counts; the same statement if there is no account."""
+    moments = func.greatest(Account.sessions_valid_after, Account.tokens_valid_after)
+    found: datetime | None = await session.scalar(select(moments).where(Account.user_id == (user_id or "")))
+    return found
 
 
 async def user_ids_of(session: DatabaseSession, user_id: UserId) -> list[str]:

@@ -18,6 +18,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.merges import actions as merges
+from identity_service.merges import undo
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
@@ -132,7 +133,9 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
     if account.email is not None:
         old = accounts.address_of(account)
         await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(_columns("old", old)))
-    changed = await _take_address(session, account, _address(change, "new"), actor="customer", now=now)
+    changed = await _take_address(
+        session, account, _address(change, "new"), token_id=found.token.id, actor="customer", now=now
+    )
     await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(changed_at=now))
     for other in told:
         if other.address.key != change.new_key:
@@ -141,6 +144,17 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
                 locale=other.locale, facts={"change": str(change.id)}, cause="account.email_changed",
                 actor="customer", now=now,
             )  # fmt: skip
+
+
+async def find_joined(session: DatabaseSession, found: TokenWithMessage) -> tuple[str, str] | None:
+    """Return the account that gets the address, and the active one that has it and would be merged into that."""
+    change = await session.scalar(select(EmailChange).where(EmailChange.token_id == found.token.id))
+    if change is None or change.new_email is None:
+        return None
+    holder = await accounts.find_by_email(session, _address(change, "new"))
+    if holder is None or holder.state != "active" or holder.user_id == change.user_id:
+        return None
+    return change.user_id, holder.user_id
 
 
 async def _was_answered(session: DatabaseSession, change: EmailChange) -> bool:
@@ -178,18 +192,14 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
     if change is None or change.changed_at is None or change.undone_at is not None:
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
-    if change.old_email is None:
-        await mailbox.remove_email(session, account.user_id, actor="customer", now=now)
-    else:
-        holder = await accounts.find_by_email(session, _address(change, "old"))
-        if holder is not None and holder.state == "closed" and holder.email_state != "confirmed":
-            # Somebody registered the old address meanwhile and closed that account; nobody has proven it there.
-            await mailbox.remove_email(session, holder.user_id, actor="customer", now=now)
-        await _take_address(session, account, _address(change, "old"), actor="customer", now=now)
+    await _restore_old_address(session, account, change, found.token.id, now=now)
     reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
     await credentials.end_access(session, proof.user_id, reason=reason, actor="customer", now=now)
     await passwords.remove_password(session, proof.user_id, reason=reason, actor="customer", now=now)
-    await merges.undo_foreign_merges(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
+    await undo.undo_foreign_merges(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
+    await consents.withdraw_granted_since(
+        session, proof.user_id, change.changed_at, channel="email_link", actor="customer", now=now
+    )
     since = (EmailChange.user_id == proof.user_id) & (EmailChange.changed_at >= change.changed_at)
     await session.execute(update(EmailChange).where(since, EmailChange.undone_at.is_(None)).values(undone_at=now))
     if change.old_email is not None and account.state == "active":
@@ -200,11 +210,25 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
         )
 
 
+async def _restore_old_address(
+    session: DatabaseSession, account: Account, change: EmailChange, token_id: uuid.UUID, *, now: datetime
+) -> None:
+    if change.old_email is None:
+        await mailbox.remove_email(session, account.user_id, actor="customer", now=now)
+        return
+    old = _address(change, "old")
+    holder = await accounts.find_by_email(session, old)
+    if holder is not None and holder.state == "closed" and holder.email_state != "confirmed":
+        # Somebody registered the old address meanwhile and closed that account; nobody has proven it there.
+        await mailbox.remove_email(session, holder.user_id, actor="customer", now=now)
+    await _take_address(session, account, old, token_id=token_id, actor="customer", now=now)
+
+
 async def return_own_address(
     session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
 ) -> None:
-    """Restore the address that an account had before the first change since a moment that a session of somebody else
-    requested: a merge since then is undone, and who came with it had a session here."""
+    """Restore the address that an account had before the first change since a moment that its own session did not
+    request: a merge since then is undone, and who came with it had a session here, or asked through a service."""
     mine = (EmailChange.user_id == user_id) & (EmailChange.changed_at >= since) & EmailChange.undone_at.is_(None)
     changes = (await session.scalars(select(EmailChange).where(mine).order_by(EmailChange.changed_at))).all()
     own = set(await ownership.mailbox_hashes_of(session, user_id))
@@ -213,12 +237,16 @@ async def return_own_address(
         own.discard(_hash(session, change.new_key))
         own.add(_hash(session, change.old_key))
     for change in changes:
-        if foreign is None and change.proven_by is not None and change.proven_by not in own:
+        if foreign is None and change.proven_by not in own:
             foreign = change
         own.add(_hash(session, change.new_key))
-    if foreign is None or foreign.old_email is None or foreign.changed_at is None:
-        return
     account = await accounts.find_account(session, UserId(user_id), lock=True)
+    if foreign is None and changes and account.email is None:
+        # The address of the last change was given back to the account that is restored.
+        foreign = changes[-1]
+    if foreign is None or foreign.old_email is None or foreign.changed_at is None:
+        # An account without an address before has nothing to go back to, and no other way in.
+        return
     try:
         await _take_address(session, account, _address(foreign, "old"), actor=actor, now=now)
     except account_rules.EmailTaken:
@@ -241,10 +269,16 @@ async def _yields(session: DatabaseSession, holder: Account, account: Account) -
 
 
 async def _take_address(
-    session: DatabaseSession, account: Account, address: EmailAddress, *, actor: str, now: datetime
+    session: DatabaseSession,
+    account: Account,
+    address: EmailAddress,
+    *,
+    token_id: uuid.UUID | None = None,
+    actor: str,
+    now: datetime,
 ) -> Account:
-    """Set an address whose mailbox was just read. A merged account that has it gets the old one in exchange; an active
-    one where it was never confirmed is merged into this account, so that its history is kept.
+    """Set an address whose mailbox was just read, by this token. A merged account that has it gets the old one in
+    exchange; an active one where it was never confirmed is merged into this account, so that its history is kept.
 
     Raises:
         accounts.rules.EmailTaken
@@ -259,9 +293,7 @@ async def _take_address(
         return await accounts.find_account(session, UserId(account.user_id))
     await mailbox.remove_email(session, holder.user_id, actor=actor, now=now)
     changed = await mailbox.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
-    await accounts.mark_merged(session, UserId(holder.user_id), UserId(account.user_id), actor=actor, now=now)
-    await consents.recompute_ancestors(session, account.user_id)
-    await merges.tell_of_merge(session, account.user_id, holder.user_id, actor=actor, now=now)
+    await merges.merge_by_mailbox(session, account.user_id, holder.user_id, token_id, actor=actor, now=now)
     return changed
 
 

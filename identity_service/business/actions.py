@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
 from identity_service.business import periods
 from identity_service.business import rules as business_rules
 from identity_service.business.rules import Company
+from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
@@ -23,17 +25,23 @@ async def become_business(
     actor: str,
     now: datetime,
 ) -> Account:
-    """Make an account a business at once; a consumer with an address is sent a notice with an undo link.
+    """Make an account a business at once. Every mailbox of a consumer gets a notice with an undo link; of a business
+    whose company changes, a notice.
 
     Raises:
         accounts.rules.UnknownUserId, AccountMoved, AccountClosed
     """
-    before = (await accounts.find_account(session, user_id, lock=True)).kind
+    before = await accounts.find_account(session, user_id, lock=True)
+    was_business, version = before.kind == "business", before.version
     account = await periods.begin_period(session, user_id, details, actor=actor, now=now)
-    if before == "consumer" and account.kind == "business" and account.email is not None:
+    if was_business and account.version != version:
+        await credentials.notify_mailboxes(
+            session, "company_changed", [account.user_id], cause="account.became_business", actor=actor, now=now
+        )
+    for one in [] if was_business else await ownership.mailboxes_of(session, account.user_id, recent_at=now):
         await one_time_tokens.send_token(
-            session, "business_undo", kind="business_undo", to=accounts.address_of(account), user_id=account.user_id,
-            locale=account.locale, facts={"company": details.company_name}, cause="account.became_business",
+            session, "business_undo", kind="business_undo", to=one.address, user_id=account.user_id,
+            locale=one.locale, facts={"company": details.company_name}, cause="account.became_business",
             actor=actor, now=now,
         )  # fmt: skip
     return account

@@ -216,8 +216,8 @@ async def _answer(
     limits: rate_limits.RateLimiter = request.app.state.throttle
     if answer.status == 401:
         network = dependencies.client_network(request)
-        await limits.hit("wrong-client-secret", WRONG_PER_CLIENT, claimed or "", network)
-        await limits.hit("wrong-client-secret", WRONG_PER_NETWORK, network)
+        await limits.hit_network("wrong-client-secret", WRONG_PER_CLIENT, network, claimed or "")
+        await limits.hit_network("wrong-client-secret", WRONG_PER_NETWORK, network)
     elif answer.body == {"active": False}:
         await limits.hit("unknown-token", UNKNOWN_PER_CLIENT, str(claimed))
     return _response(request, answer)

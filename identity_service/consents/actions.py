@@ -4,10 +4,10 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, insert, select, text
+from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -43,20 +43,6 @@ class PurposeState(NamedTuple):
     decision: str | None
     since: datetime | None
     proposed_at: datetime | None
-
-
-class PermissionAnswers(NamedTuple):
-    """Which of the accounts may be contacted, in the order of the question, and their addresses if requested."""
-
-    allowed: list[str]
-    addresses: dict[str, str]
-
-
-class PermissionQuestion(NamedTuple):
-    """How often marketing systems asked about a customer, and how often the answer was yes."""
-
-    times: int
-    allowed: int
 
 
 async def propose_consent(
@@ -104,7 +90,7 @@ def asked_with(session: DatabaseSession, purpose: str, wording_id: str, language
     Raises:
         rules.UnknownPurpose, UnknownWording
     """
-    return wordings.find_wording(_known(session, purpose), wording_id, language)
+    return wordings.find_wording(require_known_purpose(session, purpose), wording_id, language)
 
 
 async def grant_consent(
@@ -138,10 +124,19 @@ async def withdraw_consent(
         accounts.rules.UnknownUserId; rules.UnknownPurpose
     """
     account = await accounts.find_active_account(session, user_id, lock=True)
-    newest = await _newest(session, account.user_id, _known(session, purpose))
+    newest = await _newest(session, account.user_id, require_known_purpose(session, purpose))
     if newest is None or newest.decision != "withdrawn":
         await _add(session, account.user_id, purpose, "withdrawn", None, channel=channel, actor=actor, now=now)
     return account
+
+
+async def withdraw_granted_since(
+    session: DatabaseSession, user_id: str, since: datetime, *, channel: str, actor: str, now: datetime
+) -> None:
+    """Withdraw what was granted for an account since a moment, because somebody else may have granted it."""
+    for state in await list_states(session, user_id):
+        if state.decision == "granted" and state.since is not None and state.since >= since:
+            await withdraw_consent(session, UserId(user_id), state.purpose, channel=channel, actor=actor, now=now)
 
 
 async def confirm_consent(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
@@ -193,61 +188,7 @@ async def read_ledger(session: DatabaseSession, user_ids: Sequence[str]) -> Sequ
     return (await session.scalars(entries.order_by(ConsentEntry.id.desc()))).all()
 
 
-async def check_permissions(
-    session: DatabaseSession, purpose: str, user_ids: Sequence[str], *, client_id: str, addresses: bool, now: datetime
-) -> PermissionAnswers:
-    """Return which accounts may be contacted for a purpose; reads the primary, and stores the question as one row
-    (NOM-06). Addresses are returned only for allowed accounts, and only if the caller may have them (NOM-05).
-
-    Raises:
-        rules.UnknownPurpose
-    """
-    _known(session, purpose)
-    ids = " ".join(user_ids)
-    rows = await session.execute(_ALLOWED, {"ids": ids, "purpose": purpose})
-    allowed = {row.user_id: row.email for row in rows}
-    shown = {user_id: email for user_id, email in allowed.items() if addresses and email is not None}
-    row = {
-        "id": uuid.uuid4(), "client_id": client_id, "purpose": purpose, "occurred_at": now, "ids": ids,
-        "allowed": " ".join("t" if user_id in allowed else "f" for user_id in user_ids), "with_addresses": len(shown),
-    }  # fmt: skip
-    await session.execute(_KEEP, row)
-    return PermissionAnswers([user_id for user_id in user_ids if user_id in allowed], shown)
-
-
-# Up to 10,000 User IDs go to the database as one text: the driver would encode a list item by item, which takes longer
 # than PostgreSQL's part. Grants are found first, by their partial index; sorted IDs make that twice as fast.
-_ALLOWED = text(
-    """
-    SELECT a.user_id, a.email FROM consent_state s JOIN account a ON a.user_id = s.user_id
-    WHERE s.user_id = ANY(string_to_array(:ids, ' ')) AND s.purpose = :purpose AND s.decision = 'granted'
-        AND a.state = 'active'
-    """
-)
-_KEEP = text(
-    """
-    INSERT INTO permission_check (id, client_id, purpose, occurred_at, user_ids, allowed, with_addresses)
-    VALUES (:id, :client_id, :purpose, :occurred_at, string_to_array(:ids, ' '),
-        CAST(string_to_array(:allowed, ' ') AS boolean[]), :with_addresses)
-    """
-)
-
-
-async def list_questions(session: DatabaseSession, user_ids: Sequence[str], *, since: datetime) -> PermissionQuestion:
-    """Return how often marketing systems asked about a customer since a time, and how often the answer was yes."""
-    row = (await session.execute(_QUESTIONS, {"ids": list(user_ids), "since": since})).one()
-    return PermissionQuestion(row.times, row.allowed)
-
-
-_QUESTIONS = text(
-    """
-    SELECT count(DISTINCT c.id) AS times, count(DISTINCT c.id) FILTER (WHERE answer) AS allowed
-    FROM permission_check c, unnest(c.user_ids, c.allowed) AS one(user_id, answer)
-    WHERE c.user_ids && CAST(:ids AS text[]) AND c.occurred_at >= :since AND one.user_id = ANY(:ids)
-    """
-)
-
-
 async def recompute_state(session: DatabaseSession, user_id: str) -> None:
     """Derive an account's state again, from the newest decisions of the account and of those merged into it."""
     for purpose in session.settings.purposes:
@@ -276,11 +217,6 @@ async def derive_state(session: DatabaseSession, user_id: str, purpose: str) -> 
     members = await ownership.merged_into(session, user_id)
     own = await _last_decision(session, user_id, purpose)
     return rules.strictest(own, [(await _last_decision(session, member, purpose), at) for member, at in members])
-
-
-def start_of_year(now: datetime) -> datetime:
-    """Return the start of the 365 days over which questions about a customer are counted."""
-    return now - timedelta(days=365)
 
 
 async def _add(
@@ -387,7 +323,12 @@ async def _last_decision(session: DatabaseSession, user_id: str, purpose: str) -
     return LastDecision(None, None) if entry is None else LastDecision(entry.decision, entry.occurred_at, entry.id)
 
 
-def _known(session: DatabaseSession, purpose: str) -> str:
+def require_known_purpose(session: DatabaseSession, purpose: str) -> str:
+    """Return the purpose.
+
+    Raises:
+        rules.UnknownPurpose
+    """
     if purpose not in session.settings.purposes:
         raise rules.UnknownPurpose
     return purpose

@@ -10,7 +10,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.views import VersionChecked
-from identity_service.consents import actions, receipts
+from identity_service.consents import actions, permissions, receipts
 from identity_service.consents.rules import UnknownPurpose, UnknownWording
 from identity_service.consents.schemas import (
     AddressPermission,
@@ -103,7 +103,7 @@ async def check_permissions(
     asked = body.user_ids if body.user_ids is not None else body.emails or []
     by_id = await (_by_id(asked) if body.user_ids is not None else _by_address(session, asked, settings))
     with_addresses = "marketing:addresses" in caller.scopes
-    answers = await actions.check_permissions(
+    answers = await permissions.check_permissions(
         session,
         body.purpose,
         sorted(set(by_id.values())),
@@ -128,7 +128,7 @@ async def check_permissions(
 async def consents_view(session: DatabaseSession, user_id: str, *, now: datetime) -> ConsentList:
     """Return state, ledger and questions of an account's consents, merged User IDs included."""
     ids = [user_id, *(member for member, _ in await ownership.merged_into(session, user_id))]
-    asked = await actions.list_questions(session, ids, since=actions.start_of_year(now))
+    asked = await permissions.list_questions(session, ids, since=permissions.start_of_year(now))
     entries = await actions.read_ledger(session, ids)
     return ConsentList(
         user_id=values_user_ids.show(user_id),

@@ -35,8 +35,8 @@ async def sign_in(request: Request, form: Form, now: Now) -> Response:
     name, password, code = form.take("name", "password", "code")
     state = request.app.state
     network, known = dependencies.client_network(request), name.strip().lower()[:60]
-    await state.throttle.hit("staff-network", rules.PER_NETWORK, network)
-    await state.throttle.hit("staff-name-network", rules.PER_NAME_AND_NETWORK, known, network)
+    await state.throttle.hit_network("staff-network", rules.PER_NETWORK, network)
+    await state.throttle.hit_network("staff-name-network", rules.PER_NAME_AND_NETWORK, network, known)
     await state.throttle.hit("staff-name", rules.PER_NAME, known)
     cookie = await actions.sign_in_staff(state.database, state.hasher, name, password[:1024], code, now=now)
     return console_dependencies.set_staff_cookie(RedirectResponse("/console", 303), cookie)

@@ -1,10 +1,12 @@
-"""The cookie of a browser that has signed in to an account before: a random name and a keyed hash. Pure.
+"""The cookie of a browser that has signed in to an account before: a random name, the moment and a keyed hash. Pure.
 
-The hash is over the name and the User ID, so that the cookie of one account proves nothing for another.
+The hash is over all of them and the User ID, so that the cookie of one account proves nothing for another, and none for
+an account whose sessions have ended since.
 """
 
 import hmac
 import secrets
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from identity_service.keys import encoding, hashing
@@ -16,18 +18,21 @@ class KnownBrowser(NamedTuple):
     key: bytes
     cookie: str
 
-    def name_for(self, user_id: str | None) -> str | None:
-        """Return the browser's own name if it has signed in to this account before, else `None`."""
-        name, _, proof = self.cookie.partition(".")
-        if hmac.compare_digest(proof.encode("utf-8", "replace"), self._proof(name, user_id or "").encode()) and user_id:
-            return name
-        return None
+    def name_for(self, user_id: str | None, valid_after: datetime | None) -> str | None:
+        """Return the browser's own name if it has signed in to this account since `valid_after`, else `None`."""
+        name, _, rest = self.cookie.partition(".")
+        since, _, proof = rest.partition(".")
+        right = self._proof(name, since, user_id or "").encode()
+        if not hmac.compare_digest(proof.encode("utf-8", "replace"), right) or not user_id:
+            return None
+        return name if valid_after is None or datetime.fromtimestamp(int(since), UTC) >= valid_after else None
 
-    def cookie_for(self, user_id: str) -> str:
+    def cookie_for(self, user_id: str, *, now: datetime) -> str:
         """Return the cookie of this browser after it has signed in to an account."""
-        name = self.name_for(user_id) or secrets.token_urlsafe(12)
-        return f"{name}.{self._proof(name, user_id)}"
+        # Rounded up: whoever signs in within the second in which all sessions were ended signed in after that.
+        name, since = self.name_for(user_id, None) or secrets.token_urlsafe(12), str(int(now.timestamp()) + 1)
+        return f"{name}.{since}.{self._proof(name, since, user_id)}"
 
-    def _proof(self, name: str, user_id: str) -> str:
-        proof = hashing.keyed_hash(self.key, "known browser", user_id.encode(), name.encode("utf-8", "replace"))
-        return encoding.base64url_encode(proof)
+    def _proof(self, name: str, since: str, user_id: str) -> str:
+        parts = (part.encode("utf-8", "replace") for part in (user_id, name, since))
+        return encoding.base64url_encode(hashing.keyed_hash(self.key, "known browser", *parts))

@@ -1,37 +1,31 @@
-"""Merge two accounts of one customer, and undo a merge within 30 days.
+"""Merge two accounts of one customer; `merges.undo` undoes it.
 
 No data is moved: `merged_into` of the duplicate's row points to the survivor, and reads follow it. Undoing clears that
 column. A service or a desk only requests a merge; both mailboxes confirm it, each by its own email.
 """
 
-import hmac
 import uuid
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import insert, or_, select, update
 
-from identity_service import entry_points
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import mailbox, ownership
+from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events.data_models import SessionsEndedReason
-from identity_service.merges import rules
+from identity_service.merges import rules, undo
 from identity_service.merges.tables import MergeRequest
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
-from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.passwords import actions as passwords
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
-
-_RETURN_OWN_ADDRESS: Final = "addresses.actions:return_own_address"
 
 
 async def request_merge(
@@ -117,19 +111,6 @@ async def confirm_merge(session: DatabaseSession, found: TokenWithMessage, *, no
     await _merge_if_agreed(session, request, actor="customer", now=now)
 
 
-async def find_undoable_merge(session: DatabaseSession, user_id: UserId, *, now: datetime) -> UserId:
-    """Return the User ID that a merged account resolves to, if its merge can still be undone.
-
-    Raises:
-        accounts.rules.UnknownUserId
-        rules.NothingToUndo
-    """
-    duplicate = await accounts.find_account(session, user_id)
-    if duplicate.merged_into is None or not rules.may_undo(duplicate.merged_at, now):
-        raise rules.NothingToUndo
-    return UserId((await accounts.find_active_account(session, user_id)).user_id)
-
-
 async def require_mailboxes(session: DatabaseSession, *ids: UserId) -> None:
     """Refuse a merge, or the undo of one, of accounts of which one has no mailbox to confirm it.
 
@@ -142,71 +123,26 @@ async def require_mailboxes(session: DatabaseSession, *ids: UserId) -> None:
             raise rules.MailboxMissing
 
 
-async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
-    """Undo the merge of this User ID and return its restored account.
-
-    Both accounts are restored, except that a consent withdrawn while they were merged is withdrawn for both. What was
-    gained through the merge ends: sessions, one-time tokens and waiting changes of both, and a password that the other
-    one's mailbox set. Every mailbox of both is told.
-
-    Raises:
-        accounts.rules.UnknownUserId
-        rules.NothingToUndo
-    """
-    # Lock the survivor first: erasure locks in the same order, which avoids a deadlock.
-    await accounts.find_account(session, await find_undoable_merge(session, user_id, now=now), lock=True)
-    duplicate = await accounts.find_account(session, user_id, lock=True)
-    if duplicate.merged_into is None:
-        raise rules.NothingToUndo
-    survivor_id, merged_at = duplicate.merged_into, duplicate.merged_at or now
-    before = await ownership.mailboxes_of(session, survivor_id)
-    above = await ownership.accounts_above(session, duplicate.user_id)
-    withdrawn = await _withdrawn_since(session, duplicate)
-    restored = await accounts.unmark_merged(session, user_id, actor=actor, now=now)
-    for one in (survivor_id, restored.user_id):
-        await consents.recompute_ancestors(session, one)
-    await _withdraw(session, UserId(restored.user_id), withdrawn, actor=actor, now=now)
-    await _return_address(session, restored.user_id, above[-1], actor=actor, now=now)
-    for one in (*above, restored.user_id):
-        reason = SessionsEndedReason.MERGE_UNDONE
-        await credentials.end_access(session, one, reason=reason, actor=actor, now=now)
-    mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
-    await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))
-    for one in (above[-1], restored.user_id):
-        await entry_points.load(_RETURN_OWN_ADDRESS)(session, one, since=merged_at, actor=actor, now=now)
-        await undo_foreign_merges(session, one, since=merged_at, actor=actor, now=now)
-        await credentials.remove_foreign_password(session, one, since=merged_at, actor=actor, now=now)
-    facts = {"other": user_ids.show(restored.user_id), "survivor": user_ids.show(above[-1])}
-    await credentials.notify_mailboxes(
-        session, "merge_undone", [above[-1], restored.user_id], also=before, facts=facts, cause="account.unmerged",
-        actor=actor, now=now,
-    )  # fmt: skip
-    return await accounts.find_account(session, user_id)
-
-
-async def undo_foreign_merges(
-    session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
+async def merge_by_mailbox(
+    session: DatabaseSession,
+    survivor_id: str,
+    duplicate_id: str,
+    token_id: uuid.UUID | None,
+    *,
+    actor: str,
+    now: datetime,
 ) -> None:
-    """Undo the merges of an account since a moment to which a mailbox agreed for it that is not the customer's now.
-
-    Called when a relation ends: what was agreed by way of it ends, too.
-    """
-    agreed = (
-        select(MergeRequest.duplicate, OneTimeToken.recipient_hash)
-        .join(
-            OneTimeToken,
-            ((MergeRequest.survivor == user_id) & (MergeRequest.survivor_token_id == OneTimeToken.id))
-            | ((MergeRequest.duplicate == user_id) & (MergeRequest.duplicate_token_id == OneTimeToken.id)),
-        )
-        .where(MergeRequest.merged_at >= since, MergeRequest.undone_at.is_(None))
-    )
-    for duplicate, mailbox_hash in (await session.execute(agreed.order_by(MergeRequest.merged_at.desc()))).all():
-        own = set(await ownership.mailbox_hashes_of(session, user_id))
-        if duplicate != user_id:
-            # What came with this very merge does not speak for the account that it came to.
-            own -= set(await ownership.mailbox_hashes_of(session, duplicate))
-        if mailbox_hash not in own and (await accounts.find_account(session, UserId(duplicate))).merged_into:
-            await undo_merge(session, UserId(duplicate), actor=actor, now=now)
+    """Merge an account into another one because one mailbox was proven to be that of both, by a token of another
+    purpose (None: by the undo of a change). It is kept like a requested merge, so that it ends like one."""
+    await accounts.mark_merged(session, UserId(duplicate_id), UserId(survivor_id), actor=actor, now=now)
+    await consents.recompute_ancestors(session, survivor_id)
+    row = {
+        "id": uuid.uuid4(), "survivor": survivor_id, "duplicate": duplicate_id, "survivor_token_id": token_id,
+        "duplicate_token_id": token_id, "survivor_agreed_at": now, "duplicate_agreed_at": now, "requested_by": actor,
+        "requested_at": now, "merged_at": now,
+    }  # fmt: skip
+    await session.execute(insert(MergeRequest), row)
+    await tell_of_merge(session, survivor_id, duplicate_id, actor=actor, now=now)
 
 
 async def tell_of_merge(
@@ -330,42 +266,6 @@ async def _asked_new_mailbox(
     return asked
 
 
-async def _withdraw(
-    session: DatabaseSession, user_id: UserId, purposes: set[str], *, actor: str, now: datetime
-) -> None:
-    for state in await consents.list_states(session, user_id):
-        if state.purpose in purposes and state.decision == "granted":
-            await consents.withdraw_consent(session, user_id, state.purpose, channel="merge", actor=actor, now=now)
-
-
-async def _return_address(
-    session: DatabaseSession, restored_id: str, survivor_id: str, *, actor: str, now: datetime
-) -> None:
-    """Exchange the addresses of both accounts again, if the survivor took the one that agreed for the other account."""
-    agreed = (
-        select(OneTimeToken.recipient_hash)
-        .join(MergeRequest, MergeRequest.duplicate_token_id == OneTimeToken.id)
-        .where(MergeRequest.duplicate == restored_id, MergeRequest.merged_at.is_not(None))
-        .where(MergeRequest.undone_at.is_(None))
-    )
-    was_on_file = await session.scalar(agreed)
-    survivor = await accounts.find_account(session, UserId(survivor_id))
-    if survivor.email_key is not None and hmac.compare_digest(
-        session.keys.address_hash(survivor.email_key), was_on_file or b""
-    ):
-        await mailbox.exchange_emails(session, restored_id, survivor_id, actor=actor, now=now)
-
-
-async def _withdrawn_since(session: DatabaseSession, merged: Account) -> set[str]:
-    """Return the purposes whose newest decision by the accounts above a merged one is a withdrawal since the merge."""
-    entries = reversed(await consents.read_ledger(session, await ownership.accounts_above(session, merged.user_id)))
-    newest = {entry.purpose: entry for entry in entries if entry.decision != "proposed"}
-    since = merged.merged_at
-    return {
-        one.purpose for one in newest.values() if one.decision == "withdrawn" and since and one.occurred_at >= since
-    }
-
-
 async def _lock_both(session: DatabaseSession, first: UserId, second: UserId) -> tuple[Account, Account]:
     """Return both accounts, locked in the order of their User IDs, so that concurrent merges cannot deadlock."""
     locked = {user_id: await accounts.find_account(session, user_id, lock=True) for user_id in sorted({first, second})}
@@ -385,7 +285,7 @@ async def apply_merge(
 ) -> None:
     """Carry out an approved merge, or an approved undo of one; a second person vouches for a side, a customer not."""
     if "undo" in details:
-        await undo_merge(session, user_ids.parse(details["undo"]), actor=actor, now=now)
+        await undo.undo_merge(session, user_ids.parse(details["undo"]), actor=actor, now=now)
         return
     duplicate = user_ids.parse(details["duplicate"])
     await request_merge(session, user_id, duplicate, vouched=actor != "customer", actor=actor, now=now)

@@ -12,7 +12,7 @@ from identity_service.approvals import actions as approvals
 from identity_service.approvals import views
 from identity_service.approvals.schemas import AccountChange, PendingConfirmation
 from identity_service.database.transactions import DatabaseSession
-from identity_service.merges import actions, rules
+from identity_service.merges import actions, rules, undo
 from identity_service.merges.schemas import MergeAccounts, MergeDifference, MergePreview
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
@@ -122,10 +122,10 @@ async def undo_merge(
     """Undo the merge of this User ID within 30 days; consents withdrawn meanwhile stay withdrawn for both accounts."""
     wanted = user_ids.parse(user_id)
     if caller.desk:
-        survivor = await actions.find_undoable_merge(session, wanted, now=now)
+        survivor = await undo.find_undoable_merge(session, wanted, now=now)
         change = await approvals.request_confirmation(
             session, survivor, "merge", {"undo": wanted}, actor=person, now=now
         )
         return await views.pending_change_view(session, change, caller, response)
-    restored = await actions.undo_merge(session, wanted, actor=person, now=now)
+    restored = await undo.undo_merge(session, wanted, actor=person, now=now)
     return await account_view(session, restored, caller)

@@ -35,7 +35,7 @@ class MessageKind(NamedTuple):
 _CHANGE = "one_time_tokens.change_emails:build_change_email"
 
 KINDS: Final[Mapping[str, MessageKind]] = {
-    "welcome": MessageKind("account", 5, 24 * HOUR, _CHECK, "registration.emails:build_welcome"),
+    "welcome": MessageKind("account", 5, 24 * HOUR, _CHECK, "registration.emails:build_welcome", typed_address=True),
     "reset": MessageKind("security", 0, 90 * MINUTE, _FAST, "resets.emails:build_reset", asked_for=True),
     "no_account": MessageKind("security", 0, 90 * MINUTE, _FAST, "resets.emails:build_no_account", asked_for=True),
     "signin_code": MessageKind("security", 0, 10 * MINUTE, _CODE, "sign_in.emails:build_sign_in_code", asked_for=True),
@@ -61,6 +61,7 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "merge_undone": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "merged": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "taken_back": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
+    "company_changed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "account_closed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "caller_check": MessageKind("security", 0, 3 * MINUTE, _CODE, "contacts.emails:build_caller_check"),
     "password_changed": MessageKind(

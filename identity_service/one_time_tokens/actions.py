@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
+from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.keys.known_browsers import KnownBrowser
@@ -201,21 +202,24 @@ async def count_code_attempt(
     """Count an attempt before its code is compared; the count is committed, whatever happens to the request.
 
     Five per tracking link, so that whoever requested a message cannot use up the attempts of its owner; a token that is
-    found by its own handle, which only the message tells, has five as well. All attempts for one address and purpose
-    together are limited too, which a new message does not reset (RST-06, ATT-11); a browser that has signed in to the
-    account before has a count of its own.
+    found by its own handle has five as well. All attempts for one address and purpose together are limited too, which a
+    new message does not reset (RST-06, ATT-11); a browser that has signed in to the account before has a count of its
+    own. What is tried at a link without attempts left counts for nobody.
 
     Raises:
         rate_limits.TooManyRequests, rules.LinkInvalid: there are no attempts left.
     """
-    known = (None if browser is None else browser.name_for(token.user_id)) or ""
-    await limits.hit("code", rules.CODE_TRIES_PER_ADDRESS, token.purpose, (token.recipient_hash or b"").hex(), known)
     table: type[OneTimeToken | TrackingLink] = OneTimeToken if tracked_by is None else TrackingLink
     mine = OneTimeToken.id == token.id if tracked_by is None else TrackingLink.handle_hash == _hashed(tracked_by)
     counted = update(table).where(mine, table.code_attempts < rules.CODE_TRIES)
     counting = counted.values(code_attempts=table.code_attempts + 1).returning(table.code_attempts)
-    if await database.in_transaction(lambda session: session.scalar(counting)) is None:
+    async with database.transaction() as session:
+        is_counted = await session.scalar(counting) is not None
+        valid_after = await ownership.sessions_valid_after(session, token.user_id)
+    if not is_counted:
         raise LinkInvalid
+    known = (None if browser is None else browser.name_for(token.user_id, valid_after)) or ""
+    await limits.hit("code", rules.CODE_TRIES_PER_ADDRESS, token.purpose, (token.recipient_hash or b"").hex(), known)
 
 
 def check_code(session: DatabaseSession, token: OneTimeToken, typed: str) -> None:

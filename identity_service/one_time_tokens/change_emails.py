@@ -71,8 +71,8 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
     ),
     "merge_undone": EmailCopy(
         "Your two accounts are separate again",
-        "The joining of your accounts {survivor} and {other} is undone. Every session of both has ended, and a "
-        "password that was set by way of the other account no longer works.",
+        "The joining of your accounts {survivor} and {other} is undone. Every session of both has ended, a password "
+        "that was set by way of the other account no longer works, and consents given meanwhile are withdrawn.",
         None,
         "If it was not you, please call us. If you cannot sign in, please ask for a new password.",
     ),
@@ -83,6 +83,13 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
         "call us:",
         "If it was you, you need not do anything.",
     ),
+    "company_changed": EmailCopy(
+        "The details of your company were changed",
+        "The details of the company of your account {user_id} were changed: name, numbers, contact person or billing "
+        "address.",
+        "You find them here, signed in:",
+        "If it was not you, please sign in, put them right, end every session there, and call us.",
+    ),
     "account_closed": EmailCopy(
         "Your account is closed",
         "Your account {user_id} is closed. Nobody can sign in to it any more; what happened with it stays on record.",
@@ -90,6 +97,9 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
         "If it was not you, please call us.",
     ),
 }
+
+_PAGES: Final = {"taken_back": "/signin", "company_changed": "/me/business"}
+"""Where a notice without a token leads, by its kind."""
 
 VERB_DESCRIPTIONS: Final = {
     "business": "it becomes the business account of {target}",
@@ -112,9 +122,9 @@ async def build_change_email(session: DatabaseSession, message: ClaimedMessage) 
     copy = EMAIL_COPY[message.kind]
     signed = session.settings.mail_from_name
     if "token" not in message.facts:
-        sign_in = f"{session.settings.public_url}/signin" if copy.link else None
+        page = f"{session.settings.public_url}{_PAGES[message.kind]}" if copy.link else None
         return render_change_email(
-            message.kind, message.locale, message.user_id or "", message.facts, signed, link=sign_in
+            message.kind, message.locale, message.user_id or "", message.facts, signed, link=page
         )
     found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
     if found is None or found.token.used_at is not None:

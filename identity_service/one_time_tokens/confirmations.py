@@ -11,6 +11,7 @@ from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.one_time_tokens import actions, rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 from identity_service.web.rate_limits import RateLimiter
 
@@ -21,6 +22,8 @@ class Confirmation(NamedTuple):
     Some mail programs open links and press buttons. So what binds the reader has a box to tick, with `agrees` beside
     it; and what the link takes back is told to every mailbox of the customer, with the event `takes_back` as the cause.
     A link that outlives its mailbox's relation to the customer works only for a mailbox of theirs (`for_own_mailbox`).
+    A link that proves a mailbox may make two accounts one, if another one has the address: `joins` names the function
+    that returns both, and then the reader must tick a box that names them.
     """
 
     asks: str
@@ -29,13 +32,18 @@ class Confirmation(NamedTuple):
     agrees: str | None = None
     takes_back: str | None = None
     for_own_mailbox: bool = False
+    joins: str | None = None
 
+
+BOTH_ARE_MINE: Final = "Yes, both accounts are mine, and they become one."
+"""What is beside the box of a link that makes two accounts one."""
 
 CONFIRMATIONS: Final[dict[str, Confirmation]] = {
     "address": Confirmation(
         "Confirm that this mailbox is yours. Your User ID and this address then belong together.",
         "Your address is confirmed. Your User ID and this address belong together now.",
         "registration.actions:confirm_address",
+        joins="registration.actions:find_joined",
     ),
     "consent": Confirmation(
         "Say yes to what the email asks. You can withdraw it at any time, with one click and at once.",
@@ -60,6 +68,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Confirm that this mailbox is yours. Your account is then written to here.",
         "Your address is changed. An email to the old one says so, and can undo it for seven days.",
         "addresses.actions:confirm_email_change",
+        joins="addresses.actions:find_joined",
     ),
     "email_undo": Confirmation(
         "Take the change of address back, and end every session.",
@@ -72,7 +81,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Agree that your two accounts become one. Both User IDs then belong to it.",
         "You have agreed. When the other mailbox has agreed too, both User IDs belong to one account.",
         "merges.actions:confirm_merge",
-        agrees="Yes, both accounts are mine, and they become one.",
+        agrees=BOTH_ARE_MINE,
     ),
     "change": Confirmation(
         "Agree to what our desk has prepared for you, as the email says.",
@@ -91,6 +100,10 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
 """Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
 
 _NOTIFY: Final = "credentials.actions:notify_mailboxes"
+_JOINS: Final = (
+    "This address has an account already: {kept} and {joined} would become one, with the history of both. If both are "
+    "yours, tick the box and press the button again. If you do not know one of them, do not tick it."
+)
 _UNKNOWN: Final = Confirmation("Confirm what the email is about.", "Done.", "")
 
 
@@ -99,7 +112,7 @@ async def describe_confirmation(session: DatabaseSession, handle: str) -> dict[s
     sentence and no box."""
     found = await actions.find_by_handle(session, handle)
     known = _UNKNOWN if found is None else CONFIRMATIONS.get(found.token.purpose, _UNKNOWN)
-    return {"what": known.asks, "agrees": known.agrees}
+    return {"what": known.asks, "agrees": known.agrees, "agrees_if_joined": known.joins and BOTH_ARE_MINE}
 
 
 def describe_result(purpose: str) -> str:
@@ -126,8 +139,8 @@ async def confirm_token(
         confirmation = CONFIRMATIONS[found.token.purpose]
         if confirmation.for_own_mailbox and not await _is_own_mailbox(session, found):
             raise LinkInvalid
-        if confirmation.agrees is not None and not agreed:
-            raise rules.NotAgreed
+        if not agreed:
+            await _require_agreement(session, confirmation, found)
         await entry_points.load(confirmation.action)(session, found, now=now)
         if confirmation.takes_back is not None:
             await entry_points.load(_NOTIFY)(
@@ -135,6 +148,16 @@ async def confirm_token(
                 cause=confirmation.takes_back, actor="customer", now=now,
             )  # fmt: skip
         return found.token.purpose
+
+
+async def _require_agreement(session: DatabaseSession, confirmation: Confirmation, found: TokenWithMessage) -> None:
+    """Raise `NotAgreed` if the box must be ticked: always, or because the press would make two accounts one."""
+    if confirmation.agrees is not None:
+        raise rules.NotAgreed
+    joined = None if confirmation.joins is None else await entry_points.load(confirmation.joins)(session, found)
+    if joined is not None:
+        kept, other = (user_ids.show(user_id) for user_id in joined)
+        raise rules.NotAgreed(_JOINS, places={"kept": kept, "joined": other})
 
 
 async def _by_link(session: DatabaseSession, link: str, handle: str) -> TokenWithMessage:

@@ -36,11 +36,11 @@ async def send_by_another_route(request: Request, handle: str, form: Form, sessi
     """Retry a pending message now, at the next relay."""
     form.take()
     limits, database = request.app.state.throttle, dependencies.database_of(request)
-    await limits.hit("reroute", REROUTES_PER_NETWORK, dependencies.client_network(request))
+    await limits.hit_network("reroute", REROUTES_PER_NETWORK, dependencies.client_network(request))
     # Looked up before it is counted, so that a stranger's handle makes no counter; the transaction is over by then,
     # because counting takes a connection of its own.
     known = await database.in_transaction(lambda own: actions.find_by_tracking(own, handle, now=now))
-    await limits.hit("reroute", REROUTES, str(known.token.message_id))
+    await limits.hit_network("reroute", REROUTES, str(known.token.message_id))
     found = await actions.find_by_tracking(session, handle, now=now)
     await tracking.reroute_message(session, found, now=now)
     return RedirectResponse(f"{tracking.PAGES[found.token.purpose]}/{handle}", 303)

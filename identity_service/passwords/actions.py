@@ -171,7 +171,8 @@ async def _count(
     session: DatabaseSession, who: EmailAddress | str, browser: KnownBrowser | None, *, now: datetime
 ) -> _Counted:
     user_id = await ownership.active_user_id(session, who)
-    name = None if browser is None else browser.name_for(user_id)
+    valid_after = await ownership.sessions_valid_after(session, user_id)
+    name = None if browser is None else browser.name_for(user_id, valid_after)
     asked = _subject(session, who if isinstance(who, str) else who.key)
     subject = asked if user_id is None else _subject(session, user_id, name)
     values = {"user_id": user_id or "", "subject": subject, "now": now, "delays": _DELAYS}

@@ -10,7 +10,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.business import periods
 from identity_service.consents import actions as consents
-from identity_service.consents import receipts, wordings
+from identity_service.consents import permissions, receipts, wordings
 from identity_service.consents import rules as consent_rules
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
@@ -34,7 +34,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
     account = customer.account
     states = await consents.list_states(session, account.user_id)
     ids = await ownership.user_ids_of(session, UserId(account.user_id))
-    asked = await consents.list_questions(session, ids, since=consents.start_of_year(now))
+    asked = await permissions.list_questions(session, ids, since=permissions.start_of_year(now))
     return pages.render_page(
         request, "portal/account.html", card=user_id_card(account.user_id, request), account=account,
         this=customer.session,

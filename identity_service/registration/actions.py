@@ -7,10 +7,10 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import mailbox, ownership, references
 from identity_service.accounts.rules import AccountClosed
 from identity_service.accounts.tables import Account
-from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.merges import actions as merges
 from identity_service.messages import actions as messages
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
@@ -163,10 +163,9 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
     Raises:
         LinkInvalid: the token was used or expired, or the new account is closed, merged or has an address.
     """
-    message = found.message
-    if message.recipient is None or message.recipient_ascii is None or found.token.user_id is None:
+    address = _address_of(found)
+    if address is None or found.token.user_id is None:
         raise LinkInvalid
-    address = EmailAddress(message.recipient, message.recipient_ascii, message.recipient_ascii.lower())
     fresh = await accounts.find_account(session, UserId(found.token.user_id), lock=True)
     if fresh.email is not None or fresh.state != "active":
         raise LinkInvalid
@@ -176,9 +175,25 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
         return await mailbox.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
     if (await accounts.find_active_account(session, UserId(holder.user_id))).user_id != fresh.user_id:
         # If the holder was merged into the new account meanwhile, merging back would make a cycle.
-        await accounts.mark_merged(session, UserId(proof.user_id), UserId(holder.user_id), actor="customer", now=now)
-        await consents.recompute_ancestors(session, holder.user_id)
+        await merges.merge_by_mailbox(session, holder.user_id, proof.user_id, found.token.id, actor="customer", now=now)
     return await credentials.confirm_mailbox(session, holder.user_id, proof, now=now)
+
+
+async def find_joined(session: DatabaseSession, found: TokenWithMessage) -> tuple[str, str] | None:
+    """Return the account that has the address of this link already, and the new one that would be merged into it."""
+    address = _address_of(found)
+    holder = None if address is None else await accounts.find_by_email(session, address)
+    if holder is None or found.token.user_id is None:
+        return None
+    kept = (await accounts.find_active_account(session, UserId(holder.user_id))).user_id
+    return None if kept == found.token.user_id else (kept, found.token.user_id)
+
+
+def _address_of(found: TokenWithMessage) -> EmailAddress | None:
+    message = found.message
+    if message.recipient is None or message.recipient_ascii is None:
+        return None
+    return EmailAddress(message.recipient, message.recipient_ascii, message.recipient_ascii.lower())
 
 
 async def _welcome(

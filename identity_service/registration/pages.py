@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import rules as account_rules
+from identity_service.messages import budget
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import confirmations, tracking
 from identity_service.one_time_tokens.rules import UnknownTracking
@@ -19,6 +20,8 @@ from identity_service.web.forms import Form, FormRoute, refuse_user_id
 from identity_service.web.networks import coarse_network
 
 PER_NETWORK = "30/hour; 100/day"
+PER_NETWORK_AND_MAILBOX = "4/hour; 8/day"
+"""One network uses up a fifth of what a mailbox gets for addresses that somebody typed (`messages.budget`)."""
 
 router = APIRouter(route_class=FormRoute, include_in_schema=False)
 
@@ -36,7 +39,9 @@ async def get_id(request: Request, form: Form, session: Session, settings: Setti
     refuse_user_id(text)
     address = email_addresses.parse_pasted(text, special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
-    await limits.hit("register-network", PER_NETWORK, network)
+    await limits.hit_network("register-network", PER_NETWORK, network)
+    mailbox = budget.mailbox_hash(session, address).hex()
+    await limits.hit_network("register-mailbox-network", PER_NETWORK_AND_MAILBOX, network, mailbox)
     started = await actions.register_publicly(
         session, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
     )

@@ -49,12 +49,13 @@ async def request_reset_within_limit(
     locale: str,
     where_from: str | None,
     browser: KnownBrowser | None = None,
+    network: str | None = None,
     actor: str,
     now: datetime,
 ) -> ResetRequest:
     """Call `request_reset`; beyond the limit of an address, known or unknown, track its newest message (ATT-18)."""
     followed = await requests.count_request(
-        session, limits, "reset", address, rules.PER_ADDRESS, browser=browser, now=now
+        session, limits, "reset", address, rules.PER_ADDRESS, browser=browser, network=network, now=now
     )
     if followed is not None:
         await _record_request(session, followed.token.id, followed.token.user_id, actor=actor, now=now)

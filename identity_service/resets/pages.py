@@ -35,10 +35,10 @@ async def request_reset(request: Request, form: Form, session: Session, settings
     forms.refuse_user_id(text)
     address = email_addresses.parse_pasted(text, special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
-    await limits.hit("reset-network", rules.PER_NETWORK, network)
+    await limits.hit_network("reset-network", rules.PER_NETWORK, network)
     requested = await actions.request_reset_within_limit(
         session, limits, address, locale=pages.locale_of(request), where_from=networks.coarse_network(network),
-        browser=known_browsers.browser_of(request), actor="customer", now=now,
+        browser=known_browsers.browser_of(request), network=network, actor="customer", now=now,
     )  # fmt: skip
     limited = "" if requested.again_at is None else f"?again={requested.again_at:%H%M}"
     return RedirectResponse(f"/reset/{requested.handle}{limited}", 303)
@@ -90,7 +90,9 @@ async def note_opened(form: Form, session: Session, now: Now) -> Response:
 async def check_strength(request: Request, form: Form, settings: Settings) -> Response:
     """Check a password while it is typed, with the rule that is applied when it is set."""
     (password,) = form.take("password")
-    await request.app.state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
+    await request.app.state.throttle.hit_network(
+        "strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request)
+    )
     typed, minimum = strength.normalise(password), settings.password_minimum
     say = pages.translator(request)
     try:
@@ -140,7 +142,7 @@ async def _choose_by_code(
     request: Request, code: str, password: str, *, tracked: str | None = None, sent: str = "", now: Now
 ) -> None:
     state = request.app.state
-    await state.throttle.hit("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
+    await state.throttle.hit_network("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
     await actions.choose_by_code(
         state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
         browser=known_browsers.browser_of(request), now=now,

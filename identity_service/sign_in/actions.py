@@ -86,19 +86,20 @@ async def request_code(
     locale: str,
     where_from: str,
     browser: KnownBrowser,
+    network: str,
     now: datetime,
 ) -> str:
     """Email a code to sign in with, or, if there is no account, a message that says so; return the handle of the
     tracking page. The same statements run for known and unknown addresses, as for a reset.
 
     Raises:
-        rules.SignInByMailOff
+        rules.SignInByMailOff, rate_limits.TooManyRequests
     """
     settings = session.settings
     if not settings.sign_in_by_mail:
         raise rules.SignInByMailOff
     followed = await requests.count_request(
-        session, limits, "signin", address, rules.CODES_PER_ADDRESS, browser=browser, now=now
+        session, limits, "signin", address, rules.CODES_PER_ADDRESS, browser=browser, network=network, now=now
     )
     if followed is not None:
         return await one_time_tokens.create_tracking_link(session, followed.token.id, now=now)

@@ -1,5 +1,6 @@
 """The signed-in customer, as a dependency of the pages that show customers their own data; session cookies."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -33,13 +34,13 @@ def browser_of(request: Request) -> str:
     return " · ".join(filter(None, ("Edge" if engine == "Edg" else engine, system))) or "a browser"
 
 
-def begin_session(request: Request, response: Response, new: NewSession, hours: int) -> Response:
+def begin_session(request: Request, response: Response, new: NewSession, hours: int, *, now: datetime) -> Response:
     """Set the session cookie, and remember that this browser has signed in to the account.
 
     `SameSite=Lax`, so that a link in an email is opened signed in (SES-02).
     """
     forms.set_cookie(response, forms.SESSION_COOKIE, new.cookie, same_site="lax", seconds=hours * 3600)
-    return known_browsers.remember_browser(request, response, new.user_id)
+    return known_browsers.remember_browser(request, response, new.user_id, now=now)
 
 
 def delete_session_cookie(response: Response) -> Response:

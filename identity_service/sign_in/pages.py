@@ -30,12 +30,14 @@ async def sign_in(request: Request, form: Form, settings: Settings, now: Now) ->
     refuse_user_id(text)
     address = email_addresses.parse_pasted(text, special_use=settings.development)
     state = request.app.state
-    await state.throttle.hit("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
+    await state.throttle.hit_network("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
     new = await actions.sign_in_by_password(
         state.database, state.hasher, address, password, browser=sign_in_dependencies.browser_of(request),
         known=known_browsers.browser_of(request), replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.begin_session(request, RedirectResponse("/me", 303), new, settings.session_hours)
+    return sign_in_dependencies.begin_session(
+        request, RedirectResponse("/me", 303), new, settings.session_hours, now=now
+    )
 
 
 @router.post("/signin/code", openapi_extra={"x-form": "sign_in/signin.html"})
@@ -45,10 +47,10 @@ async def request_code(request: Request, form: Form, session: Session, settings:
     refuse_user_id(text)
     address = email_addresses.parse_pasted(text, special_use=settings.development)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
-    await limits.hit("code-network", rules.CODES_PER_NETWORK, network)
+    await limits.hit_network("code-network", rules.CODES_PER_NETWORK, network)
     handle = await actions.request_code(
         session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network),
-        browser=known_browsers.browser_of(request), now=now,
+        browser=known_browsers.browser_of(request), network=network, now=now,
     )  # fmt: skip
     return RedirectResponse(f"/signin/{handle}", 303)
 
@@ -66,13 +68,15 @@ async def sign_in_by_code(request: Request, handle: str, form: Form, settings: S
     """Sign in by code, set the session cookie and redirect to `/me`."""
     (code,) = form.take("code")
     state = request.app.state
-    await state.throttle.hit("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
+    await state.throttle.hit_network("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
     new = await actions.sign_in_by_code(
         state.database, state.throttle, handle, code, browser=sign_in_dependencies.browser_of(request),
         known=known_browsers.browser_of(request),
         replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.begin_session(request, RedirectResponse("/me", 303), new, settings.session_hours)
+    return sign_in_dependencies.begin_session(
+        request, RedirectResponse("/me", 303), new, settings.session_hours, now=now
+    )
 
 
 @router.post("/signout")

@@ -151,7 +151,7 @@ def authenticate(request: Request, scopes: list[str]) -> Client:
         raise InvalidToken
     verifier: TokenVerifier = request.app.state.gate
     found = verifier.check(token)
-    request.state.client_id = found.client_id
+    request.state.client_id, request.state.scopes = found.client_id, found.scopes
     request.scope["log_fields"] = {"client": found.client_id}
     for scope in scopes:
         if scope not in found.scopes:

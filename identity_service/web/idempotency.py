@@ -120,8 +120,9 @@ async def _claim(
     route = f"{request.method} {request.scope['route'].path}"
     claim = _Claim(session, request.state.client_id, route, key)
     canonical_body = json.dumps(await request.json() if await request.body() else None, sort_keys=True).encode()
-    # Another query and another clerk make another request.
-    parts = (request.url.path, request.url.query, request.headers.get("x-clerk-id", ""))
+    # What the answer depends on makes another request: query, clerk, contact, version, and what the token may see.
+    headers = (request.headers.get(name, "") for name in ("x-clerk-id", "x-contact", "if-match"))
+    parts = (request.url.path, request.url.query, *headers, " ".join(sorted(request.state.scopes)))
     internal = session.keys.internal()
     fingerprint = hashing.keyed_hash(internal, "idempotency", *(part.encode() for part in parts), canonical_body)
     if await _is_first(claim, fingerprint, now):

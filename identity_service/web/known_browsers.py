@@ -2,9 +2,11 @@
 
 A stranger who knows an address can use up what is counted for that address, but not what is counted for a browser that
 its owner has signed in with: there, wrong passwords and requests for messages have counters of their own. The cookie
-proves nothing else.
+proves nothing else, and nothing once every session of the account has ended: after a merge is undone, a browser of the
+former other customer is a stranger's again.
 """
 
+from datetime import datetime
 from typing import Final
 
 from fastapi import Request
@@ -23,8 +25,8 @@ def browser_of(request: Request) -> KnownBrowser:
     return KnownBrowser(key, request.cookies.get(COOKIE, "")[:200])
 
 
-def remember_browser(request: Request, response: Response, user_id: str) -> Response:
+def remember_browser(request: Request, response: Response, user_id: str, *, now: datetime) -> Response:
     """Set the cookie, for a browser that has just signed in to this account."""
-    cookie = browser_of(request).cookie_for(user_id)
+    cookie = browser_of(request).cookie_for(user_id, now=now)
     forms.set_cookie(response, COOKIE, cookie, same_site="lax", seconds=_SECONDS)
     return response

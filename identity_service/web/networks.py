@@ -6,9 +6,14 @@ from typing import Final
 
 _WITH_PORT: Final = re.compile(r'"?(?:\[([^\]]+)\](?::[0-9]{0,5})?|([0-9.]+)(?::[0-9]{0,5})?|([^\["]+))"?', re.ASCII)
 _HOLDING_IPV4: Final = tuple(
-    ipaddress.IPv6Network(prefix) for prefix in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+    ipaddress.IPv6Network(prefix)
+    for prefix in ("::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "::/96")
 )
-"""Mapped (RFC 4291, 2.5.5.2), translated (RFC 2765, 2.1) and NAT64 (RFC 6052, 2.1; RFC 8215) addresses."""
+"""Mapped and compatible (RFC 4291, 2.5.5), translated (RFC 2765, 2.1) and NAT64 (RFC 6052, 2.1; RFC 8215) addresses."""
+_LOWEST_IPV4: Final = 1 << 24
+"""0.0.0.0/8 is nobody's: `::1` is this machine, and no IPv4 address."""
+_WIDER: Final = ((56, 4), (48, 16))
+"""What a provider hands to one customer (RFC 6177): the length of the prefix, and how many times the limit it has."""
 
 
 def read_network(address: str) -> str | None:
@@ -26,11 +31,23 @@ def read_network(address: str) -> str | None:
         return None
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
-    if any(parsed in network for network in _HOLDING_IPV4):
+    if any(parsed in network for network in _HOLDING_IPV4) and int(parsed) & 0xFFFFFFFF >= _LOWEST_IPV4:
         return str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF))
-    if parsed.teredo is not None:
-        return str(parsed.teredo[1])
+    holder = parsed.sixtofour or (parsed.teredo or (None, None))[1]
+    if holder is not None:
+        return str(holder)
     return str(ipaddress.ip_network((int(parsed), 64), strict=False))
+
+
+def list_networks(network: str) -> list[tuple[str, int]]:
+    """Return the networks that count a request from `network`, with how many times its limit each has.
+
+    Whoever has a /48 has 65,536 networks of IPv6: the /56 and the /48 around one are counted, too.
+    """
+    if not network.endswith("/64"):
+        return [(network, 1)]
+    whole = ipaddress.IPv6Network(network)
+    return [(network, 1), *((str(whole.supernet(new_prefix=length)), times) for length, times in _WIDER)]
 
 
 def coarse_network(network: str) -> str:

@@ -21,6 +21,7 @@ from identity_service.database.privacy import FACT, PROVING, TablePrivacy
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.database.types import Base, UtcDateTime
 from identity_service.errors import Problem, Unavailable
+from identity_service.web import networks
 
 
 class TooManyRequests(Problem):
@@ -74,8 +75,8 @@ class RateLimiter:
             else storage_from_string(store, wrap_exceptions=True, **client)
         )
 
-    async def hit(self, name: str, rates: str, *who: str) -> None:
-        """Count one hit of `who` against the limit `name`, with rates like `10/minute; 100/hour`.
+    async def hit(self, name: str, rates: str, *who: str, times: int = 1) -> None:
+        """Count one hit of `who` against the limit `name`, with rates like `10/minute; 100/hour`, each so many `times`.
 
         Raises:
             TooManyRequests: with `retry_after` in seconds.
@@ -83,11 +84,21 @@ class RateLimiter:
         """
         try:
             for rate in rates.split(";"):
-                limit = parse(rate.strip())
+                parsed = parse(rate.strip())
+                limit = type(parsed)(parsed.amount * times, parsed.multiples)
                 if not await self._limiter.hit(limit, name, *who):
                     raise await self._refusal(limit, name, *who)
         except StorageError as unavailable:
             raise RateLimitsUnavailable from unavailable
+
+    async def hit_network(self, name: str, rates: str, network: str, *who: str) -> None:
+        """Count one hit of a network, and of the wider networks that one customer may have (`networks.list_networks`).
+
+        Raises:
+            TooManyRequests, RateLimitsUnavailable
+        """
+        for counted, times in networks.list_networks(network):
+            await self.hit(name, rates, counted, *who, times=times)
 
     async def wait(self, name: str, rates: str, *who: str) -> int:
         """Count like `hit`, but return the seconds to wait if the limit is exceeded, else 0."""

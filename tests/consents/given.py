@@ -7,6 +7,7 @@ import httpx2
 from tests.accounts.given import an_account
 from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
+from tests.life.given import press
 
 WORDING = "email-2026-11"
 LINK = re.compile(r"https://id\.example\.com(/confirm/\S+?)#(\S+)")
@@ -56,10 +57,7 @@ class Customer:
 
     async def presses(self, path: str, fragment: str) -> int:
         """Open a letter's link and press its button; return the status of the page that follows."""
-        stranger = Browser(self.service.app, BASE)
-        await stranger.open(path)
-        ticked = {"agreed": "yes"} if 'name="agreed"' in stranger.page.text else {}
-        return (await stranger.send(path, link=fragment, code="", **ticked)).status_code
+        return (await press(self.service, (path, fragment))).page.status_code
 
 
 async def a_customer(

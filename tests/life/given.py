@@ -65,12 +65,15 @@ async def link_to(service: Service, to: str, subject: str) -> tuple[str, str]:
 
 
 async def press(service: Service, link: tuple[str, str]) -> Browser:
-    """Open a letter's link and press its button, as a person does."""
+    """Open a letter's link and press its button, as a person does; a box that it asks for is ticked."""
     browser = Browser(service.app, BASE)
     path, secret = link
     await browser.open(path)
-    ticked = {"agreed": "yes"} if 'name="agreed"' in browser.page.text else {}
-    await browser.send(path, link=secret, code="", **ticked)
+    for _ in range(2):
+        ticked = {"agreed": "yes"} if 'name="agreed"' in browser.page.text else {}
+        await browser.send(path, link=secret, code="", **ticked)
+        if 'name="agreed"' not in browser.page.text:
+            break
     return browser
 
 

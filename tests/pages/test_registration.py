@@ -76,6 +76,9 @@ async def test_a_taken_address_is_told_in_its_mailbox_alone(service, caller):
     path, link = re.search(r"https://id\.example\.com(/confirm/\S+?)#(\S+)", letter["text"]).groups()
     await browser.open(path)
     await browser.send(path, link=link, code="")
+    assert fresh in browser.text
+    assert (await caller.get(f"/v1/accounts/{fresh}")).json()["state"] == "active"
+    await browser.send(path, link=link, code="", agreed="yes")
     moved = (await caller.get(f"/v1/accounts/{fresh}")).json()
     assert (moved["state"], moved["moved_to"]) == ("merged", there)
 

@@ -45,7 +45,9 @@ async def test_the_cookie_is_for_this_host_alone_and_stands_in_no_table(service,
     header, known = signed.history[0].headers.get_list("set-cookie")
     rest = "HttpOnly; Max-Age={}; Path=/; SameSite=lax; Secure"
     assert re.fullmatch(f"__Host-session=[A-Za-z0-9_-]{{43}}; {rest.format(43200)}", header)
-    assert re.fullmatch(rf"__Host-known=[A-Za-z0-9_-]{{16}}\.[A-Za-z0-9_-]{{43}}; {rest.format(31536000)}", known)
+    assert re.fullmatch(
+        rf"__Host-known=[A-Za-z0-9_-]{{16}}\.\d{{10}}\.[A-Za-z0-9_-]{{43}}; {rest.format(31536000)}", known
+    )
     dump = await everything(service, owner)
     assert cookie_of(browser) not in dump
     assert cookie_of(browser).encode().hex() not in dump
