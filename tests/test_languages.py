@@ -23,7 +23,7 @@ from identity_service.consents.rules import PURPOSES
 from identity_service.history.rules import KINDS
 from identity_service.messages import descriptions
 from identity_service.one_time_tokens import change_emails, tracking
-from identity_service.one_time_tokens.confirmations import CONFIRMATIONS
+from identity_service.one_time_tokens.confirmations import AFTER, CONFIRMATIONS, JOINS, LABELS
 from identity_service.passwords import rules as password_rules
 from identity_service.privacy import inventory
 from identity_service.privacy.inventory import TITLES
@@ -42,6 +42,7 @@ TABLES: tuple[Mapping[str, str], ...] = (
     descriptions.CODES, descriptions._ATTEMPT, descriptions._STATE, descriptions._FEEDBACK,
     tracking.SUBJECTS, tracking._NOW_DO,
     password_rules._WEAK, user_ids._PROBLEMS, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
+    AFTER, LABELS,
 )  # fmt: skip
 _PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
 
@@ -61,12 +62,14 @@ def in_python() -> Iterator[str]:
     for path in sorted(PACKAGE.rglob("*.py")):
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(call, ast.Call) and _speaks(call.func):
-                for given in call.args:
+                for given in call.args[:1] if ast.unparse(call.func) == "Row" else call.args:
                     texts = given.args if isinstance(given, ast.Call) else [given]
                     yield from (text.value for text in texts if isinstance(text, ast.Constant) and text.value)
 
 
 def _speaks(called: ast.expr) -> bool:
+    if ast.unparse(called) == "Row":
+        return True
     if isinstance(called, ast.Call):
         return ast.unparse(called.func) == "pages.say"
     return ast.unparse(called) == "say" or (isinstance(called, ast.Attribute) and called.attr == "gettext")
@@ -76,10 +79,10 @@ def in_tables() -> Iterator[str]:
     for table in TABLES:
         yield from table.values()
     for confirmation in CONFIRMATIONS.values():
-        yield from filter(None, (confirmation.asks, confirmation.done, confirmation.agrees))
+        yield from filter(None, (*confirmation[:4], confirmation.agrees))
     for told in change_emails.EMAIL_COPY.values():
         yield from filter(None, told)
-    yield from ("Confirm what the email is about.", "Done.", "a browser")
+    yield from ("Confirm", "Confirm what the email is about.", "Done.", "a browser", JOINS)
 
 
 def in_refusals() -> Iterator[str]:

@@ -21,10 +21,12 @@ from identity_service.merges import actions as merges
 from identity_service.merges import undo
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.one_time_tokens.confirmations import Row
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.passwords import actions as passwords
 from identity_service.registration import actions as registration
 from identity_service.resets import actions as resets
+from identity_service.values import email_addresses
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
@@ -144,6 +146,22 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
                 locale=other.locale, facts={"change": str(change.id)}, cause="account.email_changed",
                 actor="customer", now=now,
             )  # fmt: skip
+
+
+async def show_change(session: DatabaseSession, found: TokenWithMessage) -> list[Row]:
+    """Return the addresses that a link to confirm or undo a change is about, for its page.
+
+    Whoever confirms a new address reads the old one masked: it may be somebody else's account.
+    """
+    change_id = found.message.facts.get("change")
+    mine = EmailChange.token_id == found.token.id if change_id is None else EmailChange.id == uuid.UUID(change_id)
+    change = await session.scalar(select(EmailChange).where(mine))
+    if change is None or change.new_email is None:
+        return []
+    if change_id is not None:
+        return [Row("Changed to", email_addresses.mask(change.new_email)), Row("Goes back to", change.old_email or "")]
+    now_at = await session.scalar(select(Account.email).where(Account.user_id == change.user_id))
+    return [Row("Now", email_addresses.mask(now_at) if now_at else ""), Row("From then on", change.new_email)]
 
 
 async def find_joined(session: DatabaseSession, found: TokenWithMessage) -> tuple[str, str] | None:

@@ -56,8 +56,8 @@ async def request_confirmation(
     return await _add(session, change_id, account.user_id, verb, details, token_id=token.id, actor=actor, now=now)
 
 
-async def confirm_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
-    """Carry out a requested change after the customer's mailbox confirmed it.
+async def confirm_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> str:
+    """Carry out a requested change after the customer's mailbox confirmed it; return `change_` and its verb.
 
     Raises:
         LinkInvalid
@@ -70,6 +70,7 @@ async def confirm_change(session: DatabaseSession, found: TokenWithMessage, *, n
         raise LinkInvalid
     await one_time_tokens.consume(session, found, now=now)
     await _carry_out(session, change, actor="customer", now=now)
+    return "change_undo" if "undo" in change.details else f"change_{change.verb}"
 
 
 async def request_approval(

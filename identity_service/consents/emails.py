@@ -13,6 +13,7 @@ from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
+from identity_service.one_time_tokens.confirmations import Row
 from identity_service.values import user_ids
 
 
@@ -39,6 +40,15 @@ async def build_consent_granted(session: DatabaseSession, message: ClaimedMessag
     """Return the email that confirms a grant and contains the link to withdraw it."""
     found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
     return None if found is None else _render(session, "consent_granted", message, link=_link(session, found))
+
+
+async def show_wording(session: DatabaseSession, found: one_time_tokens.TokenWithMessage) -> list[Row]:  # noqa: ARG001
+    """Return the purpose and the wording that a link is about, for its page."""
+    facts = found.message.facts
+    if "wording" not in facts:
+        return []
+    wording = wordings.find_wording(facts["purpose"], facts["wording"], found.message.locale)
+    return [Row("Purpose", rules.PURPOSES.get(wording.purpose, wording.purpose), {}), Row("Wording", wording.text)]
 
 
 def _link(session: DatabaseSession, found: one_time_tokens.TokenWithMessage) -> str:

@@ -93,8 +93,8 @@ async def _add_request(
     return request
 
 
-async def confirm_merge(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
-    """Record that one mailbox agreed; the second agreement merges the accounts.
+async def confirm_merge(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> str:
+    """Record that one mailbox agreed; the second agreement merges the accounts. Return `merge` or `merge_waits`.
 
     Raises:
         LinkInvalid
@@ -109,6 +109,7 @@ async def confirm_merge(session: DatabaseSession, found: TokenWithMessage, *, no
     await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values({f"{side}_agreed_at": now}))
     await session.refresh(request)
     await _merge_if_agreed(session, request, actor="customer", now=now)
+    return "merge_waits" if request.merged_at is None else "merge"
 
 
 async def require_mailboxes(session: DatabaseSession, *ids: UserId) -> None:

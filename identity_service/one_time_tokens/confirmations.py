@@ -1,4 +1,8 @@
-"""The pages behind mailed links: one table from token purpose to texts and action of the confirmation button."""
+"""The pages behind mailed links: one table from token purpose to texts and action of the confirmation button.
+
+A page shows what the button does: the addresses, User IDs, wording or company. It is found by the handle in the path
+of the link, which only the message tells, and shows nothing that the message does not.
+"""
 
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -8,7 +12,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts.rules import UnknownUserId
 from identity_service.database.transactions import Database, DatabaseSession
-from identity_service.one_time_tokens import actions, rules
+from identity_service.one_time_tokens import actions, change_emails, rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.values import user_ids
@@ -16,23 +20,35 @@ from identity_service.values.user_ids import UserId
 from identity_service.web.rate_limits import RateLimiter
 
 
+class Row(NamedTuple):
+    """A fact on a page: its label, and its value; with `places` the value is a text to translate and fill in."""
+
+    label: str
+    value: str
+    places: dict[str, str] | None = None
+
+
 class Confirmation(NamedTuple):
-    """The text before the button, the text after it, and the action that the button runs.
+    """The heading, the text before the button, the button, the text after it, and the action that the button runs.
 
     Some mail programs open links and press buttons. So what binds the reader has a box to tick, with `agrees` beside
     it; and what the link takes back is told to every mailbox of the customer, with the event `takes_back` as the cause.
     A link that outlives its mailbox's relation to the customer works only for a mailbox of theirs (`for_own_mailbox`).
     A link that proves a mailbox may make two accounts one, if another one has the address: `joins` names the function
-    that returns both, and then the reader must tick a box that names them.
+    that returns both, and then the reader must tick a box that names them. `shows` names the function that returns what
+    the page shows beside the facts of the message, as labels with values.
     """
 
+    title: str
     asks: str
+    button: str
     done: str
     action: str
     agrees: str | None = None
     takes_back: str | None = None
     for_own_mailbox: bool = False
     joins: str | None = None
+    shows: str | None = None
 
 
 BOTH_ARE_MINE: Final = "Yes, both accounts are mine, and they become one."
@@ -40,57 +56,79 @@ BOTH_ARE_MINE: Final = "Yes, both accounts are mine, and they become one."
 
 CONFIRMATIONS: Final[dict[str, Confirmation]] = {
     "address": Confirmation(
+        "Is this your email address?",
         "Confirm that this mailbox is yours. Your User ID and this address then belong together.",
+        "Confirm this address",
         "Your address is confirmed. Your User ID and this address belong together now.",
         "registration.actions:confirm_address",
         joins="registration.actions:find_joined",
     ),
     "consent": Confirmation(
+        "Do you agree?",
         "Say yes to what the email asks. You can withdraw it at any time, with one click and at once.",
+        "Say yes",
         "You have said yes. An email confirms it, with a link that withdraws it at once.",
         "consents.actions:confirm_consent",
         agrees="Yes, I agree to what the email asks.",
+        shows="consents.emails:show_wording",
     ),
     "withdraw": Confirmation(
+        "Withdraw your consent",
         "Withdraw your consent. It counts at once.",
+        "Withdraw it",
         "Your consent is withdrawn. It counts from this moment on.",
         "consents.actions:withdraw_by_link",
         takes_back="consent.withdrawn",
+        shows="consents.emails:show_wording",
     ),
     "business_undo": Confirmation(
+        "Go back to a private account",
         "Go back to being a private customer. Nothing that happened is lost.",
+        "Go back to a private account",
         "You are a private customer again. Nothing that happened is lost.",
         "business.actions:undo_conversion",
         takes_back="account.became_consumer",
         for_own_mailbox=True,
     ),
     "email_change": Confirmation(
+        "Is this your new email address?",
         "Confirm that this mailbox is yours. Your account is then written to here.",
+        "Use this address",
         "Your address is changed. An email to the old one says so, and can undo it for seven days.",
         "addresses.actions:confirm_email_change",
         joins="addresses.actions:find_joined",
+        shows="addresses.actions:show_change",
     ),
     "email_undo": Confirmation(
+        "Take the change of address back",
         "Take the change of address back, and end every session.",
+        "Take it back",
         "Your old address is back, and every session has ended.",
         "addresses.actions:undo_email_change",
+        shows="addresses.actions:show_change",
         takes_back="account.email_changed",
         for_own_mailbox=True,
     ),
     "merge": Confirmation(
+        "Make two accounts one",
         "Agree that your two accounts become one. Both User IDs then belong to it.",
+        "Agree",
         "You have agreed. When the other mailbox has agreed too, both User IDs belong to one account.",
         "merges.actions:confirm_merge",
         agrees=BOTH_ARE_MINE,
     ),
     "change": Confirmation(
+        "Approve this change",
         "Agree to what our desk has prepared for you, as the email says.",
+        "Approve this change",
         "It is done.",
         "approvals.actions:confirm_change",
         agrees="Yes, I want what the email says.",
     ),
     "stop": Confirmation(
+        "Stop this change",
         "Stop the change that our desk has prepared.",
+        "Stop this change",
         "It is stopped; nothing was changed.",
         "approvals.actions:stop_change",
         takes_back="account.change_stopped",
@@ -100,30 +138,72 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
 """Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
 
 _NOTIFY: Final = "credentials.actions:notify_mailboxes"
-_JOINS: Final = (
+JOINS: Final = (
     "This address has an account already: {kept} and {joined} would become one, with the history of both. If both are "
     "yours, tick the box and press the button again. If you do not know one of them, do not tick it."
 )
-_UNKNOWN: Final = Confirmation("Confirm what the email is about.", "Done.", "")
+_UNKNOWN: Final = Confirmation("Confirm", "Confirm what the email is about.", "Confirm", "Done.", "")
 
 
-async def describe_confirmation(session: DatabaseSession, handle: str) -> dict[str, Any]:
-    """Return what the page says: what the button does, and the sentence beside the box; for an unknown handle a general
-    sentence and no box."""
+LABELS: Final = {"survivor": "User ID that stays", "other": "The other User ID", "company": "Company"}
+"""How facts of a message are called on its page."""
+AFTER: Final = {
+    "merge": "You have agreed, and your two accounts are one now: both User IDs belong to it.",
+    "merge_waits": "You have agreed. When the other mailbox has agreed too, both User IDs belong to one account.",
+    "change_merge": "You have approved it. We have now written to the mailboxes of both accounts; each must agree.",
+    "change_email": "You have approved it. We have now written to the new address, which must confirm it.",
+}
+"""What is said after an action whose result differs from case to case; its function returns which."""
+
+
+async def describe_confirmation(session: DatabaseSession, handle: str, *, now: datetime) -> dict[str, Any]:
+    """Return what the page says: heading, sentence, button, the sentence beside the box, and rows of what it is about.
+
+    `ended` is `used` if the button was pressed before, `over` if the link can do nothing any more. An unknown handle
+    gets a general page, like any other text.
+    """
     found = await actions.find_by_handle(session, handle)
     known = _UNKNOWN if found is None else CONFIRMATIONS.get(found.token.purpose, _UNKNOWN)
-    return {"what": known.asks, "agrees": known.agrees, "agrees_if_joined": known.joins and BOTH_ARE_MINE}
+    described: dict[str, Any] = {
+        "title": known.title, "what": known.asks, "button": known.button, "agrees": known.agrees,
+        "agrees_if_joined": known.joins and BOTH_ARE_MINE, "rows": [], "ended": None, "done": known.done,
+    }  # fmt: skip
+    if found is None or known is _UNKNOWN:
+        return described
+    described["rows"] = _rows_of(found)
+    if known.shows is not None:
+        described["rows"] += await entry_points.load(known.shows)(session, found)
+    try:
+        actions.check_valid(session, found, valid_after=await _valid_after(session, found), now=now)
+    except rules.JustUsed:
+        described["ended"] = "used"
+    except LinkInvalid:
+        described["ended"] = "used" if found.token.used_at is not None else "over"
+    return described
 
 
-def describe_result(purpose: str) -> str:
-    """Return the sentence that is shown after the action succeeded."""
-    return CONFIRMATIONS.get(purpose, _UNKNOWN).done
+def _rows_of(found: TokenWithMessage) -> list[Row]:
+    """Return what a message says of itself, the User ID first."""
+    token, message = found
+    facts = message.facts
+    rows = [Row("User ID", user_ids.show(token.user_id))] if token.user_id and token.purpose != "merge" else []
+    if token.purpose == "address" and message.recipient is not None:
+        rows.append(Row("Email address", message.recipient))
+    if facts.get("verb") in change_emails.VERB_DESCRIPTIONS:
+        target = {"target": str(facts.get("target", ""))}
+        rows.append(Row("Change", change_emails.VERB_DESCRIPTIONS[facts["verb"]], target))
+    return rows + [Row(label, str(facts[name])) for name, label in LABELS.items() if facts.get(name)]
+
+
+def describe_result(result: str) -> str:
+    """Return the sentence that is shown after the action succeeded, by what `confirm_token` returned."""
+    return AFTER.get(result) or CONFIRMATIONS.get(result, _UNKNOWN).done
 
 
 async def confirm_token(
     database: Database, limits: RateLimiter, handle: str, *, link: str, code: str, agreed: bool, now: datetime
 ) -> str:
-    """Run the action of a token, proven by its link or its code; return the token's purpose.
+    """Run the action of a token, proven by its link or its code; return its purpose, or a key of `AFTER`.
 
     Raises:
         rules.NotAgreed, rules.LinkInvalid, rules.CodeWrong, rules.CodeIsUserId, rate_limits.TooManyRequests; the
@@ -141,13 +221,13 @@ async def confirm_token(
             raise LinkInvalid
         if not agreed:
             await _require_agreement(session, confirmation, found)
-        await entry_points.load(confirmation.action)(session, found, now=now)
+        result = await entry_points.load(confirmation.action)(session, found, now=now)
         if confirmation.takes_back is not None:
             await entry_points.load(_NOTIFY)(
                 session, "taken_back", [found.token.user_id or ""], facts={"verb": found.token.purpose},
                 cause=confirmation.takes_back, actor="customer", now=now,
             )  # fmt: skip
-        return found.token.purpose
+        return result if result in AFTER else found.token.purpose
 
 
 async def _require_agreement(session: DatabaseSession, confirmation: Confirmation, found: TokenWithMessage) -> None:
@@ -157,7 +237,7 @@ async def _require_agreement(session: DatabaseSession, confirmation: Confirmatio
     joined = None if confirmation.joins is None else await entry_points.load(confirmation.joins)(session, found)
     if joined is not None:
         kept, other = (user_ids.show(user_id) for user_id in joined)
-        raise rules.NotAgreed(_JOINS, places={"kept": kept, "joined": other})
+        raise rules.NotAgreed(JOINS, places={"kept": kept, "joined": other})
 
 
 async def _by_link(session: DatabaseSession, link: str, handle: str) -> TokenWithMessage:

@@ -65,9 +65,12 @@ async def show_welcome(request: Request, handle: str, session: Session, now: Now
 
 
 @router.get("/confirm/{handle}")
-async def show_confirm(request: Request, handle: str, session: Session) -> Response:
-    """Show what confirming will do. A GET changes nothing: the token is in the URL fragment, which is not sent."""
-    described = await confirmations.describe_confirmation(session, handle)
+async def show_confirm(request: Request, handle: str, session: Session, now: Now) -> Response:
+    """Show what confirming will do, or that it was done or can be done no more.
+
+    A GET changes nothing: the token is in the URL fragment, which is not sent.
+    """
+    described = await confirmations.describe_confirmation(session, handle, now=now)
     return pages.render_page(request, "one_time_tokens/confirm.html", handle=handle, **described)
 
 
@@ -76,19 +79,21 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
     """Carry out what the email asks to confirm, by its link or its code."""
     link, code, agreed = form.take("link", "code", "agreed")
     state = request.app.state
-    described = await state.database.in_transaction(partial(confirmations.describe_confirmation, handle=handle))
+    described = await state.database.in_transaction(
+        partial(confirmations.describe_confirmation, handle=handle, now=now)
+    )
     forms.redisplay_on(request, "one_time_tokens/confirm.html", **described)
-    purpose = await confirmations.confirm_token(
+    result = await confirmations.confirm_token(
         state.database, state.throttle, handle, link=link, code=code, agreed=agreed == "yes", now=now
     )
     # Set a fragment: without one, a browser would keep the link's, which is the token (RFC 9110, 10.2.2).
-    return RedirectResponse(f"/confirmed/{purpose}#main", 303)
+    return RedirectResponse(f"/confirmed/{result}#main", 303)
 
 
-@router.get("/confirmed/{purpose}")
-async def show_confirmed(request: Request, purpose: str) -> Response:
+@router.get("/confirmed/{result}")
+async def show_confirmed(request: Request, result: str) -> Response:
     """Show what was confirmed."""
-    return pages.render_page(request, "one_time_tokens/confirmed.html", done=confirmations.describe_result(purpose))
+    return pages.render_page(request, "one_time_tokens/confirmed.html", done=confirmations.describe_result(result))
 
 
 @router.get("/account-closed")

@@ -106,6 +106,12 @@ async def find_reset(session: DatabaseSession, reset_id: uuid.UUID) -> TokenWith
     return found
 
 
+async def has_ended(session: DatabaseSession, handle: str, *, now: datetime) -> bool:
+    """Return whether the reset of this handle can set no password any more; False for an unknown handle."""
+    found = await one_time_tokens.find_by_handle(session, handle)
+    return found is not None and await one_time_tokens.has_ended(session, found.token.id, now=now)
+
+
 async def note_opened(session: DatabaseSession, link: str, *, now: datetime) -> None:
     """Record that a browser opened the link; consumes nothing, and returns nothing that reveals if it was valid."""
     try:

@@ -61,9 +61,14 @@ async def choose(request: Request, form: Form, now: Now) -> Response:
 
 
 @router.get("/choose/{handle}")
-async def show_choose_or_code(request: Request, handle: str) -> Response:
-    """Show the form behind a link with its field for the code, which works when the link came without its secret."""
-    return pages.render_page(request, "resets/choose.html", handle=handle)
+async def show_choose_or_code(request: Request, handle: str, session: Session, now: Now) -> Response:
+    """Show the form behind a link with its field for the code, which works when the link came without its secret.
+
+    Of a link that can work no more the page says so before a password is invented.
+    """
+    return pages.render_page(
+        request, "resets/choose.html", handle=handle, has_ended=await actions.has_ended(session, handle, now=now)
+    )
 
 
 @router.post("/choose/{handle}", openapi_extra={"x-form": "resets/choose.html"})

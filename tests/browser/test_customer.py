@@ -41,7 +41,7 @@ async def test_the_whole_road(visit, service, letters, phone: bool):
     user_id = await ben.page.locator(".card .id").inner_text()
     await service.deliver()
     await ben.open(letters.link("ben@example.org", "confirm your address"))
-    await ben.press("Confirm")
+    await ben.press("Confirm this address")
     assert ben.path == "/confirmed/address"
     for password in (GOOD, OTHER):
         service.clock.advance(minutes=1)

@@ -42,13 +42,13 @@ async def _registering(one, service, letters, say) -> AsyncIterator[str]:
     await one.follow(say("I have the code"))
     yield "confirm by code"
     await one.type(say("Code from the email"), "00000-00000")
-    await one.press(say("Confirm"))
+    await one.press(say("Confirm this address"))
     yield "confirm refused"
     await service.deliver()
     await one.open(letters.link("ben@example.org", say("Please confirm your address")))
     await one.page.wait_for_selector("body.has-link")
     yield "confirm by link"
-    await one.press(say("Confirm"))
+    await one.press(say("Confirm this address"))
     yield "confirmed"
 
 
@@ -160,7 +160,7 @@ async def _another_address(one, service, letters, say) -> AsyncIterator[str]:
     await one.open(letters.link("benjamin@example.org", say("Please confirm your new address")))
     await one.page.wait_for_selector("body.has-link")
     yield "confirm another address"
-    await one.press(say("Confirm"))
+    await one.press(say("Use this address"))
     yield "confirmed another address"
 
 

@@ -114,9 +114,13 @@ async def test_opening_the_links_page_says_nothing(service, caller):
 async def test_a_proposals_link_ends_after_seven_days(service, caller):
     customer = await a_customer(caller, service)
     await propose(caller, customer.user_id)
-    link = await customer.link("Please answer")
+    path, secret = await customer.link("Please answer")
+    browser = Browser(service.app, BASE)
+    await browser.open(path)
     service.clock.advance(days=7, seconds=1)
-    assert await customer.presses(*link) == 410
+    assert (await browser.send(path, link=secret, code="", agreed="yes")).status_code == 410
+    await browser.open(path)
+    assert "This link has ended" in browser.text
 
 
 async def test_the_same_proposal_again_sends_no_second_letter_while_the_first_is_good(service, caller):
