@@ -47,7 +47,7 @@ CRYPTO = {
     "messages.inbound.webhooks": {"hmac.compare_digest"},
     "keys.known_browsers": {"hmac.compare_digest"},
     "credentials.actions": {"hmac.compare_digest"},
-    "merges.actions": {"hmac.compare_digest"},
+    "merges.undo": {"hmac.compare_digest"},
     "messages.rendering": {"hmac.compare_digest"},
     "web.forms": {"hmac.compare_digest"},
     "passwords.breaches": {"hashlib.sha1"},

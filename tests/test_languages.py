@@ -27,6 +27,7 @@ from identity_service.one_time_tokens.confirmations import AFTER, CONFIRMATIONS,
 from identity_service.passwords import rules as password_rules
 from identity_service.privacy import inventory
 from identity_service.privacy.inventory import TITLES
+from identity_service.registration import actions as registration
 from identity_service.values import user_ids
 from identity_service.web import problems
 
@@ -82,7 +83,7 @@ def in_tables() -> Iterator[str]:
         yield from filter(None, (*confirmation[:4], confirmation.agrees))
     for told in change_emails.EMAIL_COPY.values():
         yield from filter(None, told)
-    yield from ("Confirm", "Confirm what the email is about.", "Done.", "a browser", JOINS)
+    yield from ("Confirm", "Confirm what the email is about.", "Done.", "a browser", JOINS, registration.CLOSED)
 
 
 def in_refusals() -> Iterator[str]:

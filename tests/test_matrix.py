@@ -23,7 +23,7 @@ GET /.well-known/mail-transparency                         | anybody
 GET /.well-known/oauth-authorization-server                | anybody
 GET /confirm/{handle}                                      | anybody
 POST /confirm/{handle}                                     | anybody
-GET /confirmed/{purpose}                                   | anybody
+GET /confirmed/{result}                                    | anybody
 GET /console                                               | staff: clerk lead auditor
 POST /console/accounts/open                                | staff: clerk lead
 GET /console/accounts/{user_id}                            | staff: clerk lead
@@ -33,6 +33,7 @@ POST /console/accounts/{user_id}/check                     | staff: clerk lead
 POST /console/accounts/{user_id}/check/{check_id}          | staff: clerk lead
 POST /console/accounts/{user_id}/messages/{message_id}/retry | staff: clerk lead
 POST /console/accounts/{user_id}/receipt                   | staff: clerk lead
+POST /console/accounts/{user_id}/reopen                    | staff: lead
 POST /console/accounts/{user_id}/reset                     | staff: clerk lead
 POST /console/accounts/{user_id}/sessions/end              | staff: clerk lead
 GET /console/approvals                                     | staff: clerk lead
@@ -62,12 +63,14 @@ GET /messages/{handle}/stream                               | anybody
 GET /me                                                    | customer
 GET /me/business                                           | customer
 POST /me/business                                          | customer
+GET /me/close                                              | customer
 POST /me/close                                             | customer
 POST /me/consents/{purpose}                                | customer
 POST /me/consumer                                          | customer
 GET /me/email                                              | customer
 POST /me/email                                             | customer
 GET /me/end                                                | customer
+GET /me/erase                                              | customer
 POST /me/erase                                             | customer
 GET /me/everything                                         | customer
 POST /me/export                                            | customer

@@ -272,9 +272,23 @@ async def close_account(session: DatabaseSession, user_id: UserId, *, actor: str
     if account.state == "closed":
         return account
     await check_changeable(session, account)
-    await change_row(session, account, {"state": "closed", "tokens_valid_after": now})
+    await change_row(session, account, {"state": "closed", "closed_at": now, "tokens_valid_after": now})
     await events.record_event(session, "account.closed", user_id=user_id, actor=actor, now=now)
     return await end_sessions(session, user_id, SessionsEndedReason.CLOSED, actor=actor, now=now)
+
+
+async def reopen_account(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
+    """Open a closed account again, as it was; nobody is signed in to it.
+
+    Raises:
+        rules.UnknownUserId, CannotReopen
+    """
+    account = await find_account(session, user_id, lock=True)
+    if not rules.may_reopen(account.state, account.closed_at, now):
+        raise rules.CannotReopen
+    changed = await change_row(session, account, {"state": "active", "closed_at": None})
+    await events.record_event(session, "account.reopened", user_id=user_id, actor=actor, now=now)
+    return changed
 
 
 async def end_sessions(

@@ -1,5 +1,6 @@
 """Kinds and states of an account, what may be changed, and the errors. Pure."""
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -79,6 +80,19 @@ class NoEmail(Conflict):
 
 class AccountMoved(Conflict):
     """This account was merged into another one; use the User ID in `moved_to`."""
+
+
+REOPEN: Final = timedelta(days=30)
+"""How long a closed account can be opened again."""
+
+
+def may_reopen(state: str, closed_at: datetime | None, now: datetime) -> bool:
+    """Return whether an account can be opened again."""
+    return state == AccountState.CLOSED and closed_at is not None and now - closed_at < REOPEN
+
+
+class CannotReopen(Conflict):
+    """This account is not closed, or was closed more than 30 days ago; its owner can get a new one."""
 
 
 class AccountClosed(Conflict):

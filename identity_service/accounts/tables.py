@@ -40,6 +40,7 @@ class Account(Base):
     locale: Mapped[str] = mapped_column(info=FACT)
     merged_into: Mapped[str | None] = mapped_column(ForeignKey("account.user_id"), index=True, info=IDENTIFIER)
     merged_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     customer_since: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     tokens_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     sessions_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)

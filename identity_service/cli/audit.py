@@ -104,6 +104,8 @@ def check_receipt(
     print(
         f"This receipt is ours, and nothing in it was changed. User ID {checked.user_id}, {checked.issued_at:%Y-%m-%d}."
     )
+    if "removed" in checked.claims:
+        print("  At this time everything personal in this account was erased.")
     for purpose in checked.purposes:
         print(f"  {purpose['description']}: {purpose['permission']} ({purpose['decision']})")
     if superseded:

@@ -15,6 +15,7 @@ from identity_service import app as identity_service_app
 from identity_service import database_schema, logs, start_checks
 from identity_service import settings as configuration
 from identity_service.cli import (
+    accounts,
     audit,
     clients,
     dev,
@@ -38,6 +39,7 @@ from identity_service.passwords.cpu import UnsuitableCpu
 from identity_service.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Customer identities.")
+app.add_typer(accounts.account_app, name="account")
 app.add_typer(clients.client_app, name="client")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(user_ids.id_app, name="user-id")

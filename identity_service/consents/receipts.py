@@ -26,6 +26,8 @@ from identity_service.keys.signing import InvalidToken, PublicKey
 from identity_service.values import pasted, user_ids
 
 TYPE: Final = "consent-receipt+jwt"
+ERASURE_TYPE: Final = "erasure-receipt+jwt"
+"""What `privacy` signs when an account is erased; it is checked like a receipt of consents, and states none."""
 STATEMENT_TYPE: Final = "permission-statement+jwt"
 MEDIA_TYPE: Final = "application/jwt"
 SCHEMA: Final = "ISO/IEC TS 27560:2023"
@@ -113,14 +115,15 @@ def check_receipt(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now:
     if len(token.rpartition(".")[2]) < _SIGNATURE_LENGTH:
         raise ReceiptIncomplete
     header, claims = _decode_unverified(token)
-    if header.get("typ") != TYPE:
+    kind = header.get("typ")
+    if kind not in (TYPE, ERASURE_TYPE):
         raise NotReceipt
     if claims.get("iss") != issuer:
         raise ReceiptOfAnotherIssuer
     if str(header.get("kid")) not in keys:
         raise ReceiptOfUnknownKey
     try:
-        verified = signing.verify(token, keys, typ=TYPE, maximum=LARGEST)
+        verified = signing.verify(token, keys, typ=kind, maximum=LARGEST)
     except signing.SignedAfterRevocation:
         raise ReceiptOfRevokedKey from None
     except InvalidToken:
@@ -128,7 +131,8 @@ def check_receipt(text: str, keys: Mapping[str, PublicKey], *, issuer: str, now:
     issued_at = datetime.fromtimestamp(int(verified["iat"]), UTC)
     if issued_at.timestamp() > now.timestamp() + signing.LEEWAY:
         raise ReceiptFromTheFuture
-    return ReceiptResult(verified["sub"], issued_at, int(verified["ledger_entry"]), verified["purposes"], verified)
+    entry, purposes = int(verified.get("ledger_entry", 0)), verified.get("purposes", [])
+    return ReceiptResult(verified["sub"], issued_at, entry, purposes, verified)
 
 
 LARGEST: Final = 64 * 1024
@@ -138,7 +142,9 @@ _SIGNATURE_LENGTH: Final = 86
 
 async def is_superseded(session: DatabaseSession, checked: ReceiptResult) -> bool:
     """Return whether the customer made another decision after a receipt was issued, under this User ID or the one that
-    it resolves to now (RCP-05). A proposal does not count."""
+    it resolves to now (RCP-05). A proposal does not count; nothing supersedes the receipt of an erasure."""
+    if "removed" in checked.claims:
+        return False
     try:
         account = await accounts.find_active_account(session, user_ids.parse(checked.user_id))
     except account_rules.UnknownUserId:

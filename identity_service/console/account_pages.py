@@ -6,11 +6,12 @@ contact. Changes that cannot be undone are only started here (decision 12).
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from identity_service import entry_points
 from identity_service.account_access import actions as account_access
 from identity_service.account_access import rules as access_rules
 from identity_service.accounts import actions as accounts
@@ -25,7 +26,7 @@ from identity_service.consents import actions as consents
 from identity_service.consents import receipts
 from identity_service.consents import rules as consent_rules
 from identity_service.console import actions, rules
-from identity_service.console.dependencies import DeskStaff
+from identity_service.console.dependencies import DeskStaff, ReopeningStaff
 from identity_service.console.views import console_page
 from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
@@ -47,6 +48,8 @@ from identity_service.values.user_ids import UserId
 from identity_service.web import dependencies
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
+
+_REOPEN: Final = "privacy.closing:reopen_account"
 
 router = APIRouter(prefix="/console/accounts", route_class=FormRoute, include_in_schema=False)
 _MESSAGES_SHOWN = 4
@@ -158,6 +161,16 @@ async def become_business(user_id: str, session: Session, form: Form, staff: Des
     )
     await business.become_business(session, UserId(account.user_id), company, actor=staff.actor, now=now)
     await contacts.add_entry(session, contact, "did", "business", actor=staff.actor, now=now)
+    return _back(account, contact)
+
+
+@router.post("/{user_id}/reopen")
+async def reopen(user_id: str, session: Session, form: Form, staff: ReopeningStaff, now: Now) -> Response:
+    """Open a closed account again, within 30 days; its owner is told."""
+    (number,) = form.take("contact")
+    account, contact = await _opened(session, staff, user_id, number, now=now)
+    await entry_points.load(_REOPEN)(session, UserId(account.user_id), actor=staff.actor, now=now)
+    await contacts.add_entry(session, contact, "did", "reopened", actor=staff.actor, now=now)
     return _back(account, contact)
 
 

@@ -40,6 +40,7 @@ def _with_permission(permission: str) -> Callable[[SignedInStaff], Awaitable[Sig
     return check
 
 
+ReopeningStaff = Annotated[SignedInStaff, Depends(_with_permission("reopen"))]
 DeskStaff = Annotated[SignedInStaff, Depends(_with_permission("serve"))]
 ApprovingStaff = Annotated[SignedInStaff, Depends(_with_permission("approve"))]
 OperationsStaff = Annotated[SignedInStaff, Depends(_with_permission("operations"))]

@@ -13,6 +13,7 @@ MAY: Final = {
     "approve": ("clerk", "lead"),
     "operations": ("clerk", "lead", "auditor"),
     "lift": ("lead",),
+    "reopen": ("lead",),
     "audit": ("auditor",),
 }
 """Which roles have a permission. Staff never approve what they requested themselves."""

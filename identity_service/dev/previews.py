@@ -50,7 +50,7 @@ def _sample(kind: str, locale: str) -> RenderedEmail:
             "survivor": show(_ID),
         }
         with_link = {"link": str(_FACTS["link"])} if change_emails.EMAIL_COPY[kind].link else {}
-        if kind not in ("taken_back", "company_changed"):
+        if kind not in ("taken_back", "company_changed", "account_reopened"):
             with_link["code"] = str(_FACTS["code"])
         return change_emails.render_change_email(kind, locale, _ID, facts, _SIGNED, **with_link)
     subject = translations.catalogue(locale).gettext(_SUBJECTS.get(kind, ""))

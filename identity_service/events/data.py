@@ -108,6 +108,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     SuppressionData: "mail.suppression_lifted",
     NoData: "account.messages_read "
     "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
+    "account.reopened "
     "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "
     "mail.test_requested",
 }

@@ -36,6 +36,7 @@ NAMES: Final[Mapping[str, str]] = {
     "account.merge_requested": "a merge of two accounts was requested; both mailboxes must confirm it",
     "account.email_change_requested": "a change to another address was requested; its mailbox must confirm it",
     "account.closed": "the account was closed; its history stays",
+    "account.reopened": "a closed account was opened again, within 30 days",
     "account.erased": "personal data was removed; the User ID is never issued again",
     "account.exported": "everything stored about a customer was exported",
     "account.change_requested": "a desk requested a guarded change; the customer's mailbox must confirm it",

@@ -90,15 +90,21 @@ EMAIL_COPY: Final[dict[str, EmailCopy]] = {
         "You find them here, signed in:",
         "If it was not you, please sign in, put them right, end every session there, and call us.",
     ),
+    "account_reopened": EmailCopy(
+        "Your account is open again",
+        "Your account {user_id} was closed and is open again, as it was. Nobody is signed in to it.",
+        "You sign in here:",
+        "If you did not want this, please sign in and close it, or call us.",
+    ),
     "account_closed": EmailCopy(
         "Your account is closed",
         "Your account {user_id} is closed. Nobody can sign in to it any more; what happened with it stays on record.",
-        None,
-        "If it was not you, please call us.",
+        "If this was a mistake, or was not you, this link opens it again within 30 days:",
+        "If you want it closed, you need not do anything.",
     ),
 }
 
-_PAGES: Final = {"taken_back": "/signin", "company_changed": "/me/business"}
+_PAGES: Final = {"taken_back": "/signin", "account_reopened": "/signin", "company_changed": "/me/business"}
 """Where a notice without a token leads, by its kind."""
 
 VERB_DESCRIPTIONS: Final = {
@@ -113,6 +119,7 @@ VERB_DESCRIPTIONS: Final = {
     "business_undo": "it is a private account again",
     "email_undo": "your old address is back, and every session has ended",
     "stop": "the change that our desk had prepared is stopped",
+    "reopen": "it is open again",
 }
 """What a guarded change or a link to the account, as part of a sentence; `target` is what `describe_target` returns."""
 

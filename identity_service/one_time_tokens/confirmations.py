@@ -36,7 +36,8 @@ class Confirmation(NamedTuple):
     A link that outlives its mailbox's relation to the customer works only for a mailbox of theirs (`for_own_mailbox`).
     A link that proves a mailbox may make two accounts one, if another one has the address: `joins` names the function
     that returns both, and then the reader must tick a box that names them. `shows` names the function that returns what
-    the page shows beside the facts of the message, as labels with values.
+    the page shows beside the facts of the message, as labels with values. With `chooses` the action is given which
+    button was pressed, where there are several.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Confirmation(NamedTuple):
     for_own_mailbox: bool = False
     joins: str | None = None
     shows: str | None = None
+    chooses: bool = False
 
 
 BOTH_ARE_MINE: Final = "Yes, both accounts are mine, and they become one."
@@ -62,6 +64,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Your address is confirmed. Your User ID and this address belong together now.",
         "registration.actions:confirm_address",
         joins="registration.actions:find_joined",
+        chooses=True,
     ),
     "consent": Confirmation(
         "Do you agree?",
@@ -124,6 +127,15 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "It is done.",
         "approvals.actions:confirm_change",
         agrees="Yes, I want what the email says.",
+    ),
+    "reopen": Confirmation(
+        "Open your account again",
+        "Your account is closed. Open it again as it was, with its User ID, password and history.",
+        "Open it again",
+        "Your account is open again. You can sign in as before.",
+        "privacy.closing:reopen_by_link",
+        takes_back="account.reopened",
+        for_own_mailbox=True,
     ),
     "stop": Confirmation(
         "Stop this change",
@@ -201,13 +213,14 @@ def describe_result(result: str) -> str:
 
 
 async def confirm_token(
-    database: Database, limits: RateLimiter, handle: str, *, link: str, code: str, agreed: bool, now: datetime
+    database: Database, limits: RateLimiter, handle: str, *, link: str, code: str, answer: str, now: datetime
 ) -> str:
-    """Run the action of a token, proven by its link or its code; return its purpose, or a key of `AFTER`.
+    """Run the action of a token, proven by its link or its code; return its purpose, or a key of `AFTER`. `answer` is
+    the value of the ticked box or of the pressed button, "" for none.
 
     Raises:
-        rules.NotAgreed, rules.LinkInvalid, rules.CodeWrong, rules.CodeIsUserId, rate_limits.TooManyRequests; the
-            action's own errors
+        rules.NotAgreed, rules.ChooseAccount, rules.LinkInvalid, rules.CodeWrong, rules.CodeIsUserId,
+        rate_limits.TooManyRequests; the action's own errors
     """
     by = "link" if link else "code"
     if by == "code":
@@ -219,9 +232,10 @@ async def confirm_token(
         confirmation = CONFIRMATIONS[found.token.purpose]
         if confirmation.for_own_mailbox and not await _is_own_mailbox(session, found):
             raise LinkInvalid
-        if not agreed:
+        if not answer:
             await _require_agreement(session, confirmation, found)
-        result = await entry_points.load(confirmation.action)(session, found, now=now)
+        chosen = {"choice": answer} if confirmation.chooses else {}
+        result = await entry_points.load(confirmation.action)(session, found, **chosen, now=now)
         if confirmation.takes_back is not None:
             await entry_points.load(_NOTIFY)(
                 session, "taken_back", [found.token.user_id or ""], facts={"verb": found.token.purpose},

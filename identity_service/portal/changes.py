@@ -1,6 +1,8 @@
 """Changes at /me: become a business, change the address, export, close and erase. Exporting and what cannot be undone
 need a sign-in of the last ten minutes (`sign_in.check_fresh`)."""
 
+from typing import Any
+
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -11,6 +13,8 @@ from identity_service.addresses import rules as address_rules
 from identity_service.business import actions as business
 from identity_service.business import periods
 from identity_service.business import rules as business_rules
+from identity_service.consents import actions as consents
+from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Unprocessable
 from identity_service.history import actions as history
 from identity_service.history.rules import KINDS
@@ -121,12 +125,38 @@ async def show_everything(request: Request, session: Session, customer: Customer
 
 
 @router.get("/end")
-async def show_end(request: Request, customer: Customer) -> Response:
-    """Show the forms to close and to erase the account."""
-    return pages.render_page(request, "portal/end.html", user_id=user_ids.show(customer.account.user_id))
+async def show_end(request: Request, session: Session, customer: Customer) -> Response:
+    """Show what closing and erasing mean, each with the way to its own page."""
+    return pages.render_page(request, "portal/end.html", **await _what_ends(session, customer))
 
 
-@router.post("/close", openapi_extra={"x-form": "portal/end.html"})
+@router.get("/close")
+async def show_close(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+    """Show what closing ends and what stays, with the form."""
+    sign_in.check_fresh(customer, now=now)
+    return pages.render_page(request, "portal/close.html", **await _what_ends(session, customer))
+
+
+@router.get("/erase")
+async def show_erase(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+    """Show what erasing removes for ever, with the form."""
+    sign_in.check_fresh(customer, now=now)
+    return pages.render_page(request, "portal/erase.html", **await _what_ends(session, customer))
+
+
+async def _what_ends(session: DatabaseSession, customer: sign_in.SignedIn) -> dict[str, Any]:
+    account = customer.account
+    ids = await ownership.user_ids_of(session, UserId(account.user_id))
+    states = await consents.list_states(session, account.user_id)
+    return {
+        "user_id": user_ids.show(account.user_id), "email": account.email,
+        "summary": await history.summarise(session, ids, since=account.customer_since),
+        "granted": sum(state.decision == "granted" for state in states),
+        "others": [user_ids.show(one) for one in ids[1:]],
+    }  # fmt: skip
+
+
+@router.post("/close", openapi_extra={"x-form": "portal/close.html"})
 async def close(session: Session, form: Form, customer: Customer, now: Now) -> Response:
     """Close the account; its history stays."""
     (typed,) = form.take("user_id")
@@ -135,14 +165,16 @@ async def close(session: Session, form: Form, customer: Customer, now: Now) -> R
     return sign_in_dependencies.delete_session_cookie(RedirectResponse("/account-closed", 303))
 
 
-@router.post("/erase", openapi_extra={"x-form": "portal/end.html"})
-async def erase(session: Session, form: Form, customer: Customer, now: Now) -> Response:
-    """Erase the customer's personal data and return the signed receipt."""
+@router.post("/erase", openapi_extra={"x-form": "portal/erase.html"})
+async def erase(request: Request, session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Erase the customer's personal data; the last page has the signed receipt, to keep as a file."""
     (typed,) = form.take("user_id")
     await _require_confirmation(customer, typed, now)
     receipt = await privacy.erase_account(session, UserId(customer.account.user_id), actor="customer", now=now)
-    name = 'attachment; filename="erasure-receipt.jwt"'
-    response = Response(receipt, media_type="application/jwt", headers={"Content-Disposition": name})
+    request.state.signed_out = True
+    response = pages.render_page(
+        request, "portal/erased.html", receipt=receipt, user_id=user_ids.show(customer.account.user_id), now=now
+    )
     return sign_in_dependencies.delete_session_cookie(response)
 
 

@@ -17,6 +17,7 @@ from identity_service.accounts import ownership
 from identity_service.addresses import actions as addresses
 from identity_service.addresses.tables import EmailChange
 from identity_service.approvals.tables import PendingChange
+from identity_service.consents import receipts
 from identity_service.database.transactions import DatabaseSession
 from identity_service.database.types import Base
 from identity_service.events import actions as events
@@ -28,7 +29,6 @@ from identity_service.privacy.inventory import INVENTORY
 from identity_service.values import contact_numbers, user_ids
 from identity_service.values.user_ids import UserId
 
-RECEIPT_TYPE: Final = "erasure-receipt+jwt"
 EXPORT_TYPE: Final = "export-statement+jwt"
 FORMAT: Final = "identity-service export 1"
 _ERASED_ELSEWHERE: Final = ("account", "message", "attempt", "inbound_mail")
@@ -110,7 +110,7 @@ def _receipt(session: DatabaseSession, ids: Sequence[str], counted: dict[str, in
         "removed": {name: rows for name, rows in sorted(counted.items()) if rows},
         "kept": "User IDs, states, times, codes and amounts; hashes that block email to suppressed addresses",
     }
-    return signing.sign(claims, session.keys.signing(now), typ=RECEIPT_TYPE)
+    return signing.sign(claims, session.keys.signing(now), typ=receipts.ERASURE_TYPE)
 
 
 async def _rows(session: DatabaseSession, name: str, ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,10 +1,11 @@
 """Register customers, and add or confirm their first address."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import mailbox, ownership, references
+from identity_service.accounts import rules as account_rules
 from identity_service.accounts.rules import AccountClosed
 from identity_service.accounts.tables import Account
 from identity_service.credentials import actions as credentials
@@ -14,10 +15,15 @@ from identity_service.merges import actions as merges
 from identity_service.messages import actions as messages
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
-from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.one_time_tokens.rules import ChooseAccount, LinkInvalid
 from identity_service.values import user_ids
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
+
+CLOSED: Final = (
+    "This address belonged to the account {closed}, which is closed. You can open that one again, with its history, or "
+    "go on with the new one and leave the old one closed."
+)
 
 
 class RegistrationResult(NamedTuple):
@@ -157,11 +163,17 @@ async def register_publicly(
     return PublicRegistration(account, await one_time_tokens.create_tracking_link(session, token.id, now=now))
 
 
-async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> Account:
+async def confirm_address(
+    session: DatabaseSession, found: TokenWithMessage, *, choice: str = "", now: datetime
+) -> Account:
     """Attach an address whose mailbox was just read; if another account has it, merge the new account into that one.
+
+    If that one is closed, its owner chooses: `reopen` it, or `new`, which takes the address off it; after 30 days only
+    the second is left.
 
     Raises:
         LinkInvalid: the token was used or expired, or the new account is closed, merged or has an address.
+        ChooseAccount
     """
     address = _address_of(found)
     if address is None or found.token.user_id is None:
@@ -171,6 +183,8 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
     holder = await accounts.find_by_email(session, address)
+    if holder is not None:
+        holder = await _settle_closed(session, holder, choice, now=now)
     if holder is None:
         return await mailbox.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
     if (await accounts.find_active_account(session, UserId(holder.user_id))).user_id != fresh.user_id:
@@ -179,14 +193,32 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
     return await credentials.confirm_mailbox(session, holder.user_id, proof, now=now)
 
 
+async def _settle_closed(session: DatabaseSession, holder: Account, choice: str, *, now: datetime) -> Account | None:
+    """Return the account that has an address, opened again if it was closed and its owner wants it, or None if the
+    address was taken off a closed one."""
+    kept = await accounts.find_active_account(session, UserId(holder.user_id))
+    if kept.state != "closed":
+        return holder
+    if account_rules.may_reopen(kept.state, kept.closed_at, now):
+        if choice not in ("reopen", "new"):
+            raise ChooseAccount(CLOSED, places={"closed": user_ids.show(kept.user_id)})
+        if choice == "reopen":
+            await accounts.reopen_account(session, UserId(kept.user_id), actor="customer", now=now)
+            return await accounts.find_account(session, UserId(holder.user_id))
+    await mailbox.remove_email(session, holder.user_id, actor="customer", now=now)
+    return None
+
+
 async def find_joined(session: DatabaseSession, found: TokenWithMessage) -> tuple[str, str] | None:
     """Return the account that has the address of this link already, and the new one that would be merged into it."""
     address = _address_of(found)
     holder = None if address is None else await accounts.find_by_email(session, address)
     if holder is None or found.token.user_id is None:
         return None
-    kept = (await accounts.find_active_account(session, UserId(holder.user_id))).user_id
-    return None if kept == found.token.user_id else (kept, found.token.user_id)
+    kept = await accounts.find_active_account(session, UserId(holder.user_id))
+    if kept.state == "closed" or kept.user_id == found.token.user_id:
+        return None
+    return kept.user_id, found.token.user_id
 
 
 def _address_of(found: TokenWithMessage) -> EmailAddress | None:

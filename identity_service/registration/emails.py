@@ -57,7 +57,9 @@ async def build_address_taken(session: DatabaseSession, message: ClaimedMessage)
     holder = await accounts.find_by_email(session, address)
     if holder is None:
         return await _build_confirmation(session, message, "address_check")
-    return await _build_confirmation(session, message, "address_taken", known_id=user_ids.show(holder.user_id))
+    kept = await accounts.find_active_account(session, UserId(holder.user_id))
+    name = "address_of_closed" if kept.state == "closed" else "address_taken"
+    return await _build_confirmation(session, message, name, known_id=user_ids.show(holder.user_id))
 
 
 async def _build_confirmation(

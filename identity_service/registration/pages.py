@@ -84,7 +84,7 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
     )
     forms.redisplay_on(request, "one_time_tokens/confirm.html", **described)
     result = await confirmations.confirm_token(
-        state.database, state.throttle, handle, link=link, code=code, agreed=agreed == "yes", now=now
+        state.database, state.throttle, handle, link=link, code=code, answer=agreed, now=now
     )
     # Set a fragment: without one, a browser would keep the link's, which is the token (RFC 9110, 10.2.2).
     return RedirectResponse(f"/confirmed/{result}#main", 303)

@@ -240,6 +240,7 @@ def _create_tables() -> None:
         sa.Column("locale", sa.String(), nullable=False),
         sa.Column("merged_into", sa.String(), nullable=True),
         sa.Column("merged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("customer_since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("tokens_valid_after", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sessions_valid_after", sa.DateTime(timezone=True), nullable=True),
@@ -1070,7 +1071,7 @@ def _create_tables() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'caller_check', 'address')",
+            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'reopen')",
             name=op.f("ck_one_time_token_purpose"),
         ),
         sa.CheckConstraint("length(nonce) = 16", name=op.f("ck_one_time_token_nonce")),

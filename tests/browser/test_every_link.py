@@ -21,7 +21,7 @@ from tests.life.given import COMPANY, call, row_id
 
 URL = re.compile(r"https?://[^\s\"'<>]+")
 CLERK = {"X-Clerk-ID": "clerk-7"}
-WITHOUT_LINK = {"caller_check", "account_closed", "test"}
+WITHOUT_LINK = {"caller_check", "account_reopened", "company_changed", "test"}
 COPIED = "(x509|bearer|jwt|\\.json$|/v1/|/oauth/)"
 
 

@@ -188,13 +188,24 @@ async def _receipts(one, service, letters, say) -> AsyncIterator[str]:
 async def _ending(one, service, letters, say) -> AsyncIterator[str]:
     await one.open("/me/end")
     yield "end"
-    await one.type(say("Your User ID, to be sure"), "KQ7X-M1C4-3W08")
-    await one.press(say("Close my account"))
-    yield "end refused"
+    await one.follow(say("See what erasing means"))
+    yield "erase"
+    await one.type(say("Type your User ID to confirm"), "KQ7X-M1C4-3W08")
+    await one.press(say("Erase everything for ever"))
+    yield "erase refused"
+    await one.follow(say("Close my account"))
+    yield "close"
     user_id = (await service.rows("SELECT user_id FROM account"))[0][0]
-    await one.type(say("Your User ID, to be sure"), user_id)
+    await one.type(say("Type your User ID to confirm"), user_id)
     await one.press(say("Close my account"))
     yield "ended"
+    service.clock.advance(seconds=1)
+    await service.deliver()
+    await one.open(letters.link("benjamin@example.org", say("Your account is closed")))
+    await one.page.wait_for_selector("body.has-link")
+    yield "reopen"
+    await one.press(say("Open it again"))
+    yield "reopened"
 
 
 PARTS = (_registering, _resetting, _signing_in, _account, _company, _another_address, _data, _receipts, _ending)

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
+from identity_service.consents import receipts
 from identity_service.imports.consents import ImportedConsent, import_consents
 from identity_service.keys import signing
-from identity_service.privacy import actions as privacy
 from identity_service.values import user_ids
 from tests.browser import Browser
 from tests.conftest import BASE
@@ -156,7 +156,7 @@ async def test_the_receipt_verifies_and_says_what_was_removed(service, caller):
     jwks = (await service.http.get("/oauth/jwks.json")).json()["keys"]
     keys = service.database.keys.published()
     assert {key["kid"] for key in jwks} >= set(keys)
-    claims = signing.verify(answer["receipt"], keys, typ=privacy.RECEIPT_TYPE)
+    claims = signing.verify(answer["receipt"], keys, typ=receipts.ERASURE_TYPE)
     assert (claims["sub"], claims["iss"]) == (filled.user_id, service.database.settings.issuer)
     assert claims["user_ids"] == [filled.user_id, filled.merged]
     assert claims["removed"]["account"] == 2
