@@ -38,6 +38,7 @@ POST /console/accounts/{user_id}/reset                     | staff: clerk lead
 POST /console/accounts/{user_id}/sessions/end              | staff: clerk lead
 GET /console/approvals                                     | staff: clerk lead
 POST /console/approvals/{change_id}                        | staff: clerk lead
+POST /console/approvals/{change_id}/decline                | staff: clerk lead
 GET /console/audit                                         | staff: auditor
 GET /console/audit/export                                  | staff: auditor
 POST /console/contacts                                     | staff: clerk lead

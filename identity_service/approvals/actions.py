@@ -118,6 +118,19 @@ async def approve_change(session: DatabaseSession, change_id: uuid.UUID, *, acto
     return change
 
 
+async def decline_change(
+    session: DatabaseSession, change_id: uuid.UUID, *, reason: str, actor: str, now: datetime
+) -> None:
+    """Stop a change that waits for a second person, or for its time; `reason` is one of `rules.DECLINED`.
+
+    Raises:
+        rules.UnknownChange
+    """
+    mine = (PendingChange.id == change_id) & PendingChange.token_id.is_(None)
+    if reason not in rules.DECLINED or not await _stop(session, mine, reason=reason, actor=actor, now=now):
+        raise rules.UnknownChange
+
+
 async def stop_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
     """Stop an approved change by a stop link; every mailbox of the customer got one.
 

@@ -22,6 +22,14 @@ WAITING_TIME: Final = timedelta(hours=72)
 """How long an approved change waits, so that the old mailbox can stop it (PHN-09)."""
 
 
+DECLINED: Final = {
+    "declined_identity": "It is not clear that the customer asked for it",
+    "declined_details": "The details are wrong",
+    "declined_needless": "It is no longer needed",
+}
+"""Why a second person declines a change, as the reason of its event, with the words of the console."""
+
+
 class ProofRefused(Problem):
     """This proof does not cover the request."""
 

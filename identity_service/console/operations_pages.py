@@ -9,7 +9,9 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
+from identity_service.accounts import actions as accounts
 from identity_service.approvals import actions as approvals
+from identity_service.approvals import rules as approval_rules
 from identity_service.clients import actions as clients
 from identity_service.console import actions
 from identity_service.console.dependencies import ApprovingStaff, Auditor, Lead, OperationsStaff
@@ -18,6 +20,7 @@ from identity_service.events import actions as events
 from identity_service.messages import actions as messages
 from identity_service.messages import heartbeat
 from identity_service.values import user_ids
+from identity_service.values.user_ids import UserId
 from identity_service.web import rate_limits
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
@@ -54,9 +57,12 @@ async def lift_limit(session: Session, form: Form, staff: Lead, now: Now) -> Res
 @router.get("/approvals")
 async def show_approvals(request: Request, session: Session, staff: ApprovingStaff) -> Response:
     """Show the guarded changes that are waiting."""
+    changes = await approvals.list_open_changes(session)
+    now_at = {one.user_id: await accounts.find_account(session, UserId(one.user_id)) for one in changes}
     return console_page(
-        request, "console/approvals.html", staff, changes=await approvals.list_open_changes(session), actor=staff.actor
-    )
+        request, "console/approvals.html", staff, changes=changes, accounts=now_at, actor=staff.actor,
+        declined=approval_rules.DECLINED,
+    )  # fmt: skip
 
 
 @router.post("/approvals/{change_id}")
@@ -64,6 +70,14 @@ async def approve(session: Session, change_id: uuid.UUID, form: Form, staff: App
     """Approve a change that another person requested; it happens after 72 hours unless the old mailbox stops it."""
     form.take()
     await approvals.approve_change(session, change_id, actor=staff.actor, now=now)
+    return RedirectResponse("/console/approvals", 303)
+
+
+@router.post("/approvals/{change_id}/decline")
+async def decline(session: Session, change_id: uuid.UUID, form: Form, staff: ApprovingStaff, now: Now) -> Response:
+    """Decline a change with a reason, or withdraw one's own; the customer's account says so."""
+    (reason,) = form.take("reason")
+    await approvals.decline_change(session, change_id, reason=reason, actor=staff.actor, now=now)
     return RedirectResponse("/console/approvals", 303)
 
 

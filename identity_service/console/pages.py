@@ -14,6 +14,7 @@ from identity_service.console.dependencies import DeskStaff, Staff
 from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
+from identity_service.messages import descriptions
 from identity_service.registration import actions as registration
 from identity_service.values import email_addresses, pasted, user_ids
 from identity_service.web import dependencies, forms, pages
@@ -109,7 +110,10 @@ async def find_customer(
     if searched.contact is not None:
         return RedirectResponse(f"/console/contacts/{searched.contact}", 303)
     waiting = {desk: await contacts.list_contacts(session, desk=desk, limit=20) for desk in settings.desks}
-    return views.console_page(request, "console/home.html", staff, waiting=waiting, searched=searched, typed=typed)
+    return views.console_page(
+        request, "console/home.html", staff, waiting=waiting, searched=searched, typed=typed,
+        words=descriptions,
+    )  # fmt: skip
 
 
 @router.post("/contacts")

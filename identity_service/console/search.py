@@ -1,5 +1,6 @@
 """Find a customer from one search field: a User ID as it was heard, an address, a reference, a company."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -12,6 +13,8 @@ from identity_service.business import periods
 from identity_service.contacts import actions as contacts
 from identity_service.contacts.rules import UnknownContact
 from identity_service.database.transactions import DatabaseSession
+from identity_service.messages import actions as messages
+from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.values import email_addresses, pasted, user_ids
 from identity_service.values import text as values_text
@@ -19,6 +22,7 @@ from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.values.user_ids import MalformedUserId, UserId
 
 _LIMIT = 10
+_MESSAGES_SHOWN = 10
 
 
 class Match(NamedTuple):
@@ -35,6 +39,8 @@ class SearchResult(NamedTuple):
     problem: str | None = None
     suggestions: tuple[user_ids.Suggestion, ...] = ()
     contact: str | None = None
+    messages: Sequence[Message] = ()
+    """What was sent to the address, or is meant by the reference of a message, with or without an account."""
 
 
 async def search_customers(session: DatabaseSession, typed: str) -> SearchResult:
@@ -67,7 +73,13 @@ async def _by_address(session: DatabaseSession, query: str) -> SearchResult:
     except MalformedEmailAddress as malformed:
         return SearchResult([], malformed.detail)
     found = await ownership.owner_of_address(session, address)
-    return SearchResult([] if found.user_id is None else [Match(found.user_id, "address")])
+    sent = await messages.list_messages(
+        session, recipient_hash=session.keys.address_hash(address.key), limit=_MESSAGES_SHOWN
+    )
+    if found.user_id is not None:
+        return SearchResult([Match(found.user_id, "address")], messages=sent)
+    said = "No account has this address." + ("" if sent else " No message was sent to it.")
+    return SearchResult([], said, messages=sent)
 
 
 async def _by_others(session: DatabaseSession, query: str, symbols: str) -> SearchResult:
@@ -77,8 +89,12 @@ async def _by_others(session: DatabaseSession, query: str, symbols: str) -> Sear
     except UnknownContact:
         pass
     found = await one_time_tokens.find_by_reference(session, symbols)
-    if found is not None and found.token.user_id is not None:
-        return await _by_id(session, UserId(found.token.user_id))
+    if found is not None:
+        if found.token.user_id is None:
+            said = "This is the reference of a message to an address that no account has."
+            return SearchResult([], said, messages=[found.message])
+        by_id = await _by_id(session, UserId(found.token.user_id))
+        return by_id._replace(hits=[Match(hit.user_id, "reference of a message") for hit in by_id.hits])
     mine = select(ExternalReference.user_id, ExternalReference.source).where(ExternalReference.reference == query)
     known = (await session.execute(mine.limit(_LIMIT))).all()
     hits = [Match(user_id, f"reference at {source}") for user_id, source in known]

@@ -27,7 +27,7 @@ from identity_service.sign_in.dependencies import Customer
 from identity_service.values import email_addresses, user_ids
 from identity_service.values import text as values_text
 from identity_service.values.user_ids import UserId
-from identity_service.web import pages
+from identity_service.web import forms, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 
@@ -82,9 +82,8 @@ async def change_email(
     request: Request, session: Session, form: Form, customer: Customer, settings: Settings, now: Now
 ) -> Response:
     """Request another address; it is used once its mailbox has confirmed."""
-    (text,) = form.take("email")
     sign_in.check_fresh(customer, now=now)
-    address = email_addresses.parse_pasted(text, special_use=settings.development)
+    address = forms.take_address(form, settings)
     own, limits = UserId(customer.account.user_id), request.app.state.throttle
     await limits.hit("email-change", address_rules.REQUESTS_PER_ACCOUNT, own)
     await limits.hit(

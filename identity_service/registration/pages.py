@@ -12,11 +12,10 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import confirmations, tracking
 from identity_service.one_time_tokens.rules import UnknownTracking
 from identity_service.registration import actions
-from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
 from identity_service.web import dependencies, forms, pages, user_id_card
 from identity_service.web.dependencies import Now, Session, Settings
-from identity_service.web.forms import Form, FormRoute, refuse_user_id
+from identity_service.web.forms import Form, FormRoute
 from identity_service.web.networks import coarse_network
 
 PER_NETWORK = "30/hour; 100/day"
@@ -35,9 +34,7 @@ async def show_home(request: Request) -> Response:
 @router.post("/", openapi_extra={"x-form": "registration/home_again.html"})
 async def get_id(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
     """Issue a new User ID at once, whether or not the address has an account."""
-    (text,) = form.take("email")
-    refuse_user_id(text)
-    address = email_addresses.parse_pasted(text, special_use=settings.development)
+    address = forms.take_address(form, settings)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit_network("register-network", PER_NETWORK, network)
     mailbox = budget.mailbox_hash(session, address).hex()

@@ -14,7 +14,6 @@ from identity_service.one_time_tokens import tracking
 from identity_service.passwords import strength
 from identity_service.passwords.rules import WeakPassword
 from identity_service.resets import actions, rules
-from identity_service.values import email_addresses
 from identity_service.web import dependencies, forms, known_browsers, networks, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
@@ -31,9 +30,7 @@ async def show_request_form(request: Request) -> Response:
 @router.post("", openapi_extra={"x-form": "resets/request.html"})
 async def request_reset(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
     """Request a reset for an address; the response is the tracking page, whether or not there is an account."""
-    (text,) = form.take("email")
-    forms.refuse_user_id(text)
-    address = email_addresses.parse_pasted(text, special_use=settings.development)
+    address = forms.take_address(form, settings)
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit_network("reset-network", rules.PER_NETWORK, network)
     requested = await actions.request_reset_within_limit(

@@ -19,7 +19,9 @@ from fastapi.routing import APIRoute
 
 from identity_service.errors import Forbidden, Problem, Unprocessable
 from identity_service.keys import encoding, hashing
-from identity_service.values import user_ids
+from identity_service.settings import Settings
+from identity_service.values import email_addresses, user_ids
+from identity_service.values.email_addresses import EmailAddress
 from identity_service.web import dependencies, routing
 
 COOKIE = "__Host-form"
@@ -162,6 +164,31 @@ def _check_origin(request: Request) -> None:
 
 class UserIdTyped(Unprocessable):
     """That is a User ID. Please type the email address of your account."""
+
+
+class MaybeMistyped(Unprocessable):
+    """Please check this address: it looks like a typing error."""
+
+
+MEANT = "Did you mean {meant}? Choose it, or say that the address is right as you typed it."
+
+
+def take_address(form: FormData, settings: Settings) -> EmailAddress:
+    """Return the address of a form that sends an email; the fields are `email`, and `meant` or `as_typed` of the
+    buttons that follow a question.
+
+    Raises:
+        UserIdTyped, UnknownField, values.email_addresses.MalformedEmailAddress
+        MaybeMistyped: its domain is one letter away from a common one, and nobody has said that it is right.
+    """
+    text, meant, as_typed = form.take("email", "meant", "as_typed")
+    refuse_user_id(text)
+    address = email_addresses.parse_pasted(meant or text, special_use=settings.development)
+    similar = None if meant or as_typed else email_addresses.similar_domain(address)
+    if similar is not None:
+        suggestion = f"{address.shown.rpartition('@')[0]}@{similar}"
+        raise MaybeMistyped(MEANT, places={"meant": suggestion}, meant=suggestion)
+    return address
 
 
 def refuse_user_id(text: str) -> None:
