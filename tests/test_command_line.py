@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import NamedTuple
 
 import pytest
@@ -47,7 +48,8 @@ def here(monkeypatch, capsys, tmp_path):
 def commands(group=None, name: str = "") -> Iterator[tuple[str, object]]:
     """Yield every command with the words that call it."""
     found = group or typer.main.get_command(main.app)
-    for word, command in found.commands.items():
+    for word, deferred in found.commands.items():
+        command = deferred.load() if isinstance(deferred, main.Deferred) else deferred
         if hasattr(command, "commands"):
             yield from commands(command, f"{name}{word} ")
         else:
@@ -191,3 +193,21 @@ def test_without_the_embedded_database_it_says_what_is_missing(tmp_path):
     )
     assert ended.returncode == 1
     assert ended.stderr.startswith("DATABASE_URL is not set, and the embedded PostgreSQL is not installed")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["user-id", "new"], ["user-id", "--help"]])
+def test_help_and_what_needs_no_database_load_neither_web_nor_database(arguments):
+    """Finding 25: three seconds of CPU for a User ID."""
+    program = (
+        "import sys; from identity_service.cli import main; sys.argv = ['identity-service', *sys.argv[1:]]\n"
+        "try:\n    main.main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "loaded = {'fastapi', 'sqlalchemy', 'authlib'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip()
+
+
+def test_the_version_is_that_of_the_package(here):
+    assert here("--version").stdout.strip() == version("identity-service")

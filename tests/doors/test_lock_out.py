@@ -117,7 +117,7 @@ async def test_a_cookie_of_another_account_or_a_made_up_one_is_no_known_browser(
 
 
 async def test_an_id_is_issued_to_a_newcomer_whoever_asked_before(service):
-    """The mailbox gets no more than its share; everybody gets a User ID."""
+    """One network uses up less than half of what the mailbox gets; a newcomer gets a User ID and the message."""
     stranger = a_browser(service, THEIRS)
 
     async def one(_):
@@ -125,13 +125,13 @@ async def test_an_id_is_issued_to_a_newcomer_whoever_asked_before(service):
         await stranger.open("/")
         return await stranger.send("/", email="new@example.org")
 
-    assert await until_refused(one, 40) == 30
+    assert await until_refused(one, 40) == 4
     newcomer = a_browser(service, "192.0.2.1")
     await newcomer.open("/")
     assert (await newcomer.send("/", email="new@example.org")).status_code == 200, newcomer.text
     assert "/welcome/" in str(newcomer.page.url)
     await service.deliver()
-    assert len(service.mailbox.letters("new@example.org")) == budget.SHARES["typed_address"].per_hour
+    assert len(service.mailbox.letters("new@example.org")) == 5 < budget.SHARES["typed_address"].per_hour
 
 
 async def test_a_colleague_is_not_kept_out_of_the_console(service):
