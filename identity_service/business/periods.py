@@ -79,7 +79,11 @@ async def business_since(session: DatabaseSession, user_id: str) -> datetime | N
 
 async def list_periods(session: DatabaseSession, user_ids: list[str]) -> list[BusinessPeriod]:
     """Return every business period under these User IDs, newest first."""
-    mine = select(BusinessPeriod).where(BusinessPeriod.user_id.in_(user_ids)).order_by(BusinessPeriod.began_at.desc())
+    mine = (
+        select(BusinessPeriod)
+        .where(BusinessPeriod.user_id.in_(user_ids))
+        .order_by(BusinessPeriod.began_at.desc(), BusinessPeriod.id.desc())
+    )
     return list(await session.scalars(mine))
 
 
