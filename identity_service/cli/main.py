@@ -14,13 +14,13 @@ from typer.core import TyperCommand, TyperGroup
 from identity_service.cli import output
 
 COMMANDS: Final = {
-    "run": ("services:run", "Run everything on this machine, for development."),
-    "serve": ("services:serve", "Serve the web application."),
-    "worker": ("services:worker", "Deliver messages, seal events and delete expired rows."),
-    "bounce-server": ("services:bounce_server", "Receive returned mail, behind the mail exchanger."),
-    "migrate": ("services:migrate", "Bring the database to the newest migration."),
-    "settings": ("services:show_settings", "Print every variable with its value and source."),
-    "openapi": ("services:openapi", "Print the OpenAPI document."),
+    "run": ("installation:run", "Run everything on this machine, for development."),
+    "serve": ("installation:serve", "Serve the web application."),
+    "worker": ("installation:worker", "Deliver messages, seal events and delete expired rows."),
+    "bounce-server": ("installation:bounce_server", "Receive returned mail, behind the mail exchanger."),
+    "migrate": ("installation:migrate", "Bring the database to the newest migration."),
+    "settings": ("installation:show_settings", "Print every variable with its value and source."),
+    "openapi": ("installation:openapi", "Print the OpenAPI document."),
     "account": ("accounts:account_app", "Single accounts: reopen a closed one."),
     "client": ("clients:client_app", "Services and desk tools, with their secrets and scopes."),
     "keys": ("keys:keys_app", "The key ring: rotate, revoke, rewrap."),

@@ -1,4 +1,4 @@
-"""`run`, `serve`, `worker`, `bounce-server`, `migrate`, `openapi`, `settings`: what the service consists of."""
+"""`run`, `serve`, `worker`, `bounce-server`, `migrate`, `openapi`, `settings`: what an installation consists of."""
 
 import asyncio
 from typing import Annotated
