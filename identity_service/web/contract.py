@@ -66,6 +66,7 @@ PROBLEM_MEMBERS: Final[dict[str, dict[str, Any]]] = {
     "user_id": {"type": "string", "description": "the account that has the address"},
     "source": {"type": "string", "description": "the source of the entry that is meant"},
     "entry": {"type": "string", "description": "the entry that counts now"},
+    "meant": {"type": "string", "description": "the address that may have been meant, where a page asks"},
 }  # fmt: skip
 """Members that some kinds of problems have beside those of all (RFC 9457, 3.2)."""
 
