@@ -96,7 +96,8 @@ async def test_the_mailbox_does_it_once(service, caller, desk, anna, verb, then)
     await ask(desk, verb, anna, **CLERK)
     link = await link_to(service, ANNA, PREPARED)
     service.clock.advance(seconds=1)
-    assert (await press(service, link)).page.url.path == "/confirmed/change"
+    done = "/confirmed/change_email" if verb == "email" else "/confirmed/change"
+    assert (await press(service, link)).page.url.path == done
     assert await after(service, anna) == then
     service.clock.advance(seconds=1)
     assert (await press(service, link)).page.status_code == 410

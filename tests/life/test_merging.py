@@ -58,7 +58,7 @@ async def test_one_mailbox_cannot_agree_twice_for_both(service, caller, two):
     await caller.post(f"/v1/accounts/{anna}/merge", {"duplicate": firm})
     link = await link_to(service, BOTH[0], ASKED)
     service.clock.advance(seconds=1)
-    assert (await press(service, link)).page.url.path == "/confirmed/merge"
+    assert (await press(service, link)).page.url.path == "/confirmed/merge_waits"
     assert (await press(service, link)).page.status_code == 410
     assert (await account(caller, firm))["state"] == "active"
 

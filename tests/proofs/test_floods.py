@@ -90,12 +90,16 @@ async def test_wrong_codes_at_a_registration_count_for_nobody(service):
     await stranger.open(path)
     for _ in range(210):
         await stranger.send(path, link="", code=WRONG)
+    await service.deliver()
+    service.clock.advance(seconds=1)
+    others = {message["name"] for message in service.mailbox.letters(ANNA)}
     own = a_browser(service, OWNER)
     await own.open("/")
     await own.send("/", email=ANNA)
     path = re.search(r"/confirm/([A-Za-z0-9_-]{22})", own.page.text)[0]
     await service.deliver()
-    code = CODE.search(service.letter(ANNA, "Please confirm your address")["text"])[1]
+    (mine,) = [message for message in service.mailbox.letters(ANNA) if message["name"] not in others]
+    code = CODE.search(mine["text"])[1]
     await own.open(path)
     assert (await own.send(path, link="", code=code)).url.path == "/confirmed/address"
 
