@@ -33,6 +33,8 @@ async def test_a_first_password_is_set_by_the_link_and_signs_in(service, caller)
     assert (await caller.get(f"/v1/accounts/{made['user_id']}")).json()["has_password"] is True
 
     await browser.open(path)
+    assert "This link has ended" in browser.text
+    await browser.open("/me")
     again = await browser.send(path, link=link, password=GOOD + "!")
     assert again.status_code == 410
 
