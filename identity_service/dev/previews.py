@@ -36,6 +36,7 @@ _FACTS: Final = {
     "contact": "204-118",
     "purpose": "marketing by email",
     "signed": _SIGNED,
+    "is_closed": False,
 }
 
 

@@ -119,7 +119,6 @@ VERB_DESCRIPTIONS: Final = {
     "business_undo": "it is a private account again",
     "email_undo": "your old address is back, and every session has ended",
     "stop": "the change that our desk had prepared is stopped",
-    "reopen": "it is open again",
 }
 """What a guarded change or a link to the account, as part of a sentence; `target` is what `describe_target` returns."""
 

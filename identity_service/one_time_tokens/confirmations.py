@@ -134,7 +134,6 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Open it again",
         "Your account is open again. You can sign in as before.",
         "privacy.closing:reopen_by_link",
-        takes_back="account.reopened",
         for_own_mailbox=True,
     ),
     "stop": Confirmation(
@@ -232,7 +231,7 @@ async def confirm_token(
         confirmation = CONFIRMATIONS[found.token.purpose]
         if confirmation.for_own_mailbox and not await _is_own_mailbox(session, found):
             raise LinkInvalid
-        if not answer:
+        if answer != "yes":
             await _require_agreement(session, confirmation, found)
         chosen = {"choice": answer} if confirmation.chooses else {}
         result = await entry_points.load(confirmation.action)(session, found, **chosen, now=now)

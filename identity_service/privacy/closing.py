@@ -53,7 +53,7 @@ async def reopen_by_link(session: DatabaseSession, found: TokenWithMessage, *, n
     """
     proof = await one_time_tokens.consume(session, found, now=now)
     try:
-        await accounts.reopen_account(session, UserId(proof.user_id), actor="customer", now=now)
+        await reopen_account(session, UserId(proof.user_id), actor="customer", now=now)
     except CannotReopen:
         raise LinkInvalid from None
 

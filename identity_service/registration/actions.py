@@ -21,8 +21,9 @@ from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
 CLOSED: Final = (
-    "This address belonged to the account {closed}, which is closed. You can open that one again, with its history, or "
-    "go on with the new one and leave the old one closed."
+    "This address belonged to the account {closed}, which is closed. You can open that one again, with its history: "
+    "{joined} then belongs to it. Or go on with {joined}, and {closed} stays closed. If you did not ask for {joined}, "
+    "close this page."
 )
 
 
@@ -184,7 +185,7 @@ async def confirm_address(
     proof = await one_time_tokens.consume(session, found, now=now)
     holder = await accounts.find_by_email(session, address)
     if holder is not None:
-        holder = await _settle_closed(session, holder, choice, now=now)
+        holder = await _settle_closed(session, holder, fresh, choice, now=now)
     if holder is None:
         return await mailbox.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
     if (await accounts.find_active_account(session, UserId(holder.user_id))).user_id != fresh.user_id:
@@ -193,7 +194,9 @@ async def confirm_address(
     return await credentials.confirm_mailbox(session, holder.user_id, proof, now=now)
 
 
-async def _settle_closed(session: DatabaseSession, holder: Account, choice: str, *, now: datetime) -> Account | None:
+async def _settle_closed(
+    session: DatabaseSession, holder: Account, fresh: Account, choice: str, *, now: datetime
+) -> Account | None:
     """Return the account that has an address, opened again if it was closed and its owner wants it, or None if the
     address was taken off a closed one."""
     kept = await accounts.find_active_account(session, UserId(holder.user_id))
@@ -201,7 +204,8 @@ async def _settle_closed(session: DatabaseSession, holder: Account, choice: str,
         return holder
     if account_rules.may_reopen(kept.state, kept.closed_at, now):
         if choice not in ("reopen", "new"):
-            raise ChooseAccount(CLOSED, places={"closed": user_ids.show(kept.user_id)})
+            both = {"closed": user_ids.show(kept.user_id), "joined": user_ids.show(fresh.user_id)}
+            raise ChooseAccount(CLOSED, places=both)
         if choice == "reopen":
             await accounts.reopen_account(session, UserId(kept.user_id), actor="customer", now=now)
             return await accounts.find_account(session, UserId(holder.user_id))

@@ -58,8 +58,9 @@ async def build_address_taken(session: DatabaseSession, message: ClaimedMessage)
     if holder is None:
         return await _build_confirmation(session, message, "address_check")
     kept = await accounts.find_active_account(session, UserId(holder.user_id))
-    name = "address_of_closed" if kept.state == "closed" else "address_taken"
-    return await _build_confirmation(session, message, name, known_id=user_ids.show(holder.user_id))
+    return await _build_confirmation(
+        session, message, "address_taken", known_id=user_ids.show(holder.user_id), is_closed=kept.state == "closed"
+    )
 
 
 async def _build_confirmation(
