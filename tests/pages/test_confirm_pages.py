@@ -47,6 +47,9 @@ async def test_a_change_of_address_shows_both(service, caller):
     assert button(page) == "Use this address"
     service.clock.advance(seconds=1)
     await press(service, await link_to(service, NEW, "confirm your new address"))
+    page = await opened(service, await link_to(service, NEW, "confirm your new address"))
+    assert "This is done already" in page.text
+    assert NEW not in page.text, "a spent link names no address (ATT-59)"
     page = await opened(service, await link_to(service, ANNA, "Your address was changed"))
     assert ANNA in page.text
     assert "a…@example.com" in page.text
