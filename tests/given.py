@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import commands
 from tests.conftest import MASTER_KEY
 
 COMMAND = Path(sys.executable).parent / "identity-service"
@@ -26,5 +27,6 @@ def run(*arguments: str, folder: Path, **environment: str | None) -> subprocess.
     }
     given = {name: value for name, value in environment.items() if value is not None}
     return subprocess.run(
-        [COMMAND, *arguments], cwd=folder, env=foreign | given, capture_output=True, text=True, timeout=60, check=False
-    )
+        commands.command_line(*arguments), cwd=folder, env=foreign | given | commands.where(), capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip

@@ -15,6 +15,7 @@ from identity_service import app as web
 from identity_service.database.transactions import Database
 from identity_service.key_store import flows as key_store_flows
 from identity_service.key_store.tables import EncryptionKey
+from tests import commands
 from tests.conftest import BASE, MASTER_KEY, Service
 
 COMMAND = Path(sys.executable).parent / "identity-service"
@@ -72,7 +73,7 @@ def command(service, urls, tmp_path):
 
     async def run(*words: str, **more: str) -> Ended:
         process = await asyncio.create_subprocess_exec(
-            COMMAND, *words, env={**surroundings(urls, tmp_path), **more},
+            *commands.command_line(*words), env={**surroundings(urls, tmp_path), **more, **commands.where()},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()
