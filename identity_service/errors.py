@@ -14,7 +14,7 @@ _ABBREVIATIONS = {word.lower(): word for word in ("CSRF", "ID", "JSON", "VAT")}
 
 
 class Problem(Exception):
-    """The request was refused."""
+    """We refused this request."""
 
     status: ClassVar[int] = 400
     headers: ClassVar[dict[str, str]] = {}
@@ -66,31 +66,31 @@ class Problem(Exception):
 
 
 class Unprocessable(Problem):
-    """The values do not have the expected form."""
+    """Some values aren't in the right format. Check them and try again."""
 
     status = 422
 
 
 class NotFound(Problem):
-    """There is nothing here."""
+    """We can't find what you're looking for."""
 
     status = 404
 
 
 class Conflict(Problem):
-    """The request conflicts with the current state."""
+    """The request conflicts with the current state. Check that, then try again."""
 
     status = 409
 
 
 class Forbidden(Problem):
-    """You may not do this."""
+    """You don't have permission to do this."""
 
     status = 403
 
 
 class Unavailable(Problem):
-    """The service cannot do this right now; try again in a moment."""
+    """We can't do this right now. Try again in a moment."""
 
     status = 503
 

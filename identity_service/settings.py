@@ -25,6 +25,9 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import URL
 
+from identity_service import translations
+from identity_service.brands import files as brand_files
+
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SAMPLES = ("changeme", "secret", "password", "example", "master", "identity")
 
@@ -112,7 +115,13 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field("json", description="json for machines, console for people")
     relays: tuple[Relay, ...] = Field((), description="SMTP relays in order of preference, as JSON")
     mail_from: str = Field("", description="the sender address of every email; best on a subdomain of its own")
-    mail_from_name: str = Field("Customer Identity", description="the sender's name, and the signature of emails")
+    mail_from_name: str = Field(
+        "Customer Identity", description="the company's name: sender and signature of emails, and the name on pages"
+    )
+    brands_dir: Path | None = Field(
+        None, description="folder of brands: names, logos, colours, senders, words; unset: one, with the names of here"
+    )
+    time_zone: str = Field("UTC", description="the zone in which pages and emails give times (Europe/Berlin)")
     bounce_domain: str = Field("", description="domain of the signed return addresses (VERP); unset: the sender's")
     webhook_secret: SecretStr | None = Field(
         None, description="what unsigned webhooks must send: X-Webhook-Secret, password or bearer token; unset: refused"
@@ -209,6 +218,13 @@ class Settings(BaseSettings):
             raise ValueError("must be an https URL: the requests contain parts of password hashes")
         return url.rstrip("/")
 
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        if not translations.is_time_zone(name):
+            raise ValueError("must be a time zone, like Europe/Berlin")
+        return name
+
     @model_validator(mode="after")
     def _relay_names_differ(self) -> Self:
         names = [relay.name for relay in self.relays]
@@ -237,9 +253,26 @@ class Settings(BaseSettings):
         return f"{self.public_url}/v1"
 
     @cached_property
+    def brands(self) -> brand_files.Brands:
+        """Return every brand, read at first use.
+
+        Raises:
+            BrandError: a brand's file has a mistake.
+        """
+        return brand_files.read_brands(
+            self.brands_dir,
+            self.mail_from_name,
+            self.mail_from,
+            self.bounce_domain,
+            self.dkim_selector,
+            self.time_zone,
+        )
+
+    @cached_property
     def hosts(self) -> frozenset[str]:
         """Return the Host names (without port) that are answered."""
         own = {urlsplit(self.public_url).hostname or "", *self.allowed_hosts}
+        own |= {brand.host for brand in self.brands.by_key.values() if brand.host is not None}
         return frozenset(own | set(LOOPBACK) if self.development else own)
 
     @property

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from tests.source import Module, called, enclosing, frameworks, imports
 
 LAYERS = (
-    "__init__ errors clock entry_points translations settings",
-    "start_checks",
-    "logs values keys",
+    "__init__ errors clock entry_points translations",
+    "brands",
+    "settings",
+    "start_checks logs values keys",
     "database",
     "key_store web",
     "events",
@@ -41,7 +42,8 @@ _BY_ROLE = {
 }  # fmt: skip
 """Files by name; one that ends in `_api` or `_pages` holds routes, too. Any other is an action."""
 _BY_NAME = {
-    "messages.descriptions": PURE, "messages.delivery.replies": PURE, "passwords.strength": PURE, "passwords.cpu": PURE,
+    "messages.descriptions": PURE, "messages.copy": PURE, "messages.delivery.replies": PURE,
+    "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
     "events.data": TABLES, "events.data_models": TABLES,
     **dict.fromkeys(
@@ -53,7 +55,15 @@ _BY_NAME = {
         PURE,
     ),
 }  # fmt: skip
-_BY_FOLDER = {"values": PURE, "keys": PURE, "web": ROUTES, "dev": ROUTES, "cli": ROUTES, "database": TABLES}
+_BY_FOLDER = {
+    "values": PURE,
+    "brands": PURE,
+    "keys": PURE,
+    "web": ROUTES,
+    "dev": ROUTES,
+    "cli": ROUTES,
+    "database": TABLES,
+}
 _IN_WEB = {"rate_limits": ACTIONS, "schemas": TABLES}
 _TOP = {
     PURE: "__init__ errors clock entry_points translations settings start_checks logs",
@@ -75,6 +85,7 @@ _MAY_COMMIT = ("database.transactions", "database.engine")
 _OF_DATABASE = re.compile(r"(session|sessions\(\)|engine|connection|database|db)\.begin$")
 _BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "service", "services"}
 _MAY_KNOW = {
+    "brands.rules": {"pydantic"}, "brands.files": {"pydantic"},
     "settings": {"pydantic", "sqlalchemy"}, "start_checks": {"pydantic", "sqlalchemy"},
     "logs": {"structlog"}, "web.rate_limits": WEB, "web.scopes": set(),
 }  # fmt: skip

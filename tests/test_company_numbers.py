@@ -91,11 +91,11 @@ KEPT_VAT = [
     ("PL", "Numer NIP 5261040828", "PL5261040828"),
 ]
 REFUSED_VAT = [
-    ("DE", "ATU13585627", "belongs to AT, the company to DE"),
-    ("IE", "XI980780684", "belongs to XI, the company to IE"),
-    ("DE", "CHE107787577", "belongs to CHE"),
-    ("DE", "DE13669597", "Its length is wrong: a VAT number of DE is written like DE123456789."),
-    ("DE", "151/815/08156", "written like DE123456789"),
+    ("DE", "ATU13585627", "is for AT, but the company is in DE"),
+    ("IE", "XI980780684", "is for XI, but the company is in IE"),
+    ("DE", "CHE107787577", "is for CHE, but the company is in DE"),
+    ("DE", "DE13669597", "The VAT number has the wrong length. For DE, write it like this: DE123456789."),
+    ("DE", "151/815/08156", "write it like this: DE123456789"),
     ("DE", "DE136695975", "check digit"),
     ("SE", "556036-0793", "SE, the ten digits of the organisation number, and 01"),
     ("HU", "12892312-2-41", "HU and the first eight digits of the tax number"),
@@ -105,7 +105,7 @@ REFUSED_VAT = [
     ("CH", "CH12", "CHE-123.456.789"),
     ("MC", "MC53000004606", "check digit"),
     ("SM", "SM999999", "SM and up to five digits"),
-    ("US", "x", "of US, has 1"),
+    ("US", "x", "for US, has 1"),
     ("US", "12345☃", "U+2603 SNOWMAN"),
 ]
 KEPT_REGISTRATION = [
@@ -223,14 +223,14 @@ KEPT_REGISTRATION = [
 ]
 REFUSED_REGISTRATION = [
     ("DE", "12345", "The register is missing"),
-    ("DE", "HRB 12345 Musterstadt", "No register court has the name that stands beside HRB 12345"),
-    ("DE", "Landau an der Isar HRB 7", "No register court"),
-    ("DE", "Frankfurt HRB 7", "No register court"),
-    ("DE", "VR Bank Köln HRB 123", "No register court"),
-    ("DE", "HRA 123, HRB 456", "No register court"),
-    ("DE", "HRB 12 345678", "No register court"),
-    ("DE", "HRB 1234567", "written like HRB 12345"),
-    ("DE", "HRB", "written like HRB 12345"),
+    ("DE", "HRB 12345 Musterstadt", "We don't know a register court with the name next to HRB 12345"),
+    ("DE", "Landau an der Isar HRB 7", "We don't know a register court"),
+    ("DE", "Frankfurt HRB 7", "We don't know a register court"),
+    ("DE", "VR Bank Köln HRB 123", "We don't know a register court"),
+    ("DE", "HRA 123, HRB 456", "We don't know a register court"),
+    ("DE", "HRB 12 345678", "We don't know a register court"),
+    ("DE", "HRB 1234567", "write it like this: HRB 12345"),
+    ("DE", "HRB", "write it like this: HRB 12345"),
     ("FR", "552008444", "check digit"),
     ("PL", "526-10-40-827", "check digit"),
     ("SE", "5560360794", "check digit"),
@@ -310,13 +310,14 @@ def test_every_register_is_known_to_the_library():
 def test_letters_that_are_in_use_for_other_things_are_answered_with_the_country(code, meant):
     with pytest.raises(rules.UnknownCountry) as refused:
         rules.check_country(code)
-    assert f"The country code is {meant}" in refused.value.sentence()
+    assert f"Use the country code {meant}." in refused.value.sentence()
 
 
 def test_a_refusal_is_translated_before_its_places_are_filled():
     with pytest.raises(WrongVatNumber) as refused:
         company_numbers.check_vat_number("DE13669597", "DE")
-    assert refused.value.sentence(lambda text: text.replace("length", "Länge")).startswith("Its Länge is wrong: a VAT")
+    said = refused.value.sentence(lambda text: text.replace("length", "Länge"))
+    assert said.startswith("The VAT number has the wrong Länge. For DE")
 
 
 @pytest.mark.parametrize(

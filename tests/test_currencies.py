@@ -58,7 +58,7 @@ def test_an_amount_at_the_edge_is_exact(written, value):
      ("de", "HUF", "1499.5", "1.499,50 HUF"), ("en", "JPY", "1500", "¥1,500"), ("de", "EUR", "-1.5", "-1,50 €")],
 )  # fmt: skip
 def test_the_customer_reads_each_currency_with_its_own_decimals(locale, currency, value, shown):
-    money = pages._format_money(Decimal(value), currency, locale=locale)
+    money = pages._format_money(Decimal(value), currency, tag=locale)
     assert money.replace("\u00a0", " ") == shown
 
 

@@ -238,24 +238,30 @@ def test_a_refusal_says_a_sentence_and_never_repeats_the_input(text):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a", "An email address consists of a mailbox, an @ and a domain."),
-        ("a(b@good.com", "The part before the @ must be letters, digits or common signs, at most 64 bytes."),
+        ("a", "Enter an email address with a name, an @ and a domain, like name@example.com."),
+        (
+            "a(b@good.com",
+            "The part before the @ can only have letters, digits and common characters, and no more than 64 bytes.",
+        ),
         (
             "a.@good.com",
-            "The part before the @ must not begin with a hyphen or dot, end with a dot, or contain two dots in a row.",
+            "The part before the @ can't start with a hyphen or dot, end with a dot, or have two dots in a row.",
         ),
         (
             "a..b@good.com",
-            "The part before the @ must not begin with a hyphen or dot, end with a dot, or contain two dots in a row.",
+            "The part before the @ can't start with a hyphen or dot, end with a dot, or have two dots in a row.",
         ),
         (
             "аnna@good.com",
-            "The part before the @ has signs or a mix of scripts that can pass for another address.",
+            "The part before the @ has characters or a mix of alphabets that look like another address. Type it again.",
         ),
-        ("a@go od.com", "The domain of this email address is not valid."),
-        ("a@good", "The domain of an email address must have at least two parts and must not be a network address."),
-        ("a@good.test", "This top-level domain is reserved and receives no mail (RFC 6761)."),
-        ("a@раypal.com", "The domain of this email address mixes scripts, as imitations of other domains do."),
+        ("a@go od.com", "The part after the @ isn't a valid domain. Check it for typing mistakes."),
+        ("a@good", "The part after the @ needs at least two parts, like example.com, and can't be a network address."),
+        (
+            "a@good.test",
+            "Addresses with this ending are reserved and can't receive email (RFC 6761). Use another address.",
+        ),
+        ("a@раypal.com", "The part after the @ mixes alphabets, as fake addresses do. Check it, and type it again."),
     ],
 )
 def test_the_sentence_names_the_rule(text, sentence):

@@ -284,7 +284,7 @@ def claimed(address: EmailAddress) -> ClaimedMessage:
     return ClaimedMessage(
         id=uuid.UUID(int=7), kind="welcome", user_id=None, recipient=address.shown, recipient_ascii=address.ascii,
         locale="en",
-        facts={}, message_id_header="<7@identity.example>", priority=1, created_at=NOW,
+        facts={}, brand="default", priority=1, created_at=NOW,
         deadline_at=NOW + timedelta(days=1),
         attempts=0, deliveries=0, token=uuid.UUID(int=8), prefer_relay=None,
     )  # fmt: skip

@@ -19,8 +19,11 @@ from tests.console.given import an_account
 MATRIX = """
 GET /                                                      | anybody
 POST /                                                     | anybody
+GET /.well-known/change-password                           | anybody
 GET /.well-known/mail-transparency                         | anybody
 GET /.well-known/oauth-authorization-server                | anybody
+GET /brand/{key}/logo                                      | anybody
+GET /brand/{key}/{mark}/colors.css                         | anybody
 GET /confirm/{handle}                                      | anybody
 POST /confirm/{handle}                                     | anybody
 GET /confirmed/{result}                                    | anybody
@@ -59,6 +62,7 @@ GET /console/operations                                         | staff: clerk l
 POST /console/operations/lift-limit                                   | staff: lead
 GET /account-closed                                                 | anybody
 POST /webhooks/{provider}                                     | signature
+POST /language                                             | anybody
 POST /messages/{handle}/reroute                               | anybody
 GET /messages/{handle}/stream                               | anybody
 GET /me                                                    | customer
@@ -294,7 +298,7 @@ async def test_a_desk_with_every_scope_and_no_proof_changes_nothing(service, cal
 
 REFERENCE = {"user_id", "external_refs", "moved_to", "version"}
 WHOLE = {
-    "user_id", "kind", "state", "email", "email_state", "display_name", "locale", "marketing", "has_password",
+    "user_id", "kind", "state", "email", "email_state", "display_name", "locale", "brand", "marketing", "has_password",
     "customer_since", "sessions_valid_after", "business", "external_refs", "moved_to", "version",
 }  # fmt: skip
 CHANGES = {

@@ -216,7 +216,7 @@ def test_letters_of_no_script_mix_with_every_script(domain):
 @pytest.mark.parametrize("domain", ["p\u0430ypal.com", "p\u0430y\u02bbpal.com", "\u03b1pple\u02bc.com",
                                     "a\u0915\u0951.com", "\u0430\u0915\u1cd0.com"])  # fmt: skip
 def test_a_letter_of_no_script_hides_no_mixture(domain):
-    with pytest.raises(MalformedEmailAddress, match="mixes scripts"):
+    with pytest.raises(MalformedEmailAddress, match="mixes alphabets"):
         parse_pasted(f"anna@{domain}")
 
 
@@ -326,7 +326,7 @@ def test_a_sign_in_front_or_the_same_address_again_does_not_count(written):
 
 @pytest.mark.parametrize(("written", "told"), [
     ("anna@firma.de; bob@firma.de", "more than one"), ("anna@firma.de bob@firma.de", "more than one"),
-    ("anna @firma.de", "blank within"), ("an na@firma.de", "blank within"),
+    ("anna @firma.de", "space in this address"), ("an na@firma.de", "space in this address"),
 ])  # fmt: skip
 def test_what_is_wrong_with_several_words_is_told(written, told):
     with pytest.raises(email_addresses.MalformedEmailAddress, match=told):

@@ -30,6 +30,7 @@ PLANTS = [
     ("dangerous_calls", "eval('1')"),
     ("dangerous_calls", "import os\nos.system('ls')"),
     ("dangerous_calls", "import subprocess"),
+    ("dangerous_calls", "subprocess.run([sys.executable, '-c', 'pass'])"),
     ("dangerous_calls", "from pickle import loads"),
     ("dangerous_calls", "from markupsafe import Markup"),
     ("dangerous_calls", "create_subprocess(command, shell=True)"),
@@ -99,6 +100,8 @@ def test_every_exception_is_still_needed():
     assert paths == {name for name, _ in exceptions}
     users = {module.name for module in modules() if "random" in static_rules.frameworks(module)}
     assert users == static_rules.JITTER
+    starters = {module.name for module in modules() if "subprocess" in static_rules.frameworks(module)}
+    assert starters == {name for name, _ in static_rules.OWN_PROCESSES}
 
 
 FILES = [

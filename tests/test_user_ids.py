@@ -200,15 +200,20 @@ def test_a_good_id_gets_no_suggestion():
 @pytest.mark.parametrize(
     ("heard", "sentence", "reason", "position"),
     [
-        ("6WPT-C7QF-7FF6", "The check symbols do not fit: at least one symbol is wrong.", "symbol 4 is P, not T", 4),
+        (
+            "6WPT-C7QF-7FF6",
+            "The check characters don't match. At least one character is wrong.",
+            "symbol 4 is P, not T",
+            4,
+        ),
         (
             "6WPP-7CQF-7FF6",
-            "The check symbols do not fit: at least one symbol is wrong.",
+            "The check characters don't match. At least one character is wrong.",
             "symbols 5 and 6 are swapped",
             5,
         ),
-        ("6WPP-C7QF-7FE6", "Symbol 11 cannot occur in a User ID.", "one symbol was not understood", 11),
-        ("6W??-C7QF-7FF6", "Symbol 3 was not understood.", "two symbols were not understood", None),
+        ("6WPP-C7QF-7FE6", "Character 11 can't be in a User ID.", "one symbol was not understood", 11),
+        ("6W??-C7QF-7FF6", "We didn't understand character 3.", "two symbols were not understood", None),
     ],
     ids=["misheard", "swapped", "impossible", "unheard"],
 )

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from identity_service import translations
 from identity_service.values import user_ids
 from identity_service.values.user_ids import (
     ALPHABET,
@@ -97,9 +98,10 @@ def test_a_symbol_that_cannot_occur_is_named_with_its_place(letter, place):
     assert found.members["problem"] == "impossible_symbol"
     assert found.members["symbol"] == (letter.upper() if plain else f"U+{ord(letter):04X}")
     assert found.members["position"] == place + 1
-    said = "was not understood." if letter == "?" else "cannot occur in a User ID"
-    assert found.detail.startswith(f"Symbol {place + 1} {said}")
-    assert plain or f": it is U+{ord(letter):04X}" in found.detail
+    where = f"character {place + 1}"
+    said = f"We didn't understand {where}." if letter == "?" else f"{where.capitalize()} can't be in a User ID."
+    assert found.detail.startswith(said)
+    assert plain or f" It is U+{ord(letter):04X}" in found.detail
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,7 @@ def test_a_wrong_length_is_said(length, problem):
     """IDN-03."""
     found = refused((GOOD * 2)[:length])
     assert found.members == {"problem": problem, "suggestions": []}
-    assert found.detail.endswith(f"a User ID has 12 symbols, this has {length}.")
+    assert found.detail.endswith(f"A User ID has 12 characters, but this has {length}.")
 
 
 @pytest.mark.parametrize("text", ["", " ", "-", "---- ---- ----", "\u2014" * 12])
@@ -214,12 +216,12 @@ def test_an_id_is_shown_in_groups_of_four():
 
 
 def test_an_id_is_spelled_in_the_words_of_aviation():
-    """IDN-05: snapshot; digits stand for themselves."""
+    """IDN-05: snapshot; digits stand for themselves, and a language with an alphabet of its own has its words."""
     assert ", ".join(spell(GOOD)) == (
         "6, W as in Whiskey, P as in Papa, P as in Papa, C as in Charlie, 7, Q as in Quebec, F as in Foxtrot, 7, "
         "F as in Foxtrot, F as in Foxtrot, 6"
     )
-    assert spell(GOOD, "wie")[1:3] == ["W wie Whiskey", "P wie Papa"]
+    assert spell(GOOD, translations.catalogue("de").gettext)[1:3] == ["W wie Wuppertal", "P wie Potsdam"]
 
 
 def test_every_symbol_can_be_said():

@@ -16,8 +16,8 @@ OPENED_UNSUSPICIOUS: Final = 10
 
 
 class ReasonMissing(Unprocessable):
-    """Give the reason for opening this account; the customer can read it."""
+    """Say why you're opening this account. The customer can read your reason."""
 
 
 class AccountNotOpened(Unprocessable):
-    """Open the account in a contact first, with the reason, and name the contact in the header X-Contact."""
+    """Open the account in a contact first, and give the reason. Then name the contact in the X-Contact header."""

@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 
 from identity_service.accounts import rules
 from identity_service.accounts.tables import Account, ExternalReference
+from identity_service.brands import rules as brand_rules
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.data_models import SessionsEndedReason
@@ -181,7 +182,10 @@ async def add_account(
     session: DatabaseSession, address: EmailAddress | None, *, display_name: str | None, locale: str, now: datetime
 ) -> Account | None:
     """Add an account under a new User ID; `None` if the address has one, even one that was inserted concurrently."""
-    row = {"display_name": display_name, "locale": locale, "customer_since": now, **address_columns(address)}
+    row = {
+        "display_name": display_name, "locale": locale, "customer_since": now,
+        "brand": session.brand or brand_rules.DEFAULT, **address_columns(address),
+    }  # fmt: skip
     for _ in range(5):
         added: Account | None = await session.scalar(_ADD, {**row, "user_id": values_user_ids.issue()})
         if added is not None:

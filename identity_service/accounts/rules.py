@@ -32,20 +32,16 @@ class EmailState(StrEnum):
     CONFIRMED = "confirmed"
 
 
-LANGUAGES: Final = ("en", "de")
 LONGEST_CHAIN: Final = 32
 """How many merges a look-up follows; a longer chain is treated as a cycle."""
 Permission = Literal["never", "allowed"]
 DEFAULT_PERMISSION: Final = "never"
 """The marketing permission of an account without a grant."""
 
-PROMISE: Final = {
-    "en": "We will not send you any marketing. "
-    "Only what concerns your account, such as this User ID or a password you ask for.",
-    "de": "Wir senden Ihnen keine Werbung. "
-    "Nur was Ihr Konto betrifft, etwa diese Kundennummer oder ein Kennwort, um das Sie bitten.",
-}
-"""The exact text that every customer reads when their User ID is issued."""
+PROMISE: Final = (
+    "We'll never send you marketing. We'll only email you about your account, for example when you reset your password."
+)
+"""What every customer reads when their User ID is issued; the catalogues have it in every language."""
 
 
 class UnknownUserId(NotFound):
@@ -53,7 +49,7 @@ class UnknownUserId(NotFound):
 
 
 class AccountErased(UnknownUserId):
-    """The account of this User ID was erased; the ID is never issued again, so remove it from your own records."""
+    """The account with this User ID was erased. We never issue a User ID twice, so remove it from your records."""
 
     status = 410
 
@@ -63,23 +59,23 @@ class ExternalRefTaken(Conflict):
 
 
 class UnknownExternalRef(NotFound):
-    """Your source does not know this customer by this reference."""
+    """Your source doesn't know this customer by this reference. Check the reference."""
 
 
 class EmailTaken(Conflict):
-    """Another account already has this address."""
+    """Another account already has this email address."""
 
 
 class EmailPresent(Conflict):
-    """This account already has an address; change it with an email change."""
+    """This account already has an email address. To replace it, use an email change."""
 
 
 class NoEmail(Conflict):
-    """This account has no email address; add one first."""
+    """This account has no email address. Add one first."""
 
 
 class AccountMoved(Conflict):
-    """This account was merged into another one; use the User ID in `moved_to`."""
+    """This account was merged into another one. Use the User ID in `moved_to`."""
 
 
 REOPEN: Final = timedelta(days=30)
@@ -92,15 +88,17 @@ def may_reopen(state: str, closed_at: datetime | None, now: datetime) -> bool:
 
 
 class CannotReopen(Conflict):
-    """This account is not closed, or was closed more than 30 days ago; its owner can get a new one."""
+    """We can't reopen this account. Either it isn't closed, or it was closed more than 30 days ago. The customer can
+    get a new account.
+    """
 
 
 class AccountClosed(Conflict):
-    """This account is closed and cannot be changed; only erasing it frees its address."""
+    """This account is closed and can't be changed. Its email address only becomes free if the account is erased."""
 
 
 class StaleVersion(Problem):
-    """The account has changed since you read it; read it again."""
+    """This account has changed since you last read it. Read it again, then retry."""
 
     status = 412
 

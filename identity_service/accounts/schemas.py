@@ -3,11 +3,19 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from identity_service import translations
 from identity_service.web.schemas import RequestModel, ResponseModel, SingleLineText
 
-Locale = Literal["en", "de"]
+Locale = Annotated[
+    str,
+    Field(
+        max_length=translations.TAG_LENGTH, examples=["de-AT"],
+        description="a language tag (BCP 47); pages and emails use the nearest language that there is",
+    ),
+    AfterValidator(translations.read_tag),
+]  # fmt: skip
 
 
 class CompanyDetails(ResponseModel):
@@ -30,7 +38,8 @@ class AccountView(ResponseModel):
     email: str | None
     email_state: Literal["none", "unconfirmed", "confirmed", "failing"]
     display_name: str | None
-    locale: Locale
+    locale: str = Field(examples=["de-AT"], description="the language tag of its emails")
+    brand: str = Field(examples=["default"], description="the brand that registered it")
     marketing: dict[str, Literal["never", "allowed"]] = Field(description="permission per purpose, `never` by default")
     has_password: bool
     customer_since: datetime

@@ -20,7 +20,6 @@ class Account(Base):
         CheckConstraint(one_of("kind", rules.AccountKind), name="kind"),
         CheckConstraint(one_of("state", rules.AccountState), name="state"),
         CheckConstraint(one_of("email_state", rules.EmailState), name="email_state"),
-        CheckConstraint(one_of("locale", rules.LANGUAGES), name="locale"),
         CheckConstraint("(email_state = 'none') = (email IS NULL)", name="email_state_tells_email"),
         CheckConstraint(
             "(email IS NULL) = (email_key IS NULL) AND (email IS NULL) = (email_ascii IS NULL)", name="email_whole"
@@ -38,6 +37,7 @@ class Account(Base):
     email_state: Mapped[str] = mapped_column(info=emptied(FACT, "none"))
     display_name: Mapped[str | None] = mapped_column(info=PERSONAL)
     locale: Mapped[str] = mapped_column(info=FACT)
+    brand: Mapped[str] = mapped_column(info=FACT)
     merged_into: Mapped[str | None] = mapped_column(ForeignKey("account.user_id"), index=True, info=IDENTIFIER)
     merged_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)

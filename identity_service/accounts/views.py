@@ -56,6 +56,7 @@ def _fields(
         "email_state": account.email_state,
         "display_name": account.display_name,
         "locale": account.locale,
+        "brand": account.brand,
         "marketing": {
             purpose: rules.marketing_permission(details.decisions.get(purpose)) for purpose in session.settings.purposes
         },

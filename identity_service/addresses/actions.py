@@ -159,9 +159,11 @@ async def show_change(session: DatabaseSession, found: TokenWithMessage) -> list
     if change is None or change.new_email is None:
         return []
     if change_id is not None:
-        return [Row("Changed to", email_addresses.mask(change.new_email)), Row("Goes back to", change.old_email or "")]
+        was, is_now = change.old_email or "", email_addresses.mask(change.new_email)
+        return [Row("Changed to", is_now), Row("Will change back to", was)]
     now_at = await session.scalar(select(Account.email).where(Account.user_id == change.user_id))
-    return [Row("Now", email_addresses.mask(now_at) if now_at else ""), Row("From then on", change.new_email)]
+    current = email_addresses.mask(now_at) if now_at else ""
+    return [Row("Current address", current), Row("New address", change.new_email)]
 
 
 async def find_joined(session: DatabaseSession, found: TokenWithMessage) -> tuple[str, str] | None:

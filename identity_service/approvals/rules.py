@@ -31,13 +31,15 @@ DECLINED: Final = {
 
 
 class ProofRefused(Problem):
-    """This proof does not cover the request."""
+    """This proof isn't enough for this request."""
 
     status = 403
 
 
 class MailboxAnswered(Conflict):
-    """A mailbox of this customer was proven since this was requested, so it is not lost; let the mailbox confirm it."""
+    """The customer has proven one of their mailboxes since this was requested, so it isn't lost. Have the change
+    confirmed from that mailbox.
+    """
 
 
 def describe_target(verb: str, details: Mapping[str, Any]) -> str:
@@ -55,4 +57,4 @@ def describe_target(verb: str, details: Mapping[str, Any]) -> str:
 
 
 class UnknownChange(NotFound):
-    """There is no such change, or it is already approved, carried out or stopped."""
+    """We can't find this change. It may already be approved, carried out or stopped."""

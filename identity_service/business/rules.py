@@ -11,7 +11,7 @@ _MEANT: Final = {"EL": "GR", "XI": "GB", "UK": "GB"}
 
 
 class UnknownCountry(Unprocessable):
-    """This country code does not exist; use two letters (ISO 3166-1 alpha-2)."""
+    """This country code doesn't exist. Use two letters, like DE (ISO 3166-1 alpha-2)."""
 
 
 def check_country(code: str) -> None:
@@ -22,7 +22,7 @@ def check_country(code: str) -> None:
     """
     if code in _MEANT:
         raise UnknownCountry(
-            "The country code is {meant}; {code} is in use for other things only, such as VAT numbers.",
+            "Use the country code {meant}. {code} is only used for other things, such as VAT numbers.",
             places={"meant": _MEANT[code], "code": code},
         )
     if code not in company_numbers.COUNTRIES:
@@ -42,7 +42,7 @@ class Company:
 
 
 class MalformedCompanyName(Unprocessable):
-    """A company name must be one printable line of at most 200 characters."""
+    """Enter the company name on one line, with no more than 200 printable characters."""
 
 
 def check_company_name(name: str) -> None:
@@ -54,7 +54,7 @@ def check_company_name(name: str) -> None:
     sign = values_text.find_bad_sign(name)
     if sign is not None:
         raise MalformedCompanyName(
-            "A company name must be one printable line of at most 200 characters; this one contains {sign}.",
+            "The company name can't contain {sign}. Enter it on one line, with no more than 200 printable characters.",
             places={"sign": sign},
         )
     if not values_text.is_line(name):
@@ -73,7 +73,9 @@ def checked_company(details: dict[str, Any]) -> Company:
     check_company_name(given.company_name)
     check_country(given.country)
     if not all(values_text.is_line(line) for line in (given.contact_person, given.billing_address) if line is not None):
-        raise MalformedCompanyName("Contact person and billing address must be one printable line each.")
+        raise MalformedCompanyName(
+            "Enter the contact person and the billing address on one line each, with printable characters only."
+        )
     changes = {}
     if given.vat_number is not None:
         changes["vat_number"] = company_numbers.check_vat_number(given.vat_number, given.country)

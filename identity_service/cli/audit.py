@@ -109,7 +109,7 @@ def check_receipt(
     for purpose in checked.purposes:
         print(f"  {purpose['description']}: {purpose['permission']} ({purpose['decision']})")
     if superseded:
-        print("The customer has spoken again since: a newer receipt stands in its place.")
+        print("The customer has answered again since then. A newer receipt replaces this one.")
 
 
 async def _check_here(text: str, issuer: str) -> tuple[ReceiptResult, bool]:

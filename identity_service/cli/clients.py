@@ -26,6 +26,9 @@ def add_client(
         typer.Option(help="Where its references and history are kept; clients may share one. Default: from its name."),
     ] = None,
     desk: Annotated[bool, typer.Option(help="A desk tool, which acts for staff.")] = False,
+    brand: Annotated[
+        str | None, typer.Option(help="The brand of its new accounts and of its emails; default: `default`.")
+    ] = None,
     jwks: Annotated[
         Path | None, typer.Option(help="Its public keys, for private_key_jwt.", exists=True, dir_okay=False)
     ] = None,
@@ -37,7 +40,9 @@ def add_client(
     except ValueError as wrong:
         raise client_rules.MalformedKeySet from wrong
     made = connections.run_in_transaction(
-        lambda s: clients.add_client(s, name, scope, desk=desk, source=source, jwks=keys, now=clock.utc_now())
+        lambda s: clients.add_client(
+            s, name, scope, desk=desk, source=source, brand=brand, jwks=keys, now=clock.utc_now()
+        )
     )
     _print_credentials(made, as_json=as_json)
 
@@ -51,6 +56,7 @@ def list_clients(as_json: AsJson = False) -> None:
             "name": client.name,
             "source": client.source,
             "desk": client.desk,
+            "brand": client.brand,
             "scopes": client.scopes,
             "created_at": client.created_at.isoformat(),
             "changed_at": client.changed_at and client.changed_at.isoformat(),
@@ -90,17 +96,24 @@ def change_client(
     source: Annotated[
         str | None, typer.Option(help="The source under which it writes from now on; what it wrote stays where it is.")
     ] = None,
+    brand: Annotated[str | None, typer.Option(help="The brand of its accounts and emails from now on.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a client's name, scopes or source; its credentials stay. Tokens with more are refused within 10 s."""
-    if name is None and not scope and source is None:
-        raise typer.BadParameter("Give --name, --scope or --source.")
+    """Change a client's name, scopes, source or brand; its credentials stay.
+
+    Tokens with more are refused within 10 s.
+    """
+    if name is None and not scope and source is None and brand is None:
+        raise typer.BadParameter("Give --name, --scope, --source or --brand.")
     client = connections.run_in_transaction(
         lambda s: clients.change_client(
-            s, client_id, name=name, scopes=scope or None, source=source, now=clock.utc_now()
+            s, client_id, name=name, scopes=scope or None, source=source, brand=brand, now=clock.utc_now()
         )
     )
-    row = {"client_id": client.id, "name": client.name, "source": client.source, "scopes": client.scopes}
+    row = {
+        "client_id": client.id, "name": client.name, "source": client.source, "brand": client.brand,
+        "scopes": client.scopes,
+    }  # fmt: skip
     output.print_rows([row], as_json=as_json)
 
 

@@ -68,6 +68,7 @@ def import_accounts(
     source: Annotated[
         str, typer.Option(help="The source of the external references: that of the service which knows them.")
     ] = "import",
+    brand: Annotated[str | None, typer.Option(help="The brand of the new accounts; default: `default`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row and write nothing.")] = False,
     report: _ReportFile = None,
     as_json: AsJson = False,
@@ -86,7 +87,7 @@ def import_accounts(
         format_name=_format(format_name), encoding=_encoding(encoding),
         firebase=None if firebase_parameters is None else read_firebase_parameters(firebase_parameters),
     )  # fmt: skip
-    found = asyncio.run(_import(file, options, source, dry_run=dry_run, quiet=as_json))
+    found = asyncio.run(_import(file, options, source, brand, dry_run=dry_run, quiet=as_json))
     if report is not None:
         report.write_bytes(b"".join(orjson.dumps(line._asdict()) + b"\n" for line in found.told))
     _print(found, dry_run=dry_run, as_json=as_json)
@@ -165,10 +166,14 @@ def _encoding(name: str | None) -> str | None:
     return name and codecs.lookup(name).name
 
 
-async def _import(file: Path, options: FileOptions, source: str, *, dry_run: bool, quiet: bool) -> imports.Report:
+async def _import(
+    file: Path, options: FileOptions, source: str, brand: str | None, *, dry_run: bool, quiet: bool
+) -> imports.Report:
     columns = (TextColumn("accounts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
     async with connections.open_with_keys(connections.load_settings()) as database:
+        client_rules.check_brand(brand, database.settings.brands.by_key)
+        database.brand = brand
         lines = files.read_rows(file, options)
         if dry_run:
             return await imports.dry_run(database, lines, source=source, now=clock.utc_now())

@@ -12,6 +12,7 @@ from identity_service import settings as configuration
 from identity_service.cli import dev, output, processes
 from identity_service.cli.output import AsJson
 from identity_service.database.engine import url_of
+from identity_service.messages import words
 from identity_service.settings import Settings
 
 
@@ -63,6 +64,7 @@ def show_settings(as_json: AsJson = False) -> None:
 
 def _configured_settings() -> Settings:
     settings = configuration.read()
+    words.check_brands(settings)
     logs.configure(settings.log_format, with_messages=settings.development)
     return settings
 

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "client": ("clients:client_app", "Services and desk tools, with their secrets and scopes."),
     "keys": ("keys:keys_app", "The key ring: rotate, revoke, rewrap."),
     "user-id": ("user_ids:id_app", "User IDs, without a database."),
+    "brand": ("brands:brand_app", "Names, logos, colours and words of pages and emails."),
     "mail": ("mail:mail_app", "Check relays and DNS, and send a test message."),
     "password": ("passwords:password_app", "Passwords that became known."),
     "privacy": ("privacy:privacy_app", "The inventory of personal data, and who an incident concerns."),

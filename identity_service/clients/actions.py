@@ -35,6 +35,7 @@ async def add_client(
     *,
     desk: bool,
     source: str | None = None,
+    brand: str | None = None,
     jwks: dict[str, Any] | None,
     now: datetime,
 ) -> Credentials:
@@ -44,10 +45,12 @@ async def add_client(
     new source named like the client.
 
     Raises:
-        rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource, rules.SourceTaken, rules.MalformedKeySet
+        rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource, rules.SourceTaken, rules.MalformedKeySet,
+        rules.UnknownBrand
     """
     rules.check_name(name)
     rules.check_scopes(scopes)
+    rules.check_brand(brand, session.settings.brands.by_key)
     kept_under = source or rules.source_from(name)
     if not await add_source(session, kept_under, now=now) and source is None:
         raise rules.SourceTaken(
@@ -57,7 +60,7 @@ async def add_client(
     client_id = f"cli_{secrets.token_hex(8)}"
     row = {
         "id": client_id, "name": name, "source": kept_under, "desk": desk, "scopes": sorted(set(scopes)),
-        "created_at": now,
+        "brand": brand, "created_at": now,
     }  # fmt: skip
     await session.execute(insert(Client), {**row, "jwks": None if jwks is None else _public(jwks)})
     secret = None if jwks is not None else await _add_secret(session, client_id, now)
@@ -84,22 +87,24 @@ async def change_client(
     name: str | None = None,
     scopes: Sequence[str] | None = None,
     source: str | None = None,
+    brand: str | None = None,
     now: datetime,
 ) -> Client:
-    """Change name, scopes or source of a client; its credentials stay. What is `None` stays, too.
+    """Change name, scopes, source or brand of a client; its credentials stay. What is `None` stays, too.
 
     Tokens with a scope or source that it lost are refused within ten seconds. What it stored stays with the source
     under which it stored it. A source that does not exist is added.
 
     Raises:
-        rules.UnknownClient, rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource
+        rules.UnknownClient, rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource, rules.UnknownBrand
     """
+    rules.check_brand(brand, session.settings.brands.by_key)
     client = await _open_client(session, client_id)
     if name is not None:
         rules.check_name(name)
     if source is not None:
         await add_source(session, source, now=now)
-    wanted: dict[str, Any] = {"name": name, "source": source}
+    wanted: dict[str, Any] = {"name": name, "source": source, "brand": brand}
     if scopes is not None:
         rules.check_scopes(scopes)
         wanted["scopes"] = sorted(set(scopes))
@@ -157,11 +162,15 @@ async def list_sources(session: DatabaseSession) -> Sequence[Source]:
 
 async def load_states(session: DatabaseSession, now: datetime) -> ClientStates:
     """Return what the clients may do now, which are closed, and the `jti` of revoked tokens that have not expired."""
-    columns = select(Client.id, Client.scopes, Client.source, Client.changed_at, Client.closed_at)
+    columns = select(Client.id, Client.scopes, Client.source, Client.brand, Client.changed_at, Client.closed_at)
     rows = (await session.execute(columns)).all()
     revoked = await session.scalars(select(RevokedToken.jti).where(RevokedToken.expires_at > now))
     return ClientStates(
-        {row.id: Registration(frozenset(row.scopes), row.source, row.changed_at) for row in rows if not row.closed_at},
+        {
+            row.id: Registration(frozenset(row.scopes), row.source, row.brand, row.changed_at)
+            for row in rows
+            if not row.closed_at
+        },
         frozenset(row.id for row in rows if row.closed_at),
         frozenset(revoked),
     )

@@ -53,6 +53,10 @@ class MalformedSource(Problem):
     """
 
 
+class UnknownBrand(Problem):
+    """There is no brand of this name; the brands are the folders below IDENTITY_BRANDS_DIR, and `default`."""
+
+
 class SourceTaken(Conflict):
     """There is a source of this name already; name it with --source to share it, or name another one."""
 
@@ -93,6 +97,12 @@ def check_scopes(scopes: Iterable[str]) -> None:
             raise UnknownScope(
                 f"There is no scope {scope[:40]!r}; the scopes are: {', '.join(sorted(web_scopes.SCOPES))}."
             )
+
+
+def check_brand(brand: str | None, known: Iterable[str]) -> None:
+    """Raise UnknownBrand unless the brand exists; none is right, too."""
+    if brand is not None and brand not in known:
+        raise UnknownBrand(f"There is no brand {brand[:40]!r}; the brands are: {', '.join(sorted(known))}.")
 
 
 def granted(requested: str | None, registered: Iterable[str]) -> str | None:

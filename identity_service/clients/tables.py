@@ -37,6 +37,7 @@ class Client(Base):
     name: Mapped[str] = mapped_column(info=FACT)
     source: Mapped[str] = mapped_column(ForeignKey("source.name"), index=True, info=IDENTIFIER)
     desk: Mapped[bool] = mapped_column(server_default=text("false"), info=FACT)
+    brand: Mapped[str | None] = mapped_column(info=FACT)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(TEXT), info=FACT)
     jwks: Mapped[dict[str, Any] | None] = mapped_column(JSONB, info=FACT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)

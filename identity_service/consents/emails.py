@@ -14,7 +14,6 @@ from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.confirmations import Row
-from identity_service.values import user_ids
 
 
 async def build_consent_confirmation(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
@@ -52,14 +51,9 @@ async def show_wording(session: DatabaseSession, found: one_time_tokens.TokenWit
 
 
 def _link(session: DatabaseSession, found: one_time_tokens.TokenWithMessage) -> str:
-    return one_time_tokens.link_of(session, found.token, f"/confirm/{found.token.handle}")
+    return one_time_tokens.link_of(session, found, f"/confirm/{found.token.handle}")
 
 
 def _render(session: DatabaseSession, name: str, message: ClaimedMessage, **facts: Any) -> RenderedEmail:  # noqa: ANN401
-    purpose = message.facts["purpose"]
-    wording = wordings.find_wording(purpose, message.facts["wording"], message.locale)
-    return rendering.render_email(
-        name, message.locale, purpose=rules.PURPOSES.get(purpose, purpose), wording=wording.text,
-        user_id=user_ids.show(message.user_id or ""), requested_at=rendering.format_time(message.created_at),
-        signed=session.settings.mail_from_name, **facts,
-    )  # fmt: skip
+    wording = wordings.find_wording(message.facts["purpose"], message.facts["wording"], message.locale)
+    return rendering.render_message(session, message, name, wording=wording.text, **facts)

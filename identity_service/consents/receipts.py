@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from identity_service import translations
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
@@ -34,31 +35,33 @@ SCHEMA: Final = "ISO/IEC TS 27560:2023"
 
 
 class ReceiptIncomplete(Unprocessable):
-    """This is not a complete receipt: a part is missing, or it is something else. Enter all of its text."""
+    """This isn't a complete receipt. Part of it is missing, or it's something else. Enter the whole text."""
 
 
 class NotReceipt(Unprocessable):
-    """This is signed, but it is not a receipt."""
+    """This text is signed, but it isn't a receipt."""
 
 
 class ReceiptOfAnotherIssuer(Unprocessable):
-    """This receipt was not issued by us."""
+    """We didn't issue this receipt."""
 
 
 class ReceiptOfUnknownKey(Unprocessable):
-    """This receipt was signed with a key that is not ours."""
+    """This receipt was signed with a key that isn't ours."""
 
 
 class ReceiptOfRevokedKey(Unprocessable):
-    """This receipt is not ours: it was signed with a key of ours after that key was revoked. Ask for a new receipt."""
+    """This receipt isn't ours. It was signed with one of our keys after we had revoked that key. Ask for a new
+    receipt.
+    """
 
 
 class ReceiptAltered(Unprocessable):
-    """This receipt is not authentic: it was changed after it was signed."""
+    """This receipt isn't genuine. It was changed after it was signed."""
 
 
 class ReceiptFromTheFuture(Unprocessable):
-    """This receipt is dated in the future: its clock or ours is wrong. It proves nothing yet."""
+    """This receipt has a date in the future, so its clock or ours is wrong. It doesn't prove anything yet."""
 
 
 class ReceiptResult(NamedTuple):
@@ -78,7 +81,7 @@ async def issue_receipt(session: DatabaseSession, account: Account, *, now: date
     last = {entry.purpose: entry for entry in reversed(decisions)}
     newest = decisions[0].id if decisions else 0
     previous = decisions[1].id if len(decisions) > 1 else 0
-    settings = session.settings
+    settings, brand = session.settings, session.settings.brands.find(account.brand)
     silent = all(account_rules.marketing_permission(state.decision) == "never" for state in states)
     purposes = [await _purpose(session, state, last.get(state.purpose), settings.public_url) for state in states]
     claims = {
@@ -92,9 +95,9 @@ async def issue_receipt(session: DatabaseSession, account: Account, *, now: date
         "previous_receipt_id": receipt_id(account.user_id, previous) if newest else None,
         "ledger_entry": newest,
         "pii_principal_id": user_ids.show(account.user_id),
-        "language": account.locale,
-        "pii_controllers": [{"name": settings.mail_from_name, "url": settings.public_url}],
-        "promise": account_rules.PROMISE[account.locale] if silent else None,
+        "language": translations.find_language(account.locale),
+        "pii_controllers": [{"name": brand.legal_name or brand.name, "url": settings.public_url}],
+        "promise": translations.catalogue(account.locale).gettext(account_rules.PROMISE) if silent else None,
         "purposes": purposes,
     }
     return signing.sign(claims, session.keys.signing(now), typ=TYPE)

@@ -27,15 +27,15 @@ STATEMENT_LIFE_S: Final = 3600
 
 
 class UnknownPurpose(NotFound):
-    """There is no such purpose."""
+    """We don't know this purpose. Check its name."""
 
 
 class WordingNotFound(NotFound):
-    """There is no wording of this id; `GET /v1/wordings` lists all."""
+    """No wording has this id. `GET /v1/wordings` lists them all."""
 
 
 class UnknownWording(Unprocessable):
-    """There is no such wording for this purpose; the known ones are listed in `known`."""
+    """This purpose has no such wording. Use one of those listed in `known`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
+from identity_service import translations
 from identity_service.consents.rules import UnknownWording, WordingNotFound
 from identity_service.consents.tables import ConsentWording
 from identity_service.database.transactions import DatabaseSession
@@ -41,12 +42,13 @@ class WordingEdited(Exception):
 
 
 def find_wording(purpose: str, wording_id: str, language: str) -> Wording:
-    """Return a wording of this purpose, in this language or in English.
+    """Return a wording of this purpose, in the nearest language to this tag, or in English.
 
     Raises:
         UnknownWording
     """
-    found = all_wordings().get((wording_id, language)) or all_wordings().get((wording_id, "en"))
+    has = [known for one, known in all_wordings() if one == wording_id]
+    found = all_wordings().get((wording_id, translations.find_language(language, has)))
     if found is None or found.purpose != purpose:
         raise UnknownWording(known=sorted({w.id for w in all_wordings().values() if w.purpose == purpose}))
     return found
@@ -99,7 +101,7 @@ async def read_wording(session: DatabaseSession, wording_id: str, language: str)
     Raises:
         WordingNotFound
     """
-    for wanted in (language, "en"):
+    for wanted in dict.fromkeys((language, translations.find_language(language), translations.SOURCE)):
         found = all_wordings().get((wording_id, wanted))
         if found is not None:
             return found

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 
+from identity_service import translations
 from identity_service.consents import rules, wordings
 from identity_service.consents.schemas import PurposeView, WordingList, WordingTextView, WordingView
 from identity_service.web import problems
@@ -37,7 +38,7 @@ async def list_wordings(session: Session, settings: Settings) -> WordingList:
 async def read_wording(
     wording_id: Annotated[str, Path(pattern=r"^[a-z0-9_.-]{1,80}$")],
     session: Session,
-    language: Annotated[str, Query(pattern=r"^[a-z]{2}$")] = "en",
+    language: Annotated[str, Query(pattern=r"^[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,7}$")] = translations.SOURCE,
 ) -> WordingTextView:
     """Read the text of a wording in a language, or in English where that is missing, as it is when it is asked with."""
     found = await wordings.read_wording(session, wording_id, language)

@@ -6,6 +6,7 @@ import segno
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from identity_service import translations
 from identity_service.account_access import dependencies as access_dependencies
 from identity_service.account_access import rules as access_rules
 from identity_service.console import actions, rules, search, views
@@ -186,12 +187,14 @@ async def issue_id(
     With an address it counts as a search, because it could tell who has an account. If somebody has the address, their
     User ID goes to that mailbox, and the contact says no more than that a message went there.
     """
-    (text,) = form.take("email")
+    text, language = form.take("email", "language")
     address = email_addresses.parse_pasted(text, special_use=settings.development) if pasted.trim_ends(text) else None
     if address is not None:
         await request.app.state.throttle.hit("staff-search", access_rules.SEARCHES, staff.staff.name)
         await access_dependencies.count_search(request, staff.actor, now=now)
-    issued = await registration.issue_at_desk(session, address, actor=staff.actor, now=now)
+    issued = await registration.issue_at_desk(
+        session, address, locale=translations.find_language(language), actor=staff.actor, now=now
+    )
     if issued is None:
         await contacts.add_note(session, number, contact_rules.MESSAGE_WENT_THERE, actor=staff.actor, now=now)
     else:

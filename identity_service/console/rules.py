@@ -31,32 +31,36 @@ PER_NAME_AND_NETWORK: Final = "10/10 minute; 50/day"
 
 
 class StaffNotSignedIn(Problem):
-    """Please sign in at the console first."""
+    """Sign in to the console first."""
 
     status = 401
     leads_to = "/console/signin"
 
 
 class WrongStaffSignIn(Unprocessable):
-    """Name, password and one-time code do not match."""
+    """The name, password or one-time code isn't right. Check all three."""
 
 
 class StaffCodeUsed(Unprocessable):
-    """This one-time code was used already. Wait for the next code of your authenticator and sign in with it."""
+    """This one-time code has already been used. Wait for the next code in your authenticator app, then sign in with
+    that.
+    """
 
 
 class EnrolmentLinkInvalid(Problem):
-    """This enrolment link is invalid: it was used, is older than a day, or was never issued. Ask for a new one."""
+    """This enrolment link doesn't work. It has been used, is more than a day old, or isn't one of ours. Ask for a new
+    one.
+    """
 
     status = 410
 
 
 class EnrolmentPageInvalid(Unprocessable):
-    """This page does not belong to this enrolment link; open the link again."""
+    """This page doesn't belong to your enrolment link. Open the link again."""
 
 
 class RoleMissing(Forbidden):
-    """Your role does not allow this."""
+    """Your role doesn't allow this."""
 
 
 class UnknownStaff(NotFound):
@@ -64,11 +68,11 @@ class UnknownStaff(NotFound):
 
 
 class StaffNameTaken(Conflict):
-    """A staff member already has this name; choose another one."""
+    """Another staff member already has this name. Choose a different one."""
 
 
 class MalformedStaffName(Unprocessable):
-    """A staff name has 2 to 60 letters, digits, dots and dashes."""
+    """Use 2 to 60 letters, digits, dots and dashes for a staff name."""
 
 
 def read_enrolment_secret(text: str) -> str:

@@ -20,7 +20,7 @@ async def build_caller_check(session: DatabaseSession, message: ClaimedMessage) 
         return None
     number = await checks.number_of(session, found.token)
     code = checks.digits_of(session, found.token)
-    return rendering.render_email(
-        "caller_check", message.locale, code=f"{code[:3]} {code[3:]}", phrase=checks.phrase_of(session, found.token),
-        contact=contact_numbers.show(number), signed=session.settings.mail_from_name,
+    return rendering.render_message(
+        session, message, "caller_check", code=f"{code[:3]} {code[3:]}", phrase=checks.phrase_of(session, found.token),
+        contact=contact_numbers.show(number),
     )  # fmt: skip

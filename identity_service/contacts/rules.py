@@ -38,31 +38,31 @@ class UnknownContact(NotFound):
 
 
 class ContactClosed(Conflict):
-    """This contact is closed; open a new one."""
+    """This contact is closed. Open a new one."""
 
 
 class ContactOfOtherCustomer(Conflict):
-    """This contact is about another customer, and so are its notes; open a new one."""
+    """This contact and its notes are about another customer. Open a new contact."""
 
 
 class UnknownDesk(Unprocessable):
-    """There is no such desk; the known ones are listed in `known`."""
+    """This desk doesn't exist. Use one of those listed in `known`."""
 
 
 class AlreadyAtDesk(Conflict):
-    """This contact is at that desk already; hand it over to another one, or add a note."""
+    """This contact is already at that desk. Hand it over to another desk, or add a note."""
 
 
 class UnknownCheck(NotFound):
-    """There is no such caller check, or it belongs to another clerk or contact."""
+    """We can't find this caller check. It may belong to another staff member or another contact."""
 
 
 class CheckEnded(Conflict):
-    """This check has ended: it was answered, has no tries left, or is too old. Start another one."""
+    """This check is over. It was answered, has no tries left or is too old. Start a new one."""
 
 
 class NotVerified(Problem):
-    """The caller was not verified in this contact within the last 15 minutes; start a caller check."""
+    """The caller hasn't been verified in this contact in the last 15 minutes. Start a caller check."""
 
     status = 403
 

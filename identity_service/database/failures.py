@@ -17,7 +17,9 @@ TRIES = 3
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database does not answer right now. Check in a moment whether this was done, and try again if not."""
+    """Our database isn't responding right now. Wait a moment, check whether this was done, and try again if it
+    wasn't.
+    """
 
 
 def is_unavailable(problem: BaseException) -> bool:

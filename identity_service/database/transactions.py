@@ -43,12 +43,21 @@ QUEUE_SECONDS = 5.0
 
 
 class DatabaseSession(AsyncSession):
-    """A session that carries what actions need besides the database: the settings and the key ring."""
+    """A session that carries what actions need besides the database: the settings, the key ring, and the brand whose
+    client or host caused the work, if one did; without one, an account's own counts.
+    """
+
+    brand: str | None = None
 
     def __init__(self, bind: AsyncEngine, settings: Settings, keys: KeyRing | None) -> None:
         """Open no transaction yet; `keys` is None before the ring is loaded."""
         super().__init__(bind, expire_on_commit=False)
         self.settings, self._keys = settings, keys
+
+    @property
+    def default_language(self) -> str:
+        """Return the language of whoever has not said one."""
+        return self.settings.brands.find(self.brand).default_language
 
     @property
     def keys(self) -> KeyRing:
@@ -70,6 +79,8 @@ class Database:
         # Without a replica this engine is never used, so it never connects.
         self.replica = engine.create_engine(self._read_url, size=settings.read_pool_size, execution_options=_READ_ONLY)
         self._keys: KeyRing | None = None
+        self.brand: str | None = None
+        """The brand of what this process does, if it does it for one: an import."""
         # First come, first served: in SQLAlchemy's pool newcomers can overtake (REL-06). A request that holds its place
         # may call `in_transaction`; one queue for both could deadlock, so each has its own.
         self._requests, self._short = asyncio.Semaphore(size), asyncio.Semaphore(size)
@@ -99,6 +110,7 @@ class Database:
             DatabaseSession(bind, self.settings, self._keys) as session,
             session.begin(),
         ):
+            session.brand = self.brand
             yield session
 
     async def in_transaction(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
@@ -110,6 +122,7 @@ class Database:
                 DatabaseSession(self.engine, self.settings, self._keys) as session,
                 session.begin(),
             ):
+                session.brand = self.brand
                 return await work(session)
 
         return await failures.retry_serialization(attempt)

@@ -1,98 +1,73 @@
-"""Previews of every email in every language, for their authors: `/dev/messages`."""
+"""Previews of every email in every language, for their authors: `/dev/messages`; `?brand=` shows another brand's.
 
-from collections.abc import Callable
-from functools import partial
+The values are samples, never a customer's (BRD-11).
+"""
+
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from identity_service import translations
-from identity_service.accounts.rules import LANGUAGES, PROMISE
+from identity_service.brands.rules import Brand
 from identity_service.consents import wordings
 from identity_service.messages import rendering
-from identity_service.messages.kinds import KINDS
+from identity_service.messages.copy import COPY
 from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import change_emails
-from identity_service.one_time_tokens.tracking import SUBJECTS
-from identity_service.registration import emails as registration_emails
-from identity_service.values.user_ids import show
-from identity_service.web import pages
+from identity_service.values import user_ids
+from identity_service.values.user_ids import UserId
+from identity_service.web import dependencies, pages
 
-_ID, _OTHER, _NAME, _SIGNED = "KQ7XM1C43W08", "3W08K7QXM1C4", "Anna Schmidt", "Example Shop"
-
+_ID, _OTHER, _AT = UserId("KQ7XM1C43W08"), UserId("3W08K7QXM1C4"), datetime(2026, 11, 25, 14, 2, tzinfo=UTC)
 _FRAGMENT = "v1.Jc3nq0ZbQm2v7h0fWc1r5w.Q2xvY2tzIHRlbGwgdGltZSwgYnV0IG5vdCB0aGlzIG9uZQ"
-_FACTS: Final = {
-    "user_id": show(_ID),
-    "known_id": show(_ID),
-    "requested_at": "2026-11-25 14:02 UTC",
-    "changed_at": "2026-11-25 14:09 UTC",
-    "link": f"https://id.example.com/reset/choose/{_FRAGMENT.split('.')[1]}#{_FRAGMENT}",
-    "link_until": "2026-11-25 14:32 UTC",
-    "code": "K7QXM-1C43W",
-    "code_minutes": 10,
-    "phrase": "Martha Victoria",
-    "contact": "204-118",
-    "purpose": "marketing by email",
-    "signed": _SIGNED,
-    "is_closed": False,
-}
+_VERBS: Final = {"taken_back": "withdraw"}
 
 
-def _sample(kind: str, locale: str) -> RenderedEmail:
-    if kind == "welcome":
-        return registration_emails.render_welcome(_ID, _NAME, locale, _SIGNED, "https://id.example.com/receipt")
-    if kind in change_emails.EMAIL_COPY:
-        facts = {
-            "verb": "withdraw" if kind == "taken_back" else "email",
-            "target": "j…@example.com",
-            "other": show(_OTHER),
-            "survivor": show(_ID),
-        }
-        with_link = {"link": str(_FACTS["link"])} if change_emails.EMAIL_COPY[kind].link else {}
-        if kind not in ("taken_back", "company_changed", "account_reopened"):
-            with_link["code"] = str(_FACTS["code"])
-        return change_emails.render_change_email(kind, locale, _ID, facts, _SIGNED, **with_link)
-    subject = translations.catalogue(locale).gettext(_SUBJECTS.get(kind, ""))
-    network = translations.catalogue(locale).gettext("from a network that begins with %(network)s")
-    where_from = network.replace("%(network)s", "198.51.…")
-    shown: dict[str, Any] = {
-        **_FACTS,
-        "where_from": where_from,
+def sample(words: str, locale: str, brand: Brand, *, verb: str = "email") -> RenderedEmail:
+    """Return an email with sample values, in these words of `messages.copy` and in the clothes of a brand."""
+    say = translations.catalogue(locale).gettext
+    at = translations.format_time(_AT, locale, brand.time_zone)
+    parts = {part.shows for part in COPY[words].parts}
+    base = f"https://{brand.host or 'id.example.com'}"
+    facts: dict[str, Any] = {
+        "user_id": user_ids.show(_ID), "known_id": user_ids.show(_ID), "survivor": user_ids.show(_ID),
+        "other": user_ids.show(_OTHER), "requested_at": at, "changed_at": at, "link_until": at, "code_minutes": 10,
+        "link": f"{base}/confirm/{_FRAGMENT.split('.')[1]}#{_FRAGMENT}" if "link" in parts else None,
+        "code": ("417 305" if words == "caller_check" else "K7QXM-1C43W") if "code" in parts else None,
+        "phrase": "Martha Victoria", "contact": "204-118", "customer": "Anna Schmidt" if words == "welcome" else None,
+        "spoken": user_ids.spell_groups(_ID, say),
         "wording": wordings.newest_wording("email", locale).text,
-    }
-    if kind == "caller_check":
-        shown["code"] = "417 305"
-    return rendering.render_email(kind, locale, **shown, subject=subject, promise=PROMISE[locale])
+        "where_from": say("from a network that begins with {network}").format(network="198.51.…"),
+        "what": say(change_emails.VERB_DESCRIPTIONS[_VERBS.get(words, verb)]).format(target="j…@example.com"),
+    }  # fmt: skip
+    return rendering.render_email(words, locale, brand, **facts)
 
-
-_SUBJECTS: Final = {
-    "reset": SUBJECTS["reset"],
-    "no_account": SUBJECTS["reset"],
-    "signin_code": SUBJECTS["signin"],
-    "no_account_signin": SUBJECTS["signin"],
-    "address_check": SUBJECTS["address"],
-    "address_taken": SUBJECTS["address"],
-}
-PREVIEWS: Final[dict[str, Callable[[str], RenderedEmail]]] = {kind: partial(_sample, kind) for kind in KINDS}
-"""By message kind: a function that renders a sample in a locale."""
 
 router = APIRouter(prefix="/dev/messages", include_in_schema=False)
 
 
 @router.get("")
-async def show_previews() -> HTMLResponse:
-    """Show every email in every language."""
-    samples = [(kind, locale, make(locale)) for kind, make in PREVIEWS.items() for locale in LANGUAGES]
+async def show_previews(request: Request, brand: str = "", language: str = "") -> HTMLResponse:
+    """Show every email in one language."""
+    brands = dependencies.database_of(request).settings.brands
+    shown, tag = brands.find(brand), translations.find_language(language)
+    samples = [(words, tag, sample(words, tag, shown)) for words in COPY]
     policy = f"{pages.LOCAL_POLICY}; frame-src 'self'"
-    return HTMLResponse(pages.render("dev/messages.html", letters=samples), headers={"Content-Security-Policy": policy})
+    page = pages.render(
+        "dev/messages.html", letters=samples, brand=shown, colors=pages.colors_of(shown), brands=brands.by_key,
+        languages=translations.languages(), language=tag,
+    )  # fmt: skip
+    return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
 
-@router.get("/{kind}/{locale}")
-async def show_preview(kind: str, locale: str) -> HTMLResponse:
+@router.get("/{words}/{locale}")
+async def show_preview(request: Request, words: str, locale: str, brand: str = "") -> HTMLResponse:
     """Show the HTML of one email, without our page around it."""
-    if kind not in PREVIEWS or locale not in LANGUAGES:
+    if words not in COPY or locale not in translations.languages():
         raise HTTPException(404)
+    shown = dependencies.database_of(request).settings.brands.find(brand)
     policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox"
-    return HTMLResponse(PREVIEWS[kind](locale).html, headers={"Content-Security-Policy": policy})
+    return HTMLResponse(sample(words, locale, shown).html, headers={"Content-Security-Policy": policy})

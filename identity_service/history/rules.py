@@ -15,42 +15,48 @@ LARGEST: Final = Decimal(2**53)
 BATCH: Final = 1000
 FUTURE: Final = timedelta(minutes=10)
 """How far `occurred_at` may be ahead of our clock: as much as two hosts may differ."""
-ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
-KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "ticket", TICKET_CLOSED: "ticket closed"}
+ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "support request", "ticket_closed"
+KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "support request", TICKET_CLOSED: "support request closed"}
 """The names that customers read for the known kinds; other kinds are shown as the service wrote them."""
 _AMOUNT = re.compile(r"-?0*([0-9]{1,40})(?:\.([0-9]{1,40}))?")
 
 
 class MalformedAmount(Unprocessable):
-    """This amount is invalid: it is too large, has more decimals than its currency, or its currency does not exist."""
+    """This amount isn't valid. It's too large, has too many decimals for its currency, or the currency doesn't
+    exist.
+    """
 
 
 class ReferenceTaken(Conflict):
-    """This source already uses this reference for an entry of another customer; use another reference."""
+    """This source already uses this reference for another customer's entry. Use a different reference."""
 
 
 class ReferenceConflict(Conflict):
-    """This reference is stored with another content, in `entry`; send `corrects` with its id to replace it."""
+    """This reference is already stored with different content, in `entry`. To replace it, send `corrects` with its
+    id.
+    """
 
 
 class UnknownEntry(NotFound):
-    """Your source has no such entry of this customer."""
+    """Your source has no such entry for this customer."""
 
 
 class EntryCorrected(Conflict):
-    """This entry was corrected already, in `entry`; correct or remove that one."""
+    """This entry has already been corrected. Correct or remove the newer one, which is in `entry`."""
 
 
 class OccursInFuture(Unprocessable):
-    """An entry cannot have happened in the future: `occurred_at` is later than now by more than ten minutes."""
+    """An entry can't be from the future. `occurred_at` is more than ten minutes ahead of our clock. Send an earlier
+    time.
+    """
 
 
 class SourceNotYours(Forbidden):
-    """A client writes in the name of its own source alone; leave `source` out, or name your own."""
+    """A client can only write for its own source. Leave `source` out, or send your own."""
 
 
 class DetailsTooLarge(Unprocessable):
-    """The details of an entry are too large; at most 2,000 characters in all are allowed."""
+    """The details of this entry are too long. Use no more than 2,000 characters in total."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from identity_service.accounts import mailbox
+from identity_service.brands import rules as brand_rules
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.errors import Problem
 from identity_service.events import actions as events
@@ -277,7 +278,8 @@ async def _write_once(
 
 
 async def _add(session: DatabaseSession, fresh: Sequence[dict[str, Any]], source: str, *, now: datetime) -> None:
-    await session.execute(_ACCOUNTS, _by_column(fresh, _COLUMNS))
+    brand = {"brand": session.brand or brand_rules.DEFAULT}
+    await session.execute(_ACCOUNTS, _by_column(fresh, _COLUMNS) | brand)
     for statement, names, parameters in (
         (_REFERENCES, ("reference",), {"source": source, "now": now}),
         (_PASSWORDS, ("password", "mailbox_confirmed_at"), {"now": now}),
@@ -337,8 +339,8 @@ _STAGED = text(
 _ACCOUNTS = text(
     """
     INSERT INTO account
-        (user_id, email, email_ascii, email_key, email_state, display_name, locale, kind, customer_since)
-    SELECT * FROM unnest(
+        (user_id, email, email_ascii, email_key, email_state, display_name, locale, kind, customer_since, brand)
+    SELECT *, CAST(:brand AS text) FROM unnest(
         CAST(:user_id AS text[]), CAST(:email AS text[]), CAST(:email_ascii AS text[]), CAST(:email_key AS text[]),
         CAST(:email_state AS text[]), CAST(:display_name AS text[]), CAST(:locale AS text[]), CAST(:kind AS text[]),
         CAST(:customer_since AS timestamptz[])

@@ -138,11 +138,6 @@ def _moment_of_number(text: str) -> datetime | None:
     return None
 
 
-def read_language(text: str) -> str:
-    """Return the language of a locale in any dress: `de`, `de_DE`, `DE-at`, `de_DE.UTF-8`."""
-    return re.split(r"[-_.@]", text, maxsplit=1)[0].casefold()
-
-
 def read_line(name: str, text: str, *, longest: int = values_text.LONGEST) -> str:
     """Return one printable line.
 

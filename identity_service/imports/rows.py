@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from identity_service import translations
 from identity_service.accounts import rules as account_rules
 from identity_service.business import rules as business_rules
 from identity_service.consents import rules as consent_rules
@@ -139,14 +140,12 @@ def _optional(row: Mapping[str, str], name: str, read: Callable[[str, str], str]
 
 def _locale(row: Mapping[str, str], left_out: list[str]) -> str:
     def read(name: str, text: str) -> str:
-        language = fields.read_language(text)
-        if language not in account_rules.LANGUAGES:
-            raise CannotImport(
-                f"{name}: must be one of {', '.join(account_rules.LANGUAGES)}, with or without a region."
-            )
-        return language
+        try:
+            return translations.read_tag(text)
+        except ValueError as wrong:
+            raise CannotImport(f"{name}: {wrong}.") from None
 
-    return _optional(row, "locale", read, left_out) or account_rules.LANGUAGES[0]
+    return _optional(row, "locale", read, left_out) or translations.SOURCE
 
 
 def _reference(row: Mapping[str, str]) -> str | None:

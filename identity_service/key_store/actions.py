@@ -25,12 +25,13 @@ from identity_service.keys.ring import KeyRing, OpenedKey, Purpose
 
 
 class UnknownKey(NotFound):
-    """There is no key with this id; `identity-service keys list` shows all."""
+    """No key has this id. `identity-service keys list` shows them all."""
 
 
 class KeyNotRevocable(Conflict):
-    """Suppressions and one-time tokens are found by hashes made with this key, so it is never replaced; without the
-    database its leak tells nobody an address."""
+    """We use this key to find suppressions and one-time tokens, so it is never replaced. If it leaks without the
+    database, it reveals nobody's address.
+    """
 
 
 class WrongMasterKey(Exception):

@@ -9,16 +9,17 @@ MERGE_UNDO: Final = timedelta(days=30)
 
 
 class CannotMerge(Conflict):
-    """These two accounts cannot be merged."""
+    """These two accounts can't be merged."""
 
 
 class MailboxMissing(Forbidden):
-    """One of these accounts has no mailbox that could agree. Both need one; or a second person approves the merge in
-    the console; or the service asks whose own external references have named both for a week or from the beginning."""
+    """One of these accounts has no mailbox that can agree. Add one, have a second person approve the merge in the
+    console, or have a service ask whose own external references have named both for a week or from the beginning.
+    """
 
 
 class NothingToUndo(NotFound):
-    """This account has no merge that can still be undone; a merge can be undone for 30 days."""
+    """This account has no merge that you can still undo. You can undo a merge for 30 days."""
 
 
 def check_mergeable(survivor: Any, duplicate: Any) -> None:  # noqa: ANN401

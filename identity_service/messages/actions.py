@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, bindparam, func, or_, select, text, update
+from sqlalchemy import Row, String, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from identity_service.accounts.tables import Account
+from identity_service.brands import rules as brand_rules
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events import rules as event_rules
@@ -128,7 +130,9 @@ def _new_row(
         "recipient_domain": to.domain,
         "locale": locale,
         "facts": facts,
-        "message_id_header": f"<{message_id.hex}@{session.settings.sender_domain}>",
+        "brand_of_cause": session.brand,
+        # What a stranger may ask for, and watch, must not tell by its brand whether there is an account (decision 5).
+        "brand_of_account": None if schedule.asked_for else user_id,
         "priority": schedule.priority,
         "state_changed_at": now,
         "created_at": now,
@@ -172,6 +176,11 @@ _NOTIFY = func.pg_notify("outbox", "")
 _WRITE = (
     insert(_MESSAGE)
     .values(
+        brand=func.coalesce(
+            bindparam("brand_of_cause", type_=String),
+            select(Account.brand).where(Account.user_id == bindparam("brand_of_account")).scalar_subquery(),
+            brand_rules.DEFAULT,
+        ),
         event_id=select(events.INSERTED_EVENT.c.id).scalar_subquery(),
         # The earlier of our clock and the database's, which workers use: clock skew must not delay a message.
         next_attempt_at=func.least(bindparam("due_at", type_=_MESSAGE.c.next_attempt_at.type), func.now()),

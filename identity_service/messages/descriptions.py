@@ -10,81 +10,101 @@ from typing import Any, Final
 
 from identity_service.messages import rules
 
+When = Callable[[datetime], str]
+"""Writes a time of day for the reader, with its zone."""
 Translate = Callable[[str], str]
 """Translates a sentence into the reader's language; services and the desk read English."""
 
 CODES: Final[Mapping[str, str]] = {
     "4.2.0": "the mailbox has a temporary problem",
     "4.2.2": "the mailbox is full",
-    "4.3.1": "the mail server has no room",
-    "4.4.1": "the next mail server does not answer",
-    "4.4.7": "it waited too long at another server",
-    "4.7.0": "the mail server asks us to slow down",
-    "4.7.1": "the mail server asks us to come back later",
-    "5.1.1": "this mailbox does not exist",
-    "5.1.2": "this domain does not exist",
-    "5.1.3": "the address is not valid there",
-    "5.1.10": "this domain takes no mail at all",
-    "5.2.1": "this mailbox takes no mail",
+    "4.3.1": "the mail server has no space left",
+    "4.4.1": "the next mail server isn't responding",
+    "4.4.7": "it waited too long at another mail server",
+    "4.7.0": "the mail server has asked us to slow down",
+    "4.7.1": "the mail server has asked us to try again later",
+    "5.1.1": "this mailbox doesn't exist",
+    "5.1.2": "this domain doesn't exist",
+    "5.1.3": "the mail server says that the address isn't valid",
+    "5.1.10": "this domain doesn't accept any email",
+    "5.2.1": "this mailbox doesn't accept any email",
     "5.2.2": "the mailbox is full",
     "5.3.4": "the email is too big",
-    "5.6.7": "the mail server cannot handle this kind of address",
-    "5.7.1": "refused by policy",
+    "5.6.7": "the mail server can't handle this kind of address",
+    "5.7.1": "blocked by the mail server's rules",
 }
 """Meanings of the enhanced status codes (RFC 3463 and its registry) that occur in practice."""
 
 _ATTEMPT: Final[Mapping[str, str]] = {
-    "accepted": "{relay} took the email.",
-    "transient.greylist": "The recipient's mail server asks us to wait and come back.",
-    "transient.mailbox_full": "The mailbox is full; we go on trying.",
-    "transient.silence": "{relay} stopped answering before it had the email.",
-    "transient": "{relay} cannot take it right now and asks us to try again.",
-    "permanent.address": "This address does not exist, says the mail server.",
-    "permanent.content": "The email itself was refused.",
-    "permanent.too_big": "The email is too big for {relay}. This is our fault.",
-    "permanent.utf8": "{relay} does not send to addresses with letters beyond A to Z before the @.",
-    "policy": "{relay} refuses by policy.",
-    "login": "{relay} refuses our login. This is our fault, not yours.",
-    "sender_refused": "{relay} refuses our sender address. This is our fault, not yours.",
-    "throttled": "{relay} asks us to slow down.",
-    "garbage": "{relay} answered with something that is not SMTP.",
-    "unavailable": "{relay} could not be used.",
-    "unknown": "{relay} may have the email, but never answered. It may arrive twice, with the same content.",
-    "lost": "Our worker stopped in the middle of this try; another one takes over. It may arrive twice.",
-    "released": "Our worker could not go on before this try began; another one takes over.",
-    "not_wanted": "This email was no longer wanted, and nothing was sent.",
-    "no_relay_available": "None of our relays could be used at this moment.",
-    "render_failed": "The email could not be made. This is our fault.",
-    "unsafe_recipient": "The stored address is not safe to send to; nothing was sent.",
+    "accepted": "{relay} has accepted the email.",
+    "transient.greylist": "The recipient's mail server has asked us to wait and try again.",
+    "transient.mailbox_full": "The mailbox is full. We'll keep trying.",
+    "transient.silence": "{relay} stopped responding before it had the email.",
+    "transient": "{relay} can't accept the email right now and has asked us to try again.",
+    "permanent.address": "The mail server says that this address doesn't exist.",
+    "permanent.content": "The email itself was rejected.",
+    "permanent.too_big": "{relay} doesn't accept an email of this size. This is our fault.",
+    "permanent.utf8": "{relay} can't send to addresses with letters other than A to Z before the @.",
+    "policy": "{relay} blocked the email under its own rules.",
+    "login": "{relay} didn't let us sign in. This is our fault, not yours.",
+    "sender_refused": "{relay} rejected our sender address. This is our fault, not yours.",
+    "throttled": "{relay} has asked us to send more slowly.",
+    "garbage": "{relay} sent a reply that we couldn't understand. It wasn't SMTP.",
+    "unavailable": "{relay} wasn't available.",
+    "unknown": (
+        "{relay} may have the email, but never confirmed this. The email may arrive twice, with the same content."
+    ),
+    "lost": (
+        "We were interrupted during this attempt. Another of our systems is taking over, so the email may arrive twice."
+    ),
+    "released": "We were interrupted before this attempt began. Another of our systems is taking over.",
+    "not_wanted": "This email was no longer needed, so we didn't send it.",
+    "no_relay_available": "None of our mail servers was available at this moment.",
+    "render_failed": "We couldn't create the email. This is our fault.",
+    "unsafe_recipient": "We can't send safely to the stored address, so we sent nothing.",
 }
 
 _STATE: Final[Mapping[str, str]] = {
-    "queued": "The email is waiting for its first try.",
-    "sending": "The email is being handed over right now.",
-    "deferred": "It was not taken yet; the next try is planned.",
-    "accepted": "A relay took the email. That is not delivered yet: the recipient's server decides that.",
-    "delivered": "The recipient's mail server took the email. If it is not in the inbox, it is in the spam folder.",
-    "unconfirmed": "A relay may have the email, but never answered. It may still arrive; asking again is fine.",
-    "rejected": "The email was refused for good.",
-    "bounced": "A relay took the email, and it came back.",
-    "expired": "No relay took the email in time. It will certainly not arrive; asking again is fine.",
-    "limited": "Not tried: this mailbox has had too many emails from us today or in the last hour.",
-    "suppressed": "Not tried: emails to this address came back before. It can be allowed again.",
-    "cancelled": "The email was withdrawn before anything was sent.",
-    "failed": "We could not send this email. This is our fault, and we know about it.",
+    "queued": "The email is waiting to be sent.",
+    "sending": "We're handing the email over to our mail server now.",
+    "deferred": "The email hasn't been accepted yet. We're still trying.",
+    "accepted": (
+        "Our mail server has the email and will pass it on. We don't know yet whether it will arrive. The"
+        " recipient's mail server decides that."
+    ),
+    "delivered": (
+        "The recipient's mail server has accepted the email. If it's not in the inbox, check the spam folder."
+    ),
+    "unconfirmed": (
+        "Our mail server may have the email, but it never confirmed this. The email may still arrive. "
+        "You can safely ask for a new one."
+    ),
+    "rejected": "The email was rejected. We've stopped trying to send it.",
+    "bounced": "Our mail server accepted the email, but it came back.",
+    "expired": (
+        "None of our mail servers accepted the email in time, so it won't arrive. You can safely ask for a new one."
+    ),
+    "limited": (
+        "We didn't send this email, because this mailbox has had too many emails from us today or in the last hour."
+    ),
+    "suppressed": (
+        "We didn't send this email, because earlier emails to this address came back. We can unblock the address."
+    ),
+    "cancelled": "The email was cancelled before we sent anything.",
+    "failed": "We couldn't send this email. This is our fault, and we know about it.",
 }
 
 _FEEDBACK: Final[Mapping[str, str]] = {
-    "provider_accepted": "The relay confirms that it has the email.",
+    "provider_accepted": "Our mail server has confirmed that it has the email.",
     "relayed": "The email was passed on to the next mail server.",
-    "delayed": "The email is still on its way: the recipient's server makes it wait.",
-    "delivered": "The recipient's mail server took the email.",
+    "delayed": "The email is still on its way. The recipient's mail server is making it wait.",
+    "delivered": "The recipient's mail server has accepted the email.",
     "bounced": "The email came back.",
-    "dropped": "The relay threw the email away without sending it.",
-    "complained": "The recipient says that this email was not wanted.",
-    "autoreply": "An automatic answer came back; the email arrived somewhere.",
-    "other": "Something came back that says nothing about the delivery of this email.",
-    "unreadable": "Something came back and could not be read.",
+    "dropped": "Our mail server discarded the email without sending it.",
+    "complained": "The recipient reported this email as unwanted.",
+    "autoreply": "An automatic reply came back, so the email did arrive somewhere.",
+    "other": "We received a reply that doesn't say whether this email was delivered.",
+    "unreadable": "We received a reply that we couldn't read.",
 }
 
 
@@ -92,12 +112,12 @@ def describe_attempt(
     reply_class: str | None, outcome: str | None, relay: str | None, enhanced: str | None, say: Translate = str
 ) -> str:
     """Return a sentence about one attempt; `enhanced` adds the meaning of its status code."""
-    name = relay or say("The relay")
+    name = relay or say("Our mail server")
     if outcome is None:
-        return say("{relay} is being contacted.").format(relay=name)
+        return say("{relay} is being contacted now.").format(relay=name)
     if outcome == "late_accepted":
-        return say("{relay} had taken the email after all; its answer came late.").format(relay=name)
-    sentence = say(_ATTEMPT.get(reply_class or outcome, "{relay} could not take the email.")).format(relay=name)
+        return say("{relay} had accepted the email after all. Its answer came late.").format(relay=name)
+    sentence = say(_ATTEMPT.get(reply_class or outcome, "{relay} couldn't accept the email.")).format(relay=name)
     meaning = CODES.get(enhanced or "")
     return sentence if meaning is None else f"{sentence} ({say(meaning)})"
 
@@ -108,14 +128,25 @@ def describe_feedback(kind: str, enhanced: str | None, say: Translate = str) -> 
     return say(_FEEDBACK[kind]) if meaning is None else f"{say(_FEEDBACK[kind])} ({say(meaning)})"
 
 
-def describe_message(state: str, last_class: str | None, next_attempt_at: datetime | None, say: Translate = str) -> str:
+def clock_in_utc(at: datetime) -> str:
+    """Return a time of day as services and the desk read it: `15:45:44 UTC`."""
+    return f"{at:%H:%M:%S} UTC"
+
+
+def describe_message(
+    state: str,
+    last_class: str | None,
+    next_attempt_at: datetime | None,
+    say: Translate = str,
+    when: When = clock_in_utc,
+) -> str:
     """Return a sentence about the state of a message: what happened, whose fault it is, what follows."""
     sentence = say(_STATE[state])
     last = _ATTEMPT.get(last_class or "") if state in ("deferred", "rejected", "failed", "expired") else None
     if last is not None:
-        sentence = f"{sentence} {say('Last:')} {say(last).format(relay=say('The relay'))}"
+        sentence = f"{sentence} {say('Last attempt:')} {say(last).format(relay=say('Our mail server'))}"
     if state == "deferred" and next_attempt_at is not None:
-        next_try = say("Next try at {time} UTC.").format(time=f"{next_attempt_at:%H:%M:%S}")
+        next_try = say("We'll try again at {time}.").format(time=when(next_attempt_at))
         sentence = f"{sentence} {next_try}"
     return sentence
 
@@ -127,7 +158,7 @@ def describe_timeline(
     say: Translate = str,
 ) -> list[dict[str, Any]]:
     """Return the timeline entries of a message in order; each describes one row, with its reply verbatim."""
-    queued = say("The email was written into the outbox.")
+    queued = say("We put the email in the queue for sending.")
     entries: list[dict[str, Any]] = [{"occurred_at": message.created_at, "kind": "queued", "sentence": queued}]
     entries += [
         {

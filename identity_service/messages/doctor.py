@@ -4,29 +4,20 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from email.message import EmailMessage
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 import aiosmtplib
 import dns.asyncresolver
-import dns.exception
-import dns.resolver
 
-from identity_service.messages import rendering
+from identity_service.brands import rules as brand_rules
+from identity_service.messages import rendering, sender_records
 from identity_service.messages.delivery.smtp import Pool, Timeouts
 from identity_service.messages.inbound.registry import PROVIDERS
 from identity_service.messages.inbound.webhooks import Provider
+from identity_service.messages.sender_records import MailFinding
 from identity_service.settings import Settings
 
-MailVerdict = Literal["ok", "warning", "failed"]
 DNS_SECONDS: Final = 4.0
-
-
-class MailFinding(NamedTuple):
-    """The result of one check."""
-
-    what: str
-    verdict: MailVerdict
-    detail: str
 
 
 async def examine_mail(
@@ -59,52 +50,18 @@ async def examine_mail(
     if "@" not in settings.mail_from:
         yield MailFinding("sender", "failed", "IDENTITY_MAIL_FROM is not an address")
         return
-    for finding in await _check_dns(settings, resolver):
-        yield finding
+    for brand in settings.brands.by_key.values():
+        if brand.mail is not None:
+            for finding in await sender_records.check_records(brand.mail, resolver):
+                of = "" if brand.key == brand_rules.DEFAULT else f"{brand.key}: "
+                yield finding._replace(what=of + finding.what)
     yield await _check_bounce_server(settings, key)
-
-
-async def _check_dns(settings: Settings, resolver: dns.asyncresolver.Resolver) -> list[MailFinding]:
-    """Look up the records that receivers look up, concurrently: an unreachable name server costs one timeout only."""
-    sender, bounce = settings.sender_domain, settings.bounce_domain or settings.sender_domain
-    wanted = [
-        (sender, "TXT", "v=spf1", "SPF", "receivers cannot check whether our relays may send for us"),
-        (f"_dmarc.{sender}", "TXT", "v=DMARC1", "DMARC", "receivers do not know what to do with forgeries"),
-        (bounce, "MX", "", "MX of the bounce domain", "returned mail finds no way back"),
-    ]
-    if settings.dkim_selector:
-        name = f"{settings.dkim_selector}._domainkey.{sender}"
-        wanted.append((name, "TXT", "p=", "DKIM", "the relay's signature cannot be checked"))
-    found = list(await asyncio.gather(*(_check_record(resolver, *record) for record in wanted)))
-    if not settings.dkim_selector:
-        found.append(
-            MailFinding("DKIM", "warning", "IDENTITY_DKIM_SELECTOR is not set: the relay's key was not looked up")
-        )
-    return found
-
-
-async def _check_record(
-    resolver: dns.asyncresolver.Resolver, name: str, kind: str, prefix: str, what: str, without: str
-) -> MailFinding:
-    try:
-        answer = await resolver.resolve(name, kind)
-        found = [b"".join(r.strings).decode("ascii", "replace") if kind == "TXT" else r.to_text() for r in answer]
-    except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
-        found = []
-    except (dns.exception.DNSException, OSError) as problem:
-        return MailFinding(what, "warning", f"{name}: DNS cannot be asked from here ({type(problem).__name__})")
-    matching = [text for text in found if prefix in text]
-    return (
-        MailFinding(what, "ok", f"{name}: {matching[0][:120]}")
-        if matching
-        else MailFinding(what, "warning", f"{name}: {without}")
-    )
 
 
 async def _check_bounce_server(settings: Settings, key: bytes) -> MailFinding:
     """Send a notice about a message that does not exist to our bounce server; it is stored and changes nothing."""
     message_id = uuid.uuid4().hex
-    to = rendering.return_address(message_id, settings, key)
+    to = rendering.return_address(message_id, settings.bounce_domain or settings.sender_domain, key)
     notice = EmailMessage()
     notice["From"], notice["To"], notice["Subject"] = "MAILER-DAEMON@localhost", to, "Test: returned mail"
     notice["Auto-Submitted"] = "auto-replied"

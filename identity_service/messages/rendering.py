@@ -13,21 +13,25 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from identity_service import entry_points, translations
+from identity_service.accounts import rules
+from identity_service.brands.rules import Brand, Mail
 from identity_service.database.transactions import DatabaseSession
 from identity_service.keys import hashing
-from identity_service.messages import kinds
+from identity_service.messages import copy, kinds
+from identity_service.messages import words as own_words
 from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.settings import Settings
-from identity_service.values import email_addresses
+from identity_service.values import email_addresses, user_ids
 
 _LOCAL = re.compile(r"[A-Za-z0-9_+.'&=~#$*/?^{}-]{1,64}")
 _DOMAIN = re.compile(r"[a-z0-9.-]{1,253}")
@@ -44,12 +48,13 @@ class UnsafeRecipient(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RenderedEmail:
-    """Subject, text and HTML of an email, and its attachments."""
+    """Subject, text and HTML of an email, its attachments, and the version of the brand's own words, if it has some."""
 
     subject: str
     text: str
     html: str
     attachments: tuple["Attachment", ...] = ()
+    words: str | None = None
 
 
 class Attachment(NamedTuple):
@@ -72,6 +77,7 @@ class SmtpEnvelope:
     recipient: str
     envid: str
     payload: bytes
+    words: str | None = None
 
     @property
     def needs_smtputf8(self) -> bool:
@@ -86,8 +92,24 @@ class SmtpEnvelope:
 
 
 async def build_from_facts(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
-    """Return the email rendered from the kind's templates and the facts of the message, signed by the sender."""
-    return render_email(message.kind, message.locale, signed=session.settings.mail_from_name, **message.facts)
+    """Return the email of the kind's own words, with the facts of the message."""
+    return render_message(session, message, message.kind, **message.facts)
+
+
+def render_message(
+    session: DatabaseSession,
+    message: ClaimedMessage,
+    words: str,
+    **facts: Any,  # noqa: ANN401
+) -> RenderedEmail:
+    """Return the email of a message in these words of `copy.COPY`, in its language and wearing its brand."""
+    brand = session.settings.brands.find(message.brand)
+    zone, tag = brand.time_zone, message.locale
+    common = {
+        "requested_at": translations.format_time(message.created_at, tag, zone), "where_from": origin_text(message),
+        "user_id": user_ids.show(message.user_id) if message.user_id else "",
+    }  # fmt: skip
+    return render_email(words, tag, brand, **{**common, **facts})
 
 
 def load_builders() -> dict[str, EmailBuilder]:
@@ -95,39 +117,65 @@ def load_builders() -> dict[str, EmailBuilder]:
     return {name: entry_points.load(kind.builder) for name, kind in kinds.KINDS.items()}
 
 
-def render_email(name: str, locale: str, **facts: Any) -> RenderedEmail:  # noqa: ANN401
-    """Return the email rendered from `messages/<name>.txt`, whose first line is the subject, and `<name>.html`."""
-    plain = _TEXT.get_template(f"messages/{name}.txt").render(**_globals(locale), **facts)
-    subject, _, text = plain.partition("\n")
-    html = _HTML.get_template(f"messages/{name}.html").render(
-        **_globals(locale), **{**facts, "subject": subject.strip()}
-    )
-    return RenderedEmail(subject.strip(), text.strip() + "\n", html)
+def render_email(words: str, locale: str, brand: Brand, **facts: Any) -> RenderedEmail:  # noqa: ANN401
+    """Return the email of these words of `copy.COPY`: subject, text and HTML, made of the same paragraphs.
+
+    Raises:
+        KeyError: a place of a sentence has no fact.
+    """
+    language = translations.find_language(locale)
+    say = translations.catalogue(language).gettext
+
+    def sentence(name: str, ours: str) -> str:
+        return copy.fill(own_words.own_sentence(brand, language, words, name) or say(ours), facts)
+
+    known, direction = copy.COPY[words], translations.direction(language)
+    shown = {name: facts[name] for name in ("code", "user_id", "phrase", "wording") if facts.get(name)}
+    shown["promise"] = say(rules.PROMISE)
+    given = {**shown, "link": facts.get("link"), "spoken": facts.get("spoken")}
+    parts = [
+        part._replace(text=sentence(part.name, part.text), button=part.button and say(part.button))
+        for part in known.parts
+        if part.shows is None or given.get(part.shows)
+    ]
+    frame = {
+        **given, "parts": parts, "shown": shown, "subject": sentence("subject", known.subject), "brand": brand,
+        "hello": say("Hello {name},").format(name=facts["customer"]) if facts.get("customer") else say("Hello,"),
+        "locale": language, "direction": direction, "between": ",\u200f " if direction == "rtl" else ", ",
+        "colors": brand.colors,
+        "signature": _signature(brand, say), "links": _links(brand, say), "leads_to": say("The button opens a page at"),
+        "host": urlsplit(facts.get("link") or "").hostname,
+    }  # fmt: skip
+    text = _TEXT.get_template("messages/email.txt").render(**frame)
+    html = _HTML.get_template("messages/email.html").render(**frame)
+    return RenderedEmail(frame["subject"], text.strip() + "\n", html, words=own_words.version(brand, language))
+
+
+def _signature(brand: Brand, say: Callable[[str], str]) -> list[str]:
+    """Return who writes: the brand, its company with the postal address, and where a person answers."""
+    company = ", ".join(filter(None, (brand.legal_name, brand.postal_address)))
+    phone = brand.telephone and say("Telephone: {number}").format(number=brand.telephone)
+    return [line for line in (brand.name, company, phone) if line]
+
+
+def _links(brand: Brand, say: Callable[[str], str]) -> list[tuple[str, str]]:
+    names = {"help": say("Help"), "privacy": say("Privacy"), "terms": say("Terms"), "imprint": say("Imprint")}
+    return [(name, url) for key, name in names.items() if (url := getattr(brand.links, key)) is not None]
 
 
 def origin_text(message: ClaimedMessage) -> str:
     """Return where a message was requested, as text: the start of the network address, or one of our services."""
-    catalogue = translations.catalogue(message.locale)
+    say = translations.catalogue(message.locale).gettext
     network = message.facts.get("from")
     if not network:
-        return catalogue.gettext("through our desk or another of our services")
-    return catalogue.gettext("from a network that begins with %(network)s").replace("%(network)s", network)
-
-
-def format_time(at: datetime) -> str:
-    """Return a time as emails print it: `2026-01-31 09:30 UTC`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _globals(locale: str) -> Mapping[str, Any]:
-    catalogue = translations.catalogue(locale)
-    return {"_": catalogue.gettext, "ngettext": catalogue.ngettext, "locale": locale}
+        return say("through our support team or another of our services")
+    return say("from a network that begins with {network}").format(network=str(network))
 
 
 def smtp_envelope(
     message: ClaimedMessage, email: RenderedEmail, settings: Settings, key: bytes, *, now: datetime
 ) -> SmtpEnvelope:
-    """Return an email with its SMTP envelope, ready for a relay.
+    """Return an email with its SMTP envelope, ready for a relay; every name and address in it is its brand's.
 
     Raises:
         UnsafeHeader: a header value could inject another header.
@@ -137,31 +185,37 @@ def smtp_envelope(
     is_plain = _LOCAL.fullmatch(local) or email_addresses.is_international_local_part(local)
     if not at or not is_plain or "=?" in local or not _DOMAIN.fullmatch(domain):
         raise UnsafeRecipient
-    boundary = f"part-{secrets.token_hex(12)}"
-    headers = {
-        "From": formataddr((_safe(settings.mail_from_name), _safe(settings.mail_from))),
-        "To": message.recipient_ascii,
-        "Subject": _encoded("Subject", _safe(email.subject)),
-        "Date": format_datetime(now),
-        "Message-ID": _safe(message.message_id_header),
-        "X-Outbox-Id": str(message.id),
-        "Auto-Submitted": "auto-generated",
-        "X-Auto-Response-Suppress": "All",
-        "Feedback-ID": _safe(f"{message.kind}:::identity"),
-        "Content-Language": _safe(message.locale),
-        "MIME-Version": "1.0",
-    }
-    content_type, body = _body(boundary, email)
-    headers["Content-Type"] = content_type
+    brand = settings.brands.find(message.brand)
+    mail = sender_of(brand, settings)
+    headers = _headers(message, email, mail, mail.from_name or brand.name, now=now)
+    headers["Content-Type"], body = _body(f"part-{secrets.token_hex(12)}", email)
     head = "".join(f"{name}: {value}\n" for name, value in headers.items())
     # Only the recipient's local part may be beyond ASCII; then the relay must take UTF-8 headers (RFC 6532).
     raw = head.encode("utf-8") + body
     return SmtpEnvelope(
-        sender=return_address(message.id.hex, settings, key),
+        sender=return_address(message.id.hex, mail.bounce_domain or mail.domain, key),
         recipient=message.recipient_ascii,
         envid=envelope_id(message.id.hex, key),
         payload=_dot_stuffed(raw),
+        words=email.words,
     )
+
+
+def _headers(message: ClaimedMessage, email: RenderedEmail, mail: Mail, name: str, *, now: datetime) -> dict[str, str]:
+    return {
+        "From": formataddr((_safe(name), _safe(mail.from_address))),
+        "To": message.recipient_ascii,
+        **({"Reply-To": _safe(mail.reply_to)} if mail.reply_to else {}),
+        "Subject": _encoded("Subject", _safe(email.subject)),
+        "Date": format_datetime(now),
+        "Message-ID": f"<{message.id.hex}@{_safe(mail.domain)}>",
+        "X-Outbox-Id": str(message.id),
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+        "Feedback-ID": _safe(f"{message.kind}:::identity"),
+        "Content-Language": translations.find_language(message.locale),
+        "MIME-Version": "1.0",
+    }
 
 
 def _encoded(name: str, value: str) -> str:
@@ -196,9 +250,23 @@ def _attached(boundary: str, attachment: Attachment) -> bytes:
     return head.encode("ascii") + base64.encodebytes(attachment.content)
 
 
-def return_address(message_id: str, settings: Settings, key: bytes) -> str:
+def sender_of(brand: Brand, settings: Settings) -> Mail:
+    """Return who writes the brand's emails: itself, or the default brand if it has no sender of its own."""
+    mail = brand.mail or settings.brands.find(None).mail
+    if mail is None:
+        raise UnsafeHeader
+    return mail
+
+
+def relays_of(brand: Brand, settings: Settings) -> list[str]:
+    """Return the names of the relays that a brand's emails may take, in the order of preference."""
+    own = brand.mail.relays if brand.mail else ()
+    return [relay.name for relay in settings.relays if not own or relay.name in own]
+
+
+def return_address(message_id: str, domain: str, key: bytes) -> str:
     """Return the signed envelope sender (VERP): only a notice sent to it may change the message."""
-    return f"b+{message_id}.{tag(message_id, key)}@{settings.bounce_domain or settings.sender_domain}"
+    return f"b+{message_id}.{tag(message_id, key)}@{domain}"
 
 
 def envelope_id(message_id: str, key: bytes) -> str:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
+from identity_service import translations
 from identity_service.database.transactions import Database, DatabaseSession, database_now
 from identity_service.events import actions as events
 from identity_service.messages import actions, descriptions
@@ -17,15 +18,22 @@ POLL_SECONDS: Final = 0.2
 
 
 async def send_test_message(
-    database: Database, builders: Mapping[str, EmailBuilder], address: EmailAddress, *, client: str
+    database: Database,
+    builders: Mapping[str, EmailBuilder],
+    address: EmailAddress,
+    *,
+    client: str,
+    brand: str | None = None,
+    locale: str = translations.SOURCE,
 ) -> AsyncIterator[str]:
     """Enqueue a test message, run a sender until it is final, and yield the transcript; the last line is its state."""
 
     async def enqueue(session: DatabaseSession) -> uuid.UUID:
         now = await database_now(session)
+        session.brand = brand
         await events.record_event(session, "mail.test_requested", actor=client, now=now)
         return await actions.enqueue(
-            session, "test", to=address, user_id=None, locale="en", anyway=True, cause="mail.test_requested",
+            session, "test", to=address, user_id=None, locale=locale, anyway=True, cause="mail.test_requested",
             actor=client, now=now,
         )  # fmt: skip
 

@@ -82,7 +82,7 @@ class Message(Base):
     recipient_domain: Mapped[str] = mapped_column(info=emptied(FACT, ""))
     locale: Mapped[str] = mapped_column(info=FACT)
     facts: Mapped[dict[str, Any]] = mapped_column(JSONB, info=emptied(PERSONAL, {}))
-    message_id_header: Mapped[str] = mapped_column(unique=True, info=IDENTIFIER)
+    brand: Mapped[str] = mapped_column(info=FACT)
     priority: Mapped[int] = mapped_column(SmallInteger, info=FACT)
     pending_key: Mapped[str | None] = mapped_column(info=emptied(KEPT, None))
     state: Mapped[str] = mapped_column(server_default=text("'queued'"), info=FACT)
@@ -140,6 +140,7 @@ class Attempt(Base):
     tls_version: Mapped[str | None] = mapped_column(info=FACT)
     reused: Mapped[bool | None] = mapped_column(info=FACT)
     duration_ms: Mapped[int | None] = mapped_column(info=FACT)
+    words: Mapped[str | None] = mapped_column(info=FACT)
 
 
 class Feedback(Base):

@@ -333,9 +333,14 @@ def code_of(session: DatabaseSession, token: OneTimeToken) -> str:
     return rules.derive_code(_key(session, token), token.purpose, token.nonce)
 
 
-def link_of(session: DatabaseSession, token: OneTimeToken, path: str) -> str:
-    """Return the link for a message: below the configured public URL only, secret in the fragment (RST-03, ATT-32)."""
-    return f"{session.settings.public_url}{path}#v1.{token.handle}.{secret_of(session, token)}"
+def link_of(session: DatabaseSession, found: TokenWithMessage, path: str) -> str:
+    """Return the link for a message, secret in the fragment (RST-03): below the configured public URL (ATT-32), or on
+    the host of the message's brand, which serves confirmations.
+    """
+    settings, token = session.settings, found.token
+    host = settings.brands.find(found.message.brand).host if path.startswith("/confirm/") else None
+    base = f"https://{host}" if host else settings.public_url
+    return f"{base}{path}#v1.{token.handle}.{secret_of(session, token)}"
 
 
 async def forget_address(session: DatabaseSession, hashes: Sequence[bytes]) -> None:

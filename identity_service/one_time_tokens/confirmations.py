@@ -53,94 +53,97 @@ class Confirmation(NamedTuple):
     chooses: bool = False
 
 
-BOTH_ARE_MINE: Final = "Yes, both accounts are mine, and they become one."
+BOTH_ARE_MINE: Final = "Yes, both accounts are mine, and I want to merge them."
 """What is beside the box of a link that makes two accounts one."""
 
 CONFIRMATIONS: Final[dict[str, Confirmation]] = {
     "address": Confirmation(
         "Is this your email address?",
-        "Confirm that this mailbox is yours. Your User ID and this address then belong together.",
+        "Confirm that this is your email address. We'll then link it to your User ID.",
         "Confirm this address",
-        "Your address is confirmed. Your User ID and this address belong together now.",
+        "Your email address is confirmed. It's now linked to your User ID.",
         "registration.actions:confirm_address",
         joins="registration.actions:find_joined",
         chooses=True,
     ),
     "consent": Confirmation(
         "Do you agree?",
-        "Say yes to what the email asks. You can withdraw it at any time, with one click and at once.",
-        "Say yes",
-        "You have said yes. An email confirms it, with a link that withdraws it at once.",
+        "Read the text below. If you agree, you can withdraw your consent at any time with one click. That takes "
+        "effect straight away.",
+        "Yes, I agree",
+        "Thank you, you've agreed. We're emailing you a confirmation. With the link in it, you can withdraw your "
+        "consent straight away.",
         "consents.actions:confirm_consent",
-        agrees="Yes, I agree to what the email asks.",
+        agrees="Yes, I agree to the text above.",
         shows="consents.emails:show_wording",
     ),
     "withdraw": Confirmation(
         "Withdraw your consent",
-        "Withdraw your consent. It counts at once.",
-        "Withdraw it",
-        "Your consent is withdrawn. It counts from this moment on.",
+        "Here you can withdraw your consent. It takes effect straight away.",
+        "Withdraw consent",
+        "You've withdrawn your consent. This takes effect from now on.",
         "consents.actions:withdraw_by_link",
         takes_back="consent.withdrawn",
         shows="consents.emails:show_wording",
     ),
     "business_undo": Confirmation(
-        "Go back to a private account",
-        "Go back to being a private customer. Nothing that happened is lost.",
-        "Go back to a private account",
-        "You are a private customer again. Nothing that happened is lost.",
+        "Change back to a private account",
+        "This changes your account back to a private account. You'll keep your history.",
+        "Change back to a private account",
+        "Your account is a private account again. You've kept your history.",
         "business.actions:undo_conversion",
         takes_back="account.became_consumer",
         for_own_mailbox=True,
     ),
     "email_change": Confirmation(
         "Is this your new email address?",
-        "Confirm that this mailbox is yours. Your account is then written to here.",
+        "Confirm that this is your new email address. We'll then write to you here about your account.",
         "Use this address",
-        "Your address is changed. An email to the old one says so, and can undo it for seven days.",
+        "We've changed your email address. We're also emailing your old address. That email can undo the change "
+        "for seven days.",
         "addresses.actions:confirm_email_change",
         joins="addresses.actions:find_joined",
         shows="addresses.actions:show_change",
     ),
     "email_undo": Confirmation(
-        "Take the change of address back",
-        "Take the change of address back, and end every session.",
-        "Take it back",
-        "Your old address is back, and every session has ended.",
+        "Undo the change of email address",
+        "This brings back your old email address and signs you out everywhere.",
+        "Undo the change",
+        "Your old email address is back. You've been signed out everywhere.",
         "addresses.actions:undo_email_change",
         shows="addresses.actions:show_change",
         takes_back="account.email_changed",
         for_own_mailbox=True,
     ),
     "merge": Confirmation(
-        "Make two accounts one",
-        "Agree that your two accounts become one. Both User IDs then belong to it.",
+        "Merge your two accounts",
+        "Agree to merge your two accounts. Both User IDs will then lead to the same account.",
         "Agree",
-        "You have agreed. When the other mailbox has agreed too, both User IDs belong to one account.",
+        "You've agreed. When the other mailbox has agreed too, both User IDs will lead to one account.",
         "merges.actions:confirm_merge",
         agrees=BOTH_ARE_MINE,
     ),
     "change": Confirmation(
         "Approve this change",
-        "Agree to what our desk has prepared for you, as the email says.",
+        "Check the change that our support team has prepared for you. If you want it, approve it here.",
         "Approve this change",
-        "It is done.",
+        "Thank you. The change has been made.",
         "approvals.actions:confirm_change",
-        agrees="Yes, I want what the email says.",
+        agrees="Yes, I want this change.",
     ),
     "reopen": Confirmation(
-        "Open your account again",
-        "Your account is closed. Open it again as it was, with its User ID, password and history.",
-        "Open it again",
+        "Reopen your account",
+        "Your account is closed. You can reopen it as it was, with the same User ID, password and history.",
+        "Reopen the account",
         "Your account is open again. You can sign in as before.",
         "privacy.closing:reopen_by_link",
         for_own_mailbox=True,
     ),
     "stop": Confirmation(
         "Stop this change",
-        "Stop the change that our desk has prepared.",
+        "You can stop the change that our support team has prepared.",
         "Stop this change",
-        "It is stopped; nothing was changed.",
+        "You've stopped the change. Your account stays as it is.",
         "approvals.actions:stop_change",
         takes_back="account.change_stopped",
         for_own_mailbox=True,
@@ -150,19 +153,24 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
 
 _NOTIFY: Final = "credentials.actions:notify_mailboxes"
 JOINS: Final = (
-    "This address has an account already: {kept} and {joined} would become one, with the history of both. If both are "
-    "yours, tick the box and press the button again. If you do not know one of them, do not tick it."
+    "This address already has an account. {kept} and {joined} would become one account, with the history of both."
+    " If both are yours, tick the box and press the button again. If one isn't yours, don't tick it."
 )
-_UNKNOWN: Final = Confirmation("Confirm", "Confirm what the email is about.", "Confirm", "Done.", "")
+_UNKNOWN: Final = Confirmation("Confirm", "Confirm what we asked you in the email.", "Confirm", "Done.", "")
 
 
 LABELS: Final = {"survivor": "User ID that stays", "other": "The other User ID", "company": "Company"}
 """How facts of a message are called on its page."""
 AFTER: Final = {
-    "merge": "You have agreed, and your two accounts are one now: both User IDs belong to it.",
-    "merge_waits": "You have agreed. When the other mailbox has agreed too, both User IDs belong to one account.",
-    "change_merge": "You have approved it. We have now written to the mailboxes of both accounts; each must agree.",
-    "change_email": "You have approved it. We have now written to the new address, which must confirm it.",
+    "merge": "You've agreed, and your two accounts are now one. Both User IDs lead to it.",
+    "merge_waits": "You've agreed. When the other mailbox has agreed too, both User IDs will lead to one account.",
+    "change_merge": (
+        "You've approved it, but it isn't finished yet. We've emailed the mailboxes of both accounts,"
+        " and both must agree."
+    ),
+    "change_email": (
+        "You've approved it, but it isn't finished yet. We've emailed the new address, and it must be confirmed there."
+    ),
 }
 """What is said after an action whose result differs from case to case; its function returns which."""
 
@@ -178,6 +186,7 @@ async def describe_confirmation(session: DatabaseSession, handle: str, *, now: d
     described: dict[str, Any] = {
         "title": known.title, "what": known.asks, "button": known.button, "agrees": known.agrees,
         "agrees_if_joined": known.joins and BOTH_ARE_MINE, "rows": [], "ended": None, "done": known.done,
+        "message_brand": None if found is None else found.message.brand,
     }  # fmt: skip
     if found is None or known is _UNKNOWN:
         return described

@@ -60,37 +60,37 @@ LIFETIMES: Final[Mapping[str, Lifetime]] = {
 
 
 class LinkInvalid(Problem):
-    """This link or code does not work: it was used, it has expired, or it was never ours. Please ask for a new one."""
+    """This link or code doesn't work. It has expired, was already used, or isn't ours. Please ask for a new one."""
 
     status = 410
 
 
 class LinkIncomplete(LinkInvalid):
-    """The part of the link behind the # is missing. Please open the link from the email once more, or type the code."""
+    """The part of the link after the # is missing. Open the link from the email again, or enter the code."""
 
 
 class JustUsed(LinkInvalid):
-    """This was done a moment ago with the same link or code, and need not be done again."""
+    """You did this a moment ago with the same link or code. You don't need to do it again."""
 
 
 class NotAgreed(Unprocessable):
-    """Please tick the box that says what you agree to, and press the button again."""
+    """Please tick the box to say that you agree. Then press the button again."""
 
 
 class ChooseAccount(Unprocessable):
-    """This address belonged to an account that is closed; please choose what becomes of it."""
+    """This address belonged to an account that is closed. Choose whether to reopen it or use the new one."""
 
 
 class CodeWrong(Unprocessable):
-    """This code does not match. It has ten symbols, in two groups of five; please type it as it is in the email."""
+    """That code isn't right. Enter the 10 characters as they are in your email, in two groups of five."""
 
 
 class CodeIsUserId(Unprocessable):
-    """That is a User ID. The code is further down in the email; it has ten symbols, in two groups of five."""
+    """That's a User ID. The code is further down in the email. It has 10 characters, in two groups of five."""
 
 
 class UnknownTracking(NotFound):
-    """There is no email to follow here, or it is more than seven days old."""
+    """There's no email to show here, or it's more than seven days old."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ the message kind, a User ID, *opened* or *used*: those would reveal to a strange
 import re
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from identity_service import translations
 from identity_service.database.transactions import DatabaseSession
 from identity_service.messages import actions as messages
-from identity_service.messages import descriptions, retries
+from identity_service.messages import copy, descriptions, rendering, retries
 from identity_service.messages import rules as message_rules
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions
@@ -22,33 +23,33 @@ from identity_service.values import email_addresses
 PAGES: Final = {"reset": "/reset", "signin": "/signin", "address": "/welcome"}
 """The tracking page of each purpose: `<page>/<tracking handle>`."""
 
-SUBJECTS: Final = {
-    "reset": "Your new password",
-    "signin": "Your code to sign in",
-    "address": "Please confirm your address",
-}
-"""The subject of the email; messages to known and unknown addresses have the same."""
-
 _NOW_DO: Final = {
-    "queued": "You need not do anything: it leaves in a moment, and this page shows it.",
-    "sending": "You need not do anything: it is being handed over right now.",
-    "deferred": "You need not do anything: we go on trying. You can also have it sent by another route.",
-    "accepted": "Check your mailbox. If it is not there after five minutes, check the spam folder.",
-    "delivered": "Check your mailbox and the spam folder.",
-    "unconfirmed": "Check your mailbox. If nothing is there, ask for a new email.",
-    "rejected": "Check the address, or use another one; the sentence above says why it was refused.",
-    "bounced": "Check the address, or ask your mail provider; the sentence above says why it came back.",
+    "queued": "You don't need to do anything. We'll send the email in a moment, and this page will update.",
+    "sending": "You don't need to do anything. We're handing the email over now.",
+    "deferred": "You don't need to do anything. We'll keep trying.",
+    "accepted": "Check your inbox, and your spam folder if it's not there after five minutes.",
+    "delivered": "Check your inbox and your spam folder.",
+    "unconfirmed": "Check your inbox. If nothing is there, ask for a new email.",
+    "rejected": "Check the address, or use a different one. The message above says why the email was rejected.",
+    "bounced": "Check the address, or ask your email provider. The message above says why it came back.",
     "expired": "Ask for a new email.",
-    "suppressed": "Emails to this address came back before. Check the address, or call us.",
-    "limited": "Look for an earlier email; the newest one works. You can ask again in an hour.",
+    "suppressed": "Emails to this address have come back before. Check the address, or call us.",
+    "limited": "Look for an earlier email from us. The newest one works. You can ask for another one in an hour.",
     "cancelled": "Ask for a new email.",
     "failed": "Please call us and read out the reference below.",
 }
 
 
+_TONES: Final = {
+    "accepted": "good", "delivered": "good",
+    "queued": "wait", "sending": "wait", "deferred": "wait", "unconfirmed": "wait",
+}  # fmt: skip
+"""How a state is shown; every other one is bad news."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrackingEntry:
-    """One entry of the timeline: time (UTC), sentence, and the mail server's reply, verbatim."""
+    """One entry of the timeline: time of day, sentence, and the mail server's reply, verbatim."""
 
     occurred_at: str
     sentence: str
@@ -57,9 +58,10 @@ class TrackingEntry:
 
 @dataclass(frozen=True, slots=True)
 class TrackingView:
-    """The data of a tracking page."""
+    """The data of a tracking page; `tone` is `good`, `wait` or `bad`, `zone` that of the times."""
 
     state: str
+    tone: str
     sentence: str
     now_do: str
     lines: list[TrackingEntry]
@@ -71,6 +73,7 @@ class TrackingView:
     is_taken: bool
     can_reroute: bool
     ends: str
+    zone: str
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields as plain values, for the event stream."""
@@ -84,48 +87,65 @@ async def tracking_view(
     say = translations.catalogue(locale).gettext
     timeline = await messages.load_timeline(session, found.message.id)
     message, settings = timeline.message, session.settings
+    brand = settings.brands.find(message.brand)
+    when = partial(_write_time, locale=locale, zone=brand.time_zone, now=now)
+    sender = rendering.sender_of(brand, settings)
     entries = descriptions.describe_timeline(message, timeline.attempts, timeline.feedback, say)
     lines = [
-        TrackingEntry(f"{entry['occurred_at']:%H:%M:%S}", entry["sentence"], _mask_reply(entry.get("reply"), message))
+        TrackingEntry(
+            translations.format_second(entry["occurred_at"], locale, brand.time_zone),
+            entry["sentence"],
+            _mask_reply(entry.get("reply"), message),
+        )
         for entry in entries
     ]
     reference = found.token.reference
     return TrackingView(
         state=message.state,
-        sentence=descriptions.describe_message(message.state, message.last_class, message.next_attempt_at, say),
+        tone=_TONES.get(message.state, "bad"),
+        sentence=descriptions.describe_message(message.state, message.last_class, message.next_attempt_at, say, when),
         now_do=say(_NOW_DO[message.state]),
         lines=lines,
         to="…" if message.recipient is None else _masked(message.recipient),
-        sender=f"{settings.mail_from_name} <{settings.mail_from}>",
-        subject=say(SUBJECTS[found.token.purpose]),
+        sender=f"{sender.from_name or brand.name} <{sender.from_address}>",
+        subject=say(copy.SUBJECTS[found.token.purpose]),
         reference=f"{reference[:4]}-{reference[4:]}",
         is_moving=message_rules.may_change(message.state, message.accepted_at or message.created_at, now),
         is_taken=descriptions.is_final(message.state),
-        can_reroute=message.state in ("queued", "deferred") and len(settings.relays) > 1,
-        ends=_ends(session, TokenWithMessage(found.token, message), say),
+        can_reroute=message.state in ("queued", "deferred") and len(rendering.relays_of(brand, settings)) > 1,
+        ends=_ends(session, TokenWithMessage(found.token, message), say, when),
+        zone=translations.zone_name(now, locale, brand.time_zone),
     )
+
+
+def _write_time(at: datetime, *, locale: str, zone: str, now: datetime) -> str:
+    """Return a time of day with its zone, and the date if it is another one."""
+    same_day = translations.is_same_day(at, now, zone)
+    return (translations.format_clock if same_day else translations.format_time)(at, locale, zone)
 
 
 async def reroute_message(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
     """Retry a pending message now, at the relay after the one that was tried last."""
     if found.message.state not in message_rules.PENDING:
         return
-    names = [relay.name for relay in session.settings.relays]
+    settings = session.settings
+    names = rendering.relays_of(settings.brands.find(found.message.brand), settings)
     timeline = await messages.load_timeline(session, found.message.id)
     tried = [attempt.relay for attempt in timeline.attempts if attempt.relay in names]
     other = names[(names.index(tried[-1]) + 1) % len(names)] if tried else names[-1]
     await retries.retry_message(session, found.message.id, relay=other, actor="customer", now=now)
 
 
-def _ends(session: DatabaseSession, found: TokenWithMessage, say: descriptions.Translate) -> str:
+def _ends(
+    session: DatabaseSession, found: TokenWithMessage, say: descriptions.Translate, when: descriptions.When
+) -> str:
     """Return a sentence about the validity of link and code; the same for known and unknown addresses."""
     if found.message.accepted_at is None:
-        return say("The time for link and code begins when a relay takes the email.")
+        return say("The time limit for the link and code starts when our mail server accepts the email.")
     link, code = actions.ends_at(session, found), actions.ends_at(session, found, by="code")
     if link == code:
-        return say("The email's code works until {code} UTC.").format(code=f"{code:%H:%M}")
-    sentence = say("The email's link works until {link} UTC, its code until {code} UTC.")
-    return sentence.format(link=f"{link:%H:%M}", code=f"{code:%H:%M}")
+        return say("Link and code work until {time}.").format(time=when(link))
+    return say("The link works until {link}, the code until {code}.").format(link=when(link), code=when(code))
 
 
 def _mask_reply(reply: str | None, message: Message) -> str | None:

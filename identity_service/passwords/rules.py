@@ -27,17 +27,21 @@ row cannot exhaust memory or CPU (PWD-15)."""
 
 
 _WEAK: Final[Mapping[Reason, str]] = {
-    "too_short": "A password needs at least {minimum} characters; four or five words do well.",
-    "too_long": "A password has at most 256 characters.",
-    "common": "This password is common, or made of common passwords, and would be guessed first.",
-    "context": "This password is made of your own name or address, or of ours.",
-    "guessable": "This password can be guessed quickly. Four or five words that do not belong together do well.",
-    "breached": "This password has appeared in a known breach. Please choose another one.",
+    "too_short": (
+        "Your password is too short. Use at least {minimum} characters. Four or five random words work well."
+    ),
+    "too_long": "Your password is too long. Use no more than 256 characters.",
+    "common": "This password is too common, or made from common passwords. Try four or five unrelated words.",
+    "context": (
+        "This password is made from your name or email address, or from our name. Try four or five unrelated words."
+    ),
+    "guessable": "This password is too easy to guess. Try four or five unrelated words.",
+    "breached": "This password has appeared in a data breach. Choose a different one.",
 }
 
 
 class WeakPassword(Unprocessable):
-    """This password is too weak; `reason` says why, `detail` what helps."""
+    """This password is too weak. `reason` says why, and `detail` says what helps."""
 
     def __init__(self, reason: Reason, minimum: int) -> None:
         """Set the sentence for `reason`; `minimum` is the smallest number of characters."""
@@ -49,11 +53,11 @@ class WeakPassword(Unprocessable):
 
 
 class NoPassword(Conflict):
-    """This account has no password; a reset sets one."""
+    """This account has no password. To set one, ask for a password reset."""
 
 
 class HashingBusy(Unavailable):
-    """Too many passwords are being checked at this moment; try again in a few seconds."""
+    """We're checking too many passwords right now. Try again in a few seconds."""
 
 
 def is_bounded(memory_kib: int, passes: int, lanes: int) -> bool:

@@ -36,7 +36,7 @@ SHOWN = 100
 
 
 class CompanyMissing(Unprocessable):
-    """A business needs a name and a two-letter country code."""
+    """Enter the company name and a two-letter country code."""
 
 
 class NotConfirmed(Unprocessable):

@@ -21,9 +21,9 @@ from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
 CLOSED: Final = (
-    "This address belonged to the account {closed}, which is closed. You can open that one again, with its history: "
-    "{joined} then belongs to it. Or go on with {joined}, and {closed} stays closed. If you did not ask for {joined}, "
-    "close this page."
+    "This address belonged to account {closed}, which is closed. You can open it again with its history. {joined}"
+    " will then be part of it. Or you can go on with {joined}, and {closed} stays closed. If you didn't ask for "
+    "{joined}, close this page."
 )
 
 
@@ -97,16 +97,18 @@ async def _is_same(session: DatabaseSession, known: Account, account: Account) -
 
 
 async def issue_at_desk(
-    session: DatabaseSession, address: EmailAddress | None, *, actor: str, now: datetime
+    session: DatabaseSession, address: EmailAddress | None, *, locale: str, actor: str, now: datetime
 ) -> Account | None:
-    """Issue a User ID to a caller. If an account has the address already, send its User ID there and return None.
+    """Issue a User ID to a caller, whose emails are in `locale`. If an account has the address already, its User ID is
+    sent there, and the answer is None.
 
     The member of staff is told nothing about that account: whoever calls may have typed somebody else's address.
     """
     try:
         registered = await register_account(
-            session, address, display_name=None, locale="en", external_ref=None, source="console", actor=actor, now=now
-        )
+            session, address, display_name=None, locale=locale, external_ref=None, source="console", actor=actor,
+            now=now,
+        )  # fmt: skip
     except AccountClosed:
         return None
     if registered.is_new:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from identity_service import translations
 from identity_service.accounts import rules
 from identity_service.accounts import views as account_views
 from identity_service.registration import actions
@@ -43,21 +44,25 @@ async def register_account(
     """Register a customer by email, or with no data at all. The same address again returns the same account, or the one
     that it was merged into."""
     address = _parse(request, body.email)
-    registered = await actions.register_account(
-        session, address, display_name=body.display_name, locale=body.locale, external_ref=body.external_ref,
+    locale = body.locale or session.default_language
+    account, is_new = await actions.register_account(
+        session, address, display_name=body.display_name, locale=locale, external_ref=body.external_ref,
         source=caller.source, actor=person, now=now,
     )  # fmt: skip
-    account = registered.account
-    response.status_code = 201 if registered.is_new else 200
+    response.status_code = 201 if is_new else 200
     response.headers["Location"] = f"/v1/accounts/{user_ids.show(account.user_id)}"
     response.headers["ETag"] = account_views.etag(account)
-    if registered.is_new:
+    if is_new:
         fields = account_views.new_account_fields(session, account, caller, body.external_ref)
-        return RegisteredAccount(**fields, promise=rules.PROMISE[account.locale], hints=_hints(address))
-    fields = await account_views.account_fields(session, account, caller)
-    if account_views.may_read(caller):
-        return RegisteredAccount(**fields, promise=rules.PROMISE[account.locale], hints=_hints(address))
-    return KnownAccount(**fields, promise=rules.PROMISE[body.locale], hints=_hints(address))
+    else:
+        fields = await account_views.account_fields(session, account, caller)
+    if is_new or account_views.may_read(caller):
+        return RegisteredAccount(**fields, **_promise(account.locale), hints=_hints(address))
+    return KnownAccount(**fields, **_promise(locale), hints=_hints(address))
+
+
+def _promise(locale: str) -> dict[str, str]:
+    return {"promise": translations.catalogue(locale).gettext(rules.PROMISE)}
 
 
 def _parse(request: Request, email: str | None) -> EmailAddress | None:

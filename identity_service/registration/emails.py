@@ -13,7 +13,6 @@ from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.messages.rendering import Attachment, RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
-from identity_service.one_time_tokens.tracking import SUBJECTS
 from identity_service.values import names, user_ids
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -38,8 +37,11 @@ async def build_welcome(session: DatabaseSession, message: ClaimedMessage) -> Re
     name = f"receipt-{user_ids.show(account.user_id)}.jwt"
     # Nobody has read this mailbox before the address is confirmed, and whoever filled in the form chose the name.
     name_to_greet = names.name_for_message(account.display_name) if holder.email_state == "confirmed" else None
-    page = f"{settings.public_url}/receipt"
-    email = render_welcome(account.user_id, name_to_greet, message.locale, settings.mail_from_name, page)
+    say = translations.catalogue(message.locale).gettext
+    email = rendering.render_message(
+        session, message, "welcome", user_id=user_ids.show(account.user_id), customer=name_to_greet,
+        spoken=user_ids.spell_groups(UserId(account.user_id), say), link=f"{settings.public_url}/receipt",
+    )  # fmt: skip
     return replace(email, attachments=(Attachment(name, receipts.MEDIA_TYPE, receipt.encode()),))
 
 
@@ -58,39 +60,18 @@ async def build_address_taken(session: DatabaseSession, message: ClaimedMessage)
     if holder is None:
         return await _build_confirmation(session, message, "address_check")
     kept = await accounts.find_active_account(session, UserId(holder.user_id))
-    return await _build_confirmation(
-        session, message, "address_taken", known_id=user_ids.show(holder.user_id), is_closed=kept.state == "closed"
-    )
+    words = "address_closed" if kept.state == "closed" else "address_taken"
+    return await _build_confirmation(session, message, words, known_id=user_ids.show(holder.user_id))
 
 
 async def _build_confirmation(
-    session: DatabaseSession, message: ClaimedMessage, name: str, **facts: object
+    session: DatabaseSession, message: ClaimedMessage, words: str, **facts: object
 ) -> RenderedEmail | None:
     found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
     if found is None or message.user_id is None:
         return None
-    settings = session.settings
-    return rendering.render_email(
-        name, message.locale, subject=translations.catalogue(message.locale).gettext(SUBJECTS["address"]),
-        user_id=user_ids.show(message.user_id),
-        link=one_time_tokens.link_of(session, found.token, f"/confirm/{found.token.handle}"),
-        code=token_rules.show_code(one_time_tokens.code_of(session, found.token)),
-        promise=rules.PROMISE[message.locale],
-        where_from=rendering.origin_text(message), requested_at=rendering.format_time(message.created_at),
-        signed=settings.mail_from_name, **facts,
+    return rendering.render_message(
+        session, message, words,
+        link=one_time_tokens.link_of(session, found, f"/confirm/{found.token.handle}"),
+        code=token_rules.show_code(one_time_tokens.code_of(session, found.token)), **facts,
     )  # fmt: skip
-
-
-def render_welcome(user_id: str, name: str | None, locale: str, signed: str, receipt_page: str) -> RenderedEmail:
-    """Render the welcome email, without its attachment."""
-    spoken = user_ids.spell(UserId(user_id), translations.catalogue(locale).gettext("as in"))
-    return rendering.render_email(
-        "welcome",
-        locale,
-        user_id=user_ids.show(user_id),
-        groups=[spoken[start : start + user_ids.GROUP] for start in range(0, user_ids.LENGTH, user_ids.GROUP)],
-        customer=name,
-        promise=rules.PROMISE[locale],
-        receipt_page=receipt_page,
-        signed=signed,
-    )

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service.accounts import actions as accounts
-from identity_service.accounts import rules as account_rules
 from identity_service.messages import budget
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import confirmations, tracking
@@ -28,10 +27,10 @@ router = APIRouter(route_class=FormRoute, include_in_schema=False)
 @router.get("/")
 async def show_home(request: Request) -> Response:
     """Show the registration form: the promise and one field."""
-    return pages.render_page(request, "registration/home.html", promise=account_rules.PROMISE[pages.locale_of(request)])
+    return pages.render_page(request, "registration/home.html")
 
 
-@router.post("/", openapi_extra={"x-form": "registration/home_again.html"})
+@router.post("/", openapi_extra={"x-form": "registration/home.html"})
 async def get_id(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
     """Issue a new User ID at once, whether or not the address has an account."""
     address = forms.take_address(form, settings)
@@ -49,6 +48,7 @@ async def get_id(request: Request, form: Form, session: Session, settings: Setti
 async def show_welcome(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the new User ID as a card, and the timeline of its message."""
     found = await one_time_tokens.find_by_tracking(session, handle, now=now)
+    request.state.shown_brand = found.message.brand
     if found.token.purpose != "address" or found.token.user_id is None:
         raise UnknownTracking
     locale = pages.locale_of(request)
@@ -56,8 +56,7 @@ async def show_welcome(request: Request, handle: str, session: Session, now: Now
     view = await tracking.tracking_view(session, found, locale=locale, now=now)
     return pages.render_page(
         request, "registration/welcome.html", watched=view, handle=handle,
-        card=user_id_card.user_id_card(account.user_id, request),
-        promise=account_rules.PROMISE[locale], confirm=f"/confirm/{found.token.handle}",
+        card=user_id_card.user_id_card(account.user_id, request), confirm=f"/confirm/{found.token.handle}",
     )  # fmt: skip
 
 
@@ -68,6 +67,7 @@ async def show_confirm(request: Request, handle: str, session: Session, now: Now
     A GET changes nothing: the token is in the URL fragment, which is not sent.
     """
     described = await confirmations.describe_confirmation(session, handle, now=now)
+    request.state.shown_brand = described.pop("message_brand")
     return pages.render_page(request, "one_time_tokens/confirm.html", handle=handle, **described)
 
 
@@ -79,6 +79,7 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
     described = await state.database.in_transaction(
         partial(confirmations.describe_confirmation, handle=handle, now=now)
     )
+    request.state.shown_brand = described.pop("message_brand")
     forms.redisplay_on(request, "one_time_tokens/confirm.html", **described)
     result = await confirmations.confirm_token(
         state.database, state.throttle, handle, link=link, code=code, answer=agreed, now=now

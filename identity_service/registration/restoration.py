@@ -11,10 +11,12 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from identity_service import translations
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import references
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
+from identity_service.brands import rules as brand_rules
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.errors import Conflict, Problem, Unprocessable
 from identity_service.events import actions as events
@@ -125,7 +127,7 @@ async def restore_account(session: DatabaseSession, lost: LostAccount, *, source
         raise UserIdExists
     row = {
         "user_id": lost.user_id, "display_name": lost.display_name, "locale": lost.locale, "customer_since": lost.since,
-        **accounts.address_columns(lost.address),
+        "brand": brand_rules.DEFAULT, **accounts.address_columns(lost.address),
     }  # fmt: skip
     account: Account | None = await session.scalar(insert(Account).on_conflict_do_nothing().returning(Account), row)
     if account is None:
@@ -153,8 +155,10 @@ def read_line(line: Mapping[str, Any], settings: Settings, *, now: datetime) -> 
     if wrong or "user_id" not in fields or not all(values_text.is_line(text) for text in fields.values()):
         raise UnreadableLine
     locale = fields.get("locale", "en")
-    if locale not in account_rules.LANGUAGES:
-        raise UnreadableLine(f"The locale must be one of {', '.join(account_rules.LANGUAGES)}.")
+    try:
+        locale = translations.read_tag(str(locale))
+    except ValueError as wrong:
+        raise UnreadableLine(f"The locale {wrong}.") from None
     address = fields.get("email")
     return LostAccount(
         user_ids.parse(fields["user_id"]),

@@ -15,7 +15,7 @@ class NewAccount(RequestModel):
 
     email: Email | None = None
     display_name: SingleLineText | None = None
-    locale: Locale = "en"
+    locale: Locale | None = Field(None, description="null: the default language of the client's brand")
     external_ref: (
         Annotated[SingleLineText, Field(description="your own reference for this customer, unique per source")] | None
     ) = None

@@ -41,9 +41,10 @@ async def request_reset(
             session, user_ids.parse(body.user_id), where_from=None, actor=person, now=now
         )
     else:
+        locale = body.locale or session.default_language
         address = email_addresses.parse_pasted(body.email or "", special_use=settings.development)
         requested = await actions.request_reset_within_limit(
-            session, limits, address, locale=body.locale, where_from=None, actor=person, now=now
+            session, limits, address, locale=locale, where_from=None, actor=person, now=now
         )
     return ResetRequested(reset_id=requested.token.id, tracking_url=f"{settings.public_url}/reset/{requested.handle}")
 

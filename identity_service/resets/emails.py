@@ -12,8 +12,6 @@ from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
-from identity_service.one_time_tokens.tracking import SUBJECTS
-from identity_service.values.user_ids import show
 
 
 async def build_reset(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
@@ -29,51 +27,34 @@ async def build_reset(session: DatabaseSession, message: ClaimedMessage) -> Rend
     lifetime = token_rules.LIFETIMES["reset"]
     if account is None or token_rules.is_revoked(lifetime, found.token.requested_at, account.tokens_valid_after):
         return _reset_over(session, message)
-    settings = session.settings
-    now = await database_now(session)
-    return rendering.render_email(
-        "reset", message.locale, subject=subject(message.locale),
-        link=one_time_tokens.link_of(session, found.token, f"/reset/choose/{found.token.handle}"),
+    settings, now = session.settings, await database_now(session)
+    until = min(now + timedelta(minutes=settings.reset_link_minutes), _latest_end(found))
+    zone = settings.brands.find(message.brand).time_zone
+    return rendering.render_message(
+        session, message, "reset",
+        link=one_time_tokens.link_of(session, found, f"/reset/choose/{found.token.handle}"),
         code=token_rules.show_code(one_time_tokens.code_of(session, found.token)),
-        link_until=rendering.format_time(min(now + timedelta(minutes=settings.reset_link_minutes), _latest_end(found))),
-        code_minutes=settings.reset_code_minutes, user_id=show(account.user_id),
-        requested_at=rendering.format_time(found.token.requested_at),
-        where_from=rendering.origin_text(message), signed=settings.mail_from_name,
+        link_until=translations.format_time(until, message.locale, zone), code_minutes=settings.reset_code_minutes,
+        requested_at=translations.format_time(found.token.requested_at, message.locale, zone),
     )  # fmt: skip
 
 
 def _reset_over(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
-    settings = session.settings
-    return rendering.render_email(
-        "reset_over", message.locale, subject=subject(message.locale), link=f"{settings.public_url}/reset",
-        requested_at=rendering.format_time(message.created_at), where_from=rendering.origin_text(message),
-        signed=settings.mail_from_name,
-    )  # fmt: skip
+    return rendering.render_message(session, message, "reset_over", link=f"{session.settings.public_url}/reset")
 
 
 async def build_no_account(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
     """Return the email to an address without an account (or with a closed one); similar in size and structure."""
-    settings = session.settings
-    return rendering.render_email(
-        "no_account", message.locale, subject=subject(message.locale), link=f"{settings.public_url}/reset",
-        requested_at=rendering.format_time(message.created_at), where_from=rendering.origin_text(message),
-        signed=settings.mail_from_name,
-    )  # fmt: skip
+    return rendering.render_message(session, message, "no_account", link=f"{session.settings.public_url}/reset")
 
 
 async def build_password_changed(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
     """Return the notice that a password was set (RST-11): when, from where, and how to object; no link signs in."""
-    settings = session.settings
-    return rendering.render_email(
-        "password_changed", message.locale, changed_at=rendering.format_time(message.created_at),
-        user_id=show(message.user_id or ""),
-        where_from=rendering.origin_text(message), link=f"{settings.public_url}/reset", signed=settings.mail_from_name,
+    zone = session.settings.brands.find(message.brand).time_zone
+    return rendering.render_message(
+        session, message, "password_changed", link=f"{session.settings.public_url}/reset",
+        changed_at=translations.format_time(message.created_at, message.locale, zone),
     )  # fmt: skip
-
-
-def subject(locale: str) -> str:
-    """Return the subject: the same for known and unknown addresses, because the tracking page shows it."""
-    return translations.catalogue(locale).gettext(SUBJECTS["reset"])
 
 
 def _latest_end(found: TokenWithMessage) -> datetime:

@@ -4,11 +4,13 @@ A GET changes nothing: a mail scanner that follows the link and runs its script 
 password. Fixed paths are declared before `/reset/{handle}`.
 """
 
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
+from identity_service import translations
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import tracking
 from identity_service.passwords import strength
@@ -120,8 +122,9 @@ async def show_tracking(
 ) -> Response:
     """Show the tracking page; `again` is the time (HHMM) from which the address may ask again."""
     found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
+    request.state.shown_brand = found.message.brand
     watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
-    again_at = f"{again[:2]}:{again[2:]}" if again else None
+    again_at = _again_at(request, again, now) if again else None
     return pages.render_page(request, "resets/tracking.html", watched=watched, handle=handle, again_at=again_at)
 
 
@@ -149,3 +152,10 @@ async def _choose_by_code(
         state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
         browser=known_browsers.browser_of(request), now=now,
     )  # fmt: skip
+
+
+def _again_at(request: Request, again: str, now: datetime) -> str:
+    """Return the time HHMM (UTC), today or tomorrow, as the reader writes it."""
+    at = now.replace(hour=int(again[:2]) % 24, minute=int(again[2:]) % 60)
+    at += timedelta(days=1) if at < now - timedelta(minutes=1) else timedelta()
+    return translations.format_clock(at, pages.locale_of(request), pages.brand_of(request).time_zone)

@@ -16,7 +16,7 @@ limit gets the tracking page of the newest message (ATT-18)."""
 
 
 class UnknownReset(NotFound):
-    """There is no reset with this id."""
+    """No password reset has this id. Start a new one."""
 
 
 def state(

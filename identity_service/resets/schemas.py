@@ -17,7 +17,7 @@ class NewReset(RequestModel):
 
     email: Annotated[str, Field(max_length=320, json_schema_extra={"format": "email"})] | None = None
     user_id: Annotated[str, Field(max_length=40)] | None = None
-    locale: Locale = "en"
+    locale: Locale | None = Field(None, description="null: the default language of the client's brand")
 
     @model_validator(mode="after")
     def _one(self) -> "NewReset":

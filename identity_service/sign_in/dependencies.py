@@ -17,7 +17,7 @@ async def _customer(request: Request, session: Session, now: Now) -> SignedIn:
     found = None if not cookie else await actions.find_session(session, cookie, now=now)
     if found is None:
         raise rules.NotSignedIn
-    request.state.locale = found.account.locale
+    request.state.locale, request.state.shown_brand = found.account.locale, found.account.brand
     request.scope["log_fields"] = {"user_id": found.account.user_id}
     return found
 

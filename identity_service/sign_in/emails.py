@@ -2,7 +2,6 @@
 
 import uuid
 
-from identity_service import translations
 from identity_service.accounts import actions as accounts
 from identity_service.database.transactions import DatabaseSession
 from identity_service.messages import rendering
@@ -10,7 +9,6 @@ from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
-from identity_service.one_time_tokens.tracking import SUBJECTS
 
 
 async def build_sign_in_code(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
@@ -25,19 +23,12 @@ async def build_sign_in_code(session: DatabaseSession, message: ClaimedMessage) 
     ):
         return None
     code = token_rules.show_code(one_time_tokens.code_of(session, found.token))
-    return _render(session, "signin_code", message, code=code, code_minutes=lifetime.code.seconds // 60)
+    return rendering.render_message(
+        session, message, "signin_code", code=code, code_minutes=lifetime.code.seconds // 60,
+        link=f"{session.settings.public_url}/signin",
+    )  # fmt: skip
 
 
 async def build_no_account(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
     """Return the email to an address without an account."""
-    return _render(session, "no_account_signin", message)
-
-
-def _render(session: DatabaseSession, name: str, message: ClaimedMessage, **facts: object) -> RenderedEmail:
-    settings = session.settings
-    return rendering.render_email(
-        name, message.locale, subject=translations.catalogue(message.locale).gettext(SUBJECTS["signin"]),
-        requested_at=rendering.format_time(message.created_at), where_from=rendering.origin_text(message),
-        link=f"{settings.public_url}/",
-        signed=settings.mail_from_name, **facts,
-    )  # fmt: skip
+    return rendering.render_message(session, message, "no_account_signin", link=f"{session.settings.public_url}/")

@@ -1,19 +1,25 @@
-"""The sign-in pages: by password, or by an emailed code with a tracking page."""
+"""The sign-in pages: by password, or by an emailed code with a tracking page; and the language of all pages."""
+
+import re
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from identity_service import translations
+from identity_service.accounts import actions as accounts
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import tracking
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import Customer
 from identity_service.values import email_addresses
+from identity_service.values.user_ids import UserId
 from identity_service.web import dependencies, forms, known_browsers, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute, refuse_user_id
 from identity_service.web.networks import coarse_network
 
+_PATH = re.compile(r"/([\w~.-]+(/[\w~.-]+)*)?", re.ASCII)
 router = APIRouter(route_class=FormRoute, include_in_schema=False)
 
 
@@ -75,6 +81,31 @@ async def sign_in_by_code(request: Request, handle: str, form: Form, settings: S
     return sign_in_dependencies.begin_session(
         request, RedirectResponse("/me", 303), new, settings.session_hours, now=now
     )
+
+
+@router.get("/.well-known/change-password")
+async def change_password() -> Response:
+    """Lead password managers to the page for a new password (W3C, A Well-Known URL for Changing Passwords)."""
+    return RedirectResponse("/reset", 303)
+
+
+@router.post("/language")
+async def choose_language(request: Request, form: Form, session: Session, now: Now) -> Response:
+    """Show pages in this language from now on, in this browser; if it is signed in, emails are in it, too."""
+    language, back = form.take("language", "back")
+    cookie = request.cookies.get(forms.SESSION_COOKIE)
+    customer = await actions.find_session(session, cookie, now=now) if cookie else None
+    if customer is not None:
+        request.state.shown_brand = customer.account.brand
+    if language not in pages.brand_of(request).offered:
+        raise rules.UnknownLanguage
+    if customer is not None and translations.find_language(customer.account.locale) != language:
+        changes = {"locale": language}
+        await accounts.update_account(session, UserId(customer.account.user_id), changes, actor="customer", now=now)
+    # Only a path of ours: a browser reads `//host` and `/\\host` as another site.
+    response = RedirectResponse(back if _PATH.fullmatch(back) else "/", 303)
+    forms.set_cookie(response, forms.LANGUAGE_COOKIE, language, same_site="lax", seconds=365 * 24 * 3600)
+    return response
 
 
 @router.post("/signout")

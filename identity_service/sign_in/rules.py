@@ -26,31 +26,31 @@ class NotSignedIn(Problem):
 
 
 class ReauthenticationRequired(Problem):
-    """Please sign in once more: this needs a sign-in of the last ten minutes."""
+    """Please sign in again. To do this, you need to have signed in within the last ten minutes."""
 
     status = 401
 
 
 class WrongPassword(Unprocessable):
-    """Address or password is wrong. Check both, or set a new password."""
+    """The email address or password isn't right. Check both, or set a new password."""
 
 
 class TooManyAttempts(Problem):
-    """There were too many attempts; please wait a little, or have a code emailed to you."""
+    """There were too many attempts. Wait a while and try again, or ask us to email you a code."""
 
     status = 429
 
 
 class PasswordChangeRequired(Forbidden):
-    """This password is correct, but it became known and must not be used any more. Please set a new one by email."""
+    """This password is right, but other people may know it, so you can't use it any more. Set a new one by email."""
 
 
 class SignInByMailOff(Forbidden):
-    """Sign-in by email is turned off here. Please sign in with your password."""
+    """You can't sign in by email here. Sign in with your password."""
 
 
 class UnknownSession(NotFound):
-    """There is no such session, or it has ended already."""
+    """We can't find this session. It may have ended already."""
 
 
 def is_over(
@@ -68,3 +68,7 @@ def is_over(
     if ended_at is not None or now >= expires_at or now - seen_at > IDLE or account_state != "active":
         return True
     return valid_after is not None and created_at < valid_after
+
+
+class UnknownLanguage(Unprocessable):
+    """This site has no pages in that language. Choose one of the languages at the end of the page."""

@@ -13,6 +13,7 @@
     if (line.reply) {
       const reply = document.createElement("q");
       reply.textContent = line.reply;
+      reply.dir = "ltr";
       item.append(reply);
     }
     return item;
@@ -23,6 +24,7 @@
       const watched = JSON.parse(event.data);
       part("sentence").textContent = watched.sentence;
       part("sentence").dataset.state = watched.state;
+      part("sentence").className = `state ${watched.tone}`;
       part("now_do").textContent = watched.now_do;
       part("ends").textContent = watched.ends;
       part("reroute").hidden = !watched.can_reroute;

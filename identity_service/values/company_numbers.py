@@ -123,11 +123,11 @@ _NOT_IN_COURTS: Final = frozenset(
 )
 """Words beside the names of courts, and those between a town and its river."""
 _COURT_ADDITIONS: Final = {
-    "Bad Homburg v.d.H.": "Höhe", "Frankfurt am Main": "Main", "Frankfurt/Oder": "Oder", "Freiburg": "Breisgau",
+    "Bad Homburg v.d.H.": "Höhe", "Frankfurt am Main": "Main menu", "Frankfurt/Oder": "Oder", "Freiburg": "Breisgau",
     "Friedberg": "Hessen", "Hagen": "Westfalen", "Hamm": "Westfalen", "Hof": "Saale", "Homburg": "Saar",
     "Kempten (Allgäu)": "Allgäu", "Köln": "Rhein", "Königstein": "Taunus Ts", "Landau": "Pfalz", "Limburg": "Lahn",
     "Ludwigshafen a.Rhein (Ludwigshafen)": "Rhein", "Marburg": "Lahn", "Mühlhausen": "Thüringen",
-    "Münster": "Westfalen", "Neunkirchen": "Saar", "Neuss": "Rhein", "Offenbach am Main": "Main",
+    "Münster": "Westfalen", "Neunkirchen": "Saar", "Neuss": "Rhein", "Offenbach am Main": "Main menu",
     "Oldenburg (Oldenburg)": "Oldb Oldbg", "Siegen": "Westfalen", "Weiden i. d. OPf.": "Oberpfalz OPf",
 }  # fmt: skip
 """What stands behind the names of some towns, in full or in its first letters: Frankfurt a. M., Freiburg i. Br."""
@@ -140,11 +140,11 @@ _COURT_ALIASES: Final = {
 
 
 class WrongVatNumber(Unprocessable):
-    """This VAT number is not valid."""
+    """This VAT number isn't valid. Check it."""
 
 
 class WrongRegistrationNumber(Unprocessable):
-    """This registration number is not valid."""
+    """This registration number isn't valid. Check it."""
 
 
 def check_vat_number(text: str, country: str) -> str:
@@ -168,7 +168,7 @@ def check_vat_number(text: str, country: str) -> str:
             return number
     if given is None and (foreign := _foreign_letters(compact)):
         raise WrongVatNumber(
-            "This VAT number belongs to {foreign}, the company to {country}.",
+            "This VAT number is for {foreign}, but the company is in {country}. Check both.",
             places={"foreign": foreign, "country": country},
         )
     return _unknown_vat(compact, country) if _vat_module(tried[0]) is None else _refuse_vat(compact, tried[0], country)
@@ -183,7 +183,7 @@ def check_registration_number(text: str, country: str) -> str:
     given = pasted.remove_wrapping(pasted.read_narrow(pasted.remove_invisible(" ".join(text.split()))))
     given = pasted.remove_label(given, _REGISTRATION_LABEL)
     if not given:
-        raise WrongRegistrationNumber("A registration number has digits.")
+        raise WrongRegistrationNumber("A registration number must contain digits.")
     if country == "DE":
         return _check_german(given)
     country = _REGISTERS_OF.get(country, country)
@@ -201,10 +201,12 @@ def check_registration_number(text: str, country: str) -> str:
             else:
                 return number if candidate.is_whole else given
     if any(isinstance(refused, InvalidChecksum) for refused in refusals):
-        raise WrongRegistrationNumber("Its check digit does not fit: a digit is mistyped, or two are swapped.")
+        raise WrongRegistrationNumber(
+            "The check digit doesn't match. Check the number for a mistyped digit, or two that are swapped."
+        )
     if country in _REGISTER_FORMS:
         raise WrongRegistrationNumber(
-            "Its form is wrong: a registration number of {country} is written like {form}.",
+            "The format of the registration number isn't right. For {country}, write it like this: {form}.",
             places={"country": country, "form": _REGISTER_FORMS[country]},
         )
     return given
@@ -238,11 +240,12 @@ def _unknown_vat(compact: str, country: str) -> str:
     sign = next((sign for sign in compact if not (sign.isascii() and sign.isalnum())), None)
     if sign is not None:
         raise WrongVatNumber(
-            "A VAT number is 4 to 20 letters and digits; {sign} is neither.", places={"sign": pasted.name_sign(sign)}
+            "A VAT number has 4 to 20 letters and digits. {sign} is neither, so remove it.",
+            places={"sign": pasted.name_sign(sign)},
         )
     if not 4 <= len(compact) <= 20:
         raise WrongVatNumber(
-            "A VAT number is 4 to 20 letters and digits; this one, of {country}, has {has}.",
+            "A VAT number has 4 to 20 letters and digits. This one, for {country}, has {has}.",
             places={"country": country, "has": len(compact)},
         )
     return compact
@@ -255,14 +258,16 @@ def _refuse_vat(compact: str, letters: str, country: str) -> str:
     try:
         module.validate(compact if letters == "CHE" else compact.removeprefix(letters))
     except InvalidChecksum as refused:
-        raise WrongVatNumber("Its check digit does not fit: a digit is mistyped, or two are swapped.") from refused
+        raise WrongVatNumber(
+            "The check digit doesn't match. Check the number for a mistyped digit, or two that are swapped."
+        ) from refused
     except InvalidLength as refused:
         raise WrongVatNumber(
-            "Its length is wrong: a VAT number of {country} is written like {form}.", places=places
+            "The VAT number has the wrong length. For {country}, write it like this: {form}.", places=places
         ) from refused
     except ValidationError as refused:
         raise WrongVatNumber(
-            "Its form is wrong: a VAT number of {country} is written like {form}.", places=places
+            "The format of the VAT number isn't right. For {country}, write it like this: {form}.", places=places
         ) from refused
     return compact
 
@@ -319,7 +324,7 @@ def _check_german(given: str) -> str:
         return whole
     if court not in _courts():
         raise WrongRegistrationNumber(
-            "No register court has the name that stands beside {number}; check it, or leave it out.",
+            "We don't know a register court with the name next to {number}. Check the name, or leave it out.",
             places={"number": whole},
         )
     return f"{_courts()[court]} {whole}"
@@ -331,11 +336,11 @@ def _refuse_german(given: str) -> str:
         return plain
     if _ONLY_GERMAN_REGISTER.search(given):
         raise WrongRegistrationNumber(
-            "Its form is wrong: a registration number of {country} is written like {form}.",
+            "The format of the registration number isn't right. For {country}, write it like this: {form}.",
             places={"country": "DE", "form": _REGISTER_FORMS["DE"]},
         )
     raise WrongRegistrationNumber(
-        "The register is missing: a registration number of DE begins with HRA, HRB, GnR, GsR, PR or VR."
+        "The register is missing. A registration number for DE starts with HRA, HRB, GnR, GsR, PR or VR."
     )
 
 

@@ -54,7 +54,7 @@ _REAL_NEIGHBOURS = "ymail.com email.com love.com aon.com".split()
 
 
 class MalformedEmailAddress(Unprocessable):
-    """This is not an email address that we can safely send to; please check it."""
+    """We can't safely send email to this address. Check it for typing mistakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def parse(text: str, *, special_use: bool = False, read: Callable[[str], Domain]
         raise MalformedEmailAddress(f"An email address has at most {MAXIMUM} characters.")
     local, at, domain = text.rpartition("@")
     if not at or not domain:
-        raise MalformedEmailAddress("An email address consists of a mailbox, an @ and a domain.")
+        raise MalformedEmailAddress("Enter an email address with a name, an @ and a domain, like name@example.com.")
     local = _read_local_part(local)
     found = read_domain(domain, special_use=special_use) if read is None else read(domain)
     ascii_address = f"{local}@{found.ascii}"
@@ -123,7 +123,7 @@ def parse_pasted(text: str, *, special_use: bool = False, read: Callable[[str], 
     written = [piece for piece in pieces if "@" in piece] or [plain]
     found = [parse(_check_seen(address), special_use=special_use, read=read) for address in written]
     if len({address.key for address in found}) > 1:
-        raise MalformedEmailAddress("There is more than one email address here; please enter one of them.")
+        raise MalformedEmailAddress("There's more than one email address here. Enter only one.")
     return found[-1]
 
 
@@ -139,7 +139,9 @@ def read_domain(text: str, *, special_use: bool = False) -> Domain:
             globally_deliverable=False,
         )  # fmt: skip
     except (EmailNotValidError, ValueError) as refused:
-        raise MalformedEmailAddress("The domain of this email address is not valid.") from refused
+        raise MalformedEmailAddress(
+            "The part after the @ isn't a valid domain. Check it for typing mistakes."
+        ) from refused
     ascii_domain = read.ascii_domain.lower()
     _check_domain(ascii_domain, special_use=special_use)
     return Domain(ascii_domain, idna.decode(ascii_domain))
@@ -199,7 +201,7 @@ def _check_seen(piece: str) -> str:
     hidden = pasted.find_invisible(_JOINERS.sub("", piece))
     if hidden is not None:
         raise MalformedEmailAddress(
-            "This address contains {sign}, which nobody sees; please type the address instead of pasting it.",
+            "This address contains an invisible character: {sign}. Type the address instead of pasting it.",
             places={"sign": pasted.name_sign(hidden)},
         )
     return piece
@@ -210,12 +212,14 @@ def _read_local_part(local: str) -> str:
     found = local if local.isascii() else _compose(local)
     plain = found if found.isascii() else "".join("a" if not sign.isascii() else sign for sign in found)
     if any(sign.isspace() for sign in local):
-        raise MalformedEmailAddress("There is a blank within this address; please remove it.")
+        raise MalformedEmailAddress("There's a space in this address. Remove it.")
     if not _LOCAL_PART.fullmatch(plain) or len(found.encode()) > 64:
-        raise MalformedEmailAddress("The part before the @ must be letters, digits or common signs, at most 64 bytes.")
+        raise MalformedEmailAddress(
+            "The part before the @ can only have letters, digits and common characters, and no more than 64 bytes."
+        )
     if plain[0] in "-." or plain[-1] == "." or ".." in plain or "=?" in plain:
         raise MalformedEmailAddress(
-            "The part before the @ must not begin with a hyphen or dot, end with a dot, or contain two dots in a row."
+            "The part before the @ can't start with a hyphen or dot, end with a dot, or have two dots in a row."
         )
     return found
 
@@ -230,7 +234,7 @@ def _compose(local: str) -> str:
     others = [sign for sign in {*local, *composed} if not sign.isascii()]
     if any(map(_may_pass_for_another, others)) or unicodedata.combining(composed[0]) or _mixes(composed):
         raise MalformedEmailAddress(
-            "The part before the @ has signs or a mix of scripts that can pass for another address."
+            "The part before the @ has characters or a mix of alphabets that look like another address. Type it again."
         )
     return composed
 
@@ -256,10 +260,12 @@ def _check_domain(domain: str, *, special_use: bool) -> None:
     labels = domain.split(".")
     if len(labels) < 2 or _NUMBER.fullmatch(labels[-1]):
         raise MalformedEmailAddress(
-            "The domain of an email address must have at least two parts and must not be a network address."
+            "The part after the @ needs at least two parts, like example.com, and can't be a network address."
         )
     if not special_use and labels[-1] in _SPECIAL_USE:
-        raise MalformedEmailAddress("This top-level domain is reserved and receives no mail (RFC 6761).")
+        raise MalformedEmailAddress(
+            "Addresses with this ending are reserved and can't receive email (RFC 6761). Use another address."
+        )
     for label in labels:
         if label.startswith("xn--"):
             _check_international(label)
@@ -271,10 +277,12 @@ def _check_international(label: str) -> None:
         shown = idna.decode(label)
         same = idna.encode(shown).decode() == label
     except idna.IDNAError as refused:
-        raise MalformedEmailAddress("The domain of this email address is not valid.") from refused
+        raise MalformedEmailAddress(
+            "The part after the @ isn't a valid domain. Check it for typing mistakes."
+        ) from refused
     if not same or _mixes(shown):
         raise MalformedEmailAddress(
-            "The domain of this email address mixes scripts, as imitations of other domains do."
+            "The part after the @ mixes alphabets, as fake addresses do. Check it, and type it again."
         )
 
 

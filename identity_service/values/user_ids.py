@@ -48,14 +48,14 @@ _ASCII_READING = bytes(range(256)).upper().translate(bytes.maketrans(_HEARD.enco
 _DIGITS = bytes(b"0123456789ABCDEFGHIJKLM!"[ALPHABET.find(chr(code))] for code in range(256))
 _PLAIN_BASE, _WEIGHTED_BASE = PRIME + 1, PRIME + 5
 _PROBLEMS = {
-    "too_short": "This is too short: a User ID has {length} symbols, this has {has}.",
-    "too_long": "This is too long: a User ID has {length} symbols, this has {has}.",
-    "not_understood": "Symbol {position} was not understood.",
-    "impossible_symbol": "Symbol {position} cannot occur in a User ID.",
-    "impossible_sign": "Symbol {position} cannot occur in a User ID: it is {sign}.",
-    "check_failed": "The check symbols do not fit: at least one symbol is wrong.",
+    "too_short": "This is too short. A User ID has {length} characters, but this has {has}.",
+    "too_long": "This is too long. A User ID has {length} characters, but this has {has}.",
+    "not_understood": "We didn't understand character {position}.",
+    "impossible_symbol": "Character {position} can't be in a User ID.",
+    "impossible_sign": "Character {position} can't be in a User ID. It is {sign}.",
+    "check_failed": "The check characters don't match. At least one character is wrong.",
 }
-_WORDS = {
+WORDS = {
     "C": "Charlie", "F": "Foxtrot", "H": "Hotel", "J": "Juliett", "K": "Kilo", "M": "Mike", "P": "Papa", "Q": "Quebec",
     "R": "Romeo", "T": "Tango", "W": "Whiskey", "X": "X-ray", "Y": "Yankee",
 }  # fmt: skip
@@ -72,7 +72,7 @@ _REFUSED = re.compile(_OFFENSIVE.translate(_RESEMBLING))
 
 
 class MalformedUserId(Unprocessable):
-    """This is not a valid User ID; please check it symbol by symbol."""
+    """This isn't a valid User ID. Check it character by character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,18 @@ def show(user_id: str) -> str:
     return f"{user_id[:GROUP]}-{user_id[GROUP:-GROUP]}-{user_id[-GROUP:]}"
 
 
-def spell(user_id: UserId, as_in: str = "as in") -> list[str]:
-    """Return each symbol in the ICAO spelling alphabet: `K as in Kilo`, `7` (IDN-05)."""
-    return [symbol if symbol.isdigit() else f"{symbol} {as_in} {_WORDS[symbol]}" for symbol in user_id]
+def spell(user_id: UserId, say: Callable[[str], str] = str) -> list[str]:
+    """Return each symbol in the ICAO spelling alphabet: `K as in Kilo`, `7` (IDN-05).
+
+    `say` translates; a language whose speakers use another alphabet has its words (DIN 5009: `K wie Köln`).
+    """
+    return [symbol if symbol.isdigit() else f"{symbol} {say('as in')} {say(WORDS[symbol])}" for symbol in user_id]
+
+
+def spell_groups(user_id: UserId, say: Callable[[str], str] = str) -> list[list[str]]:
+    """Return the spelled symbols in the groups in which a User ID is shown."""
+    spoken = spell(user_id, say)
+    return [spoken[start : start + GROUP] for start in range(0, LENGTH, GROUP)]
 
 
 def suggest(text: str) -> list[Suggestion]:

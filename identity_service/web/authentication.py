@@ -20,6 +20,7 @@ from identity_service.errors import Problem, Unprocessable
 from identity_service.keys import signing
 from identity_service.keys.ring import KeyRing
 from identity_service.keys.signing import InvalidToken
+from identity_service.web import dependencies
 from identity_service.web import scopes as web_scopes
 from identity_service.web.rules import ClientStates
 
@@ -134,6 +135,11 @@ class TokenVerifier:
             raise InvalidToken
         return known
 
+    def brand_of(self, client_id: str) -> str | None:
+        """Return the brand of a client; None if it has none of its own."""
+        known = self._clients.open.get(client_id)
+        return known and known.brand
+
 
 def requires(*scopes: str) -> Any:  # noqa: ANN401
     """Return a dependency for `dependencies=[…]` that requires these scopes of the caller's token."""
@@ -158,6 +164,7 @@ def authenticate(request: Request, scopes: list[str]) -> Client:
             refusal = MissingScope(f"This endpoint needs the scope {scope}.", scope=scope)
             refusal.headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}  # type: ignore[misc]
             raise refusal
+    dependencies.set_brand(request, verifier.brand_of(found.client_id))
     return Client(found.client_id, found.scopes, found.source, found.desk)
 
 

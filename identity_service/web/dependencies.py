@@ -21,8 +21,16 @@ def database_of(request: Request) -> Database:
 
 async def _session(request: Request) -> AsyncIterator[DatabaseSession]:
     async with database_of(request).transaction() as session:
-        request.state.session = session
+        request.state.session, session.brand = session, getattr(request.state, "brand", None)
         yield session
+
+
+def set_brand(request: Request, key: str | None) -> None:
+    """Let what this request causes belong to a brand: that of its client, or of the host whose page was sent."""
+    request.state.brand = key
+    session: DatabaseSession | None = getattr(request.state, "session", None)
+    if session is not None:
+        session.brand = key
 
 
 def now_of(request: Request) -> datetime:

@@ -25,6 +25,7 @@ from identity_service.values.email_addresses import EmailAddress
 from identity_service.web import dependencies, routing
 
 COOKIE = "__Host-form"
+LANGUAGE_COOKIE = "__Host-language"
 SESSION_COOKIE = "__Host-session"
 STAFF_COOKIE = "__Host-staff"
 FORM_LIMIT = 16 * 1024
@@ -33,15 +34,15 @@ _HIDDEN = ("password", "code", "secret", "link", "seed", "form_token")
 
 
 class InvalidCsrfToken(Forbidden):
-    """This form did not come from our page, or the page is too old; please open it again."""
+    """This form didn't come from our page, or the page is too old. Open the page again."""
 
 
 class UnreadableForm(Problem):
-    """This form is malformed or has a field twice; please open the page again."""
+    """This form is malformed or has a field twice. Open the page again."""
 
 
 class UnknownField(Unprocessable):
-    """The form has a field that this page does not know."""
+    """The form has a field that this page doesn't know. Open the page again."""
 
 
 class FormRoute(APIRoute):
@@ -163,14 +164,14 @@ def _check_origin(request: Request) -> None:
 
 
 class UserIdTyped(Unprocessable):
-    """That is a User ID. Please type the email address of your account."""
+    """That's a User ID. Enter the email address of your account."""
 
 
 class MaybeMistyped(Unprocessable):
-    """Please check this address: it looks like a typing error."""
+    """Check this address. It looks like a typing mistake."""
 
 
-MEANT = "Did you mean {meant}? Choose it, or say that the address is right as you typed it."
+MEANT = "Did you mean {meant}? Choose it, or confirm that the address is correct as you typed it."
 
 
 def take_address(form: FormData, settings: Settings) -> EmailAddress:

@@ -18,6 +18,10 @@ from identity_service.web import dependencies, problems, routing
 
 _HOST = re.compile(r"\[?([a-z0-9.:-]+?)\]?\.?(?::[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+_ON_BRAND_HOSTS = re.compile(
+    r"/|/(confirm|confirmed|welcome|messages|receipt|static|brand|language)(/.*)?|/\.well-known/security\.txt"
+)
+"""What a brand's own host serves; sign-in, passwords and accounts are on the issuer's host alone (BRD-05)."""
 _UNDER_ANY_HOST = ("/livez", "/readyz", "/metrics")
 """Load balancers and Prometheus send an address as Host, or none; `/metrics` is on the internal port in production."""
 _PAGE_POLICY = (
@@ -40,7 +44,7 @@ class AmbiguousHost(Problem):
 
 
 class NotForDocuments(Problem):
-    """This address is for programs; it cannot be opened as a page."""
+    """This address is for programs. You can't open it as a page."""
 
     status = 403
 
@@ -129,6 +133,11 @@ def _refuse(request: Request) -> Problem | None:
     name = None if under_any else _HOST.fullmatch(hosts[0])
     if not under_any and (name is None or name[1].lower() not in hosted):
         return problems.MisdirectedRequest()
+    brand = None if name is None else dependencies.database_of(request).settings.brands.of_host(name[1].lower())
+    if brand is not None:
+        request.state.brand = brand.key
+        if not _ON_BRAND_HOSTS.fullmatch(path):
+            return problems.MisdirectedRequest.on_issuer(dependencies.database_of(request).settings, path)
     methods = request.scope["methods"].get(path)
     if methods is not None and request.method not in methods:
         return problems.MethodNotAllowed.at(methods)

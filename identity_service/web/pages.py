@@ -1,43 +1,50 @@
 """Pages: one Jinja2 environment for all HTML. Pages work without scripts and load nothing from other hosts.
 
-The language is that of the signed-in account, or else the browser's. Every form contains a CSRF token bound to this
+Language and brand are found here (`locale_of`, `brand_of`). Every form contains a CSRF token bound to this
 browser's cookie (`forms.py`).
 """
 
 import copy
+import hashlib
+import unicodedata
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from babel.core import Locale
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from identity_service import translations
+from identity_service.brands.rules import Brand
 from identity_service.values import currencies
+from identity_service.values.company_numbers import COUNTRIES
 from identity_service.web import dependencies, forms
 
-LANGUAGES = ("en", "de")
 LOCAL_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 """Content security policy of development pages: our own styles and images, no script."""
 _PAGES = Environment(loader=PackageLoader("identity_service"), undefined=StrictUndefined, autoescape=True)
+_PAGES.filters["moment"] = datetime.fromisoformat
 
 
 def render_page(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:  # noqa: ANN401
     """Return a page in the reader's language, with a CSRF token for its forms."""
-    locale = locale_of(request)
+    tag, brand = locale_of(request), brand_of(request)
     token, cookie = forms.csrf_token(request)
     defaults: dict[str, Any] = {
         "problem": None,
         "values": {},
         "form_token": token,
         "path": request.url.path,
-        "locale": locale,
+        "signed_in": forms.SESSION_COOKIE in request.cookies and not getattr(request.state, "signed_out", False),
+        **_of_reader(tag),
+        "brand": brand,
+        "colors": colors_of(brand),
         "settings": dependencies.database_of(request).settings,
     }
-    html = render(template, **{**defaults, **_translation_functions(locale), **facts})
+    html = _PAGES.get_template(template).render(**{**defaults, **_translation_functions(tag, brand.time_zone), **facts})
     response = HTMLResponse(html, status)
     if cookie is not None:
         forms.set_cookie(response, forms.COOKIE, cookie, same_site="strict")
@@ -45,17 +52,48 @@ def render_page(request: Request, template: str, *, status: int = 200, **facts: 
 
 
 def render(template: str, **facts: Any) -> str:  # noqa: ANN401
-    """Return the HTML of a template, in English unless `facts` name another locale and its functions."""
-    return _PAGES.get_template(template).render(**{"locale": "en", **_translation_functions("en"), **facts})
+    """Return the HTML of a template of ours, in English: what developers read, without a brand."""
+    return _PAGES.get_template(template).render(
+        **{**_of_reader(translations.SOURCE), **_translation_functions(translations.SOURCE), **facts}
+    )
+
+
+def _of_reader(tag: str) -> Mapping[str, Any]:
+    """Return what templates need of the language: its tag, its direction, and the names of all."""
+    return {
+        "locale": translations.find_language(tag), "direction": translations.direction(tag),
+        "language_name": translations.name_of,
+    }  # fmt: skip
 
 
 def locale_of(request: Request) -> str:
-    """Return the locale: the signed-in account's, or else the best match for the browser's Accept-Language."""
-    chosen: str | None = getattr(request.state, "locale", None)
-    if chosen is not None:
+    """Return the language tag: the one that was chosen on a page, the signed-in account's, or else the best match of
+    the brand's languages for the browser's Accept-Language.
+    """
+    offered = brand_of(request).offered
+    chosen = request.cookies.get(forms.LANGUAGE_COOKIE)
+    if chosen in offered:
         return chosen
+    stored: str | None = getattr(request.state, "locale", None)
+    if stored is not None:
+        return stored
     accepted = ",".join(request.headers.getlist("accept-language"))[:1000]
-    return translations.choose_locale(accepted, LANGUAGES)
+    return translations.choose_locale(accepted, offered)
+
+
+def brand_of(request: Request) -> Brand:
+    """Return the brand of a page: that of its host, of what it shows, or of the signed-in account; never one that a
+    parameter names (BRD-06).
+    """
+    state = request.state
+    key = getattr(state, "brand", None) or getattr(state, "shown_brand", None)
+    return dependencies.database_of(request).settings.brands.find(key)
+
+
+def colors_of(brand: Brand) -> str:
+    """Return the address of a brand's colours; it changes with them, because browsers keep what is there."""
+    mark = hashlib.sha256(brand.colors.model_dump_json().encode()).hexdigest()[:12]
+    return f"/brand/{brand.key}/{mark}/colors.css"
 
 
 def translator(request: Request) -> Callable[[str], str]:
@@ -78,14 +116,29 @@ def documentation(openapi: dict[str, Any]) -> str:
     return render("docs.html", api=openapi, resolve=resolve)
 
 
-def _translation_functions(locale: str) -> Mapping[str, Any]:
-    catalogue = translations.catalogue(locale)
-    return {"_": catalogue.gettext, "ngettext": catalogue.ngettext, "money": partial(_format_money, locale=locale)}
+def _translation_functions(tag: str, zone: str = "UTC") -> Mapping[str, Any]:
+    catalogue = translations.catalogue(tag)
+    return {
+        "_": catalogue.gettext, "ngettext": catalogue.ngettext,
+        "countries": partial(_countries, tag),
+        "money": partial(_format_money, tag=tag),
+        "time": partial(translations.format_time, tag=tag, zone=zone),
+        "date": partial(translations.format_date, tag=tag, zone=zone),
+        "clock": partial(translations.format_clock, tag=tag, zone=zone),
+    }  # fmt: skip
 
 
-def _format_money(value: Decimal, currency: str, *, locale: str) -> str:
-    """Return an amount in the reader's language, with the decimals of ISO 4217; Babel would take those of CLDR."""
-    known = Locale.parse(locale)
+def _format_money(value: Decimal, currency: str, tag: str) -> str:
+    """Return an amount in the reader's way, with the decimals of ISO 4217; Babel would take those of CLDR."""
+    known = translations.formats(tag)
     pattern = copy.copy(known.currency_formats["standard"])
     pattern.frac_prec = (currencies.decimals_of(currency),) * 2
     return str(pattern.apply(value, known, currency=currency, currency_digits=False))
+
+
+@cache
+def _countries(tag: str) -> list[tuple[str, str]]:
+    """Return the codes (ISO 3166-1 alpha-2) and names of countries, in the order of the reader's alphabet."""
+    names = translations.formats(translations.find_language(tag)).territories
+    found = [(code, names.get(code, code)) for code in COUNTRIES]
+    return sorted(found, key=lambda one: unicodedata.normalize("NFKD", one[1]).casefold())

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from identity_service.database.failures import DatabaseUnavailable, is_unavailable
 from identity_service.errors import Problem, Unprocessable
+from identity_service.settings import Settings
 from identity_service.web import forms, pages, routing
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,17 +27,17 @@ _OAUTH_PATHS = ("/oauth/token", "/oauth/introspect", "/oauth/revoke")
 
 
 class InvalidShape(Unprocessable):
-    """The request does not match the schema; `errors` lists each place."""
+    """The request doesn't match the schema. `errors` lists each place."""
 
 
 class UnknownPath(Problem):
-    """There is nothing at this path."""
+    """We can't find anything at this address. Check it for typing mistakes."""
 
     status = 404
 
 
 class MethodNotAllowed(Problem):
-    """This path does not support this method; the header `Allow` lists those it does."""
+    """This path doesn't support this method. The header `Allow` lists those it does."""
 
     status = 405
 
@@ -49,17 +50,25 @@ class MethodNotAllowed(Problem):
 
 
 class MisdirectedRequest(Problem):
-    """This host name is not served here; the operator lists further names in IDENTITY_ALLOWED_HOSTS."""
+    """We don't serve this host name. The operator can add names in IDENTITY_ALLOWED_HOSTS."""
 
     status = 421
 
+    @classmethod
+    def on_issuer(cls, settings: Settings, path: str) -> "MisdirectedRequest":
+        """Return the problem of a path that the issuer's host serves, and a brand's host does not: pages lead there."""
+        refusal = cls()
+        if not path.startswith(routing.API_PATHS):
+            refusal.leads_to = f"{settings.public_url}{path}"  # type: ignore[misc]
+        return refusal
+
 
 class BadRequest(Problem):
-    """The request cannot be read."""
+    """We can't read this request."""
 
 
 class InternalError(Problem):
-    """An unexpected error occurred; it has been logged under this request_id."""
+    """Something unexpected went wrong on our side. We've logged it under this request_id."""
 
     status = 500
 

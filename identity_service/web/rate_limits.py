@@ -25,13 +25,13 @@ from identity_service.web import networks
 
 
 class TooManyRequests(Problem):
-    """There were too many requests; please wait before you try again."""
+    """There were too many requests. Wait before you try again."""
 
     status = 429
 
 
 class RateLimitsUnavailable(Unavailable):
-    """Requests cannot be counted right now, so nothing was done; try again in a moment."""
+    """We can't count requests right now, so we didn't do anything. Try again in a moment."""
 
 
 RATE_LIMIT_ERRORS: tuple[type[Problem], ...] = (TooManyRequests, RateLimitsUnavailable)

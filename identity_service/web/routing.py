@@ -38,7 +38,7 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
 class MalformedJson(Problem):
-    """The body is not valid JSON, or it is ambiguous, as with a duplicate key."""
+    """The body isn't valid JSON, or it's ambiguous, for example because a key appears twice."""
 
 
 class BodyTooLarge(Problem):
@@ -48,31 +48,31 @@ class BodyTooLarge(Problem):
 
 
 class BodyTooSlow(Problem):
-    """The body did not arrive in time; please send it again."""
+    """The body didn't arrive in time. Send it again."""
 
     status = 408
 
 
 class UnsupportedMediaType(Problem):
-    """This route does not accept this media type."""
+    """This route doesn't accept this media type."""
 
     status = 415
 
 
 class RepeatedParameter(Problem):
-    """A query parameter was sent more than once; send it once."""
+    """A query parameter was sent more than once. Send it only once."""
 
 
 class UnknownParameter(Unprocessable):
-    """This route does not know this query parameter."""
+    """This route doesn't know this query parameter."""
 
 
 class UnreadableParameter(Problem):
-    """A query parameter is not valid UTF-8, or contains a NUL character."""
+    """A query parameter isn't valid UTF-8, or contains a NUL character."""
 
 
 class RepeatedHeader(Problem):
-    """A header was sent more than once; send it once."""
+    """A header was sent more than once. Send it only once."""
 
 
 class StrictRoute(APIRoute):

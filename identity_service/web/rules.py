@@ -12,6 +12,7 @@ class Registration(NamedTuple):
 
     scopes: frozenset[str]
     source: str
+    brand: str | None
     changed_at: datetime | None
 
     def outdates(self, token: AccessToken) -> bool:

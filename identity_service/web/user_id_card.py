@@ -9,6 +9,5 @@ from identity_service.web import pages
 
 def user_id_card(user_id: str, request: Request) -> dict[str, object]:
     """Return the User ID with dashes, and its groups spelled in the reader's language."""
-    spoken = user_ids.spell(UserId(user_id), pages.translator(request)("as in"))
-    groups = [spoken[start : start + user_ids.GROUP] for start in range(0, user_ids.LENGTH, user_ids.GROUP)]
+    groups = user_ids.spell_groups(UserId(user_id), pages.translator(request))
     return {"user_id": user_ids.show(user_id), "groups": groups}

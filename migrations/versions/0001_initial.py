@@ -238,6 +238,7 @@ def _create_tables() -> None:
         sa.Column("email_state", sa.String(), nullable=False),
         sa.Column("display_name", sa.String(), nullable=True),
         sa.Column("locale", sa.String(), nullable=False),
+        sa.Column("brand", sa.String(), nullable=False),
         sa.Column("merged_into", sa.String(), nullable=True),
         sa.Column("merged_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
@@ -249,7 +250,6 @@ def _create_tables() -> None:
         sa.CheckConstraint("(state = 'merged') = (merged_into IS NOT NULL)", name=op.f("ck_account_merged_into")),
         sa.CheckConstraint("email_state IN ('none', 'unconfirmed', 'confirmed')", name=op.f("ck_account_email_state")),
         sa.CheckConstraint("kind IN ('consumer', 'business')", name=op.f("ck_account_kind")),
-        sa.CheckConstraint("locale IN ('en', 'de')", name=op.f("ck_account_locale")),
         sa.CheckConstraint("state IN ('active', 'closed', 'merged', 'erased')", name=op.f("ck_account_state")),
         sa.CheckConstraint(
             "(email IS NULL) = (email_key IS NULL) AND (email IS NULL) = (email_ascii IS NULL)",
@@ -284,6 +284,7 @@ def _create_tables() -> None:
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("desk", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("brand", sa.String(), nullable=True),
         sa.Column("scopes", postgresql.ARRAY(sa.TEXT()), nullable=False),
         sa.Column("jwks", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -795,7 +796,7 @@ def _create_tables() -> None:
         sa.Column("recipient_domain", sa.String(), nullable=False),
         sa.Column("locale", sa.String(), nullable=False),
         sa.Column("facts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("message_id_header", sa.String(), nullable=False),
+        sa.Column("brand", sa.String(), nullable=False),
         sa.Column("priority", sa.SmallInteger(), nullable=False),
         sa.Column("pending_key", sa.String(), nullable=True),
         sa.Column("state", sa.String(), server_default=sa.text("'queued'"), nullable=False),
@@ -847,7 +848,6 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(["resend_of"], ["message.id"], name=op.f("fk_message_resend_of")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_message")),
         sa.UniqueConstraint("event_id", name=op.f("uq_message_event_id")),
-        sa.UniqueConstraint("message_id_header", name=op.f("uq_message_message_id_header")),
         postgresql_with={"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02},
     )
     op.create_index(
@@ -1010,6 +1010,7 @@ def _create_tables() -> None:
         sa.Column("tls_version", sa.String(), nullable=True),
         sa.Column("reused", sa.Boolean(), nullable=True),
         sa.Column("duration_ms", sa.Integer(), nullable=True),
+        sa.Column("words", sa.String(), nullable=True),
         sa.CheckConstraint(
             "outcome IN ('accepted', 'transient', 'permanent', 'relay_fault', 'unknown', 'lost', 'late_accepted', 'aborted')",
             name=op.f("ck_attempt_outcome"),

@@ -116,7 +116,7 @@ class Walk:
         await browser.open("/signin")
         page = await browser.send("/signin/code", email=ADDRESS)
         await self.service.deliver()
-        letter = self.service.letter(ADDRESS, "Your code to sign in")["text"]
+        letter = self.service.letter(ADDRESS, "Your sign-in code")["text"]
         code = re.search(r"^ {4}([0-9A-Z]{5}-[0-9A-Z]{5})\s*$", letter, re.M)[1]
         watch = page.url.path
         for typed in (GIVEN["wrong code"], code):
@@ -163,12 +163,12 @@ class Walk:
         await browser.send("/receipt", receipt=receipt)
         await browser.send("/receipt", receipt=receipt[:-9] + "kanarie")
         await caller.post(f"/v1/accounts/{self.user_id}/email-changes", {"email": OTHER_ADDRESS})
-        link = await link_to(service, OTHER_ADDRESS, "Please confirm your new address")
+        link = await link_to(service, OTHER_ADDRESS, "Please confirm your new email address")
         service.clock.advance(seconds=1)
         await press(service, (link[0], link[1][:-4] + "AAAA"))
         await press(service, link)
         await press(service, link)
-        await confirm(service, ADDRESS, "Your address was changed")
+        await confirm(service, ADDRESS, "Your email address was changed")
 
     async def desk(self) -> None:
         """Somebody of the staff enrols and signs in, well and badly, and checks a caller."""

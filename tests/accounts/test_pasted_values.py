@@ -54,7 +54,7 @@ async def test_an_address_with_a_hidden_sign_is_refused_by_its_name(service, cal
     browser = Browser(service.app, BASE, language="de")
     await browser.open("/reset")
     page = await browser.send("/reset", email=hidden)
-    assert (page.status_code, "enthält U+200B ZERO WIDTH SPACE" in page.text) == (422, True)
+    assert (page.status_code, "enthält ein unsichtbares Zeichen: U+200B ZERO WIDTH SPACE" in page.text) == (422, True)
 
 
 async def test_pasted_user_ids_are_verified(caller):
@@ -72,7 +72,7 @@ async def test_what_is_not_a_user_id_is_answered_with_the_sign(caller):
     user_id = await an_account(caller)
     answer = await caller.post("/v1/accounts/verifications", {"user_ids": ["\u2603" + user_id]})
     (result,) = answer.json()["results"]
-    assert "it is U+2603 SNOWMAN" in result["detail"]
+    assert "It is U+2603 SNOWMAN" in result["detail"]
 
 
 @pytest.mark.parametrize("written", [" Anna\u00a0", "\ufeffAnna", "\u2068Anna\u2069", "Anna\u200b\u00ad"], ids=ascii)

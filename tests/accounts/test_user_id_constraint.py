@@ -14,7 +14,10 @@ from identity_service.values.user_ids import ALPHABET, is_canonical, issue, show
 from tests.accounts.given import an_account, erase, sql
 
 GOOD = "6WPPC7QF7FF6"
-INSERT = "INSERT INTO account (user_id, email_state, locale, customer_since) VALUES (:user_id, 'none', 'en', now())"
+INSERT = """
+    INSERT INTO account (user_id, email_state, locale, brand, customer_since)
+    VALUES (:user_id, 'none', 'en', 'default', now())
+"""
 BAD = {
     "one symbol wrong": "6WPPC7QF7FF7",
     "two neighbours swapped": "6WPP7CQF7FF6",

@@ -10,11 +10,11 @@ DEFERRED = int(os.environ.get("BENCH_DEFERRED", "100000"))
 
 _MESSAGES = """
 INSERT INTO message (id, kind, purpose, recipient, recipient_ascii, recipient_hash, recipient_domain, locale, facts,
-message_id_header, priority,
-    state, state_changed_at, created_at, next_attempt_at, deadline_at, attempts, turns, accepted_at, accepted_relay,
+brand, priority,
+    state, state_changed_at, created_at, next_attempt_at, deadline_at, attempts, deliveries, accepted_at, accepted_relay,
     event_id)
 SELECT gen_random_uuid(), 'test', 'account', 'a@example.com', 'a@example.com', sha256(n::text::bytea), 'example.com',
-    'en', '{}', :state || n, 0, :state, now(), now() - interval '2 h',
+    'en', '{}', 'default', 0, :state, now(), now() - interval '2 h',
     CASE WHEN :state = 'deferred' THEN now() + interval '1 h' + n * interval '1 ms' END, now() + interval '20 h', 1, 1,
     CASE WHEN :state = 'accepted' THEN now() END, 'first',
     n + CASE WHEN :state = 'accepted' THEN 1000000000 ELSE 2000000000 END

@@ -30,16 +30,17 @@ ALTER TABLE bench.message ALTER event_id SET DEFAULT nextval('bench.event');
 """
 _REGISTER = """
 WITH a AS (
-    INSERT INTO bench.account (user_id, email, email_ascii, email_key, email_state, locale, customer_since)
-    SELECT m, m, m, m, 'unconfirmed', 'en', now() FROM md5(random()::text || clock_timestamp()) m RETURNING user_id
+    INSERT INTO bench.account (user_id, email, email_ascii, email_key, email_state, locale, brand, customer_since)
+    SELECT m, m, m, m, 'unconfirmed', 'en', 'default', now()
+    FROM md5(random()::text || clock_timestamp()) m RETURNING user_id
 ), c AS (
     INSERT INTO bench.consent_state SELECT user_id, 'email', 'withdrawn', now() FROM a
 )
 INSERT INTO bench.message (id, kind, purpose, user_id, recipient, recipient_ascii, recipient_hash, recipient_domain,
 locale, facts,
-    message_id_header, priority, state_changed_at, created_at, next_attempt_at, deadline_at)
+    brand, priority, state_changed_at, created_at, next_attempt_at, deadline_at)
 SELECT gen_random_uuid(), 'welcome', 'account', user_id, user_id, user_id, sha256(user_id::bytea), 'example.com', 'en',
-    '{}', user_id, 5, now(), now(), now(), now() + interval '1 d' FROM a;
+    '{}', 'default', 5, now(), now(), now(), now() + interval '1 d' FROM a;
 """
 
 

@@ -69,7 +69,7 @@ async def test_staff_enrol_by_clicking_the_printed_link(visit, service, staff_li
     await one.open(link)
     one.expected = {410}
     await one.press("Begin")
-    await expect(one.page.get_by_role("alert")).to_contain_text("link is invalid")
+    await expect(one.page.get_by_role("alert")).to_contain_text("This enrolment link doesn't work.")
 
 
 @pytest.fixture

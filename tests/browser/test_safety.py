@@ -30,7 +30,7 @@ async def test_a_robot_that_presses_every_button_does_not_spend_the_link(visit, 
     """RST-01, RST-02: mail scanners open the link, run its script and press what can be pressed."""
     asker = await visit()
     await ask(asker, service)
-    link = letters.link("anna@example.org", "Your new password")
+    link = letters.link("anna@example.org", "Reset your password")
     for scripts in (True, False):
         robot = await visit(scripts=scripts)
         robot.expected = {410, 422}
@@ -45,7 +45,7 @@ async def test_a_robot_that_presses_every_button_does_not_spend_the_link(visit, 
     anna_herself = await visit()
     await anna_herself.open(link)
     await anna_herself.type("New password", GOOD)
-    await anna_herself.press("Set the password")
+    await anna_herself.press("Save password")
     assert anna_herself.path == "/reset/done"
 
 
@@ -54,12 +54,12 @@ async def test_a_robot_that_presses_without_a_password_is_told_so_by_the_server(
     robot = await visit()
     robot.expected = {422}
     await ask(robot, service)
-    await robot.open(letters.link("anna@example.org", "Your new password"))
+    await robot.open(letters.link("anna@example.org", "Reset your password"))
     await robot.page.evaluate("document.querySelector('form[data-link]').noValidate = true")
-    await robot.press("Set the password")
+    await robot.press("Save password")
     assert "at least 15 characters" in await robot.text()
     await robot.type("New password", GOOD)
-    await robot.press("Set the password")
+    await robot.press("Save password")
     assert robot.path == "/reset/done"
 
 
@@ -68,7 +68,7 @@ async def test_the_secret_leaves_the_address_bar_and_goes_nowhere(visit, service
     request line with it (`visit` looks at them all)."""
     one = await visit()
     await ask(one, service)
-    link = letters.link("anna@example.org", "Your new password")
+    link = letters.link("anna@example.org", "Reset your password")
     await one.open(link)
     assert one.page.url == link.partition("#")[0]
     secret = link.partition("#")[2]
@@ -87,9 +87,9 @@ async def test_the_link_opens_where_somebody_is_signed_in(visit, service, letter
     one = await visit()
     await one.open("/signin")
     await one.page.locator("#email-code").fill("anna@example.org")
-    await one.press("Mail me a code")
+    await one.press("Email me a code")
     await service.deliver()
-    await one.type("Code from the email", letters.code("anna@example.org", "Your code to sign in"))
+    await one.type("Code from the email", letters.code("anna@example.org", "Your sign-in code"))
     await one.press("Sign in")
     cookies = {cookie["name"]: cookie for cookie in await one.context.cookies()}
     assert set(cookies) == {"__Host-form", "__Host-known", "__Host-session"}
@@ -105,9 +105,9 @@ async def test_nothing_of_a_session_stays_in_the_browser(visit, service, letters
     one = await visit()
     await one.open("/signin")
     await one.page.locator("#email-code").fill("anna@example.org")
-    await one.press("Mail me a code")
+    await one.press("Email me a code")
     await service.deliver()
-    await one.type("Code from the email", letters.code("anna@example.org", "Your code to sign in"))
+    await one.type("Code from the email", letters.code("anna@example.org", "Your sign-in code"))
     await one.press("Sign in")
     kept = "Promise.all([indexedDB.databases(), caches.keys(), navigator.serviceWorker.getRegistrations()])"
     assert await one.page.evaluate(kept) == [[], [], []]
@@ -152,6 +152,6 @@ async def test_a_foreign_page_cannot_send_our_forms(elsewhere, visit, site: str,
     form = f"<form method=post action='{site}/reset'><input name=email value=anna@example.org><button>Go"
     await one.page.goto(await elsewhere(form))
     await one.press("Go")
-    assert "did not come from our page" in await one.text()
+    assert "This form didn't come from our page" in await one.text()
     assert await service.rows("SELECT 1 FROM message") == []
     forget(one, heard)

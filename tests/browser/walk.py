@@ -45,7 +45,7 @@ async def _registering(one, service, letters, say) -> AsyncIterator[str]:
     await one.press(say("Confirm this address"))
     yield "confirm refused"
     await service.deliver()
-    await one.open(letters.link("ben@example.org", say("Please confirm your address")))
+    await one.open(letters.link("ben@example.org", say("Please confirm your email address")))
     await one.page.wait_for_selector("body.has-link")
     yield "confirm by link"
     await one.press(say("Confirm this address"))
@@ -66,17 +66,18 @@ async def _resetting(one, service, letters, say) -> AsyncIterator[str]:
     yield "watch waiting"
     await service.deliver()
     await one.open(f"{watch}?again=1730")
+    await one.page.get_by_text(say("Technical details")).click()
     yield "watch taken"
     await one.follow(say("I have the code"))
     yield "code"
-    await one.open(letters.link("ben@example.org", say("Your new password")))
+    await one.open(letters.link("ben@example.org", say("Reset your password")))
     await one.page.wait_for_selector("body.has-link")
     yield "choose"
     await one.type(say("New password"), "qwertyuiopqwertyuiop")
-    await one.press(say("Set the password"))
+    await one.press(say("Save password"))
     yield "choose refused"
     await one.type(say("New password"), GOOD)
-    await one.press(say("Set the password"))
+    await one.press(say("Save password"))
     yield "password set"
 
 
@@ -89,13 +90,13 @@ async def _signing_in(one, service, letters, say) -> AsyncIterator[str]:
     await one.press(say("Sign in"))
     yield "signin refused"
     await one.page.locator("#email-code").fill("ben@example.org")
-    await one.press(say("Mail me a code"))
+    await one.press(say("Email me a code"))
     yield "signin code"
     await one.type(say("Code from the email"), "00000-00000")
     await one.press(say("Sign in"))
     yield "signin code refused"
     await service.deliver()
-    await one.type(say("Code from the email"), letters.code("ben@example.org", say("Your code to sign in")))
+    await one.type(say("Code from the email"), letters.code("ben@example.org", say("Your sign-in code")))
     await one.press(say("Sign in"))
 
 
@@ -107,21 +108,19 @@ async def _account(one, service, letters, say) -> AsyncIterator[str]:
 
 
 async def _company(one, service, letters, say) -> AsyncIterator[str]:
-    await one.follow(say("Become a business"))
+    await one.follow(say("Convert to a business account"))
     yield "business"
-    for label, text in (
-        ("Company", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk G. m. b. H."),
-        ("Country (two letters, like DE)", "12"),
-    ):
-        await one.type(say(label), text)
+    await one.type(say("Company"), "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk G. m. b. H.")
+    await one.page.get_by_label(say("Country"), exact=True).select_option("AT")
+    await one.type(say("VAT number (optional)"), "12")
     await one.press(say("Save"))
     yield "business refused"
-    await one.type(say("Country (two letters, like DE)"), "AT")
+    await one.type(say("VAT number (optional)"), "")
     await one.press(say("Save"))
     await _history(one, service)
     await one.open("/me")
     yield "me as a business"
-    await one.follow(say("Change the company"))
+    await one.follow(say("Change company details"))
     yield "company"
     await one.open("/me/history")
     yield "history"
@@ -131,7 +130,13 @@ async def _history(one, service) -> None:
     """What other services and a desk add: orders, a ticket, and somebody who looked."""
     user_id = await one.page.locator(".card .id").inner_text()
     shop = await service.caller("history:write", name="shop")
-    kinds = (("order", "1299.90"), ("refund", "99.90"), ("ticket", None), ("ticket_closed", None), ("delivery", None))
+    kinds = (
+        ("order", "1299.90"),
+        ("refund", "99.90"),
+        ("ticket", None),
+        ("ticket_closed", None),
+        ("delivery", None),
+    )
     entries = [
         {"reference": f"2026-{kind}-000{number}", "kind": kind, "occurred_at": "2026-02-03T10:00:00Z",
          **({"amount": amount, "currency": "EUR"} if amount else {})}
@@ -157,7 +162,7 @@ async def _another_address(one, service, letters, say) -> AsyncIterator[str]:
     await one.press(say("Send the email"))
     yield "another address asked"
     await service.deliver()
-    await one.open(letters.link("benjamin@example.org", say("Please confirm your new address")))
+    await one.open(letters.link("benjamin@example.org", say("Please confirm your new email address")))
     await one.page.wait_for_selector("body.has-link")
     yield "confirm another address"
     await one.press(say("Use this address"))
@@ -204,7 +209,7 @@ async def _ending(one, service, letters, say) -> AsyncIterator[str]:
     await one.open(letters.link("benjamin@example.org", say("Your account is closed")))
     await one.page.wait_for_selector("body.has-link")
     yield "reopen"
-    await one.press(say("Open it again"))
+    await one.press(say("Reopen the account"))
     yield "reopened"
 
 

@@ -117,7 +117,7 @@ async def test_links_of_a_revoked_key_are_dead_and_new_ones_work(service, caller
     assert (await caller.put(f"/v1/accounts/{anna}/consents/email", asked)).status_code == 202
     company = {"company_name": "Berg GmbH", "country": "DE"}
     assert (await caller.put(f"/v1/accounts/{anna}/business", company)).status_code == 200
-    links = [await link_to(service, ANNA, subject) for subject in ("May we?", "You are a business customer now")]
+    links = [await link_to(service, ANNA, subject) for subject in ("Can we contact you?", "business account")]
     await revoke(service, "link")
     service.clock.advance(seconds=1)
     for link in links:
@@ -126,7 +126,7 @@ async def test_links_of_a_revoked_key_are_dead_and_new_ones_work(service, caller
     assert (await service.rows("SELECT kind FROM account")) == [("business",)]
     other = await an_account(caller, "ben@example.org")
     assert (await caller.put(f"/v1/accounts/{other}/consents/email", asked)).status_code == 202
-    browser = await press(service, await link_to(service, "ben@example.org", "May we?"))
+    browser = await press(service, await link_to(service, "ben@example.org", "Can we contact you?"))
     assert browser.page.url.path == "/confirmed/consent", browser.text
 
 

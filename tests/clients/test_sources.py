@@ -95,7 +95,7 @@ async def test_scopes_name_and_source_change_and_the_credentials_stay(service, c
     )  # fmt: skip
     assert changed.json == [
         {
-            "client_id": made.client_id, "name": "Shop 2", "source": "second_shop",
+            "client_id": made.client_id, "name": "Shop 2", "source": "second_shop", "brand": None,
             "scopes": ["accounts:read", "events:read"],
         }
     ]  # fmt: skip

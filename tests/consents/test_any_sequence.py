@@ -62,7 +62,7 @@ class Doors(RuleBasedStateMachine):
     def customer_says_yes_on_his_page(self, purpose) -> None:
         self.do(self.customer.grants(purpose))
         self.said(purpose, "granted")
-        self.withdrawals.append((purpose, *self.letters("You have said yes")))
+        self.withdrawals.append((purpose, *self.letters("You said yes")))
 
     @rule(purpose=PURPOSES)
     def customer_says_no_on_his_page(self, purpose) -> None:
@@ -90,7 +90,7 @@ class Doors(RuleBasedStateMachine):
         assert self.do(self.customer.presses(*letter[1:])) == (200 if counts else 410)
         if counts:
             self.said(letter[0], "granted")
-            self.withdrawals.append((letter[0], *self.letters("You have said yes")))
+            self.withdrawals.append((letter[0], *self.letters("You said yes")))
 
     @precondition(lambda self: self.withdrawals)
     @rule(choice=st.data())

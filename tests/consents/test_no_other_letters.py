@@ -10,9 +10,9 @@ from tests.accounts.given import an_account
 LETTER = """
     INSERT INTO message (id, kind, purpose, user_id, recipient, recipient_ascii, recipient_hash, recipient_domain,
     locale, facts,
-        message_id_header, priority, state_changed_at, created_at, next_attempt_at, deadline_at, event_id)
+        brand, priority, state_changed_at, created_at, next_attempt_at, deadline_at, event_id)
     SELECT gen_random_uuid(), CAST(:kind AS text), CAST(:purpose AS text), user_id, email, email_ascii, NULL,
-        'example.com', 'en', '{}', gen_random_uuid()::text, 5, now(), now(), now(), now() + interval '1 h', %s
+        'example.com', 'en', '{}', 'default', 5, now(), now(), now(), now() + interval '1 h', %s
     FROM account ORDER BY user_id
 """
 QUEUED = """

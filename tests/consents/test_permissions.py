@@ -163,8 +163,8 @@ async def test_the_customer_is_told_how_often_it_was_asked_and_allowed(service, 
     told = (await caller.get(f"/v1/accounts/{anna.user_id}/consents")).json()
     assert (told["asked"], told["allowed"]) == (3, 2)
     await anna.browser.open("/me")
-    assert "Within a year we were asked 3 times whether you may be contacted." in anna.browser.text
-    assert "The answer was yes 2 times." in anna.browser.text
+    assert "In the past 12 months, we were asked 3 times whether you can be contacted." in anna.browser.text
+    assert "We said yes 2 times." in anna.browser.text
     service.clock.advance(days=366)
     later = await service.caller(name="later")
     told = (await later.get(f"/v1/accounts/{anna.user_id}/consents")).json()

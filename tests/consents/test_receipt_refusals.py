@@ -14,7 +14,7 @@ from tests.conftest import BASE
 from tests.consents.given import a_customer, propose, withdraw
 from tests.consents.test_receipts import receipt_of
 
-OURS = "This receipt is ours, and nothing in it was changed."
+OURS = "We issued this receipt, and nothing in it has been changed."
 SENTENCES = {
     "another key": receipts.ReceiptOfUnknownKey,
     "another issuer": receipts.ReceiptOfAnotherIssuer,
@@ -132,9 +132,13 @@ async def test_the_page_explains_a_good_receipt_and_needs_no_account(service, ca
     text = (await on_page(service, wrapped)).text
     assert OURS in text
     assert customer.user_id in text
-    for sentence in ("yes, the customer said so", "no, the customer said so", "no, nobody was ever asked"):
+    for sentence in (
+        "yes, as the customer told us",
+        "no, as the customer told us",
+        "no, the customer has never answered",
+    ):
         assert sentence in text
-    assert "We will not send you any marketing" not in text
+    assert "We'll never send you marketing" not in text
 
 
 async def test_the_page_says_that_a_receipt_is_superseded(service, caller):
@@ -142,11 +146,11 @@ async def test_the_page_says_that_a_receipt_is_superseded(service, caller):
     customer = await a_customer(caller, service)
     old = await receipt_of(caller, customer.user_id)
     await propose(caller, customer.user_id)
-    assert "spoken again" not in (await on_page(service, old)).text
+    assert "answered again" not in (await on_page(service, old)).text
     await withdraw(caller, customer.user_id)
     text = (await on_page(service, old)).text
     assert OURS in text
-    assert "The customer has spoken again since: a newer receipt stands in its place." in text
+    assert "The customer has answered again since then. A newer receipt replaces this one." in text
 
 
 async def rows_of_all(service) -> dict[str, list]:
@@ -200,7 +204,7 @@ async def test_the_command_line_says_that_a_receipt_is_superseded(service, calle
     assert (await command("receipt", "check", str(file), "--json")).json["superseded"] is False
     await withdraw(caller, user_id)
     ended = await command("receipt", "check", str(file))
-    assert (ended.status, "spoken again since" in ended.out) == (0, True)
+    assert (ended.status, "answered again since" in ended.out) == (0, True)
     assert (await command("receipt", "check", str(file), "--json")).json["superseded"] is True
 
 

@@ -121,7 +121,7 @@ async def test_a_receipt_promises_only_what_holds(service, caller):
     """RCP-02: beside a yes there is no sentence that no marketing will come; after the no it is back."""
     customer = await a_customer(caller, service)
     promised = claims_of(await receipt_of(caller, customer.user_id))["promise"]
-    assert promised.startswith("We will not send you any marketing.")
+    assert promised.startswith("We'll never send you marketing.")
     await customer.grants("post")
     assert claims_of(await receipt_of(caller, customer.user_id))["promise"] is None
     await customer.withdraws("post")
@@ -185,7 +185,7 @@ async def test_a_receipt_opens_no_door(service, caller):
         assert answer.status_code == 401
     me = await service.http.get("/me", headers={"Cookie": f"__Host-session={receipt}", "Accept": "text/html"})
     assert (me.status_code, me.headers["location"]) == (303, "/signin")
-    path, _ = await customer.link("You have said yes")
+    path, _ = await customer.link("You said yes")
     assert await customer.presses(path, receipt) == 410
     assert await allowed(caller, customer.user_id) == [customer.user_id]
     introspected = await service.http.post(

@@ -33,7 +33,8 @@ async def test_who_takes_an_id_on_the_page_allows_nothing_and_is_not_asked(servi
     browser = Browser(service.app, BASE)
     await browser.open("/")
     fields = re.findall(r"<(?:input|select|textarea)[^>]*name=\"(\w+)\"", browser.page.text)
-    assert sorted(set(fields)) == ["email", "form_token"]
+    # `back` is of the form below that chooses the language.
+    assert sorted(set(fields)) == ["back", "email", "form_token"]
     assert "checked" not in browser.page.text
     await browser.send("/", email="ben@example.org")
     user_id = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", browser.text)[0]
@@ -57,7 +58,7 @@ async def test_yes_and_no_take_the_same_steps(service, caller):
     """PRV-04: one press of a button on the same page, both ways."""
     customer = await a_customer(caller, service)
     await customer.sign_in()
-    for decision, word in (("granted", "Say yes"), ("withdrawn", "Withdraw"), ("granted", "Say yes")):
+    for decision, word in (("granted", "Yes, I agree"), ("withdrawn", "Withdraw"), ("granted", "Yes, I agree")):
         page = await customer.browser.open("/me")
         form = re.search(r"action=\"/me/consents/email\">(.*?)</form>", page.text)[1]
         assert re.findall(r"value=\"(\w+)\">([^<]+)</button>", form) == [(decision, word)]
@@ -75,7 +76,7 @@ async def test_a_proposal_waits_for_the_mailbox_and_its_link_makes_it_a_yes(serv
     }  # fmt: skip
     assert answer.json()["proposed_at"] is not None
     assert await allowed(caller, customer.user_id) == []
-    subject = translations.catalogue("de").gettext("May we? Please answer")
+    subject = translations.catalogue("de").gettext("Can we contact you? Please answer")
     link = await customer.link(subject)
     assert wordings.find_wording("email", WORDING, "de").text in service.letter(customer.email, subject)["text"]
     assert await customer.presses(*link) == 200
@@ -120,7 +121,7 @@ async def test_a_proposals_link_ends_after_seven_days(service, caller):
     service.clock.advance(days=7, seconds=1)
     assert (await browser.send(path, link=secret, code="", agreed="yes")).status_code == 410
     await browser.open(path)
-    assert "This link has ended" in browser.text
+    assert "This link no longer works" in browser.text
 
 
 async def test_the_same_proposal_again_sends_no_second_letter_while_the_first_is_good(service, caller):
@@ -140,7 +141,7 @@ async def test_a_no_counts_at_once_through_any_door(service, caller, door):
     """PRV-04, PRV-06: the very next question is answered with no, under the same clock."""
     customer = await a_customer(caller, service)
     await customer.grants()
-    link = await customer.link("You have said yes")
+    link = await customer.link("You said yes")
     assert await allowed(caller, customer.user_id) == [customer.user_id]
     if door == "page":
         await customer.withdraws()
@@ -195,7 +196,7 @@ async def test_joining_two_ids_lets_the_stricter_word_win(service, caller):
     await withdraw(caller, fresh)
     assert await allowed(caller, customer.user_id) == [customer.user_id]
     service.clock.advance(seconds=1)
-    assert await customer.presses(*await customer.link("confirm your address")) == 200
+    assert await customer.presses(*await customer.link("confirm your email address")) == 200
     assert await allowed(caller, customer.user_id, fresh) == []
     assert (await states(caller, fresh))["email"] == "withdrawn"
 
@@ -265,9 +266,9 @@ async def test_events_carry_the_permission_that_follows(service, caller):
 
 
 UNKNOWN = {
-    "unknown purpose": ("horoscopes", WORDING, "unknown_purpose", "There is no such purpose."),
-    "unknown wording": ("email", "email-1999-01", "unknown_wording", "There is no such wording for this purpose"),
-    "another purpose's wording": ("email", "post-2026-11", "unknown_wording", "There is no such wording"),
+    "unknown purpose": ("horoscopes", WORDING, "unknown_purpose", "We don't know this purpose. Check its name."),
+    "unknown wording": ("email", "email-1999-01", "unknown_wording", "This purpose has no such wording"),
+    "another purpose's wording": ("email", "post-2026-11", "unknown_wording", "This purpose has no such wording"),
 }
 
 
@@ -295,7 +296,7 @@ async def test_a_letter_of_yes_works_for_ten_years(service, caller):
     """PRV-04: who said yes long ago need not look for another way out."""
     customer = await a_customer(caller, service)
     await customer.grants()
-    link = await customer.link("You have said yes")
+    link = await customer.link("You said yes")
     service.clock.advance(days=3640)
     assert await customer.presses(*link) == 200
     later = await service.caller(name="later")

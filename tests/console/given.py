@@ -9,7 +9,7 @@ from tests.browser import Browser
 from tests.conftest import BASE
 
 PASSWORD = "copper lantern forgets the tide"
-SUBJECT = "Your code for the call"
+SUBJECT = "Your code for your call with us"
 
 
 class Clerk(Browser):

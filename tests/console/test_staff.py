@@ -65,7 +65,7 @@ async def test_a_one_time_code_is_good_once(service):
 async def test_a_code_that_was_used_already_is_told_as_used_to_whoever_has_the_password(service):
     """K02, PHN-11: behind enrolling, too; a wrong password and an unknown name read as before."""
     ada = await enrol(service, "ada", wait=0)
-    said = "This one-time code was used already. Wait for the next code"
+    said = "This one-time code has already been used. Wait for the next code"
     code = now_code(service, ada.seed)
     again = await sign_in(service, ada, f"{code[:3]} {code[3:]}")
     assert (again.status_code, said in again.text) == (422, True)
@@ -248,7 +248,7 @@ async def test_a_seed_that_was_not_sealed_for_this_link_is_refused(service, bent
     seed = bob.seed if bent == "of another link" else ada.seed
     given = {"link": mine, "password": PASSWORD, "code": now_code(service, seed)}
     assert (await ada.send("/console/enrolled", seed=bad, **given)).status_code == 422
-    assert "open the link again" in ada.text
+    assert "Open the link again" in ada.text
     assert await service.rows("SELECT phc FROM staff") == [(None,), (None,)]
     ada, sealed = await begin(service, mine)
     given["code"] = now_code(service, ada.seed)

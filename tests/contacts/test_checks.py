@@ -49,7 +49,7 @@ async def test_the_letter_names_the_call_and_the_two_words_and_warns_everybody_e
     letter = service.letter(ANNA, SUBJECT)
     assert started["phrase"] in letter["text"]
     assert number in letter["text"]
-    assert "If you are not calling us at this moment, tell this code to nobody." in letter["text"]
+    assert "If you're not on the phone with us, don't share this code with anyone." in letter["text"]
     assert plain(code) not in plain(letter["subject"])
 
 
@@ -58,7 +58,7 @@ async def test_a_german_customer_reads_it_in_german(service, tool, caller):
     await tool.check(user_id, await tool.contact(user_id))
     await service.deliver()
     text = service.letter("uwe@example.org", "Ihr Code für das Telefonat")["text"]
-    assert "nennen Sie diesen Code niemandem" in text
+    assert "geben Sie diesen Code an niemanden weiter" in text
 
 
 async def test_the_clerk_never_gets_the_code(service, tool, anna, capsys):

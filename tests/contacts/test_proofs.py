@@ -210,7 +210,7 @@ async def test_a_code_for_the_call_opens_nothing_else(service, tool, anna):
     assert await service.rows("SELECT 1 FROM event WHERE name IN ('password.set', 'sign_in.succeeded')") == []
 
 
-@pytest.mark.parametrize("letter", ["Your new password", "sign in"])
+@pytest.mark.parametrize("letter", ["Reset your password", "Your sign-in code"])
 async def test_the_code_of_another_letter_verifies_no_caller(service, tool, anna, letter):
     """ATT-05, PHN-06: a customer reads out the code of a reset or of a sign-in; it is no match."""
     visitor = Browser(service.app, "https://id.example.com")

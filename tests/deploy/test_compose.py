@@ -60,7 +60,7 @@ def test_it_is_made_of_what_the_specification_knows():
         assert set(service.get("secrets", ())) <= set(COMPOSE["secrets"])
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
-            assert source in COMPOSE["volumes"] or (ROOT / source).is_file(), volume
+            assert source in COMPOSE["volumes"] or (ROOT / source).exists(), volume
         for other, how in service.get("depends_on", {}).items():
             assert other in SERVICES
             assert how["condition"] in {"service_healthy", "service_completed_successfully"}
@@ -147,10 +147,10 @@ def test_what_it_sets_starts_in_production(monkeypatch, secrets, name):
         monkeypatch.delenv(variable, raising=False)
     for variable, value in SERVICES[name]["environment"].items():
         assert variable.removesuffix("_FILE") in known
-        given = value.replace("/run/secrets", str(secrets))
+        given = value.replace("/run/secrets", str(secrets)).replace("/etc/identity", str(ROOT / "deploy"))
         given = re.sub(r"\$\{IDENTITY_PUBLIC_URL.*\}", "https://id.example.com", given)
-        given = re.sub(r"\$\{IDENTITY_MAIL_FROM.*\}", "service@id.example.com", given)
-        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-\}", "", given))
+        given = re.sub(r"\$\{IDENTITY_MAIL_FROM:.*\}", "service@id.example.com", given)
+        monkeypatch.setenv(variable, re.sub(r"\$\{\w+:-(.*)\}", r"\1", given))
     settings = configuration.read()
     assert start_checks.refusals(settings) == []
     assert settings.environment == "production"

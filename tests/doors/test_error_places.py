@@ -27,7 +27,11 @@ BODIES = {
     "too many": ("/v1/accounts/verifications", {"user_ids": ["x"] * 1001}, "/user_ids", "too_long"),
     "too few": ("/v1/accounts/verifications", {"user_ids": []}, "/user_ids", "too_short"),
     "a long text": ("/v1/accounts", {"display_name": MANY}, "/display_name", "too_long"),
-    "a value that is none": ("/v1/accounts", {"locale": "tlh"}, "/locale", "not_allowed"),
+    "a language that is none": ("/v1/accounts", {"locale": "d!"}, "/locale", "malformed"),
+    "a value that is none": (
+        "/v1/accounts/6WPP-C7QF-7FF6/caller-checks", {"contact": "204-118", "purpose": "fax"}, "/purpose",
+        "not_allowed",
+    ),
     "a sign": ("/v1/accounts", {"display_name": "a\tb"}, "/display_name", "malformed"),
 }  # fmt: skip
 

@@ -179,6 +179,6 @@ async def test_one_merge_is_asked_for_once_at_each_mailbox(service, caller):
     who, path, body, headers = await a_merge(service, caller)
     for _ in range(3):
         assert (await who.post(path, body, headers={**headers, "Idempotency-Key": "k1"})).status_code == 202
-    await confirm(service, "berta@example.com", "Shall your two accounts become one?")
+    await confirm(service, "berta@example.com", "Do you want to merge your two accounts?")
     subjects = [letter["subject"] for letter in service.mailbox.letters("berta@example.com")]
-    assert sum("become one" in subject for subject in subjects) == 1
+    assert sum("merge your two accounts" in subject for subject in subjects) == 1

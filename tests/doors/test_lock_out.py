@@ -74,13 +74,13 @@ async def test_a_reset_reaches_its_owner_whoever_asked_before(service, caller):
     await until_refused(one, 40)
     owner = a_browser(service, "192.0.2.1")
     watch = await ask(owner)
-    letter = service.letter(ANNA, "Your new password")
+    letter = service.letter(ANNA, "Reset your password")
     await type_code(owner, watch, code_in(letter), GOOD + " again")
     assert owner.page.url.path == "/reset/done", owner.text
     service.clock.advance(hours=3)
     watch = await ask(owner)
     await service.deliver()
-    link = link_in(service.letter(ANNA, "Your new password"))
+    link = link_in(service.letter(ANNA, "Reset your password"))
     assert (await choose(owner, link, GOOD + " and again")).url.path == "/reset/done", owner.text
 
 

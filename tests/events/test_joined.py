@@ -102,8 +102,10 @@ async def test_the_message_of_a_retry_names_the_retry(service, caller):
     queued = (await told(service, caller, "mail.queued"))[-1]
     assert (queued["data"]["cause"], queued["data"]["cause_id"]) == ("mail.retried", retried["id"])
     assert queued["data"]["message_id"] == retried["data"]["successor"] != str(message_id)
-    headers = await service.rows("SELECT id, message_id_header FROM message")
-    assert all(row.id.hex in row.message_id_header for row in headers)
+    await service.deliver()
+    ids = await service.rows("SELECT id FROM message")
+    sent = [letter["headers"]["Message-ID"] for letter in service.mailbox.letters()]
+    assert sorted(sent) == sorted(f"<{row.id.hex}@{service.database.settings.sender_domain}>" for row in ids)
 
 
 async def test_a_merge_can_be_joined_both_ways(service, caller):
@@ -170,8 +172,8 @@ async def password_compromised(service, caller, user_id):
 
 async def email_change_undone(service, caller, user_id):
     await call(caller, "POST", f"/v1/accounts/{user_id}/email-changes", {"email": SECOND})
-    await confirm(service, SECOND, "Please confirm your new address")
-    await press(service, await link_to(service, ADDRESS, "Your address was changed"))
+    await confirm(service, SECOND, "Please confirm your new email address")
+    await press(service, await link_to(service, ADDRESS, "Your email address was changed"))
 
 
 async def erased(service, caller, user_id):

@@ -63,7 +63,7 @@ async def comes_back(service) -> str:
     async with service.database.transaction() as session:
         ((message_id,),) = await service.rows("SELECT id FROM message ORDER BY created_at LIMIT 1")
         key = session.keys.internal()
-        to = rendering.return_address(message_id.hex, service.database.settings, key)
+        to = rendering.return_address(message_id.hex, service.database.settings.sender_domain, key)
         raw = NOTICE.format(to=to).encode()
         notice = feedback.notice_of(
             session, dsn.read_returned_mail(raw, ADDRESS), raw,

@@ -144,7 +144,7 @@ async def test_10_unknown_mailbox_is_rejected_and_left_alone(road: Road):
     await road.turn()
     message = await told_truly(road)
     assert message["state"] == "rejected"
-    assert "does not exist" in message["timeline"][1]["sentence"]
+    assert "doesn't exist" in message["timeline"][1]["sentence"]
     assert await road.tries() == [("a", "permanent")]
     await road.put()
     assert (await road.message())["state"] == "suppressed"
@@ -178,7 +178,7 @@ async def test_13_policy_refusal_is_asked_once_elsewhere(road: Road):
     await road.turn()
     assert await road.tries() == [("a", "permanent"), ("b", "accepted")]
     message = await told_truly(road)
-    assert "refuses by policy" in message["timeline"][1]["sentence"]
+    assert "blocked the email under its own rules" in message["timeline"][1]["sentence"]
     assert await road.service.rows("SELECT 1 FROM suppression") == []
 
 
@@ -288,7 +288,7 @@ async def test_25_all_relays_down_past_the_deadline(road: Road):
     await road.past_deadline()
     message = await road.message()
     assert message["state"] == "expired"
-    assert "asking again is fine" in message["sentence"]
+    assert "You can safely ask for a new one" in message["sentence"]
     assert {entry["reply"] for entry in message["timeline"] if entry["kind"] == "relay_fault"} == {"connection refused"}
 
 

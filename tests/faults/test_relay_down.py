@@ -18,7 +18,7 @@ AT_ONCE = 4
 
 async def _plain(session, message):
     """The test email, whatever the kind: no facts are needed."""
-    return rendering.render_email("test", message.locale, signed=session.settings.mail_from_name)
+    return rendering.render_email("test", message.locale, session.settings.brands.find(message.brand))
 
 
 @pytest.mark.timeout(180 + QUEUED // 10)

@@ -48,7 +48,7 @@ async def test_21_a_worker_killed_before_the_payload_loses_nothing(road: Road):
     message = await road.message()
     assert await road.tries() == [("a", "lost"), ("a", "accepted")]
     assert (message["state"], message["may_arrive_twice"]) == ("accepted", True)
-    assert "worker stopped" in message["timeline"][1]["sentence"]
+    assert "interrupted during this attempt" in message["timeline"][1]["sentence"]
     assert len(road.a.mails) == 1
 
 
@@ -216,7 +216,7 @@ async def test_an_address_that_became_unsafe_is_sent_to_nobody(road: Road, owner
     await road.turn()
     message = await road.message()
     assert message["state"] == "failed"
-    assert "nothing was sent" in message["timeline"][1]["sentence"]
+    assert "we sent nothing" in message["timeline"][1]["sentence"]
     assert road.a.transcript == []
 
 

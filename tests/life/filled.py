@@ -123,9 +123,9 @@ async def change_address(service: Service, caller: Caller, user_id: str) -> None
     path = f"/v1/accounts/{user_id}/email-changes"
     other = EARLIER
     await caller.post(path, {"email": other}, headers={"Idempotency-Key": "second"})
-    await confirm(service, other, "Please confirm your new address")
+    await confirm(service, other, "Please confirm your new email address")
     await ask_as_a_stranger(service)
-    await confirm(service, ADDRESS, "Your address was changed")
+    await confirm(service, ADDRESS, "Your email address was changed")
     await ask_as_a_stranger(service, other)
     browser = Browser(service.app, BASE)
     await browser.open("/")
@@ -175,7 +175,7 @@ async def comes_back(service: Service) -> None:
         "SELECT id FROM message WHERE kind = 'welcome' AND recipient = :to", to=ADDRESS
     )
     key = service.database.keys.internal()
-    to = rendering.return_address(message_id.hex, service.database.settings, key)
+    to = rendering.return_address(message_id.hex, service.database.settings.sender_domain, key)
     raw = NOTICE.format(to=to).encode()
     async with service.database.transaction() as session:
         notice = feedback.notice_of(

@@ -93,7 +93,7 @@ async def merge(service: Service, caller: Caller, survivor: str, duplicate: str,
     asked = await caller.post(f"/v1/accounts/{survivor}/merge", {"duplicate": duplicate})
     assert asked.status_code == 202, asked.text
     for mailbox in mailboxes:
-        await confirm(service, mailbox, "Shall your two accounts become one?")
+        await confirm(service, mailbox, "Do you want to merge your two accounts?")
 
 
 async def two_accounts(caller: Caller) -> tuple[str, str]:
@@ -136,7 +136,7 @@ async def set_password(service: Service, address: str, password: str) -> None:
     await browser.open("/reset")
     await browser.send("/reset", email=address)
     await service.deliver()
-    text = service.letter(address, "Your new password")["text"]
+    text = service.letter(address, "Reset your password")["text"]
     link = re.search(r"https://id\.example\.com/reset/choose/\S+?#(\S+)", text)[1]
     service.clock.advance(seconds=1)
     await browser.open("/reset/choose")

@@ -19,7 +19,7 @@ from tests.life.given import (
 )
 
 ANNA, NEW, THIEF = "anna@example.com", "new@example.com", "thief@example.com"
-ASKED, CHANGED = "Please confirm your new address", "Your address was changed"
+ASKED, CHANGED = "Please confirm your new email address", "Your email address was changed"
 GOOD = "violet teapot argues with gravity"
 
 
@@ -43,7 +43,7 @@ async def test_nothing_changes_before_the_new_mailbox_confirms(service, caller, 
     assert (await sign_in(service, NEW, GOOD)).page.url.path != "/me"
     await caller.post("/v1/resets", {"user_id": anna})
     await service.deliver()
-    assert [letter["subject"] for letter in service.mailbox.letters(NEW)] == ["Please confirm your new address"]
+    assert [letter["subject"] for letter in service.mailbox.letters(NEW)] == ["Please confirm your new email address"]
     assert await email(caller, anna) == ANNA
 
 
@@ -170,7 +170,7 @@ async def test_what_was_proven_before_the_change_is_dead_after_it(service, calle
         "SELECT count(*) FROM one_time_token p JOIN account a USING (user_id) "
         "WHERE p.purpose = 'reset' AND p.requested_at < a.tokens_valid_after"
     ) == [(1,)]
-    text = service.letter(ANNA, "Your new password")["text"]
+    text = service.letter(ANNA, "Reset your password")["text"]
     secret = text[text.index("#") + 1 :].split()[0]
     browser = Browser(service.app, BASE)
     await browser.open("/reset/choose")

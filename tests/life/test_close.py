@@ -76,7 +76,7 @@ async def test_a_change_is_refused_with_a_plain_sentence(caller, anna, method, p
     await close(caller, anna)
     refused = await call(caller, method, f"/v1/accounts/{anna}{path}", body)
     assert (refused.status_code, refused.json()["code"]) == (409, "account_closed")
-    assert refused.json()["detail"].startswith("This account is closed and cannot be changed;")
+    assert refused.json()["detail"].startswith("This account is closed and can't be changed.")
     assert (await account(caller, anna))["kind"] == "consumer"
 
 

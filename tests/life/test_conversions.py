@@ -26,7 +26,7 @@ from tests.life.given import an_entry as entry
 
 GOOD = "violet teapot argues with gravity"
 ANNA = "anna@example.com"
-NOTICE = "You are a business customer now"
+NOTICE = "You have a business account now"
 STAYS = ("password", "consent_entry", "consent_state", "sign_in_session", "external_reference", "history_entry")
 
 
@@ -168,12 +168,12 @@ async def test_what_is_merged_closed_or_erased_is_not_converted(service, caller,
 
 BAD = {
     "check digit": ({"vat_number": "DE136695975"}, "wrong_vat_number", "check digit"),
-    "another country": ({"vat_number": "ATU13585627"}, "wrong_vat_number", "belongs to AT"),
-    "greek prefix elsewhere": ({"vat_number": "EL094259216"}, "wrong_vat_number", "belongs to EL"),
+    "another country": ({"vat_number": "ATU13585627"}, "wrong_vat_number", "is for AT, but the company"),
+    "greek prefix elsewhere": ({"vat_number": "EL094259216"}, "wrong_vat_number", "is for EL, but the company"),
     "too short": ({"vat_number": "DE13669597"}, "wrong_vat_number", "length"),
     "letters": ({"vat_number": "DE13669597X"}, "wrong_vat_number", "form"),
-    "no country": ({"country": "ZZ", "vat_number": None}, "unknown_country", "country code does not exist"),
-    "union": ({"country": "EU", "vat_number": None}, "unknown_country", "country code does not exist"),
+    "no country": ({"country": "ZZ", "vat_number": None}, "unknown_country", "country code doesn't exist"),
+    "union": ({"country": "EU", "vat_number": None}, "unknown_country", "country code doesn't exist"),
     "registration": (
         {"country": "FR", "vat_number": None, "registration_number": "552008444"},
         "wrong_registration_number", "check digit",

@@ -17,7 +17,7 @@ from tests.life.given import (
 
 ANNA, FIRM = "anna@example.com", "firm@example.com"
 CLERK = {"X-Clerk-ID": "clerk-7"}
-PREPARED = "Please confirm what our desk has prepared"
+PREPARED = "Approve a change to your account"
 GUARDED = {
     "business": ("PUT", "/business", COMPANY),
     "consumer": ("DELETE", "/business", None),
@@ -109,7 +109,7 @@ async def test_another_address_needs_both_mailboxes(service, caller, desk, anna)
     await ask(desk, "email", anna)
     await confirm(service, ANNA, PREPARED)
     assert (await account(caller, anna))["email"] == ANNA
-    await confirm(service, "new@example.com", "Please confirm your new address")
+    await confirm(service, "new@example.com", "Please confirm your new email address")
     assert (await account(caller, anna))["email"] == "new@example.com"
 
 
@@ -171,7 +171,7 @@ async def test_a_desk_merges_only_by_the_mailboxes(service, caller, desk):
     await desk.post(f"/v1/accounts/{anna}/merge", {"duplicate": firm})
     for mailbox in (ANNA, FIRM):
         assert (await account(caller, firm))["state"] == "active"
-        await confirm(service, mailbox, "Shall your two accounts become one?")
+        await confirm(service, mailbox, "Do you want to merge your two accounts?")
     assert (await account(caller, firm))["state"] == "merged"
     one, two = [(await caller.post("/v1/accounts", {"external_ref": ref})).json()["user_id"] for ref in ("one", "two")]
     refused = await desk.post(f"/v1/accounts/{one}/merge", {"duplicate": two})
@@ -189,7 +189,7 @@ async def test_a_desk_undoes_a_merge_only_by_the_mailbox(service, caller, desk):
     assert (asked.status_code, asked.json()["account"]["user_id"]) == (202, anna)
     assert (await account(caller, firm))["state"] == "merged"
     await service.deliver()
-    assert f"the joining with your account {firm} is undone" in service.letter(ANNA, PREPARED)["text"]
+    assert f"the merge with your account {firm} will be undone" in service.letter(ANNA, PREPARED)["text"]
     await confirm(service, ANNA, PREPARED)
     assert (await account(caller, firm))["state"] == "active"
     assert (await desk.post(f"/v1/accounts/{firm}/merge/undo")).json()["code"] == "nothing_to_undo"

@@ -77,7 +77,7 @@ async def test_the_address_before_goes_too_and_somebody_elses_stays(service, cal
         service.clock.advance(seconds=1)
         answer = await caller.post(f"/v1/accounts/{anna}/email-changes", {"email": new})
         assert answer.status_code == 202, answer.text
-        await confirm(service, new, "Please confirm your new address")
+        await confirm(service, new, "Please confirm your new email address")
     for old in (ANNA, "anna.second@example.com"):
         await ask_again.open("/reset")
         await ask_again.send("/reset", email=old)
@@ -247,7 +247,8 @@ async def test_the_id_is_never_issued_again_and_the_address_is_free(service, cal
     assert (summary["entries"], again.json()["has_password"]) == (0, False)
     with pytest.raises(Exception, match="pk_account"):
         await service.rows(
-            "INSERT INTO account (user_id, locale, email_state, customer_since) VALUES (:id, 'en', 'none', now())",
+            "INSERT INTO account (user_id, locale, brand, email_state, customer_since) "
+            "VALUES (:id, 'en', 'default', 'none', now())",
             id=row_id(anna),
         )
 
@@ -280,7 +281,7 @@ async def test_sessions_and_links_are_dead(service, caller):
     await set_password(service, ANNA, GOOD)
     browser = await sign_in(service, ANNA, GOOD)
     await call(caller, "PUT", f"/v1/accounts/{anna}/business", COMPANY)
-    link = await link_to(service, ANNA, "You are a business customer now")
+    link = await link_to(service, ANNA, "You have a business account now")
     service.clock.advance(seconds=1)
     await erase(caller, anna)
     await browser.open("/me")

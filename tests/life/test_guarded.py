@@ -15,7 +15,7 @@ from tests.life.given import COMPANY, account, audited, confirm, link_to, press,
 
 ANNA, NEW = "anna@example.com", "new@example.com"
 ONE, TWO = "staff:one", "staff:two"
-COMING = "A change is coming, and you can stop it"
+COMING = "Your account will change. You can stop it"
 ADDRESS = {"email": NEW, "ascii": NEW, "key": NEW}
 PARSED = EmailAddress(ANNA, ANNA, ANNA)
 WHY = "has changed provider"
@@ -76,7 +76,7 @@ async def test_after_72_hours_it_happens_and_not_before(service, caller, anna):
     service.clock.advance(minutes=1)
     assert (await due(service), await ends(service)) == (1, [(True, False)])
     assert await service.rows("SELECT email FROM account") == [(ANNA,)]
-    await confirm(service, NEW, "Please confirm your new address")
+    await confirm(service, NEW, "Please confirm your new email address")
     assert await service.rows("SELECT email FROM account") == [(NEW,)]
     assert await due(service) == 0
     await audited(service)
@@ -87,7 +87,7 @@ async def test_the_old_mailbox_stops_it(service, caller, anna):
     await approve(service, await wait(service, anna))
     await service.deliver()
     letter = service.letter(ANNA, COMING)["text"]
-    assert "emails about it go to n…@example.com" in letter
+    assert "emails about it will go to n…@example.com" in letter
     await confirm(service, ANNA, COMING)
     assert await ends(service) == [(False, True)]
     service.clock.advance(hours=73)

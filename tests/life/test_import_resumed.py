@@ -20,11 +20,12 @@ BEHIND_THE_FIRST, BEHIND_THE_SECOND = imports.BATCH + 1, 2 * imports.BATCH + 1
 ACCOUNTS = {"accounts": CUSTOMERS - 2, "references": CUSTOMERS - 2, "events": CUSTOMERS - 2, "letters": 0, "staged": 0}
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 IN_THE_SECOND = imports.BATCH + 100
-SOMEBODY = "INSERT INTO account (user_id, email, email_ascii, email_key, email_state, locale, customer_since) "
+SOMEBODY = "INSERT INTO account (user_id, email, email_ascii, email_key, email_state, locale, brand, customer_since) "
 HOLDS = {
-    "its accounts": SOMEBODY + "SELECT '000000000000', address, address, address, 'unconfirmed', 'en', now() "
+    "its accounts": SOMEBODY
+    + "SELECT '000000000000', address, address, address, 'unconfirmed', 'en', 'default', now() "
     f"FROM (VALUES ('c{IN_THE_SECOND}@example.com')) AS a(address)",
-    "its references": SOMEBODY + "VALUES ('000000000000', NULL, NULL, NULL, 'none', 'en', now());"
+    "its references": SOMEBODY + "VALUES ('000000000000', NULL, NULL, NULL, 'none', 'en', 'default', now());"
     f"INSERT INTO external_reference VALUES ('{SOURCE}', '{IN_THE_SECOND}', '000000000000', now())",
 }
 """What makes the second batch wait, while somebody else has not committed it."""

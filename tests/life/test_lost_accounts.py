@@ -83,7 +83,7 @@ async def test_what_cannot_be_followed_is_refused_by_line_and_the_others_are_res
         {"user_id": new_id(), "email": "no address"},
         {"user_id": new_id(), "reference": "17"},
         {"user_id": new_id(), "colour": "red"},
-        {"user_id": new_id(), "locale": "fr"},
+        {"user_id": new_id(), "locale": "d!"},
         {"user_id": new_id(), "display_name": "two\nlines"},
         {"user_id": 17},
         {},
@@ -96,8 +96,8 @@ async def test_what_cannot_be_followed_is_refused_by_line_and_the_others_are_res
     assert (done.restored, await accounts(service)) == (1, before + 1)
     reasons = dict(done.refused)
     assert "has an account here" in reasons[1] == reasons[2]
-    assert "check symbols" in reasons[3]
-    assert "already has this address" in reasons[6]
+    assert "check characters" in reasons[3]
+    assert "already has this email address" in reasons[6]
     assert (await account(caller, good))["user_id"] == good
 
 

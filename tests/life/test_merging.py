@@ -27,7 +27,7 @@ from tests.life.given import (
 from tests.life.given import an_entry as entry
 
 GOOD = "violet teapot argues with gravity"
-ASKED = "Shall your two accounts become one?"
+ASKED = "Do you want to merge your two accounts?"
 BOTH = ("anna@example.com", "firm@example.com")
 
 
@@ -137,7 +137,7 @@ async def test_a_reset_works_where_only_the_merged_account_has_a_mailbox(service
     await set_password(service, BOTH[0], GOOD)
     assert phone in (await sign_in(service, BOTH[0], GOOD)).text
     await service.deliver()
-    assert service.letter(BOTH[0], "password")["subject"] != "Your new password"
+    assert service.letter(BOTH[0], "password")["subject"] != "Reset your password"
 
 
 async def test_the_stricter_consent_wins_and_comes_back(service, caller, two):

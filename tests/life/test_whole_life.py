@@ -161,7 +161,7 @@ class Life(RuleBasedStateMachine):
         assert answer.status_code == 202
         for side in (survivor, duplicate):
             if side.email is not None:
-                self.do(confirm(self.service, side.email, "Shall your two accounts become one?"))
+                self.do(confirm(self.service, side.email, "Do you want to merge your two accounts?"))
         duplicate.state, duplicate.into = "merged", survivor
 
     @precondition(lambda self: any(one.state == "merged" for one in self.accounts))
@@ -193,9 +193,9 @@ class Life(RuleBasedStateMachine):
             return
         old = one.email
         told = [other.email for other in others]
-        self.do(confirm(self.service, address, "Please confirm your new address"))
+        self.do(confirm(self.service, address, "Please confirm your new email address"))
         if told:
-            one.undo = self.do(link_to(self.service, told[0], "Your address was changed")), old
+            one.undo = self.do(link_to(self.service, told[0], "Your email address was changed")), old
         self.takes(one, address)
 
     @precondition(lambda self: any(one.undo for one in self.accounts))

@@ -27,10 +27,9 @@ def shape(state: str) -> dict:
 
 def a_message(**columns) -> dict:
     """Return a message that is whole; `columns` are what is special about it."""
-    message_id = uuid.uuid4()
     return {
-        "id": message_id, "kind": "test", "purpose": "account", "recipient_domain": "example.com", "locale": "en",
-        "message_id_header": f"<{message_id.hex}@identity.example>", "priority": 0, "state_changed_at": NOW,
+        "id": uuid.uuid4(), "kind": "test", "purpose": "account", "recipient_domain": "example.com", "locale": "en",
+        "brand": "default", "priority": 0, "state_changed_at": NOW,
         "created_at": NOW, "deadline_at": NOW + timedelta(minutes=10), **shape("queued"), **columns,
     }  # fmt: skip
 

@@ -79,7 +79,7 @@ async def test_a_line_of_any_length_is_taken(letter: Letter, where):
 async def test_a_notice_without_any_header_is_taken_and_told_as_unreadable(letter: Letter):
     await letter.returns(b"\r\nsomething\r\n")
     last = (await letter.message())["timeline"][-1]
-    assert (last["kind"], last["sentence"]) == ("unreadable", "Something came back and could not be read.")
+    assert (last["kind"], last["sentence"]) == ("unreadable", "We received a reply that we couldn't read.")
     assert [tuple(row) for row in await letter.service.rows("SELECT parse_status, unread FROM inbound_mail")] == [
         ("unreadable", None)
     ]

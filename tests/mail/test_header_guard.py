@@ -9,10 +9,9 @@ import re
 
 import pytest
 
-from identity_service.accounts.rules import LANGUAGES
-from identity_service.dev.previews import PREVIEWS
 from identity_service.messages import rendering
 from identity_service.messages.rendering import RenderedEmail, UnsafeHeader, UnsafeRecipient
+from tests import letters
 from tests.accounts.given import an_account, sql
 from tests.mail.test_letters import KEY, NOW, claimed
 
@@ -77,17 +76,20 @@ async def test_a_name_put_in_by_sql_stays_in_the_body(service, caller, owner, ev
 
 
 @pytest.mark.parametrize("evil", [evil for evil in EVIL if "\x00" not in evil], ids=ascii)
-async def test_a_message_id_put_in_by_sql_is_stopped_at_sending(service, caller, owner, evil):
-    """ATT-40: the letter has failed, which is our own fault, and the relay saw nothing."""
+@pytest.mark.parametrize("column", ["brand", "locale"])
+async def test_a_brand_or_a_language_put_in_by_sql_reaches_no_header(service, caller, owner, column, evil):
+    """ATT-40: each is looked up among those there are, and never written."""
     await an_account(caller, email="anna@example.com")
-    await sql(owner, "UPDATE message SET message_id_header = :evil", evil=evil)
+    await sql(owner, f"UPDATE message SET {column} = :evil", evil=evil)
     await service.deliver()
-    (message,) = (await caller.get("/v1/messages")).json()["items"]
-    assert message["state"] == "failed"
-    assert service.mailbox.letters() == []
+    raw = on_the_wire(service)
+    head = raw.partition(b"\r\n\r\n")[0]
+    assert sorted(names(raw)) == sorted(NAMES)
+    assert b"Bcc" not in head
+    assert b"\r\nContent-Language: en" in head
 
 
-SUBJECTS = [make(locale).subject for make in PREVIEWS.values() for locale in LANGUAGES]
+SUBJECTS = [letters.sample(*one).subject for one in letters.EVERY]
 RECIPIENTS = [
     *EVIL,
     "anna@example.com>\r\nRCPT TO:<evil@example.com",
@@ -136,17 +138,20 @@ async def test_an_address_put_in_by_sql_is_stopped_before_the_relay_hears_of_it(
     assert message["state"] == "failed"
     entry = (await caller.get(f"/v1/messages/{message['id']}")).json()["timeline"][-1]
     assert (entry["kind"], entry["phase"]) == ("aborted", "claimed")
-    assert "nothing was sent" in entry["sentence"]
+    assert entry["sentence"] == "We can't send safely to the stored address, so we sent nothing."
     assert service.mailbox.letters() == []
 
 
 @pytest.mark.parametrize("evil", EVIL, ids=ascii)
-@pytest.mark.parametrize("where", ["subject", "name", "sender", "locale", "message_id_header", "kind"])
+@pytest.mark.parametrize("where", ["subject", "name", "sender", "domain", "kind"])
 def test_whatever_reaches_a_header_is_guarded(settings, where, evil):
     """ATT-40: the guard itself, value by value."""
     subject = evil if where == "subject" else "Subject"
-    own = {"name": {"mail_from_name": evil}, "sender": {"mail_from": f"{evil}@identity.example"}}.get(where, {})
-    row = {where: evil} if where in ("locale", "message_id_header", "kind") else {}
+    own = {
+        "name": {"mail_from_name": evil}, "sender": {"mail_from": f"{evil}@identity.example"},
+        "domain": {"mail_from": f"service@{evil}"},
+    }.get(where, {})  # fmt: skip
+    row = {"kind": evil} if where == "kind" else {}
     with pytest.raises(UnsafeHeader):
         rendering.smtp_envelope(
             claimed(**row), RenderedEmail(subject, "t", "h"), settings.model_copy(update=own), KEY, now=NOW
@@ -161,5 +166,5 @@ def test_a_long_or_foreign_subject_is_one_header(settings, subject):
     payload = rendering.smtp_envelope(claimed(), RenderedEmail(subject, "t\n", "h"), settings, KEY, now=NOW).payload
     assert sorted(names(payload)) == sorted(NAMES)
     read = email.message_from_bytes(payload, policy=email.policy.default)
-    assert re.sub(r"\s+", " ", str(read["Subject"])) == subject
+    assert re.sub(r"[ \t\r\n]+", " ", str(read["Subject"])) == subject
     assert max(map(len, payload.split(b"\r\n"))) <= 998

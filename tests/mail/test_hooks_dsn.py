@@ -20,7 +20,7 @@ def secret(service) -> None:
 
 def address(service, message_id: str) -> str:
     key = service.database.keys.internal()
-    return rendering.return_address(uuid.UUID(message_id).hex, service.database.settings, key)
+    return rendering.return_address(uuid.UUID(message_id).hex, service.database.settings.sender_domain, key)
 
 
 async def bring(service, raw: bytes, to: str | None, headers: dict | None = None):

@@ -23,7 +23,7 @@ LINE = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_
 
 def made(subject: str = "Hello", text: str = "text", html: str = "<p>", name: str = "Example Shop") -> bytes:
     message = ClaimedMessage(
-        uuid.UUID(int=7), "test", None, "anna@example.com", "anna@example.com", "en", {}, "<7@identity.example>", 0,
+        uuid.UUID(int=7), "test", None, "anna@example.com", "anna@example.com", "en", {}, "default", 0,
         NOW, NOW, 1, 1, uuid.UUID(int=8), None,
     )  # fmt: skip
     settings = Settings(environment="development", mail_from="service@identity.example", mail_from_name=name)

@@ -73,7 +73,7 @@ async def test_a_try_that_is_running_is_told_as_such(service, caller):
     message_id = await a_letter(service, "sending")
     last = (await caller.get(f"/v1/messages/{message_id}")).json()["timeline"][-1]
     assert (last["kind"], last["relay"], last["reply"]) == ("sending", "first", None)
-    assert last["sentence"] == "first is being contacted."
+    assert last["sentence"] == "first is being contacted now."
 
 
 async def test_messages_are_found_by_customer_state_kind_and_time(service, caller):

@@ -237,9 +237,14 @@ def test_with_every_relay_ill_there_is_no_first(relays):
 
 @pytest.mark.parametrize(("name", "other"), [("a", "b"), ("c", "a"), ("gone", None), (None, None)])
 def test_after_a_silent_relay_the_next_in_the_list_is_tried_first(relays, name, other):
-    assert relays.other_than(name) == other
+    assert relays.other_than(name, {"a", "b", "c"}) == other
+
+
+@pytest.mark.parametrize(("usable", "other"), [({"a", "c"}, "c"), ({"a"}, None), ({"b", "c"}, None), (set(), None)])
+def test_only_a_relay_that_the_brand_may_use_is_another(relays, usable, other):
+    assert relays.other_than("a", usable) == other
 
 
 def test_a_single_relay_has_no_other(clock):
     one = Relays([Relay(name="a", host="127.0.0.1", port=1, tls="none")], local_hostname="localhost", clock=clock)
-    assert one.other_than("a") is None
+    assert one.other_than("a", {"a"}) is None

@@ -57,7 +57,7 @@ class Letter:
     def __init__(self, service: Service, caller, message: dict, port: int) -> None:
         self.service, self.caller, self.id, self.port = service, caller, message["id"], port
         key = service.database.keys.internal()
-        self.to = rendering.return_address(self.id.replace("-", ""), service.database.settings, key)
+        self.to = rendering.return_address(self.id.replace("-", ""), service.database.settings.sender_domain, key)
         self.envid = rendering.envelope_id(self.id.replace("-", ""), key)
 
     async def returns(self, raw: bytes, to: str | None = None) -> None:
@@ -224,7 +224,7 @@ async def test_a_bounce_that_overtakes_our_own_commit_is_applied_when_the_lease_
         lambda s: queue.claim_messages(s, worker="w", priority=5, limit=1, relay="first", now=now)
     )
     key = service.database.keys.internal()
-    to = rendering.return_address(claimed.id.hex, service.database.settings, key)
+    to = rendering.return_address(claimed.id.hex, service.database.settings.sender_domain, key)
 
     async def returned(session):
         reading = returned_mail.read_returned_mail(dsn(), None)

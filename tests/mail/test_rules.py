@@ -93,7 +93,7 @@ def test_only_a_2xx_to_the_final_dot_is_an_acceptance(phase, code, enhanced):
     outcome, meaning = replies.classify_reply(phase, code, enhanced, "words")
     assert (outcome == "accepted") == (phase == "eod" and 200 <= code <= 299)
     assert outcome in list(message_rules.Outcome)
-    assert "could not take the email" not in descriptions.describe_attempt(meaning, outcome, "first", enhanced)
+    assert "couldn't accept the email" not in descriptions.describe_attempt(meaning, outcome, "first", enhanced)
 
 
 def after(outcome: str, meaning: str, facts: RetryContext = FACTS, **options) -> message_rules.Transition:
@@ -288,7 +288,7 @@ def test_ids_are_of_version_7_and_follow_the_clock():
 def test_every_state_has_a_sentence_and_never_calls_a_handover_delivered(state):
     sentence = descriptions.describe_message(state, "transient", None)
     assert sentence.endswith(".")
-    assert ("took the email. If" in sentence) == (state == "delivered")
+    assert ("has accepted the email. If" in sentence) == (state == "delivered")
 
 
 @pytest.mark.parametrize("kind", message_rules.FeedbackType)

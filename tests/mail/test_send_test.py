@@ -40,8 +40,8 @@ async def test_the_conversation_is_told_verb_by_verb(service, relay):
     for said in relay.said:
         if not said.startswith(("250-", "250 ENHANCED", "221")):
             assert any(said.partition(" ")[2] in line for line in lines), said
-    assert lines[-2] == "a took the email."
-    assert lines[-1].startswith("accepted: A relay took the email.")
+    assert lines[-2] == "a has accepted the email."
+    assert lines[-1].startswith("accepted: Our mail server has the email and will pass it on.")
     assert send_test.was_accepted(lines[-1])
     assert [recipient for _, recipient, _ in relay.mails] == ["anna@example.com"]
 
@@ -61,7 +61,7 @@ async def test_a_relay_that_fails_and_the_next_are_both_told(service, relay):
     lines = await send(service)
     await other.stop()
     assert [line.split()[0] for line in lines if line.startswith("  ")][:2] == ["a", "b"]
-    assert "a could not be used." in lines
+    assert "a wasn't available." in lines
     assert send_test.was_accepted(lines[-1])
 
 

@@ -104,7 +104,7 @@ async def test_what_strangers_typed_stands_in_no_message(service, caller):
     assert (await convert(caller, anna, company)).status_code == 200
     proposal = {"granted": True, "wording": "email-2026-11", "channel": "app", "evidence": EVIL}
     assert (await caller.put(f"/v1/accounts/{anna}/consents/email", proposal)).status_code == 202
-    await confirm(service, ANNA, "May we?")
+    await confirm(service, ANNA, "Can we contact you?")
     entry = {"reference": EVIL, "kind": "order", "occurred_at": "2026-01-02T03:04:05Z"}
     await caller.post(f"/v1/accounts/{anna}/history", {"entries": [entry]})
     await set_password(service, ANNA, "copper lantern forgets the tide")

@@ -66,7 +66,7 @@ async def test_a_suppressed_address_is_not_tried_and_the_letter_says_so(service,
     await service.deliver()
     (message,) = (await caller.get("/v1/messages?kind=welcome")).json()["items"]
     assert message["state"] == "suppressed"
-    assert "can be allowed again" in message["sentence"]
+    assert "We can unblock the address." in message["sentence"]
     assert service.mailbox.letters() == []
 
 

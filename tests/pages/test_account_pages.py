@@ -11,18 +11,23 @@ from tests.consents.given import Customer, a_customer
 
 SENTENCES = {
     "en": {
-        "/me": ("2 orders", "€1,200.00", "Business account: Ärger & Söhne", "desk “business”: A call"),
-        "/me/history": ("€1,299.90", "-€99.90", "¥1,500", "order", "ticket closed", "delivery"),
-        "/me/business": ("<h1>Change the company</h1>", 'value="Ärger & Söhne"'),
-        "/me/everything": ("Attempts to send an email", "Business periods"),
+        "/me": (
+            "2 orders", "€1,200.00", "Business account: Ärger & Söhne", "viewed by our support team (business): A call",
+        ),
+        "/me/history": ("€1,299.90", "-€99.90", "¥1,500", "order", "support request closed", "delivery"),
+        "/me/business": ("<h1>Change company details</h1>", 'value="Ärger & Söhne"'),
+        "/me/everything": ("Attempts to send emails", "When this was a business account"),
     },
     "de": {
-        "/me": ("2 Bestellungen", "1.200,00 €", "Geschäftskonto: Ärger & Söhne", "Kundendienst „business“: A call"),
+        "/me": (
+            "2 Bestellungen", "1.200,00 €", "Geschäftskonto: Ärger & Söhne",
+            "angesehen vom Kundenservice (business): A call",
+        ),
         "/me/history": ("1.299,90 €", "-99,90 €", "1.500 ¥", "Bestellung", "Anfrage erledigt", "delivery"),
         "/me/business": ("<h1>Firmenangaben ändern</h1>", 'value="Ärger & Söhne"'),
-        "/me/everything": ("Versuche, eine E-Mail zu senden", "Zeiten als Geschäftskonto"),
+        "/me/everything": ("Versuche, E-Mails zu senden", "Zeiten als Geschäftskonto"),
     },
-}
+}  # fmt: skip
 HISTORY = (
     ("order", "1299.90", "EUR"), ("refund", "99.9", "EUR"), ("order", "1500", "JPY"),
     ("ticket_closed", None, None), ("delivery", None, None),
@@ -69,7 +74,7 @@ async def test_what_is_held_opens_table_by_table_and_names_no_table(caller, serv
     headings = re.findall(r"<summary><h2>([^<]+)</h2>", page)
     assert headings[0] == "Account"
     assert set(headings) <= set(TITLES.values())
-    assert {"History", "Emails", "Attempts to send an email", "Links and codes"} <= set(headings)
+    assert {"History", "Emails", "Attempts to send emails", "Links and codes"} <= set(headings)
     assert page.count("<details open>") == 1
 
 
@@ -78,4 +83,4 @@ async def test_a_private_customer_without_a_history_reads_that_there_is_none(cal
     await anna.sign_in()
     assert "Noch nichts." in (await anna.browser.open("/me/history")).text
     assert "<h1>Auf Geschäftskonto umstellen</h1>" in (await anna.browser.open("/me/business")).text
-    assert "Niemand in unserem Kundendienst hat Ihr Konto geöffnet." in (await anna.browser.open("/me")).text
+    assert "Niemand in unserem Kundenservice hat Ihr Konto geöffnet." in (await anna.browser.open("/me")).text

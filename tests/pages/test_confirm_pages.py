@@ -21,6 +21,11 @@ async def opened(service, link: tuple[str, str]) -> Browser:
     return browser
 
 
+def forms(page: Browser) -> list[str]:
+    """Where the page's forms lead; the one that chooses the language stands on every page."""
+    return [path for path in re.findall(r'<form [^>]*action="([^"]*)"', page.page.text) if path != "/language"]
+
+
 def button(page: Browser) -> str:
     return re.findall(r"<button>([^<]+)</button></form>", page.page.text)[-1]
 
@@ -40,26 +45,26 @@ async def test_a_change_of_address_shows_both(service, caller):
     browser = await by_code(service, ANNA)
     await browser.open("/me/email")
     await browser.send("/me/email", email=NEW)
-    page = await opened(service, await link_to(service, NEW, "confirm your new address"))
+    page = await opened(service, await link_to(service, NEW, "Please confirm your new email address"))
     assert "a…@example.com" in page.text
     assert NEW in page.text
     assert ANNA not in page.text
     assert button(page) == "Use this address"
     service.clock.advance(seconds=1)
-    await press(service, await link_to(service, NEW, "confirm your new address"))
-    page = await opened(service, await link_to(service, NEW, "confirm your new address"))
-    assert "This is done already" in page.text
+    await press(service, await link_to(service, NEW, "Please confirm your new email address"))
+    page = await opened(service, await link_to(service, NEW, "Please confirm your new email address"))
+    assert "This has already been done" in page.text
     assert NEW not in page.text, "a spent link names no address (ATT-59)"
-    page = await opened(service, await link_to(service, ANNA, "Your address was changed"))
+    page = await opened(service, await link_to(service, ANNA, "Your email address was changed"))
     assert ANNA in page.text
     assert "a…@example.com" in page.text
-    assert button(page) == "Take it back"
+    assert button(page) == "Undo the change"
 
 
 async def test_a_merge_shows_both_user_ids_and_that_half_of_it_is_done(service, caller):
     anna, firm = await two_accounts(caller)
     await caller.post(f"/v1/accounts/{anna}/merge", {"duplicate": firm})
-    link = await link_to(service, ANNA, "become one")
+    link = await link_to(service, ANNA, "Do you want to merge")
     page = await opened(service, link)
     assert anna in page.text
     assert firm in page.text
@@ -67,10 +72,10 @@ async def test_a_merge_shows_both_user_ids_and_that_half_of_it_is_done(service, 
     service.clock.advance(seconds=1)
     page = await press(service, link)
     assert page.page.url.path == "/confirmed/merge_waits"
-    assert "When the other mailbox has agreed" in page.text
-    page = await press(service, await link_to(service, FIRM, "become one"))
+    assert "When the other mailbox has agreed too, both User IDs will lead to one account." in page.text
+    page = await press(service, await link_to(service, FIRM, "Do you want to merge"))
     assert page.page.url.path == "/confirmed/merge"
-    assert "are one now" in page.text
+    assert "your two accounts are now one" in page.text
 
 
 async def test_a_consent_shows_its_wording_in_full(service, caller):
@@ -84,8 +89,8 @@ async def test_a_consent_shows_its_wording_in_full(service, caller):
 
 
 @pytest.mark.parametrize(("verb", "body", "shown", "after"), [
-    ("email-changes", {"email": NEW}, "emails about it go to a…@example.com", "/confirmed/change_email"),
-    ("business", COMPANY, f"it becomes the business account of {COMPANY['company_name']}", "/confirmed/change"),
+    ("email-changes", {"email": NEW}, "emails about it will go to a…@example.com", "/confirmed/change_email"),
+    ("business", COMPANY, f"it will become the business account of {COMPANY['company_name']}", "/confirmed/change"),
 ])  # fmt: skip
 async def test_what_a_desk_prepared_is_shown(service, caller, verb, body, shown, after):
     anna, firm = await two_accounts(caller)
@@ -98,7 +103,7 @@ async def test_what_a_desk_prepared_is_shown(service, caller, verb, body, shown,
         method, f"/v1/accounts/{anna}/{verb}", json=body, headers={**tool.caller.headers, **tool.named(number)}
     )
     assert asked.status_code == 202, asked.text
-    link = await link_to(service, ANNA, "prepared")
+    link = await link_to(service, ANNA, "Approve a change to your account")
     page = await opened(service, link)
     assert shown in page.text
     assert button(page) == "Approve this change"
@@ -109,12 +114,12 @@ async def test_what_a_desk_prepared_is_shown(service, caller, verb, body, shown,
 async def test_a_used_link_says_that_it_is_done(service, caller):
     anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
     await convert(caller, anna)
-    link = await link_to(service, ANNA, "business customer")
+    link = await link_to(service, ANNA, "You have a business account now")
     await press(service, link)
     service.clock.advance(minutes=5)
     page = await opened(service, link)
-    assert "This is done already" in page.text
-    assert "<form" not in page.page.text
+    assert "This has already been done" in page.text
+    assert forms(page) == []
 
 
 async def test_a_link_that_has_ended_says_so_when_it_is_opened(service):
@@ -124,8 +129,8 @@ async def test_a_link_that_has_ended_says_so_when_it_is_opened(service):
     link = await link_to(service, ANNA, "")
     service.clock.advance(days=3)
     page = await opened(service, link)
-    assert "This link has ended" in page.text
-    assert "<form" not in page.page.text
+    assert "This link no longer works" in page.text
+    assert forms(page) == []
 
 
 async def test_a_reset_link_that_cannot_work_says_so_before_a_password_is_invented(service, caller):
@@ -147,4 +152,4 @@ async def test_a_handle_of_nobody_gets_the_general_page(service):
     page = Browser(service.app, BASE)
     answer = await page.open("/confirm/" + "a" * 22)
     assert answer.status_code == 200
-    assert "Confirm what the email is about." in page.text
+    assert "Confirm what we asked you in the email." in page.text

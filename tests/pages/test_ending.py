@@ -39,7 +39,8 @@ async def test_closing_and_erasing_are_pages_of_their_own_that_say_what_they_mea
     await browser.open("/me/end")
     assert "<input" not in re.sub(r'<input type="hidden"[^>]*>', "", browser.page.text)
     for page, said, button in (
-        ("/me/close", "What stays", "Close my account"), ("/me/erase", "cannot be undone", "Erase everything for ever"),
+        ("/me/close", "What stays", "Close my account"),
+        ("/me/erase", "You can't undo this, and neither can we.", "Erase everything for ever"),
     ):  # fmt: skip
         await browser.open(page)
         assert said in browser.text
@@ -102,7 +103,7 @@ async def test_after_thirty_days_a_closed_account_stays_closed(service, caller):
 async def opens(service, link: tuple[str, str]) -> bool:
     browser = Browser(service.app, BASE)
     await browser.open(link[0])
-    return "<form" in browser.page.text
+    return f'<form method="post" action="{link[0]}"' in browser.page.text
 
 
 async def registers(service) -> tuple[Browser, tuple[str, str], str]:
@@ -111,8 +112,9 @@ async def registers(service) -> tuple[Browser, tuple[str, str], str]:
     await stranger.open("/")
     await stranger.send("/", email=ANNA)
     fresh = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", stranger.text)[0]
-    link = await link_to(service, ANNA, "confirm your address")
-    assert "which you had with this address, is closed" in service.letter(ANNA, "confirm your address")["text"]
+    link = await link_to(service, ANNA, "Please confirm your email address")
+    text = service.letter(ANNA, "Please confirm your email address")["text"]
+    assert "with this address is closed" in " ".join(text.split())
     page = Browser(service.app, BASE)
     await page.open(link[0])
     return page, link, fresh
@@ -123,7 +125,7 @@ async def test_who_comes_back_chooses_the_old_account(service, caller):
     page, link, fresh = await registers(service)
     await page.send(link[0], link=link[1], code="")
     assert page.page.status_code == 422
-    assert f"{fresh} then belongs to it" in page.text
+    assert f"{fresh} will then be part of it" in page.text
     assert anna in page.text
     await page.send(link[0], link=link[1], code="", agreed="reopen")
     assert page.page.url.path == "/confirmed/address"

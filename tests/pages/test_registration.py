@@ -71,7 +71,7 @@ async def test_a_taken_address_is_told_in_its_mailbox_alone(service, caller):
     assert fresh != there
     assert there not in page.text
     await service.deliver()
-    letter = service.letter(ANNA, "confirm your address")
+    letter = service.letter(ANNA, "Please confirm your email address")
     assert there in letter["text"]
     path, link = re.search(r"https://id\.example\.com(/confirm/\S+?)#(\S+)", letter["text"]).groups()
     await browser.open(path)

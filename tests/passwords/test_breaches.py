@@ -61,7 +61,7 @@ async def test_a_breached_password_is_refused_and_the_link_works_on(service, cal
     async with looked_up(service, knows(GOOD)):
         refused = await choose(reset.browser, reset.link)
         assert refused.status_code == 422
-        assert "appeared in a known breach" in refused.text
+        assert "appeared in a data breach" in refused.text
         taken = await choose(reset.browser, reset.link, OTHER)
     assert taken.url.path == "/reset/done"
 

@@ -18,14 +18,14 @@ async def test_a_retired_password_leads_to_a_new_one_and_never_to_a_session(serv
     before = await service.rows("SELECT count(*) FROM sign_in_session")
     refused = await sign_in(browser)
     assert refused.status_code == 403
-    assert "must not be used any more" in browser.text
+    assert "you can't use it any more" in browser.text
     assert '<a class="button" href="/reset">' in refused.text
     assert await service.rows("SELECT count(*) FROM sign_in_session") == before
     checked = await caller.post("/v1/password-checks", {"email": ANNA, "password": GOOD})
     assert checked.json() == {"result": "change_required", "user_id": None, "retry_after": None}
 
     wrong = await sign_in(browser, password=OTHER)
-    assert (wrong.status_code, "must not be used" in wrong.text) == (422, False)
+    assert (wrong.status_code, "can't use it" in browser.text) == (422, False)
     reset = await a_reset(service)
     await choose(reset.browser, reset.link, OTHER)
     service.clock.advance(seconds=1)
@@ -37,7 +37,7 @@ async def test_retiring_is_refused_where_there_is_nothing_to_retire(service, cal
     """PWD-17: exit status 1 and a sentence."""
     user_id = await an_account(caller, email=ANNA)
     none = await command("password", "mark-compromised", user_id)
-    assert (none.status, none.err) == (1, "This account has no password; a reset sets one.\n")
+    assert (none.status, none.err) == (1, "This account has no password. To set one, ask for a password reset.\n")
     malformed = await command("password", "mark-compromised", "nonsense")
     assert malformed.status == 1
     assert malformed.out == ""

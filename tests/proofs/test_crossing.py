@@ -99,10 +99,10 @@ class World:
         self.note("handle of a registration", page.split("/")[2])
         asked = {"granted": True, "wording": "phone-2026-11", "channel": "app"}
         await call(caller, "PUT", f"/v1/accounts/{self.anna}/consents/phone", asked)
-        self.consent_page, link = await link_to(service, ANNA, "May we?")
+        self.consent_page, link = await link_to(service, ANNA, "Can we contact you?")
         self.note("link that agrees", link, "consent link")
         await caller.post(f"/v1/accounts/{self.anna}/email-changes", {"email": "anna.new@example.org"})
-        _, link = await link_to(service, "anna.new@example.org", "Please confirm your new address")
+        _, link = await link_to(service, "anna.new@example.org", "Please confirm your new email address")
         self.note("link of a new address", link)
         row = (await service.rows("SELECT id FROM message ORDER BY created_at DESC LIMIT 1"))[0]
         self.note("tag of a return address", rendering.tag(row.id.hex, service.database.keys.internal()))
@@ -120,7 +120,8 @@ class World:
         self.contact, self.other_contact = await self.tool.contact(self.anna), await self.tool.contact(self.ben)
         self.check = (await self.tool.check(self.anna, self.contact))["id"]
         await service.deliver()
-        self.note("code of a caller check", re.search(r"\d{3} \d{3}", service.letter(ANNA, "for the call")["text"])[0])
+        text = service.letter(ANNA, "Your code for your call with us")["text"]
+        self.note("code of a caller check", re.search(r"\d{3} \d{3}", text)[0])
 
     async def send(self, path: str, fields: dict[str, str]) -> httpx2.Response:
         """Send a form from a stranger's browser, with a form token of that browser unless one is given."""

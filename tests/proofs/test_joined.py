@@ -27,7 +27,7 @@ from tests.proofs.test_what_ends import CHANGED, by_code, change_email, confirm,
 from tests.resets.given import a_browser, a_password, forget_limits
 
 MERGED, COMPANY, BUSINESS = (
-    "Your two accounts are one now", "The details of your company were changed", "You are a business customer now",
+    "Your two accounts are now one", "Your company's details were changed", "You have a business account now",
 )  # fmt: skip
 MALLORY = {
     "company_name": "Mallory GmbH", "country": "DE", "vat_number": "", "registration_number": "", "contact_person": "",

@@ -47,7 +47,7 @@ from tests.signin.test_by_mail import CODE, WRONG, typed
 
 GOOD, THEIRS = "violet teapot argues with gravity", "orange kettle argues with gravity"
 ANNA, FIRM, THIEF, OTHER = "anna@example.com", "firm@example.com", "thief@example.com", "other@example.com"
-MERGE, NEW = "Shall your two accounts become one?", "Please confirm your new address"
+MERGE, NEW = "Do you want to merge your two accounts?", "Please confirm your new email address"
 
 
 async def ask_email(browser, address: str):
@@ -126,7 +126,7 @@ async def test_the_asking_mailbox_agrees_after_the_other_one(service, caller):
     assert await leads_to(service, OTHER) == row_id(other)
     await confirm(service, ANNA, MERGE)
     assert await leads_to(service, OTHER) == row_id(anna)
-    assert [(await told(service, one))[0] for one in (ANNA, OTHER)] == ["Your two accounts are one now"] * 2
+    assert [(await told(service, one))[0] for one in (ANNA, OTHER)] == ["Your two accounts are now one"] * 2
 
 
 async def test_a_stolen_agreement_ends_with_the_undo_of_the_address(service, caller):
@@ -146,7 +146,7 @@ async def test_a_stolen_merge_ends_with_the_undo_of_the_address(service, caller)
     before = await told(service, ANNA)
     await confirm(service, OTHER, MERGE)
     await confirm(service, THIEF, MERGE)
-    assert "Your two accounts are one now" in await subjects_since(service, ANNA, before)
+    assert "Your two accounts are now one" in await subjects_since(service, ANNA, before)
     assert (await press(service, undo_link)).page.url.path == "/confirmed/email_undo"
     service.clock.advance(seconds=1)
     assert await leads_to(service, OTHER) != await leads_to(service, ANNA)
@@ -378,7 +378,7 @@ async def test_strangers_codes_do_not_use_up_those_of_a_known_browser(service, c
     await own.open("/signin")
     page = await own.send("/signin/code", email=ANNA)
     await service.deliver()
-    code = CODE.search(service.letter(ANNA, "Your code to sign in")["text"])[1]
+    code = CODE.search(service.letter(ANNA, "Your sign-in code")["text"])[1]
     assert (await typed(own, page.url.path, code)).url.path == "/me"
 
 
@@ -447,22 +447,22 @@ async def test_what_worked_is_told_as_done_when_it_is_sent_again(service, caller
         reset = await a_reset(service, ANNA)
         pages = [(await choose(reset.browser, reset.link)).status_code, (await choose(reset.browser, reset.link)).text]
         assert pages[0] == 200
-        assert re.search("done a moment ago|done already", pages[1])
+        assert re.search("did this a moment ago|has already been done", pages[1])
         return
     if kind == "business_undo":
         await convert(caller, anna)
-        link = await link_to(service, ANNA, "You are a business customer now")
+        link = await link_to(service, ANNA, "You have a business account now")
     elif kind == "consent":
         yes = {"granted": True, "wording": "email-2026-11", "channel": "app"}
         await call(caller, "PUT", f"/v1/accounts/{anna}/consents/email", yes)
-        link = await link_to(service, ANNA, "May we?")
+        link = await link_to(service, ANNA, "Can we contact you?")
     else:
         await call(caller, "POST", f"/v1/accounts/{anna}/email-changes", {"email": OTHER})
         link = await link_to(service, OTHER, NEW)
     service.clock.advance(seconds=1)
     assert (await press(service, link)).page.status_code == 200
     again = await press(service, link)
-    assert (again.page.status_code, "This is done already" in again.text) == (410, True)
+    assert (again.page.status_code, "This has already been done" in again.text) == (410, True)
 
 
 @pytest.mark.parametrize("later", ["company", "address", "desk"])
@@ -488,7 +488,7 @@ async def test_an_undo_link_leaves_what_was_done_later(service, caller, later):
         assert len(await stopped_because(service)) == 1
         return
     await convert(caller, anna)
-    first = await link_to(service, ANNA, "You are a business customer now")
+    first = await link_to(service, ANNA, "You have a business account now")
     service.clock.advance(seconds=1)
     for path, body in (("DELETE", None), ("PUT", {"company_name": "New Firm", "country": "FR"})):
         await call(caller, path, f"/v1/accounts/{anna}/business", body)

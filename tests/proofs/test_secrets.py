@@ -21,7 +21,7 @@ async def a_signin(service, address=ANNA):
     await browser.open("/signin")
     page = await browser.send("/signin/code", email=address)
     await service.deliver()
-    return browser, page.url.path, CODE.search(service.letter(address, "Your code to sign in")["text"])[1]
+    return browser, page.url.path, CODE.search(service.letter(address, "Your sign-in code")["text"])[1]
 
 
 async def a_confirmation(service, address="carla@example.org"):
@@ -30,7 +30,7 @@ async def a_confirmation(service, address="carla@example.org"):
     await browser.open("/")
     page = await browser.send("/", email=address)
     await service.deliver()
-    text = service.letter(address, "confirm your address")["text"]
+    text = service.letter(address, "Please confirm your email address")["text"]
     path, link = re.search(r"https://id\.example\.com(/confirm/\S+?)#(\S+)", text).groups()
     return browser, page.url.path, link, CODE.search(text)[1], path
 

@@ -57,7 +57,7 @@ async def a_reset(service: Service, address: str = ANNA, source: str = "198.51.1
     browser = a_browser(service, source)
     watch = await ask(browser, address)
     await service.deliver()
-    letter = service.letter(address, "Your new password")
+    letter = service.letter(address, "Reset your password")
     return Reset(browser, watch, letter, link_in(letter), code_in(letter))
 
 
@@ -126,9 +126,9 @@ def alike(page: str) -> str:
     """A page without what differs by chance alone: handles, references, and the values of its forms."""
     page = re.sub(r"/(reset|signin|messages|welcome|confirm)/[A-Za-z0-9_-]{20,}", r"/\1/HANDLE", page)
     page = re.sub(r'name="form_token" value="[^"]+"', "TOKEN", page)
-    page = re.sub(r"Next try at \d\d:\d\d:\d\d", "NEXT", page)
+    page = re.sub(r"try again at \d\d:\d\d UTC", "NEXT", page)
     page = re.sub(r"queued as [0-9A-F]{6}", "QUEUED", page)
-    return re.sub(r'class="reference">[0-9A-Z]{4}-[0-9A-Z]{4}', "REFERENCE", page)
+    return re.sub(r'class="reference"[^>]*>(<bdi>)?[0-9A-Z]{4}-[0-9A-Z]{4}', "REFERENCE", page)
 
 
 def same(found: dict[str, dict], *names: str) -> None:

@@ -46,7 +46,7 @@ async def test_the_notice_tells_what_when_where_and_how_to_object(service, calle
         user_id,
         f"{service.clock.now:%H:%M}",
         "198.51",
-        "ask for a new password here",
+        "choose a new password here",
         "https://id.example.com/reset",
     ):
         assert part in notice["text"]

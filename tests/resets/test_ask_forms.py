@@ -137,7 +137,7 @@ async def test_no_header_changes_a_link(service, caller):
     await browser.open("/reset")
     await browser.send("/reset", email=ANNA)
     await service.deliver()
-    letter = service.letter(ANNA, "Your new password")
+    letter = service.letter(ANNA, "Reset your password")
     assert "https://id.example.com/reset/choose/" in letter["text"]
     assert "evil" not in str(letter)
     refused = await browser.http.get("/reset", headers={"Host": "evil.example"})
@@ -151,7 +151,7 @@ async def test_no_answer_to_a_service_holds_link_or_code(service, caller, owner)
     user_id = await an_account(caller, email=ANNA)
     asked = (await caller.post("/v1/resets", {"user_id": user_id}, headers={"Prefer": "return=representation"})).json()
     await service.deliver()
-    letter = service.letter(ANNA, "Your new password")
+    letter = service.letter(ANNA, "Reset your password")
     secrets = (letter["text"].split("#v1.")[1].split()[0].split(".")[1], letter["text"].split("    ")[1].split()[0])
     read = await caller.get(f"/v1/resets/{asked['reset_id']}")
     message_id = read.json()["message"]["id"]

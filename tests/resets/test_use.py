@@ -28,7 +28,7 @@ PREFETCH = {**PAGE, "Sec-Purpose": "prefetch;prerender", "Purpose": "prefetch", 
 
 async def dead(answer, browser) -> None:
     assert answer.status_code == 410
-    assert re.search("does not work|was done a moment ago|behind the # is missing", browser.text)
+    assert re.search("doesn't work|You did this a moment ago|after the # is missing", browser.text)
 
 
 async def test_looking_a_thousand_times_changes_no_row_and_the_link_works(service, caller, owner):
@@ -106,7 +106,7 @@ async def test_the_link_works_once_and_then_reads_like_any_that_is_dead(service,
     assert len(pages) == 1
     # A link without its secret names no account, so its page may say what is missing.
     assert (await choose(browser, "")).status_code == 410
-    assert "The part of the link behind the # is missing" in browser.text
+    assert "The part of the link after the # is missing" in browser.text
 
 
 EDGES = [
@@ -129,7 +129,7 @@ async def test_link_and_code_end_at_their_second(service, caller, handed, used, 
     watch = await ask(browser)
     service.clock.advance(seconds=handed)
     await service.deliver()
-    letter = service.letter(ANNA, "Your new password")
+    letter = service.letter(ANNA, "Reset your password")
     service.clock.advance(seconds=used - handed)
     by_code = await type_code(browser, watch, code_in(letter))
     assert (by_code.url.path == "/reset/done") is code_works, browser.text
@@ -209,9 +209,9 @@ async def test_the_customers_own_name_is_refused_on_both_roads(service, caller):
         await type_code(reset.browser, reset.watch, reset.code, named),
     ):
         assert answer.status_code == 422
-        assert "your own name or address" in answer.text
+        assert "made from your name or email address" in answer.text
     wrong = await type_code(reset.browser, reset.watch, "00000-00000", named)
-    assert "This code does not match" in reset.browser.text, wrong.text
+    assert "That code isn't right" in reset.browser.text, wrong.text
 
 
 async def test_the_account_comes_from_the_reset_alone(service, caller):
@@ -258,24 +258,24 @@ async def test_a_link_that_came_without_its_secret_takes_the_code(service, calle
     user_id = await an_account(caller, email=ANNA)
     assert (await caller.post("/v1/resets", {"user_id": user_id})).status_code == 202
     await service.deliver()
-    letter = service.letter(ANNA, "Your new password")
+    letter = service.letter(ANNA, "Reset your password")
     path = re.search(r"https://id\.example\.com(/reset/choose/\S+?)#", letter["text"])[1]
     code = code_in(letter)
     browser = a_browser(service, "192.0.2.7")
     for link, typed, status, words in (
-        ("", "", 410, "The part of the link behind the # is missing"),
-        ("", "00000-00000", 422, "does not match"),
-        ("%23" + link_in(letter)[:20], "", 410, "does not work"),
+        ("", "", 410, "The part of the link after the # is missing"),
+        ("", "00000-00000", 422, "That code isn't right"),
+        ("%23" + link_in(letter)[:20], "", 410, "This link or code doesn't work"),
         ("", f" {code.lower()} ", 200, "Your password is set"),
     ):
         await browser.open(path)
         answer = await browser.send(path, link=link, code=typed, password=GOOD)
         assert (answer.status_code, words in browser.text) == (status, True), (typed, browser.text)
     await browser.open(path)
-    assert "This link has ended" in browser.text
+    assert "This link no longer works" in browser.text
     await browser.open("/signin")
     await browser.send(path, link="", code=code, password=OTHER)
-    assert "This was done a moment ago" in browser.text or "This link has ended" in browser.text
+    assert "You did this a moment ago" in browser.text or "This link no longer works" in browser.text
     stranger = a_browser(service, "192.0.2.8")
     await stranger.open("/reset/choose/unknown")
     assert (await stranger.send("/reset/choose/unknown", link="", code=code, password=GOOD)).status_code == 410

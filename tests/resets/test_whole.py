@@ -25,7 +25,7 @@ def broken_at(service, number: int):
 
     def fail(connection, cursor, statement, parameters, context, executemany) -> None:
         nonlocal seen
-        seen += not any(table in statement for table in KEPT_FRESH)
+        seen += not any(table in f"{statement} " for table in KEPT_FRESH)
         if seen == number:
             raise Broken
 

@@ -30,7 +30,7 @@ async def asked(service, address=ANNA, source="192.0.2.1"):
     page = await browser.send("/signin/code", email=address)
     assert page.status_code == 200, browser.text
     await service.deliver()
-    return browser, page.url.path, CODE.search(service.letter(address, "Your code to sign in")["text"])[1]
+    return browser, page.url.path, CODE.search(service.letter(address, "Your sign-in code")["text"])[1]
 
 
 async def typed(browser, path, code):
@@ -125,7 +125,7 @@ async def test_letters_to_known_and_unknown_addresses_are_like_in_build(service,
     await browser.open("/signin")
     await browser.send("/signin/code", email="adam@example.org")
     await service.deliver()
-    known, unknown = (service.letter(a, "Your code to sign in") for a in (ANNA, "adam@example.org"))
+    known, unknown = (service.letter(a, "Your sign-in code") for a in (ANNA, "adam@example.org"))
     assert known["headers"].keys() == unknown["headers"].keys()
     assert known["text"].count("https://") == unknown["text"].count("https://") == 1
     assert 0.6 < len(known["html"]) / len(unknown["html"]) < 1.7

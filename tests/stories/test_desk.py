@@ -25,7 +25,7 @@ async def test_a_caller_is_verified_and_becomes_a_business_in_one_contact(servic
     await clerk.send(f"/console/accounts/{user_id}/check", contact=number)
     phrase = re.search(r"Read these words first: (\w+ \w+)", clerk.text)[1]
     await service.deliver()
-    letter = service.letter("anna@example.org", "Your code for the call")
+    letter = service.letter("anna@example.org", "Your code for your call with us")
     assert phrase in letter["text"]
     code = re.search(r"\d{3} \d{3}", letter["text"])[0]
     assert code.replace(" ", "") not in clerk.page.text

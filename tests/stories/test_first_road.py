@@ -9,7 +9,7 @@ async def test_a_customer_exists_by_address_alone_and_gets_the_id_by_mail(servic
     assert made.status_code == 201
     user_id = made.json()["user_id"]
     assert made.headers["Location"] == f"/v1/accounts/{user_id}"
-    assert made.json()["promise"].startswith("We will not send you any marketing.")
+    assert made.json()["promise"].startswith("We'll never send you marketing.")
     assert made.json()["marketing"] == {"email": "never", "phone": "never", "post": "never"}
 
     assert await service.deliver() == 1
@@ -17,7 +17,7 @@ async def test_a_customer_exists_by_address_alone_and_gets_the_id_by_mail(servic
     assert letter["subject"] == f"Your User ID is {user_id}"
     assert user_id in letter["text"]
     assert user_id in letter["html"]
-    assert "We will not send you any marketing." in letter["text"]
+    assert "We'll never send you marketing." in letter["text"]
 
     desk = await service.caller("accounts:verify", name="desk")
     verified = await desk.post("/v1/accounts/verifications", {"user_ids": [user_id.lower().replace("-", " ")]})
@@ -51,5 +51,5 @@ async def test_a_german_customer_gets_a_german_letter(service: Service, caller):
     await service.deliver()
     (letter,) = service.mailbox.letters()
     assert letter["subject"].startswith("Ihre Kundennummer ist ")
-    assert "Wir senden Ihnen keine Werbung." in letter["text"]
+    assert "Wir senden Ihnen niemals Werbung." in letter["text"]
     assert letter["headers"]["Content-Language"] == "de"

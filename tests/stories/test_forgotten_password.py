@@ -15,11 +15,11 @@ async def test_a_first_password_is_set_by_the_link_and_signs_in(service, caller)
     watch = await browser.send("/reset", email="Anna@Example.org")
     assert watch.status_code == 200, browser.text
     assert str(watch.url).startswith(f"{BASE}/reset/")
-    assert "waiting for its first try" in browser.text
+    assert "The email is waiting to be sent." in browser.text
     await service.deliver()
     await browser.open(watch.url.path)
-    assert "A relay took the email" in browser.text
-    letter = service.letter("anna@example.org", "Your new password")
+    assert "Our mail server has the email and will pass it on." in browser.text
+    letter = service.letter("anna@example.org", "Reset your password")
     path, link = re.search(r"https://id\.example\.com(/reset/choose/\S+?)#(\S+)", letter["text"]).groups()
 
     await browser.open(path)
@@ -33,7 +33,7 @@ async def test_a_first_password_is_set_by_the_link_and_signs_in(service, caller)
     assert (await caller.get(f"/v1/accounts/{made['user_id']}")).json()["has_password"] is True
 
     await browser.open(path)
-    assert "This link has ended" in browser.text
+    assert "This link no longer works" in browser.text
     await browser.open("/me")
     again = await browser.send(path, link=link, password=GOOD + "!")
     assert again.status_code == 410
@@ -45,7 +45,7 @@ async def test_the_code_does_it_without_scripts(service, caller):
     await browser.open("/reset")
     watch = await browser.send("/reset", email="anna@example.org")
     await service.deliver()
-    letter = service.letter("anna@example.org", "Ihr neues Kennwort")
+    letter = service.letter("anna@example.org", "Legen Sie ein neues Kennwort fest")
     code = re.search(r"^ {4}([0-9A-Z]{5}-[0-9A-Z]{5})\s*$", letter["text"], re.M)[1]
     await browser.open(f"{watch.url.path}/code")
     done = await browser.send(f"{watch.url.path}/code", code=code.lower(), password=GOOD)
@@ -59,7 +59,7 @@ async def test_a_public_user_id_is_there_at_once_and_confirmed_by_the_letter(ser
     shown = re.search(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", browser.text)[0]
     assert (await caller.get(f"/v1/accounts/{shown}")).json()["email"] is None
     await service.deliver()
-    letter = service.letter("ben@example.org", "confirm your address")
+    letter = service.letter("ben@example.org", "Please confirm your email address")
     assert shown in letter["text"]
     path, link = re.search(r"https://id\.example\.com(/confirm/\S+?)#(\S+)", letter["text"]).groups()
     await browser.open(path)

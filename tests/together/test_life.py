@@ -24,7 +24,7 @@ from tests.life.given import an_entry as entry
 from tests.together.given import at_once, codes, several
 
 ANNA, FIRM = "anna@example.com", "firm@example.com"
-ASKED = "Shall your two accounts become one?"
+ASKED = "Do you want to merge your two accounts?"
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ async def test_two_who_confirm_one_address_at_once(service, caller, anna):
     links = []
     for user_id in (anna, ben):
         await caller.post(f"/v1/accounts/{user_id}/email-changes", {"email": "new@example.com"})
-        links.append(await link_to(service, "new@example.com", "Please confirm your new address"))
+        links.append(await link_to(service, "new@example.com", "confirm your new email address"))
     service.clock.advance(seconds=1)
     pages = await asyncio.gather(*(press(service, link) for link in links))
     assert sorted(browser.page.status_code for browser in pages) == [200, 409]

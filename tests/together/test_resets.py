@@ -90,6 +90,6 @@ async def test_asks_at_once_are_one_letter(service, caller, address):
     assert len({answer.url.path for answer in answers}) == 20
     await service.deliver()
     subjects = [letter["subject"] for letter in service.mailbox.letters(address)]
-    assert subjects.count("Your new password") == 1
+    assert subjects.count("Reset your password") == 1
     assert await service.rows("SELECT count(*) FROM one_time_token") == [(1,)]
     assert PAGE["Sec-Fetch-Site"] == "same-origin"

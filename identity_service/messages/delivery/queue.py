@@ -39,7 +39,7 @@ class ClaimedMessage:
     recipient_ascii: str
     locale: str
     facts: dict[str, Any]
-    message_id_header: str
+    brand: str
     priority: int
     created_at: datetime
     deadline_at: datetime
@@ -66,6 +66,7 @@ class AttemptReport:
     reused: bool | None = None
     duration_ms: int | None = None
     queue_id: str | None = None
+    words: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,7 @@ async def claim_messages(
 
 
 _CLAIMED = (
-    "id", "kind", "user_id", "recipient", "recipient_ascii", "locale", "facts", "message_id_header", "priority",
-    "created_at",
+    "id", "kind", "user_id", "recipient", "recipient_ascii", "locale", "facts", "brand", "priority", "created_at",
     "deadline_at", "attempts", "deliveries", "prefer_relay",
 )  # fmt: skip
 
@@ -166,7 +166,8 @@ _COLUMNS = """
     id uuid, attempt_no int, token uuid, state text, next_attempt_at timestamptz, possibly_sent boolean,
     prefer_relay text,
     claimed_with text, phase text, outcome text, reply_class text, code int, enhanced text, reply text,
-    transcript jsonb, relay text, peer_ip inet, tls_version text, reused boolean, duration_ms int, queue_id text
+    transcript jsonb, relay text, peer_ip inet, tls_version text, reused boolean, duration_ms int, queue_id text,
+    words text
 """
 
 _RECORD = text(
@@ -187,7 +188,7 @@ _RECORD = text(
         UPDATE attempt a SET finished_at = {NOW}, phase = done.phase, outcome = done.outcome,
             reply_class = done.reply_class, code = done.code, enhanced = done.enhanced, reply = done.reply,
             transcript = done.transcript, relay = coalesce(done.relay, a.relay), peer_ip = done.peer_ip,
-            tls_version = done.tls_version, reused = done.reused, duration_ms = done.duration_ms
+            tls_version = done.tls_version, reused = done.reused, duration_ms = done.duration_ms, words = done.words
         FROM done WHERE a.message_id = done.id AND a.attempt_no = done.attempt_no AND a.finished_at IS NULL
             AND done.id IN (SELECT id FROM moved)
     )
@@ -206,7 +207,7 @@ def _row(result: AttemptResult) -> dict[str, Any]:
         "outcome": report.outcome, "reply_class": report.reply_class, "code": report.code, "enhanced": report.enhanced,
         "reply": report.reply, "transcript": report.transcript, "relay": report.relay, "peer_ip": report.peer_ip,
         "tls_version": report.tls_version, "reused": report.reused, "duration_ms": report.duration_ms,
-        "queue_id": report.queue_id,
+        "queue_id": report.queue_id, "words": report.words,
     }  # fmt: skip
 
 
@@ -235,7 +236,7 @@ _CLOSE_ATTEMPT = text(
     UPDATE attempt SET finished_at = {NOW}, phase = :phase, outcome = :outcome, reply_class = :reply_class,
         code = :code, enhanced = :enhanced, reply = :reply, transcript = CAST(:transcript AS jsonb), relay = :relay,
         peer_ip = CAST(CAST(:peer_ip AS text) AS inet), tls_version = :tls_version, reused = :reused,
-        duration_ms = :duration_ms
+        duration_ms = :duration_ms, words = :words
     WHERE message_id IN (SELECT id FROM moved) AND attempt_no = :attempt_no AND finished_at IS NULL RETURNING message_id
     """  # noqa: S608
 )

@@ -10,7 +10,7 @@ up to 5 minutes; half open, it lets one message through. Pages show its state; o
 import random
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -137,9 +137,9 @@ class Relays:
         """Return the first relay that may be tried now, or None while all breakers are open."""
         return next(iter(self.order(None)), None)
 
-    def other_than(self, name: str | None) -> str | None:
-        """Return the relay after `name` in configured order, or None if there is only one."""
-        names = list(self.pools)
+    def other_than(self, name: str | None, usable: Set[str]) -> str | None:
+        """Return the usable relay after `name` in configured order, or None if there is only one."""
+        names = [pool for pool in self.pools if pool in usable]
         if name not in names or len(names) < 2:
             return None
         return names[(names.index(name) + 1) % len(names)]

@@ -240,8 +240,9 @@ class OutboxSender:
         until = asyncio.get_running_loop().time() + message_rules.DELIVERY_TIME[message.priority].total_seconds()
         attempt_no, tried, policy_before, prefer = message.attempts, set[str](), False, message.prefer_relay
         without_utf8: set[str] = set()
+        usable = self._relays_of(message)
         while True:
-            order = [name for name in self.relays.order(prefer) if name not in tried]
+            order = [name for name in self.relays.order(prefer) if name in usable - tried]
             if not order:
                 step = message_rules.Transition("deferred", self.now() + timedelta(seconds=15))
                 await self._end(message, AttemptReport("claimed", "aborted", "no_relay_available"), step, attempt_no)
@@ -250,10 +251,10 @@ class OutboxSender:
             tried.add(name)
             report = await self._attempt(name, message, envelope)
             without_utf8 |= {name} if report.reply_class == "permanent.utf8" else set()
-            other_relays = not without_utf8.issuperset(self.relays.pools)
+            other_relays = not without_utf8.issuperset(usable)
             step = await self._decide(message, report, policy_before=policy_before, other_relays=other_relays)
             policy_before = policy_before or report.reply_class == "policy"
-            next_relay = next((other for other in self.relays.order(None) if other not in tried), None)
+            next_relay = next((other for other in self.relays.order(None) if other in usable - tried), None)
             time_left = asyncio.get_running_loop().time() < until
             if not (step.next_relay and next_relay and time_left):
                 await self._end(message, report, step, attempt_no)
@@ -263,10 +264,16 @@ class OutboxSender:
                 return
             attempt_no, prefer = attempt_no + 1, next_relay
 
+    def _relays_of(self, message: ClaimedMessage) -> set[str]:
+        """Return the names of the relays that the message's brand may use."""
+        settings = self.database.settings
+        return set(rendering.relays_of(settings.brands.find(message.brand), settings))
+
     async def _attempt(self, name: str, message: ClaimedMessage, envelope: SmtpEnvelope) -> AttemptReport:
         breaker = self.relays.breakers[name]
         breaker.begin()
         report = await self.relays.pools[name].deliver(envelope, priority=message.priority)
+        report.words = envelope.words
         self.watch.attempt(message, report)
         breaker.observe(report, envelope.recipient.rpartition("@")[2])
         if report.reply_class == "login" or (report.reply or "").startswith("the relay's certificate"):
@@ -306,7 +313,7 @@ class OutboxSender:
         step: message_rules.Transition,
         attempt_no: int | None = None,
     ) -> None:
-        other = self.relays.other_than(report.relay) if step.prefer_other else None
+        other = self.relays.other_than(report.relay, self._relays_of(message)) if step.prefer_other else None
         result = AttemptResult(message, attempt_no or message.attempts, report, step, other)
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         await self._results.put((result, done))

@@ -33,8 +33,8 @@ class BounceServer:
     def __init__(self, database: Database) -> None:
         """Use `database` to store notices; its settings name the bounce domain."""
         self.database = database
-        settings = database.settings
-        self.domain = (settings.bounce_domain or settings.sender_domain).lower()
+        mails = [brand.mail for brand in database.settings.brands.by_key.values() if brand.mail is not None]
+        self.domains = {(mail.bounce_domain or mail.domain).lower() for mail in mails}
         self.reader = NoticeReader()
         self._new = asyncio.Event()
 
@@ -43,7 +43,7 @@ class BounceServer:
     ) -> str:
         """Accept one recipient, which must be one of our return addresses."""
         del server, session, options
-        if not return_addresses.is_return_address(address, self.domain):
+        if not return_addresses.is_return_address(address, self.domains):
             return "550 5.1.1 no such return address"
         if envelope.rcpt_tos:
             return "452 4.5.3 one recipient at a time"

@@ -5,6 +5,7 @@ local part, upper case. The id of the message with its tag stays readable inside
 """
 
 import re
+from collections.abc import Set
 from typing import Final
 
 MAXIMUM_FOUND: Final = 20
@@ -31,8 +32,8 @@ def find_signed_ids(text: str) -> list[tuple[str, str]]:
     return list(found)
 
 
-def is_return_address(address: str, domain: str) -> bool:
-    """Return whether an envelope recipient at `domain` (lower case) has the form of one of our return addresses."""
+def is_return_address(address: str, domains: Set[str]) -> bool:
+    """Return whether an envelope recipient has the form of our return addresses at one of `domains` (lower case)."""
     local, _, host = address.strip().strip("<>").rpartition("@")
-    local = local.strip().removeprefix('"').lower()
-    return host.lower().rstrip(".") == domain and (local.startswith("b+") or bool(find_signed_ids(local)))
+    local, is_ours = local.strip().removeprefix('"').lower(), host.lower().rstrip(".") in domains
+    return is_ours and (local.startswith("b+") or bool(find_signed_ids(local)))

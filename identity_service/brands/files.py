@@ -1,0 +1,112 @@
+"""Read the brands of an installation: once, at start; a mistake stops the start with the file and the remedy."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from identity_service.brands import logos, rules, words
+from identity_service.brands.rules import Brand, BrandError
+
+_FILES = {"brand.toml", "logo.svg", "logo.png", "words"}
+
+
+class Brands(NamedTuple):
+    """Every brand by its key; `default` is always among them."""
+
+    by_key: Mapping[str, Brand]
+
+    def find(self, key: str | None) -> Brand:
+        """Return a brand; the default one for a key that no folder has any more."""
+        return self.by_key.get(key or rules.DEFAULT) or self.by_key[rules.DEFAULT]
+
+    def of_host(self, host: str) -> Brand | None:
+        """Return the brand whose pages this host serves."""
+        return next((brand for brand in self.by_key.values() if brand.host == host), None)
+
+
+@cache
+def read_brands(
+    folder: Path | None, name: str, sender: str, bounce_domain: str, dkim_selector: str, time_zone: str
+) -> Brands:
+    """Return every brand below `folder`, with the default one, whose values come from the settings.
+
+    Raises:
+        BrandError
+    """
+    settings: dict[str, Any] = {"name": name, "time_zone": time_zone}
+    if sender:
+        settings["mail"] = {
+            "from_address": sender, "from_name": name, "bounce_domain": bounce_domain or None,
+            "dkim_selector": dkim_selector or None,
+        }  # fmt: skip
+    found = {rules.DEFAULT: Brand.model_construct(**_default_values(settings))}
+    for path in sorted(folder.iterdir()) if folder is not None else ():
+        if path.is_dir() and not path.name.startswith("."):
+            found[path.name] = _read_brand(path, settings if path.name == rules.DEFAULT else {})
+    _check_together(found.values())
+    return Brands(found)
+
+
+def _default_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of the default brand, which the settings have checked by their own rules."""
+    mail = settings.get("mail")
+    made = rules.Mail.model_construct(**mail) if mail else None
+    return {**settings, "mail": made, "key": rules.DEFAULT}
+
+
+def _read_brand(folder: Path, inherited: Mapping[str, Any]) -> Brand:
+    file = folder / "brand.toml"
+    strange = sorted(path.name for path in folder.iterdir() if path.name not in _FILES)
+    if strange:
+        raise BrandError(f"{folder / strange[0]}: is not read; a brand has {', '.join(sorted(_FILES))}.")
+    try:
+        given = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BrandError(f'{file}: is missing; the folder needs it, at least with name = "…".') from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise BrandError(f"{file}: is not TOML ({problem}).") from None
+    for name in ("key", "logo", "words"):
+        if name in given:
+            raise BrandError(f"{file}: {name} is no entry of this file; it is the folder's name or a file beside it.")
+    images = [path for path in (folder / "logo.svg", folder / "logo.png") if path.is_file()]
+    if len(images) > 1:
+        raise BrandError(f"{folder}: has two logos; remove one.")
+    values = {**inherited, **given, "key": folder.name, "words": words.read_words(folder / "words")}
+    if images:
+        values["logo"] = logos.read_logo(images[0])
+    try:
+        return Brand.model_validate(values)
+    except ValidationError as problem:
+        raise BrandError(f"{file}: {describe(problem)}.") from None
+
+
+def describe(problem: ValidationError) -> str:
+    """Return what is wrong in one line: each place, and what it needs."""
+    return "; ".join(
+        ": ".join(filter(None, [".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")]))
+        for one in problem.errors(include_url=False)
+    )
+
+
+def _check_together(brands: Iterable[Brand]) -> None:
+    """Refuse two brands with one host: a reader could not tell whose page it is."""
+    hosts: dict[str, str] = {}
+    for brand in brands:
+        if brand.host is not None and brand.key != hosts.setdefault(brand.host, brand.key):
+            raise BrandError(f"brands/{brand.key}: {hosts[brand.host]} has the host {brand.host} already.")
+
+
+def warnings(brands: Brands) -> list[str]:
+    """Return what an operator should look at: names that are read for each other, and brands without a sender."""
+    found, seen = [], dict[str, str]()
+    for brand in brands.by_key.values():
+        other = seen.setdefault(rules.skeleton(brand.name), brand.key)
+        if other != brand.key:
+            found.append(f"{brand.key}: its name looks like that of {other}; customers may mistake one for the other.")
+        if brand.legal_name is None or brand.links.imprint is None:
+            found.append(f"{brand.key}: has no legal name or no imprint; many countries require both.")
+    return found

@@ -1,0 +1,187 @@
+"""What a brand is, and what it may say: names, colours that can be read, links, sender, languages. Pure."""
+
+import re
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from identity_service import translations
+
+DEFAULT: Final = "default"
+"""The brand of whatever belongs to no other; its values come from the settings where it has no file."""
+LEAST_CONTRAST: Final = 4.5
+"""WCAG 2.2, 1.4.3 (AA): text against what is behind it."""
+LIGHT, DARK = ("#ffffff", "#f4f5f2", "#e6efe9"), ("#172a24", "#10201b", "#1f362e")
+"""What stands behind the accent colour on light and on dark pages: cards, paper, soft boxes (`static/style.css`)."""
+_ON_ACCENT: Final = {"accent": "#ffffff", "accent_dark": "#0d1f19"}
+"""What a button writes on the accent colour."""
+_HOST = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|=\?")
+
+
+class BrandError(ValueError):
+    """A brand cannot be used; the sentence names the file and what to change."""
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of two colours `#rrggbb`, 1 to 21 (WCAG 2.2, relative luminance)."""
+    lighter, darker = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    parts = (int(color[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    linear = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _line(text: str) -> str:
+    if _UNSAFE.search(text) or text != text.strip():
+        raise ValueError("must be one printable line, without blanks around it")
+    return text
+
+
+def _https(url: str) -> str:
+    """Refuse everything but an https address of a plain host: what reaches `href` opens nothing else (BRD-03)."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or parts.netloc != parts.hostname or not _HOST.fullmatch(parts.hostname or ""):
+        raise ValueError("must be an https:// address with a host in ASCII, without user and port")
+    if not re.fullmatch(r"[!#-;=?-~]+", url):
+        raise ValueError("must be printable ASCII without blanks, quotes and angle brackets")
+    return url
+
+
+def _host(name: str) -> str:
+    if not _HOST.fullmatch(name):
+        raise ValueError("must be a host name in lower case, like id.example.com")
+    return name
+
+
+Line = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_line)]
+Host = Annotated[str, AfterValidator(_host)]
+Link = Annotated[str, Field(max_length=500), AfterValidator(_https)]
+Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$"), BeforeValidator(lambda text: str(text).lower())]
+
+
+class Colors(BaseModel):
+    """The accent colour: buttons, links, bars. Its pairs with what stands around it must be readable (BRD-03)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accent: Color = "#1d5c4a"
+    accent_dark: Color = "#7fd0b6"
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        for name, behind in (("accent", LIGHT), ("accent_dark", DARK)):
+            for other in (*behind, _ON_ACCENT[name]):
+                found = contrast(getattr(self, name), other)
+                if found < LEAST_CONTRAST:
+                    side = "darker" if name == "accent" else "lighter"
+                    raise ValueError(
+                        f"{name}: {getattr(self, name)} has a contrast of {found:.1f} to {other}, and needs "
+                        f"{LEAST_CONTRAST} (WCAG 2.2, 1.4.3); choose a {side} colour"
+                    )
+        return self
+
+
+class Links(BaseModel):
+    """Where the footer of pages and emails leads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    imprint: Link | None = None
+    privacy: Link | None = None
+    terms: Link | None = None
+    help: Link | None = None
+
+
+class Mail(BaseModel):
+    """Who writes the emails. Relays are those of the settings, by name; none named: all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    from_address: Annotated[str, Field(alias="from", pattern=r"^[a-z0-9._+-]{1,64}@[a-z0-9.-]+\.[a-z0-9-]+$")]
+    from_name: Line | None = None
+    reply_to: Annotated[str, Field(pattern=r"^[a-z0-9._+-]{1,64}@[a-z0-9.-]+\.[a-z0-9-]+$")] | None = None
+    bounce_domain: Host | None = None
+    relays: tuple[str, ...] = ()
+    dkim_selector: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")] | None = None
+
+    @property
+    def domain(self) -> str:
+        """Return the domain of the sender, which is also used in Message-IDs."""
+        return self.from_address.rpartition("@")[2]
+
+
+class Logo(BaseModel):
+    """An image that was made harmless; `media_type` is `image/svg+xml` or `image/png`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    media_type: str
+    content: bytes
+
+
+class Brand(BaseModel):
+    """The face of an operator. `words` holds sentences of its own for emails, by language."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")] = DEFAULT
+    name: Line
+    legal_name: Line | None = None
+    postal_address: Annotated[str, Field(max_length=200), AfterValidator(_line)] | None = None
+    telephone: Annotated[str, Field(pattern=r"^\+[1-9]([ -]?[0-9]){6,14}$")] | None = None
+    host: Host | None = None
+    languages: tuple[str, ...] = ()
+    default_language: str = translations.SOURCE
+    time_zone: str = "UTC"
+    colors: Colors = Colors()
+    links: Links = Links()
+    mail: Mail | None = None
+    logo: Logo | None = None
+    words: dict[str, Any] = {}
+
+    @field_validator("default_language", "languages", mode="after")
+    @classmethod
+    def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        unknown = {value} if isinstance(value, str) else set(value)
+        unknown -= set(translations.languages())
+        if unknown:
+            have = ", ".join(translations.languages())
+            raise ValueError(f"there is no locales/{sorted(unknown)[0]}.po; there are {have}")
+        return value
+
+    @field_validator("time_zone", mode="after")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        if not translations.is_time_zone(name):
+            raise ValueError("must be a time zone, like Europe/Berlin")
+        return name
+
+    @model_validator(mode="after")
+    def _default_is_offered(self) -> Self:
+        if self.languages and self.default_language not in self.languages:
+            raise ValueError("default_language: must be one of the brand's languages")
+        return self
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """Return the languages of the brand's pages, its default first."""
+        others = (one for one in self.languages or translations.languages() if one != self.default_language)
+        return self.default_language, *others
+
+    @property
+    def dialled(self) -> str | None:
+        """Return the telephone number as a link dials it (E.164); `telephone` has it in groups that can be read."""
+        return self.telephone and re.sub("[ -]", "", self.telephone)
+
+
+def skeleton(name: str) -> str:
+    """Return a name as it looks at a glance: `Acrne` and `Acme` are alike (UTS 39, the Latin part)."""
+    plain = re.sub(r"[\W_]", "", name.casefold())
+    for pair, like in (("rn", "m"), ("vv", "w"), ("cl", "d"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s")):
+        plain = plain.replace(pair, like)
+    return plain

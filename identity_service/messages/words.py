@@ -1,0 +1,87 @@
+"""Check the sentences that a brand words itself, and put them in the place of ours (BRD-08, BRD-09).
+
+A sentence replaces one sentence: the parts of an email, and what they show, stay. Its places are those of ours, so no
+value that the reader needs can be left out, and nothing is a template: braces have no other meaning. Pure.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from identity_service.brands.rules import Brand, BrandError
+from identity_service.messages.copy import COPY, PLACE
+from identity_service.settings import Settings
+
+LONGEST: Final = 600
+_NOT_WORDS: Final = re.compile(
+    r"[<>{}\\`]|https?:|www\.|=\?|[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+_PROMOTES: Final = re.compile(
+    r"discount|offer|sale\b|newsletter|coupon|promo|angebot|rabatt|gutschein|aktion\b|soldes|oferta|sconto|"
+    r"aanbieding|korting|rabat\b|descuento|desconto|%\s*off",
+    re.IGNORECASE,
+)
+_KEPT: Final = frozenset({"safety", "promise"})
+"""Paragraphs that every email words alike: a reader must be able to rely on them."""
+
+
+def check_brands(settings: Settings) -> None:
+    """Refuse a brand whose words or relays cannot be used.
+
+    Raises:
+        BrandError: the sentence names the file and what to change.
+    """
+    known = {relay.name for relay in settings.relays}
+    for brand in settings.brands.by_key.values():
+        check_words(brand)
+        missing = sorted(set(brand.mail.relays if brand.mail else ()) - known)
+        if missing:
+            raise BrandError(f"brands/{brand.key}/brand.toml: mail.relays: IDENTITY_RELAYS has no {missing[0]!r}.")
+
+
+def check_words(brand: Brand) -> None:
+    """Refuse sentences that leave out, hide or add something.
+
+    Raises:
+        BrandError
+    """
+    for language, kinds in brand.words.items():
+        for kind, sentences in kinds.items():
+            where = f"brands/{brand.key}/words/{language}.toml [{kind}]"
+            if kind not in COPY:
+                raise BrandError(f"{where}: there is no such email; there are {', '.join(COPY)}.")
+            ours = {"subject": COPY[kind].subject, **{part.name: part.text for part in COPY[kind].parts}}
+            for name, text in sentences.items():
+                _check_sentence(f"{where} {name}", name, text, ours)
+
+
+def _check_sentence(where: str, name: str, text: str, ours: Mapping[str, str]) -> None:
+    if name not in ours or name in _KEPT:
+        free = ", ".join(key for key in ours if key not in _KEPT)
+        raise BrandError(f"{where}: cannot be worded; this email has {free}.")
+    rest = PLACE.sub("", text)
+    if not text.strip() or len(text) > LONGEST or _NOT_WORDS.search(rest):
+        raise BrandError(
+            f"{where}: must be plain text of at most {LONGEST} characters, without HTML, links and braces."
+        )
+    if _PROMOTES.search(rest):
+        raise BrandError(f"{where}: promotes something; an email about an account never does (NOM-01).")
+    wanted, given = sorted(set(PLACE.findall(ours[name]))), sorted(PLACE.findall(text))
+    if given != wanted:
+        places = " ".join(f"{{{place}}}" for place in wanted) or "none"
+        raise BrandError(f"{where}: must have each of these places once: {places}.")
+
+
+def own_sentence(brand: Brand, language: str, kind: str, name: str) -> str | None:
+    """Return the brand's own sentence, or None: then ours stands."""
+    found = brand.words.get(language, {}).get(kind, {}).get(name)
+    return None if found is None else str(found)
+
+
+def version(brand: Brand, language: str) -> str | None:
+    """Return the version of a brand's sentences in a language: the start of their SHA-256; None if it has none."""
+    own = brand.words.get(language)
+    return None if not own else hashlib.sha256(orjson.dumps(own, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

@@ -1,0 +1,221 @@
+"""BRD-01 to BRD-03, BRD-08, BRD-09: what a brand's files may hold; a mistake names the file and the remedy."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from identity_service.brands import files, logos, rules
+from identity_service.brands.rules import Brand, BrandError
+from identity_service.messages import words
+from tests.brands.given import ACME, LOGO, write_both, write_brand
+
+
+def read(folder):
+    return files.read_brands(folder, "Example Shop", "service@identity.example", "", "", "UTC")
+
+
+def test_every_value_of_a_brand_is_read(tmp_path):
+    brands = read(write_both(tmp_path))
+    assert set(brands.by_key) == {"default", "acme", "zeta"}
+    acme = brands.find("acme")
+    assert (acme.name, acme.mail.domain, acme.offered[0]) == ("Acme", "acme.example", "de")
+    assert acme.dialled == "+49301234567"
+    assert acme.logo.media_type == "image/svg+xml"
+    assert brands.of_host("compte.zeta.example").offered == ("fr", "en", "ar")
+    assert brands.find("gone") is brands.find(None) is brands.by_key["default"]
+
+
+def test_without_a_folder_there_is_one_brand_with_the_names_of_the_settings():
+    only = read(None).find(None)
+    assert (only.name, only.mail.from_address) == ("Example Shop", "service@identity.example")
+
+
+def test_the_default_brand_takes_from_the_settings_what_its_file_does_not_say(tmp_path):
+    write_brand(tmp_path, "default", '[colors]\naccent = "#7a1fa2"\naccent_dark = "#e1a7f5"\n')
+    only = read(tmp_path).find(None)
+    assert (only.name, only.colors.accent, only.mail.domain) == ("Example Shop", "#7a1fa2", "identity.example")
+
+
+WRONG = {
+    'name = "Acme"\nhost = "ID.acme.example"': "host: must be a host name in lower case",
+    'name = "Acme"\nhost = "localhost"': "host: must be a host name",
+    'name = "A\u202ecme"': "name: must be one printable line",
+    'name = "=?utf-8?q?Acme?="': "name: must be one printable line",
+    'name = "Acme"\ncolour = "red"': "colour: Extra inputs are not permitted",
+    'name = "Acme"\n[colors]\naccent = "red;}body{display:none"': "colors.accent",
+    'name = "Acme"\n[colors]\naccent = "#ffd400"': "has a contrast of 1.4 to #ffffff, and needs 4.5",
+    'name = "Acme"\n[colors]\naccent_dark = "#0b4f9c"': "choose a lighter colour",
+    'name = "Acme"\n[links]\nhelp = "javascript:alert(1)"': "links.help: must be an https:// address",
+    'name = "Acme"\n[links]\nhelp = "https://user@acme.example/"': "links.help: must be an https:// address",
+    'name = "Acme"\n[links]\nhelp = "https://\u0430cme.example/"': "links.help: must be an https:// address",
+    'name = "Acme"\n[links]\nhelp = "http://acme.example/"': "links.help: must be an https:// address",
+    'name = "Acme"\n[links]\nhelp = "https://acme.example/\\"onclick"': "must be printable ASCII",
+    'name = "Acme"\ntelephone = "030 1234567"': "telephone",
+    'name = "Acme"\ndefault_language = "tlh"': "there is no locales/tlh.po; there are en, ar, de",
+    'name = "Acme"\ndefault_language = "de"\nlanguages = ["en"]': "must be one of the brand's languages",
+    'name = "Acme"\ntime_zone = "Berlin"': "time_zone: must be a time zone, like Europe/Berlin",
+    'name = "Acme"\n[mail]\nfrom = "Acme <a@acme.example>"': "mail.from",
+    'name = "Acme"\n[mail]\nfrom = "a@acme.example"\nreply_to = "a@b.example\\r\\nBcc: e@example.com"': "mail.reply_to",
+    'name = "Acme"\nkey = "other"': "key is no entry of this file",
+    "name = Acme": "is not TOML",
+    "": "name: Field required",
+}
+
+
+@pytest.mark.parametrize("toml", WRONG)
+def test_a_mistake_is_told_with_its_place_and_the_remedy(tmp_path, toml):
+    write_brand(tmp_path, "acme", toml)
+    with pytest.raises(BrandError, match=r"acme/brand\.toml") as raised:
+        read(tmp_path)
+    assert WRONG[toml] in str(raised.value)
+
+
+def test_a_file_that_is_not_read_is_told(tmp_path):
+    write_brand(tmp_path, "acme", ACME, logo_jpg=b"")
+    with pytest.raises(BrandError, match=r"logo\.jpg: is not read"):
+        read(tmp_path)
+
+
+def test_two_brands_with_one_host_are_refused(tmp_path):
+    write_brand(tmp_path, "acme", ACME)
+    write_brand(tmp_path, "other", ACME)
+    with pytest.raises(BrandError, match=r"has the host id\.acme\.example already"):
+        read(tmp_path)
+
+
+def test_a_name_that_is_read_for_another_is_warned_of(tmp_path):
+    """BRD-07: "Acrne" beside "Acme"."""
+    write_brand(tmp_path, "acme", ACME)
+    write_brand(tmp_path, "fake", 'name = "ACRNE"')
+    assert any("fake: its name looks like that of acme" in warning for warning in files.warnings(read(tmp_path)))
+
+
+@pytest.mark.parametrize(("one", "other", "ratio"), [
+    ("#000000", "#ffffff", 21.0), ("#777777", "#ffffff", 4.48), ("#1d5c4a", "#ffffff", 7.83),
+    ("#abcdef", "#abcdef", 1.0),
+])  # fmt: skip
+def test_contrast_is_that_of_wcag(one, other, ratio):
+    assert rules.contrast(one, other) == rules.contrast(other, one) == pytest.approx(ratio, abs=0.01)
+
+
+def svg(inside: str, **attributes: str) -> str:
+    more = "".join(f' {name}="{value}"' for name, value in attributes.items())
+    return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"{more}>{inside}</svg>'
+
+
+HOSTILE = {
+    svg("<script>alert(1)</script>"): "the element script is not allowed",
+    svg("<rect/>", onload="alert(1)"): "the attribute onload is not allowed",
+    svg('<rect onclick="alert(1)"/>'): "the attribute onclick is not allowed",
+    svg("<foreignObject><body/></foreignObject>"): "the element foreignObject is not allowed",
+    svg("<style>rect{fill:url(https://evil.example)}</style>"): "the element style is not allowed",
+    svg('<rect style="fill:red"/>'): "the attribute style is not allowed",
+    svg('<image xlink:href="https://evil.example/x.png"/>'): "the element image is not allowed",
+    svg('<use xlink:href="#a"/>'): "the element use is not allowed",
+    svg('<rect fill="url(https://evil.example/x)"/>'): "refers to something outside",
+    svg('<a href="javascript:alert(1)"><rect/></a>'): "the element a is not allowed",
+    svg('<animate attributeName="href" values="javascript:alert(1)"/>'): "the element animate is not allowed",
+    '<!DOCTYPE svg [<!ENTITY a "b">]>' + svg("&a;"): "has a document type",
+    '<?xml-stylesheet href="https://evil.example"?>' + svg(""): "has a document type or a processing instruction",
+    "<html><script>alert(1)</script></html>": "is not an SVG",
+    svg("<rect>"): "is not well-formed XML",
+    "\x89PNG\r\n\x1a\n" + svg("<rect/>"): "is not well-formed XML",
+}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_an_svg_with_anything_but_shapes_is_refused(hostile):
+    """BRD-01: by lists of what is allowed; nothing is left out in silence."""
+    with pytest.raises(BrandError) as raised:
+        logos.clean_svg(hostile.encode(), "logo.svg")
+    assert HOSTILE[hostile] in str(raised.value)
+
+
+def test_a_logo_of_shapes_stays_as_it_is():
+    made = logos.clean_svg(LOGO.format(color="#0b4f9c", name="Acme").encode(), "logo.svg")
+    assert b"<rect" in made
+    assert b"Acme</text>" in made
+
+
+def png(width: int, height: int, data: bytes = b"") -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
+
+
+def test_a_png_is_written_anew_without_what_stood_behind_it(tmp_path):
+    """BRD-01: a polyglot loses its other half, a picture its notes."""
+    made = io.BytesIO()
+    Image.new("RGBA", (8, 4), "#0b4f9c").save(made, "PNG")
+    path = tmp_path / "logo.png"
+    path.write_bytes(made.getvalue() + b"<script>alert(1)</script>")
+    logo = logos.read_logo(path)
+    assert b"script" not in logo.content
+    assert Image.open(io.BytesIO(logo.content)).size == (8, 4)
+
+
+@pytest.mark.parametrize(("content", "reason"), [
+    (png(30_000, 30_000), "could be decompression bomb"), (b"<svg/>", "cannot be read as a PNG"),
+    (b"GIF89a" + bytes(50), "cannot be read as a PNG"), (png(100, 100, b"x"), "cannot be read as a PNG"),
+])  # fmt: skip
+def test_a_png_that_is_too_large_or_none_is_refused(tmp_path, content, reason):
+    path = tmp_path / "logo.png"
+    path.write_bytes(content)
+    with pytest.raises(BrandError, match=reason):
+        logos.read_logo(path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path):
+    path = tmp_path / "logo.svg"
+    path.write_bytes(bytes(logos.LARGEST + 1))
+    with pytest.raises(BrandError, match="a logo may have"):
+        logos.read_logo(path)
+
+
+REFUSED = {
+    ("reset", "why", "Ein neues Kennwort."): "must have each of these places once: {user_id}",
+    ("reset", "why", "{user_id} {user_id}"): "must have each of these places once",
+    ("reset", "why", "{user_id} {link}"): "must have each of these places once",
+    ("reset", "why", "{user_id.__class__}"): "plain text",
+    ("reset", "why", "{user_id!r:>9999}"): "plain text",
+    ("reset", "why", "{0} {user_id}"): "plain text",
+    ("reset", "why", "{{7*7}} {user_id}"): "plain text",
+    ("reset", "why", "{% if 1 %}{user_id}"): "plain text",
+    ("reset", "why", "<a href=x>{user_id}</a>"): "plain text",
+    ("reset", "why", "{user_id} https://evil.example"): "plain text",
+    ("reset", "why", "{user_id} mit 20 % Rabatt"): "promotes something",
+    ("reset", "subject", "Neu\r\nBcc: e@example.com"): "plain text",
+    ("reset", "subject", "=?utf-8?q?x?="): "plain text",
+    ("reset", "safety", "Nennen Sie uns Ihr Kennwort."): "cannot be worded",
+    ("welcome", "promise", "Vielleicht."): "cannot be worded",
+    ("reset", "footer", "x"): "cannot be worded",
+    ("newsletter", "why", "x"): "there is no such email",
+    ("reset", "why", " "): "plain text",
+}
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: f"{case[0]} {case[1]} {case[2][:20]!r}")
+def test_words_that_leave_out_hide_or_add_something_are_refused(case):
+    """BRD-08, BRD-09: places are those of ours; no template, no HTML, no link; the promise and the warning stay."""
+    kind, name, text = case
+    brand = Brand(key="acme", name="Acme", words={"de": {kind: {name: text}}})
+    with pytest.raises(BrandError) as raised:
+        words.check_words(brand)
+    assert REFUSED[case] in str(raised.value)
+
+
+def test_words_in_an_unknown_language_are_told(tmp_path):
+    write_brand(tmp_path, "acme", ACME, words_tlh="")
+    with pytest.raises(BrandError, match=r"words/tlh\.toml: is not read"):
+        read(tmp_path)
+
+
+def test_a_brand_may_use_the_relays_that_there_are(settings):
+    write_brand(settings.brands_dir, "other", 'name = "Other"\n[mail]\nfrom = "a@other.example"\nrelays = ["away"]\n')
+    with pytest.raises(BrandError, match="IDENTITY_RELAYS has no 'away'"):
+        words.check_brands(settings.model_copy())
