@@ -11,7 +11,8 @@ DEFERRED = int(os.environ.get("BENCH_DEFERRED", "100000"))
 _MESSAGES = """
 INSERT INTO message (id, kind, purpose, recipient, recipient_ascii, recipient_hash, recipient_domain, locale, facts,
 brand, priority,
-    state, state_changed_at, created_at, next_attempt_at, deadline_at, attempts, deliveries, accepted_at, accepted_relay,
+    state, state_changed_at, created_at, next_attempt_at, deadline_at, attempts, deliveries, accepted_at,
+    accepted_relay,
     event_id)
 SELECT gen_random_uuid(), 'test', 'account', 'a@example.com', 'a@example.com', sha256(n::text::bytea), 'example.com',
     'en', '{}', 'default', 0, :state, now(), now() - interval '2 h',
