@@ -54,6 +54,8 @@ def _serve(path: str) -> None:
     for place, _ in main.COMMANDS.values():
         importlib.import_module(f"identity_service.cli.{place.partition(':')[0]}")
     importlib.import_module("identity_service.cli.failures")
+    # Messages name the program as its script does, not as a module of the tests.
+    sys.modules["__main__"].__package__ = None
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen(16)

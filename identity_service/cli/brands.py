@@ -46,9 +46,9 @@ def preview_email(
     kind: Annotated[str, typer.Argument(help="The email, like `reset`; another word lists them all.")],
     brand: Annotated[str, typer.Option(help="The brand's folder.")] = "default",
     language: Annotated[str, typer.Option(help="Its language, like de.")] = translations.SOURCE,
-    html: Annotated[bool, typer.Option("--html", help="Print the HTML instead of the text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Print an email with sample values, as the brand words it."""
+    """Print an email with sample values, as the brand words it; with --json also its HTML."""
     settings = connections.load_settings()
     words.check_brands(settings)
     if kind not in COPY:
@@ -56,4 +56,7 @@ def preview_email(
     if brand not in settings.brands.by_key:
         raise BrandError(f"There is no brand {brand!r}; there are {', '.join(settings.brands.by_key)}.")
     email = previews.sample(kind, language, settings.brands.find(brand))
-    print(email.html if html else f"{email.subject}\n\n{email.text}")
+    if as_json:
+        output.print_json({"subject": email.subject, "text": email.text, "html": email.html})
+    else:
+        print(f"{email.subject}\n\n{email.text}")

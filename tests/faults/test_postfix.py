@@ -50,7 +50,7 @@ class Tour:
         message = await self.road.message()
         assert "accepted" in [entry["kind"] for entry in message["timeline"]], message
         key = self.road.database.keys.internal()
-        self.return_address = rendering.return_address(self.road.id.hex, self.road.database.settings, key)
+        self.return_address = rendering.return_address(self.road.id.hex, "identity.example", key)
         self.envelope_id = rendering.envelope_id(self.road.id.hex, key)
         return message
 

@@ -278,7 +278,7 @@ async def test_the_command_tells_counts_and_lines_and_ends_with_one(service, cal
     done = await command("import", str(file), "--report", str(told))
     first, *lines = done.out.splitlines()
     assert (done.status, first) == (1, COUNTED)
-    assert lines[0].startswith("  line 4: A")
+    assert lines[0].startswith("  line 4: Enter an email address")
     assert len(lines) == 21
     assert lines[-1] == "  … and 14 more; --report FILE writes them all."
     reported = [json.loads(line) for line in told.read_text(encoding="utf-8").splitlines()]
