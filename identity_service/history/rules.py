@@ -15,7 +15,7 @@ LARGEST: Final = Decimal(2**53)
 BATCH: Final = 1000
 FUTURE: Final = timedelta(minutes=10)
 """How far `occurred_at` may be ahead of our clock: as much as two hosts may differ."""
-ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "support request", "ticket_closed"
+ORDER, REFUND, TICKET, TICKET_CLOSED = "order", "refund", "ticket", "ticket_closed"
 KINDS: Final = {ORDER: "order", REFUND: "refund", TICKET: "support request", TICKET_CLOSED: "support request closed"}
 """The names that customers read for the known kinds; other kinds are shown as the service wrote them."""
 _AMOUNT = re.compile(r"-?0*([0-9]{1,40})(?:\.([0-9]{1,40}))?")

@@ -123,11 +123,11 @@ _NOT_IN_COURTS: Final = frozenset(
 )
 """Words beside the names of courts, and those between a town and its river."""
 _COURT_ADDITIONS: Final = {
-    "Bad Homburg v.d.H.": "Höhe", "Frankfurt am Main": "Main menu", "Frankfurt/Oder": "Oder", "Freiburg": "Breisgau",
+    "Bad Homburg v.d.H.": "Höhe", "Frankfurt am Main": "Main", "Frankfurt/Oder": "Oder", "Freiburg": "Breisgau",
     "Friedberg": "Hessen", "Hagen": "Westfalen", "Hamm": "Westfalen", "Hof": "Saale", "Homburg": "Saar",
     "Kempten (Allgäu)": "Allgäu", "Köln": "Rhein", "Königstein": "Taunus Ts", "Landau": "Pfalz", "Limburg": "Lahn",
     "Ludwigshafen a.Rhein (Ludwigshafen)": "Rhein", "Marburg": "Lahn", "Mühlhausen": "Thüringen",
-    "Münster": "Westfalen", "Neunkirchen": "Saar", "Neuss": "Rhein", "Offenbach am Main": "Main menu",
+    "Münster": "Westfalen", "Neunkirchen": "Saar", "Neuss": "Rhein", "Offenbach am Main": "Main",
     "Oldenburg (Oldenburg)": "Oldb Oldbg", "Siegen": "Westfalen", "Weiden i. d. OPf.": "Oberpfalz OPf",
 }  # fmt: skip
 """What stands behind the names of some towns, in full or in its first letters: Frankfurt a. M., Freiburg i. Br."""

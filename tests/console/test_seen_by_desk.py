@@ -69,7 +69,7 @@ async def test_the_desk_finds_a_message_where_there_is_no_account(service):
     customer = a_browser(service)
     await ask(customer, "ana@example.org")
     await service.deliver()
-    reference = re.search(r'class="reference" dir="ltr">([0-9A-Z]{4}-[0-9A-Z]{4})<', customer.page.text)[1]
+    reference = re.search(r'class="reference"><bdi>([0-9A-Z]{4}-[0-9A-Z]{4})<', customer.page.text)[1]
     ada = await a_clerk(service)
     await ada.do("/console/find", typed="ana@example.org")
     assert "No account has this address." in ada.text
@@ -89,7 +89,7 @@ async def test_a_reference_of_a_message_is_called_one(service, caller):
     await an_account(caller)
     customer = a_browser(service)
     await ask(customer, ANNA)
-    reference = re.search(r'class="reference" dir="ltr">([0-9A-Z]{4}-[0-9A-Z]{4})<', customer.page.text)[1]
+    reference = re.search(r'class="reference"><bdi>([0-9A-Z]{4}-[0-9A-Z]{4})<', customer.page.text)[1]
     ada = await a_clerk(service)
     await ada.do("/console/find", typed=reference)
     assert "found by reference of a message" in ada.text
