@@ -102,7 +102,7 @@ def check_receipt(
         output.print_json({**checked.claims, "superseded": superseded} if jwks is None else checked.claims)
         return
     print(
-        f"This receipt is ours, and nothing in it was changed. User ID {checked.user_id}, {checked.issued_at:%Y-%m-%d}."
+        f"We issued this receipt, and nothing in it has been changed. User ID {checked.user_id}, {checked.issued_at:%Y-%m-%d}."
     )
     if "removed" in checked.claims:
         print("  At this time everything personal in this account was erased.")
