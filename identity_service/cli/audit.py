@@ -101,9 +101,8 @@ def check_receipt(
     if as_json:
         output.print_json({**checked.claims, "superseded": superseded} if jwks is None else checked.claims)
         return
-    print(
-        f"We issued this receipt, and nothing in it has been changed. User ID {checked.user_id}, {checked.issued_at:%Y-%m-%d}."
-    )
+    print("We issued this receipt, and nothing in it has been changed.", end=" ")
+    print(f"User ID {checked.user_id}, {checked.issued_at:%Y-%m-%d}.")
     if "removed" in checked.claims:
         print("  At this time everything personal in this account was erased.")
     for purpose in checked.purposes:

@@ -24,6 +24,6 @@ async def show(settings: dependencies.Settings, now: dependencies.Now) -> PlainT
         f"Contact: {settings.security_contact}",
         f"Expires: {ends:%Y-%m-%dT%H:%M:%SZ}",
         f"Canonical: {settings.public_url}{PATH}",
-        f"Preferred-Languages: {', '.join(settings.brands.find(None).offered)}",
+        f"Preferred-Languages: {', '.join(dict.fromkeys(('en', settings.brands.find(None).default_language)))}",
     )
     return PlainTextResponse("\n".join(lines) + "\n")
