@@ -16,7 +16,7 @@ class MessageKind(NamedTuple):
     """How a kind of message is handled.
 
     `purpose` is one of `PURPOSES`, `hand_over` the time within which a relay must take it, `waits` the seconds between
-    attempts. `builder` names the code that builds the email; the default renders the kind's two templates with the
+    attempts. `builder` names the code that builds the email; the default renders the kind's words (`copy`) with the
     facts of the message. Kinds that a person asks for (`asked_for`) have suppressions of their own, so that none
     reveals who has an account. `is_notice` tells the owner of a change, and has a budget that nothing else uses up.
     `typed_address`: somebody typed the address, to register or to change to it, and may be nobody there.
