@@ -199,7 +199,7 @@ async def prove(service, caller, how: str, user_id: str) -> None:
         browser = a_browser(service)
         await browser.open("/")
         await browser.send("/", email=ANNA)
-        await confirm(service, ANNA, "Confirm your email address")
+        await confirm(service, ANNA, "confirm your email address")
 
 
 async def test_a_code_read_at_another_mailbox_confirms_no_address(service, caller):
