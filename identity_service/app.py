@@ -59,7 +59,7 @@ from identity_service.sign_in import pages as sign_in_pages
 from identity_service.verification import api as verification_api
 from identity_service.web import (
     authentication,
-    brand_files,
+    brand_assets,
     contract,
     dependencies,
     idempotency,
@@ -106,7 +106,7 @@ ROUTERS = (
     portal_pages.router,
     portal_changes.router,
     registration_pages.router,
-    brand_files.router,
+    brand_assets.router,
 )
 """Every router. Order matters: fixed paths before parameterised ones."""
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}

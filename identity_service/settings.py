@@ -25,8 +25,8 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import URL
 
-from identity_service import translations
 from identity_service.brands import files as brand_files
+from identity_service.brands.rules import TimeZone
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SAMPLES = ("changeme", "secret", "password", "example", "master", "identity")
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     brands_dir: Path | None = Field(
         None, description="folder of brands: names, logos, colours, senders, words; unset: one, with the names of here"
     )
-    time_zone: str = Field("UTC", description="the zone in which pages and emails give times (Europe/Berlin)")
+    time_zone: TimeZone = Field("UTC", description="the zone in which pages and emails give times (Europe/Berlin)")
     bounce_domain: str = Field("", description="domain of the signed return addresses (VERP); unset: the sender's")
     webhook_secret: SecretStr | None = Field(
         None, description="what unsigned webhooks must send: X-Webhook-Secret, password or bearer token; unset: refused"
@@ -217,13 +217,6 @@ class Settings(BaseSettings):
         if url and not (parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)):
             raise ValueError("must be an https URL: the requests contain parts of password hashes")
         return url.rstrip("/")
-
-    @field_validator("time_zone")
-    @classmethod
-    def _zone(cls, name: str) -> str:
-        if not translations.is_time_zone(name):
-            raise ValueError("must be a time zone, like Europe/Berlin")
-        return name
 
     @model_validator(mode="after")
     def _relay_names_differ(self) -> Self:

@@ -5,7 +5,6 @@ because decoders have had holes; an SVG must have no document type, so that no e
 """
 
 import re
-import resource
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -31,8 +30,9 @@ _ATTRIBUTES: Final = frozenset(
     "preserveAspectRatio font-family font-size font-weight text-anchor version role".split()
 )
 _INNER = re.compile(r"url\(#[A-Za-z][\w.-]*\)", re.ASCII)
-_PLAIN = re.compile(r"[^()\\<>&:@]*|[\w .,()+-]*", re.ASCII)
-"""Values without functions or addresses, or with the functions of `transform`."""
+_MOVES: Final = r"(?:matrix|translate|scale|rotate|skewX|skewY)\([\d .,e+-]*\)"
+_PLAIN = re.compile(rf"[^()\\<>&:@]*|(?:{_MOVES}[ ,]*)+|rgb\([\d ,.%]*\)", re.ASCII)
+"""Values without functions or addresses, or the functions of `transform`, or a colour."""
 
 
 def read_logo(path: Path) -> Logo:
@@ -94,6 +94,8 @@ def _clean_png(content: bytes, name: str) -> bytes:
 
 def _write_anew() -> None:
     """Read a PNG from standard input and write its pixels, and nothing else of it, to standard output."""
+    import resource  # noqa: PLC0415 (POSIX has it, and only this process needs it)
+
     resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     from PIL import Image  # noqa: PLC0415 (only this process decodes)

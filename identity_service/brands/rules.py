@@ -58,8 +58,15 @@ def _host(name: str) -> str:
     return name
 
 
+def _zone(name: str) -> str:
+    if not translations.is_time_zone(name):
+        raise ValueError("must be a time zone, like Europe/Berlin")
+    return name
+
+
 Line = Annotated[str, Field(min_length=1, max_length=60), AfterValidator(_line)]
 Host = Annotated[str, AfterValidator(_host)]
+TimeZone = Annotated[str, AfterValidator(_zone)]
 Link = Annotated[str, Field(max_length=500), AfterValidator(_https)]
 Color = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$"), BeforeValidator(lambda text: str(text).lower())]
 
@@ -137,7 +144,7 @@ class Brand(BaseModel):
     host: Host | None = None
     languages: tuple[str, ...] = ()
     default_language: str = translations.SOURCE
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     colors: Colors = Colors()
     links: Links = Links()
     mail: Mail | None = None
@@ -153,13 +160,6 @@ class Brand(BaseModel):
             have = ", ".join(translations.languages())
             raise ValueError(f"there is no locales/{sorted(unknown)[0]}.po; there are {have}")
         return value
-
-    @field_validator("time_zone", mode="after")
-    @classmethod
-    def _zone(cls, name: str) -> str:
-        if not translations.is_time_zone(name):
-            raise ValueError("must be a time zone, like Europe/Berlin")
-        return name
 
     @model_validator(mode="after")
     def _default_is_offered(self) -> Self:

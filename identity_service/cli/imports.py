@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from identity_service import clock
+from identity_service.brands import rules as brand_rules
 from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
 from identity_service.clients import actions as clients
@@ -68,7 +69,7 @@ def import_accounts(
     source: Annotated[
         str, typer.Option(help="The source of the external references: that of the service which knows them.")
     ] = "import",
-    brand: Annotated[str | None, typer.Option(help="The brand of the new accounts; default: `default`.")] = None,
+    brand: Annotated[str, typer.Option(help="The brand of the new accounts.")] = brand_rules.DEFAULT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every row and write nothing.")] = False,
     report: _ReportFile = None,
     as_json: AsJson = False,
@@ -167,13 +168,12 @@ def _encoding(name: str | None) -> str | None:
 
 
 async def _import(
-    file: Path, options: FileOptions, source: str, brand: str | None, *, dry_run: bool, quiet: bool
+    file: Path, options: FileOptions, source: str, brand: str, *, dry_run: bool, quiet: bool
 ) -> imports.Report:
     columns = (TextColumn("accounts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
     async with connections.open_with_keys(connections.load_settings()) as database:
         client_rules.check_brand(brand, database.settings.brands.by_key)
-        database.brand = brand
         lines = files.read_rows(file, options)
         if dry_run:
             return await imports.dry_run(database, lines, source=source, now=clock.utc_now())
@@ -186,7 +186,9 @@ async def _import(
             def progress(done: int, total: int) -> None:
                 bar.update(task, completed=done, total=total)
 
-            return await imports.load_rows(database, job_id, source=source, now=clock.utc_now(), progress=progress)
+            return await imports.load_rows(
+                database, job_id, source=source, brand=brand, now=clock.utc_now(), progress=progress
+            )
 
 
 def _job_name(file: Path, source: str, options: FileOptions) -> str:

@@ -79,8 +79,6 @@ class Database:
         # Without a replica this engine is never used, so it never connects.
         self.replica = engine.create_engine(self._read_url, size=settings.read_pool_size, execution_options=_READ_ONLY)
         self._keys: KeyRing | None = None
-        self.brand: str | None = None
-        """The brand of what this process does, if it does it for one: an import."""
         # First come, first served: in SQLAlchemy's pool newcomers can overtake (REL-06). A request that holds its place
         # may call `in_transaction`; one queue for both could deadlock, so each has its own.
         self._requests, self._short = asyncio.Semaphore(size), asyncio.Semaphore(size)
@@ -110,7 +108,6 @@ class Database:
             DatabaseSession(bind, self.settings, self._keys) as session,
             session.begin(),
         ):
-            session.brand = self.brand
             yield session
 
     async def in_transaction(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
@@ -122,7 +119,6 @@ class Database:
                 DatabaseSession(self.engine, self.settings, self._keys) as session,
                 session.begin(),
             ):
-                session.brand = self.brand
                 return await work(session)
 
         return await failures.retry_serialization(attempt)

@@ -128,13 +128,19 @@ async def stage_rows(database: Database, name: str, rows: AsyncIterator[Row]) ->
 
 
 async def load_rows(
-    database: Database, job_id: uuid.UUID, *, source: str, now: datetime, progress: Progress | None = None
+    database: Database,
+    job_id: uuid.UUID,
+    *,
+    source: str,
+    brand: str = brand_rules.DEFAULT,
+    now: datetime,
+    progress: Progress | None = None,
 ) -> Report:
     """Load the staged rows after the resume point and delete them; return the report on the whole file.
 
     `progress` is called after each batch with the rows done and the total of this run.
     """
-    validator, done = RowValidator(database.settings, now=now), 0
+    validator, done = RowValidator(database.settings, brand=brand, now=now), 0
     total = await database.in_transaction(lambda session: session.scalar(_COUNT, {"job": job_id})) or 0
     batch = await _read(database, job_id, validator)
     while batch.lines:
@@ -278,8 +284,7 @@ async def _write_once(
 
 
 async def _add(session: DatabaseSession, fresh: Sequence[dict[str, Any]], source: str, *, now: datetime) -> None:
-    brand = {"brand": session.brand or brand_rules.DEFAULT}
-    await session.execute(_ACCOUNTS, _by_column(fresh, _COLUMNS) | brand)
+    await session.execute(_ACCOUNTS, _by_column(fresh, _COLUMNS))
     for statement, names, parameters in (
         (_REFERENCES, ("reference",), {"source": source, "now": now}),
         (_PASSWORDS, ("password", "mailbox_confirmed_at"), {"now": now}),
@@ -331,6 +336,7 @@ def _by_column(rows: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[
 
 _COLUMNS: Final = (
     "user_id", "email", "email_ascii", "email_key", "email_state", "display_name", "locale", "kind", "customer_since",
+    "brand",
 )  # fmt: skip
 _BEGIN = "INSERT INTO import_job (id, name, done_line) VALUES ($1, $2, 0) ON CONFLICT (name) DO NOTHING RETURNING id"
 _STAGED = text(
@@ -340,10 +346,10 @@ _ACCOUNTS = text(
     """
     INSERT INTO account
         (user_id, email, email_ascii, email_key, email_state, display_name, locale, kind, customer_since, brand)
-    SELECT *, CAST(:brand AS text) FROM unnest(
+    SELECT * FROM unnest(
         CAST(:user_id AS text[]), CAST(:email AS text[]), CAST(:email_ascii AS text[]), CAST(:email_key AS text[]),
         CAST(:email_state AS text[]), CAST(:display_name AS text[]), CAST(:locale AS text[]), CAST(:kind AS text[]),
-        CAST(:customer_since AS timestamptz[])
+        CAST(:customer_since AS timestamptz[]), CAST(:brand AS text[])
     )
     """
 )

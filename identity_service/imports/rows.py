@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from identity_service import translations
 from identity_service.accounts import rules as account_rules
+from identity_service.brands import rules as brand_rules
 from identity_service.business import rules as business_rules
 from identity_service.consents import rules as consent_rules
 from identity_service.consents import wordings
@@ -45,9 +46,9 @@ _CACHED_DOMAINS: Final = 10_000
 class RowValidator:
     """Validates rows against the settings and the current time; caches parsed email domains."""
 
-    def __init__(self, settings: Settings, *, now: datetime) -> None:
-        """Start with an empty cache; `now` is the newest time that a row may have."""
-        self._now = now
+    def __init__(self, settings: Settings, *, brand: str = brand_rules.DEFAULT, now: datetime) -> None:
+        """Start with an empty cache; the accounts are of `brand`, and `now` is the newest time that a row may have."""
+        self._now, self._brand = now, brand
         self._purposes = set(settings.purposes)
         read = functools.partial(email_addresses.read_domain, special_use=settings.development)
         self._read_domain = functools.lru_cache(_CACHED_DOMAINS)(read)
@@ -71,6 +72,7 @@ class RowValidator:
             "email_key": address and address.key, "email_state": "none" if address is None else "unconfirmed",
             "mailbox_confirmed_at": None if address is None else self._confirmed_at(row),
             "display_name": _optional(row, "display_name", fields.read_line, left_out), "locale": locale,
+            "brand": self._brand,
             "customer_since": since, "reference": _reference(row), "consent": self._consent(row, locale, since),
             "password": _password(row, left_out), **_company(row, left_out),
         }  # fmt: skip

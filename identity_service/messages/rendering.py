@@ -130,16 +130,15 @@ def render_email(words: str, locale: str, brand: Brand, **facts: Any) -> Rendere
         return copy.fill(own_words.own_sentence(brand, language, words, name) or say(ours), facts)
 
     known, direction = copy.COPY[words], translations.direction(language)
-    shown = {name: facts[name] for name in ("code", "user_id", "phrase", "wording") if facts.get(name)}
-    shown["promise"] = say(rules.PROMISE)
-    given = {**shown, "link": facts.get("link"), "spoken": facts.get("spoken")}
+    shown = {**facts, "promise": say(rules.PROMISE)}
     parts = [
         part._replace(text=sentence(part.name, part.text), button=part.button and say(part.button))
         for part in known.parts
-        if part.shows is None or given.get(part.shows)
+        if part.shows is None or shown.get(part.shows)
     ]
+    subject = sentence("subject", known.subject)
     frame = {
-        **given, "parts": parts, "shown": shown, "subject": sentence("subject", known.subject), "brand": brand,
+        "parts": parts, "shown": shown, "subject": subject, "brand": brand,
         "hello": say("Hello {name},").format(name=facts["customer"]) if facts.get("customer") else say("Hello,"),
         "locale": language, "direction": direction, "between": ",\u200f " if direction == "rtl" else ", ",
         "colors": brand.colors,
@@ -148,7 +147,7 @@ def render_email(words: str, locale: str, brand: Brand, **facts: Any) -> Rendere
     }  # fmt: skip
     text = _TEXT.get_template("messages/email.txt").render(**frame)
     html = _HTML.get_template("messages/email.html").render(**frame)
-    return RenderedEmail(frame["subject"], text.strip() + "\n", html, words=own_words.version(brand, language))
+    return RenderedEmail(subject, text.strip() + "\n", html, words=own_words.version(brand, language))
 
 
 def _signature(brand: Brand, say: Callable[[str], str]) -> list[str]:
@@ -185,9 +184,8 @@ def smtp_envelope(
     is_plain = _LOCAL.fullmatch(local) or email_addresses.is_international_local_part(local)
     if not at or not is_plain or "=?" in local or not _DOMAIN.fullmatch(domain):
         raise UnsafeRecipient
-    brand = settings.brands.find(message.brand)
-    mail = sender_of(brand, settings)
-    headers = _headers(message, email, mail, mail.from_name or brand.name, now=now)
+    mail = sender_of(settings.brands.find(message.brand), settings)
+    headers = _headers(message, email, mail, now=now)
     headers["Content-Type"], body = _body(f"part-{secrets.token_hex(12)}", email)
     head = "".join(f"{name}: {value}\n" for name, value in headers.items())
     # Only the recipient's local part may be beyond ASCII; then the relay must take UTF-8 headers (RFC 6532).
@@ -201,9 +199,9 @@ def smtp_envelope(
     )
 
 
-def _headers(message: ClaimedMessage, email: RenderedEmail, mail: Mail, name: str, *, now: datetime) -> dict[str, str]:
+def _headers(message: ClaimedMessage, email: RenderedEmail, mail: Mail, *, now: datetime) -> dict[str, str]:
     return {
-        "From": formataddr((_safe(name), _safe(mail.from_address))),
+        "From": formataddr((_safe(mail.from_name or ""), _safe(mail.from_address))),
         "To": message.recipient_ascii,
         **({"Reply-To": _safe(mail.reply_to)} if mail.reply_to else {}),
         "Subject": _encoded("Subject", _safe(email.subject)),
@@ -251,11 +249,12 @@ def _attached(boundary: str, attachment: Attachment) -> bytes:
 
 
 def sender_of(brand: Brand, settings: Settings) -> Mail:
-    """Return who writes the brand's emails: itself, or the default brand if it has no sender of its own."""
+    """Return who writes the brand's emails: in its own name always, from the default brand's address if it has none."""
     mail = brand.mail or settings.brands.find(None).mail
     if mail is None:
         raise UnsafeHeader
-    return mail
+    name = brand.name if brand.mail is None else mail.from_name or brand.name
+    return mail.model_copy(update={"from_name": name})
 
 
 def relays_of(brand: Brand, settings: Settings) -> list[str]:

@@ -107,7 +107,7 @@ async def tracking_view(
         now_do=say(_NOW_DO[message.state]),
         lines=lines,
         to="…" if message.recipient is None else _masked(message.recipient),
-        sender=f"{sender.from_name or brand.name} <{sender.from_address}>",
+        sender=f"{sender.from_name} <{sender.from_address}>",
         subject=say(copy.SUBJECTS[found.token.purpose]),
         reference=f"{reference[:4]}-{reference[4:]}",
         is_moving=message_rules.may_change(message.state, message.accepted_at or message.created_at, now),

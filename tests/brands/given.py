@@ -72,4 +72,5 @@ def write_both(folder: Path) -> Path:
     own = '[reset]\nsubject = "Ihr Kennwort bei Acme"\nwhy = "Für die Kundennummer {user_id} soll es neu sein."\n'
     write_brand(folder, "acme", ACME, logo_svg=LOGO.format(color="#0b4f9c", name="Acme"), words_de=own)
     write_brand(folder, "zeta", ZETA, logo_svg=LOGO.format(color="#7a1fa2", name="Zeta"))
+    write_brand(folder, "plain", 'name = "Plain"\n')
     return folder

@@ -1,6 +1,7 @@
 """BRD-04 to BRD-06, BRD-09: each page and email wears one brand, and shows nothing of another."""
 
 import hashlib
+import json
 import re
 
 import httpx2
@@ -8,6 +9,7 @@ import pytest
 
 from identity_service import translations
 from identity_service.clients import actions as clients
+from identity_service.dev import previews
 from identity_service.messages.copy import COPY
 from identity_service.web import scopes
 from tests.brands.given import MARKS
@@ -41,7 +43,6 @@ def foreign(text: str, key: str) -> list[str]:
 @pytest.mark.parametrize("language", translations.languages())
 def test_every_email_of_every_brand_in_every_language_wears_its_brand_alone(settings, key, language):
     """BRD-04: names, hosts, colours, senders."""
-    from identity_service.dev import previews
 
     brand = settings.brands.find(key)
     for words in COPY:
@@ -82,6 +83,16 @@ async def test_a_client_s_account_and_emails_wear_its_brand(service, key, sender
     assert head.get("Reply-To") == ("hilfe@acme.example" if key == "acme" else None)
     assert head["Content-Language"] == language
     assert foreign(whole(letter), key or "default") == []
+
+
+async def test_a_brand_without_a_sender_writes_in_its_own_name(service):
+    """BRD-04: from the default brand's address, and never in its name."""
+    plain = await a_client(service, "plain")
+    await register(service, plain, "anna@example.com")
+    await service.deliver()
+    (letter,) = service.mailbox.letters("anna@example.com")
+    assert letter["headers"]["From"] == "Plain <service@identity.example>"
+    assert "Example Shop" not in whole(letter)
 
 
 async def test_a_later_email_wears_the_brand_of_its_account_or_of_its_cause(service):
@@ -135,7 +146,6 @@ async def test_the_attempt_remembers_the_version_of_the_brand_s_own_words(servic
 
 
 def _sorted_json(value: dict) -> bytes:
-    import json
 
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -19,7 +19,7 @@ def read(folder):
 
 def test_every_value_of_a_brand_is_read(tmp_path):
     brands = read(write_both(tmp_path))
-    assert set(brands.by_key) == {"default", "acme", "zeta"}
+    assert set(brands.by_key) == {"default", "acme", "zeta", "plain"}
     acme = brands.find("acme")
     assert (acme.name, acme.mail.domain, acme.offered[0]) == ("Acme", "acme.example", "de")
     assert acme.dialled == "+49301234567"
@@ -116,6 +116,8 @@ HOSTILE = {
     svg('<image xlink:href="https://evil.example/x.png"/>'): "the element image is not allowed",
     svg('<use xlink:href="#a"/>'): "the element use is not allowed",
     svg('<rect fill="url(https://evil.example/x)"/>'): "refers to something outside",
+    svg('<rect fill="url(other.svg)"/>'): "refers to something outside",
+    svg('<rect transform="url(a) rotate(4)"/>'): "refers to something outside",
     svg('<a href="javascript:alert(1)"><rect/></a>'): "the element a is not allowed",
     svg('<animate attributeName="href" values="javascript:alert(1)"/>'): "the element animate is not allowed",
     '<!DOCTYPE svg [<!ENTITY a "b">]>' + svg("&a;"): "has a document type",
@@ -135,7 +137,8 @@ def test_an_svg_with_anything_but_shapes_is_refused(hostile):
 
 
 def test_a_logo_of_shapes_stays_as_it_is():
-    made = logos.clean_svg(LOGO.format(color="#0b4f9c", name="Acme").encode(), "logo.svg")
+    drawn = LOGO.format(color="#0b4f9c", name="Acme").replace("<rect", '<rect transform="translate(1 2) rotate(-4.5)"')
+    made = logos.clean_svg(drawn.encode(), "logo.svg")
     assert b"<rect" in made
     assert b"Acme</text>" in made
 

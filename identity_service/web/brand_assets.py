@@ -16,8 +16,8 @@ async def show_colors(request: Request, key: str, mark: str) -> Response:  # noq
     """Return the brand's colours as the variables that the style sheet uses."""
     colors = _find(request, key).colors
     css = (
-        f":root {{ --green: {colors.accent}; }}\n"
-        f"@media (prefers-color-scheme: dark) {{ :root {{ --green: {colors.accent_dark}; }} }}\n"
+        f":root {{ --accent: {colors.accent}; }}\n"
+        f"@media (prefers-color-scheme: dark) {{ :root {{ --accent: {colors.accent_dark}; }} }}\n"
     )
     return Response(css, media_type="text/css", headers={"Cache-Control": _KEPT})
 
