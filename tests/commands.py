@@ -1,7 +1,8 @@
 """The command line as tests call it: a process of its own for each command, forked from one that has it imported.
 
 Importing takes two seconds of processor time, a fork a fiftieth of one. Arguments, environment, folder, streams and
-exit status are the command's own. What kills a command, or counts its start, calls `identity-service` itself.
+exit status are the command's own; its clock begins at NOW, where the caller's clock stands, which may be ahead of the
+real one. What kills a command, or counts its start, calls `identity-service` itself.
 """
 
 import atexit
@@ -12,10 +13,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 VARIABLE = "TEST_COMMAND_SERVER"
+NOW = "TEST_COMMAND_NOW"
 CLIENT = """
 import json, os, socket, sys
 server = socket.socket(socket.AF_UNIX)
@@ -88,12 +91,20 @@ def _answer(asked: socket.socket, main) -> None:
             os.dup2(stream, number)
         os.chdir(folder)
         os.environ.clear()
+        _set_clock(environment.pop(NOW, None))
         os.environ.update(environment)
         sys.argv = ["identity-service", *arguments]
         os._exit(_status(main))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     asked.sendall(f"{status}\n".encode())
     os._exit(0)
+
+
+def _set_clock(now: str | None) -> None:
+    """Let the command's clock run from this moment."""
+    if now is not None:
+        ahead = datetime.fromisoformat(now) - datetime.now(UTC)
+        importlib.import_module("identity_service.clock").utc_now = lambda: datetime.now(UTC) + ahead
 
 
 def _status(main) -> int:

@@ -37,7 +37,7 @@ CHUNK = 50_000
 TOKEN_SECONDS = 240
 IDLE = 0.03
 """CPU seconds in a tenth of a second: what wakes up by itself needs less."""
-_ACCOUNT = ("user_id", "email", "email_ascii", "email_key", "email_state", "locale", "customer_since")
+_ACCOUNT = ("user_id", "email", "email_ascii", "email_key", "email_state", "locale", "brand", "customer_since")
 # Three orders, what was said about marketing (every tenth: yes), the event of the registration, and a password.
 _BESIDE = (
     """
@@ -76,7 +76,7 @@ async def add_accounts(owner: asyncpg.Connection, first: int, count: int) -> lis
     now, rows = datetime.now(UTC), []
     for number in range(first, first + count):
         address = f"c{number}@example.com"
-        rows.append((user_ids.issue(random.randrange), address, address, address, "confirmed", "en", now))
+        rows.append((user_ids.issue(random.randrange), address, address, address, "confirmed", "en", "default", now))
     async with owner.transaction():
         await owner.copy_records_to_table("account", records=rows, columns=_ACCOUNT)
         await owner.execute("CREATE TEMP TABLE fresh (user_id text, decision text) ON COMMIT DROP")

@@ -72,8 +72,9 @@ def command(service, urls, tmp_path):
     """Run `identity-service …` as a process of its own, beside the service, on the same database."""
 
     async def run(*words: str, **more: str) -> Ended:
+        now = {commands.NOW: service.clock().isoformat()}
         process = await asyncio.create_subprocess_exec(
-            *commands.command_line(*words), env={**surroundings(urls, tmp_path), **more, **commands.where()},
+            *commands.command_line(*words), env={**surroundings(urls, tmp_path), **more, **commands.where(), **now},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await process.communicate()
