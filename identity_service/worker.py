@@ -21,7 +21,7 @@ from identity_service.database.transactions import Database
 from identity_service.events import actions as events
 from identity_service.imports import actions as imports
 from identity_service.key_store import actions as key_store
-from identity_service.messages import heartbeat, rendering
+from identity_service.messages import erasure, heartbeat, rendering
 from identity_service.messages.delivery import reaper
 from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.one_time_tokens import actions as one_time_tokens
@@ -33,7 +33,7 @@ from identity_service.web import idempotency, rate_limits
 _PURGES: Final = (
     rate_limits.purge_counters, idempotency.purge_keys, clients.purge_tokens, heartbeat.purge_workers,
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
-    console.purge_staff_sessions, imports.purge_rows,
+    console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
 )  # fmt: skip
 
 SEAL_EVERY: Final = 0.1

@@ -34,6 +34,7 @@ from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.messages.delivery.smtp import Timeouts
 from identity_service.settings import Relay, Settings
 from identity_service.web import scopes as client_rules
+from identity_service.worker import Worker
 
 pytest_plugins = ("tests.no_skips", "tests.ran")
 
@@ -116,6 +117,10 @@ class Service:
             return await sender.once()
         finally:
             await sender.relays.close()
+
+    async def forget(self) -> None:
+        """Let the worker forget what has had its time."""
+        await Worker(self.database, b"")._purge()
 
     def letter(self, to: str, subject: str) -> dict:
         """Return the newest caught letter to an address whose subject has these words."""

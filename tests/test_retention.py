@@ -2,9 +2,7 @@
 
 import pytest
 
-from identity_service import worker
 from tests.accounts.given import an_account, sql
-from tests.conftest import MASTER_KEY
 from tests.console.given import a_clerk
 from tests.resets.given import a_reset
 
@@ -62,8 +60,7 @@ async def full(service, caller, owner):
 async def test_what_has_had_its_time_is_forgotten_and_nothing_before(full, owner, column):
     """PRV-14, ASVS 14.2.7: by the worker, without anybody asking; a minute before its time it is still there."""
     table, _, moment = column.partition(".")
-    forget = worker.Worker(full.database, MASTER_KEY)._purge
     for minutes, left in (("+ interval '1 min'", True), ("- interval '1 s'", False)):
         await sql(owner, f"UPDATE {table} SET {moment} = now() - interval '{PERIODS[column]}' {minutes}")
-        await forget()
+        await full.forget()
         assert bool(await full.rows(f"SELECT 1 FROM {table}")) is left

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, func, insert, select, tuple_, update
 
 from identity_service import entry_points
 from identity_service.accounts import actions as accounts
@@ -197,6 +197,13 @@ async def list_open_changes(
     return (await session.scalars(waiting.order_by(PendingChange.requested_at, PendingChange.id).limit(limit))).all()
 
 
+async def list_ended_changes(session: DatabaseSession, user_id: str, *, since: datetime) -> Sequence[PendingChange]:
+    """Return changes that were carried out or stopped since then, newest first."""
+    ended = func.coalesce(PendingChange.done_at, PendingChange.stopped_at)
+    mine = select(PendingChange).where(PendingChange.user_id == user_id, ended > since)
+    return (await session.scalars(mine.order_by(ended.desc()).limit(10))).all()
+
+
 async def _record_requested(
     session: DatabaseSession, user_id: str, verb: str, *, actor: str, now: datetime
 ) -> uuid.UUID:
@@ -271,7 +278,7 @@ async def _stop(
     session: DatabaseSession, which: ColumnElement[bool], *, reason: str, actor: str, now: datetime
 ) -> bool:
     """Stop the open changes that match; return whether there was one."""
-    mine = update(PendingChange).where(which, _OPEN).values(stopped_at=now)
+    mine = update(PendingChange).where(which, _OPEN).values(stopped_at=now, stopped_by=actor, stop_reason=reason)
     stopped = (await session.execute(mine.returning(PendingChange.id, PendingChange.user_id))).all()
     for change_id, user_id in stopped:
         data = {"change_id": change_id, "reason": reason}
@@ -281,10 +288,10 @@ async def _stop(
 
 async def _send_stop_links(session: DatabaseSession, change: PendingChange, *, actor: str, now: datetime) -> None:
     """Send a stop link to every mailbox of the customer, and of the other customer if the change is a merge."""
-    facts = {
-        "verb": change.verb, "target": rules.describe_target(change.verb, change.details), "change": str(change.id),
-    }  # fmt: skip
     for user_id in _concerned(change):
+        is_own = user_id == change.user_id
+        target = rules.describe_target(change.verb, change.details) if is_own else user_ids.show(change.user_id)
+        facts = {"verb": change.verb, "target": target, "change": str(change.id)}
         for mailbox in await ownership.mailboxes_of(session, user_id, recent_at=now):
             await one_time_tokens.send_token(
                 session, "stop", kind="stop_link", to=mailbox.address, user_id=user_id, locale=mailbox.locale,

@@ -38,3 +38,5 @@ class PendingChange(Base):
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    stopped_by: Mapped[str | None] = mapped_column(info=FACT)
+    stop_reason: Mapped[str | None] = mapped_column(info=FACT)

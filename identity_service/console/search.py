@@ -53,9 +53,18 @@ async def search_customers(session: DatabaseSession, typed: str) -> SearchResult
     try:
         return await _by_id(session, user_ids.parse(query))
     except MalformedUserId as malformed:
-        if len(symbols) == user_ids.LENGTH and (set(symbols) <= set(user_ids.ALPHABET) | {user_ids.UNHEARD}):
-            return SearchResult([], malformed.detail, tuple(user_ids.suggest(query)))
-    return await _by_others(session, query, symbols)
+        as_id = SearchResult([], malformed.sentence(), tuple(user_ids.suggest(query)))
+    if len(symbols) == user_ids.LENGTH and (set(symbols) <= set(user_ids.ALPHABET) | {user_ids.UNHEARD}):
+        return as_id
+    found = await _by_others(session, query, symbols)
+    if found.problem and _resembles_id(symbols):
+        return as_id
+    return found
+
+
+def _resembles_id(symbols: str) -> bool:
+    """Return whether it may be meant as a User ID: about as long, with digits, though some symbol may be none."""
+    return symbols.isalnum() and abs(len(symbols) - user_ids.LENGTH) <= 1 and any(map(str.isdigit, symbols))
 
 
 async def _by_id(session: DatabaseSession, user_id: UserId) -> SearchResult:

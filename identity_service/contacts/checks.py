@@ -136,10 +136,10 @@ async def find_verification(
 
 
 async def newest_check(session: DatabaseSession, contact: Contact, user_id: str) -> CallerCheck | None:
-    """Return the newest check of an account in a contact, or None if it was answered."""
+    """Return the newest check of an account in a contact, or None if it matched; one that failed has `answered_at`."""
     mine = select(CallerCheck).where(CallerCheck.contact_id == contact.id, CallerCheck.user_id == user_id)
     check = await session.scalar(mine.order_by(CallerCheck.requested_at.desc()).limit(1))
-    return check if check is not None and check.answered_at is None else None
+    return None if check is None or check.matched else check
 
 
 async def phrase(session: DatabaseSession, check: CallerCheck) -> str:

@@ -43,7 +43,6 @@ _IGNORE: Final = Part("not_you", "If this wasn't you, you can ignore this email.
 _SAFETY: Final = Part(
     "safety", "We never ask for your password. Only read a code out to us if the email it came in says so."
 )
-_CALL_US: Final = Part("not_you", "If this wasn't you, contact us straight away.")
 _FINE: Final = Part("fine", "If this is what you want, you don't need to do anything.")
 _PROMISE: Final = Part("promise", "Our promise to you:", shows="promise")
 _CODE_THERE: Final = Part("code", "Or enter this code on that page:", shows="code")
@@ -229,6 +228,12 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("link", "If this was a mistake or wasn't you, you can open it again within 30 days:", shows="link",
              button="Reopen the account"),
         _CODE_THERE, _FINE, _SAFETY,
+    )),
+    "account_erased": EmailCopy("Your account is erased", (
+        Part("why", "We've erased your account {user_id} and everything personal in it. This can't be undone. You can "
+             "register again at any time, and you'll get a new User ID."),
+        Part("last", "This is the last email about this account. Once it's sent, we forget your address."),
+        Part("not_you", "If this wasn't you, contact us straight away."), _SAFETY,
     )),
     "test": EmailCopy("Test email", (
         Part("why", "This email tests how we send all our emails. You don't need to do anything."),

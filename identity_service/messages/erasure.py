@@ -1,5 +1,9 @@
-"""Erase a customer's messages: cancel pending ones and empty personal columns; states and times stay."""
+"""Erase a customer's messages: cancel pending ones and empty personal columns; states and times stay.
 
+One message is written after that: it tells the mailbox that the account is erased, and is emptied when it has ended.
+"""
+
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -20,13 +24,21 @@ async def erase_messages(
     A leased message is emptied too: its worker has loaded the text already, and records its result in the emptied row.
     """
     found = (await session.scalars(_FIND, {"ids": list(user_ids), "hashes": list(addresses)})).all()
-    values = {"message_ids": found, "now": now}
-    cancelled = (await session.execute(_CANCEL, values)).all()
+    cancelled = (await session.execute(_CANCEL, {"message_ids": found, "now": now})).all()
     changes = [("mail.cancelled", row.user_id, {"message_id": str(row.id), "kind": row.kind}) for row in cancelled]
     await events.record_events(session, changes, actor="worker", now=now)
+    return await _empty(session, found)
+
+
+async def purge_last_messages(session: DatabaseSession) -> None:
+    """Empty the last message to each mailbox of an erased account once a relay took it or its tries are over."""
+    await _empty(session, (await session.scalars(_FIND_LAST)).all())
+
+
+async def _empty(session: DatabaseSession, message_ids: Sequence[uuid.UUID]) -> dict[str, int]:
     erased = {}
     for name, statement in (("inbound", _INBOUND), ("attempt", _ATTEMPT), ("message", _MESSAGE)):
-        erased[name] = len((await session.execute(statement, values)).all())
+        erased[name] = len((await session.execute(statement, {"message_ids": message_ids})).all())
     return erased
 
 
@@ -35,6 +47,12 @@ _FIND = text(
     SELECT id FROM message WHERE user_id = ANY(:ids) OR (recipient_hash = ANY(:hashes) AND (
         user_id IS NULL OR kind IN ('address_check', 'address_taken', 'email_change')
     )) FOR UPDATE
+    """
+)
+_FIND_LAST = text(
+    """
+    SELECT id FROM message WHERE kind = 'account_erased' AND recipient IS NOT NULL
+    AND state NOT IN ('queued', 'deferred', 'sending') FOR UPDATE SKIP LOCKED
     """
 )
 _CANCEL = text(

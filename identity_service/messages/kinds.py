@@ -63,6 +63,7 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "taken_back": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "company_changed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "account_closed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
+    "account_erased": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, is_notice=True),
     "account_reopened": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "caller_check": MessageKind("security", 0, 3 * MINUTE, _CODE, "contacts.emails:build_caller_check"),
     "password_changed": MessageKind(

@@ -144,7 +144,9 @@ class TokenEnded(Conflict):
 
 
 class AddressSuppressed(Conflict):
-    """Messages to this address came back, so none is sent; a caller with `mail:operate` may send one nevertheless."""
+    """Earlier emails to this address came back, so we don't send to it. Use another address. If this one is right, a
+    lead or a client with `mail:operate` can send the email anyway.
+    """
 
 
 RETRIES_PER_MESSAGE: Final = 3

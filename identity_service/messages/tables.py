@@ -63,6 +63,7 @@ class Message(Base):
         Index("ix_message_recipient_hash", "recipient_hash", text("created_at DESC")),
         Index("ix_message_mailbox_hash", "mailbox_hash", text("created_at DESC")),
         Index("ix_message_user_id", "user_id", text("created_at DESC")),
+        Index("ix_message_last", "id", postgresql_where=text("kind = 'account_erased' AND recipient IS NOT NULL")),
         Index("ix_message_created", text("created_at DESC"), text("id DESC")),
         Index(
             "uq_message_pending_key", "pending_key", unique=True,

@@ -169,11 +169,10 @@ async def erase(request: Request, session: Session, form: Form, customer: Custom
     """Erase the customer's personal data; the last page has the signed receipt, to keep as a file."""
     (typed,) = form.take("user_id")
     await _require_confirmation(customer, typed, now)
+    user_id, email = user_ids.show(customer.account.user_id), customer.account.email
     receipt = await privacy.erase_account(session, UserId(customer.account.user_id), actor="customer", now=now)
     request.state.signed_out = True
-    response = pages.render_page(
-        request, "portal/erased.html", receipt=receipt, user_id=user_ids.show(customer.account.user_id), now=now
-    )
+    response = pages.render_page(request, "portal/erased.html", receipt=receipt, user_id=user_id, email=email, now=now)
     return sign_in_dependencies.delete_session_cookie(response)
 
 

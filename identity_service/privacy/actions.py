@@ -22,6 +22,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.database.types import Base
 from identity_service.events import actions as events
 from identity_service.keys import signing
+from identity_service.messages import actions as messages
 from identity_service.messages import erasure
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.privacy import inventory
@@ -76,7 +77,8 @@ async def erase_account(session: DatabaseSession, user_id: UserId, *, actor: str
     """Erase the personal data of a customer from every table; return the signed erasure receipt (PRV-10).
 
     The User ID stays as a tombstone and is never issued again, amounts stay without the person, and the keyed hash of a
-    suppressed address still blocks it. Erasing an erased account raises `AccountErased`.
+    suppressed address still blocks it. One last message tells every mailbox; with it, the address is kept until the
+    message has ended (`messages.erasure`). Erasing an erased account raises `AccountErased`.
 
     Raises:
         accounts.rules.UnknownUserId, AccountErased, AccountMoved
@@ -88,10 +90,16 @@ async def erase_account(session: DatabaseSession, user_id: UserId, *, actor: str
     locked = [await accounts.find_account(session, UserId(one), lock=True) for one in ids]
     keys = sorted({one.email_key for one in locked if one.email_key} | await addresses.earlier_keys(session, ids))
     hashes = [session.keys.address_hash(key) for key in keys]
+    mailboxes = await ownership.mailboxes_of(session, ids[0], recent_at=now)
     erased: list[tuple[str, str, dict[str, Any]]] = [("account.erased", one, {}) for one in ids]
     await events.record_events(session, erased, actor=actor, now=now)
     counted = await erasure.erase_messages(session, ids, hashes, now=now)
     await one_time_tokens.forget_address(session, hashes)
+    for one in mailboxes:
+        await messages.enqueue(
+            session, "account_erased", to=one.address, user_id=ids[0], locale=one.locale, cause="account.erased",
+            actor=actor, now=now,
+        )  # fmt: skip
     for name in inventory.customer_tables():
         if name not in _ERASED_ELSEWHERE and INVENTORY[name].erase != "keep":
             counted[name] = await _erase_rows(session, name, ids)
@@ -108,7 +116,8 @@ def _receipt(session: DatabaseSession, ids: Sequence[str], counted: dict[str, in
         "sub": user_ids.show(ids[0]),
         "user_ids": [user_ids.show(one) for one in ids],
         "removed": {name: rows for name, rows in sorted(counted.items()) if rows},
-        "kept": "User IDs, states, times, codes and amounts; hashes that block email to suppressed addresses",
+        "kept": "User IDs, states, times, codes and amounts; hashes that block email to suppressed addresses; the "
+        "address of the last message until it has ended",
     }
     return signing.sign(claims, session.keys.signing(now), typ=receipts.ERASURE_TYPE)
 
@@ -186,7 +195,9 @@ async def _stop_pending(session: DatabaseSession, ids: Sequence[str], keys: Sequ
         PendingChange.user_id.in_(ids) | names_them, PendingChange.done_at.is_(None), PendingChange.stopped_at.is_(None)
     )
     ended = await session.execute(
-        waiting.values(stopped_at=now).returning(PendingChange.id, PendingChange.user_id, PendingChange.verb)
+        waiting.values(stopped_at=now, stop_reason="address_erased").returning(
+            PendingChange.id, PendingChange.user_id, PendingChange.verb
+        )
     )
     stopped = [
         ("account.change_stopped", row.user_id, {"change_id": str(row.id), "reason": "address_erased"})

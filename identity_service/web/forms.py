@@ -34,7 +34,7 @@ _HIDDEN = ("password", "code", "secret", "link", "seed", "form_token")
 
 
 class InvalidCsrfToken(Forbidden):
-    """This form didn't come from our page, or the page is too old. Open the page again."""
+    """This page was open for too long, or you've signed out since. Send the form again."""
 
 
 class UnreadableForm(Problem):

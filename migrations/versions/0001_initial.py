@@ -871,6 +871,13 @@ def _create_tables() -> None:
         postgresql_where=sa.text("state IN ('queued', 'deferred')"),
     )
     op.create_index(
+        "ix_message_last",
+        "message",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'account_erased' AND recipient IS NOT NULL"),
+    )
+    op.create_index(
         "ix_message_lease", "message", ["lease_until"], unique=False, postgresql_where=sa.text("state = 'sending'")
     )
     op.create_index(
@@ -919,6 +926,8 @@ def _create_tables() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("stopped_by", sa.String(), nullable=True),
+        sa.Column("stop_reason", sa.String(), nullable=True),
         sa.CheckConstraint(
             "verb IN ('business', 'consumer', 'merge', 'close', 'erase', 'email')", name=op.f("ck_pending_change_verb")
         ),

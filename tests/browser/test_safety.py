@@ -152,6 +152,6 @@ async def test_a_foreign_page_cannot_send_our_forms(elsewhere, visit, site: str,
     form = f"<form method=post action='{site}/reset'><input name=email value=anna@example.org><button>Go"
     await one.page.goto(await elsewhere(form))
     await one.press("Go")
-    assert "This form didn't come from our page" in await one.text()
+    assert "This page was open" in await one.text()
     assert await service.rows("SELECT 1 FROM message") == []
     forget(one, heard)

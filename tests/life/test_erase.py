@@ -6,8 +6,10 @@ import logging
 import pytest
 
 from identity_service.consents import receipts
+from identity_service.dev.mailbox import Behaviour
 from identity_service.imports.consents import ImportedConsent, import_consents
 from identity_service.keys import signing
+from identity_service.messages.delivery import reaper
 from identity_service.values import user_ids
 from tests.browser import Browser
 from tests.conftest import BASE
@@ -47,6 +49,13 @@ async def erase(caller, user_id):
     return answer.json()
 
 
+async def erase_and_tell(service, caller, user_id):
+    """Erase, send the last message, and let the worker forget whom it was sent to."""
+    await erase(caller, user_id)
+    await service.deliver()
+    await service.forget()
+
+
 async def with_canary(service):
     return {name for name, rows in (await every_row(service)).items() if any(CANARY in row.lower() for row in rows)}
 
@@ -58,7 +67,7 @@ async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, lo
         "account", "business_period", "external_reference", "history_entry", "consent_evidence", "message", "attempt",
         "inbound_mail", "pending_change", "email_change",
     }  # fmt: skip
-    await erase(caller, filled.user_id)
+    await erase_and_tell(service, caller, filled.user_id)
     # A relay's words keep the domain, which is a fact about mail and no person's; here it is the canary itself.
     assert await with_canary(service) <= {"relay_state"}
     assert f"{CANARY}@" not in "".join((await every_row(service))["relay_state"]).lower()
@@ -83,7 +92,7 @@ async def test_the_address_before_goes_too_and_somebody_elses_stays(service, cal
         await ask_again.send("/reset", email=old)
     await service.deliver()
     other = (await caller.post("/v1/accounts", {"email": "anna.second@example.com"})).json()["user_id"]
-    await erase(caller, anna)
+    await erase_and_tell(service, caller, anna)
     left = await service.rows("SELECT user_id, kind, recipient FROM message WHERE recipient IS NOT NULL ORDER BY kind")
     assert (None, "no_account", ANNA) not in left
     assert {row.recipient for row in left} == {"anna.second@example.com"}
@@ -130,7 +139,7 @@ async def test_no_keyed_hash_of_the_address_stays_but_for_suppression(service, c
     """PRV-10: what could still tell whether an address was ours; a limit's count is over within the day."""
     filled = await fill(service, caller)
     keys = service.database.keys
-    await erase(caller, filled.user_id)
+    await erase_and_tell(service, caller, filled.user_id)
     hashes = [keys.address_hash(address).hex() for address in (ADDRESS, SECOND)]
     rows = await every_row(service)
     found = {name for name in rows for row in rows[name] if any(one in row for one in hashes)}
@@ -295,9 +304,42 @@ async def test_what_was_waiting_to_be_sent_is_not_sent(service, caller):
     anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
     await erase(caller, anna)
     await service.deliver()
-    assert service.mailbox.letters(ANNA) == []
-    assert await service.rows("SELECT state FROM message") == [("cancelled",)]
+    assert [letter["subject"] for letter in service.mailbox.letters(ANNA)] == ["Your account is erased"]
+    states = await service.rows("SELECT kind, state FROM message ORDER BY event_id")
+    assert states == [("welcome", "cancelled"), ("account_erased", "accepted")]
     assert await service.rows("SELECT user_id FROM event WHERE name = 'mail.cancelled'") == [(row_id(anna),)]
+
+
+async def test_one_last_message_tells_every_mailbox_and_is_forgotten(service, caller):
+    """PRV-10: whoever reads a mailbox of the customer's hears of it; the address goes with the message."""
+    anna, firm = await two_accounts(caller)
+    await merge(service, caller, anna, firm, ANNA, "firm@example.com")
+    await erase(caller, anna)
+    await service.forget()
+    waiting = "SELECT recipient FROM message WHERE recipient IS NOT NULL ORDER BY recipient"
+    assert await service.rows(waiting) == [(ANNA,), ("firm@example.com",)]
+    await service.deliver()
+    for address in (ANNA, "firm@example.com"):
+        text = service.letter(address, "Your account is erased")["text"]
+        assert f"We've erased your account {anna}" in text
+        assert "This is the last email about this account." in text
+    await service.forget()
+    assert await service.rows(waiting) == []
+    assert await service.rows("SELECT 1 FROM attempt WHERE transcript IS NOT NULL OR reply IS NOT NULL") == []
+    await audited(service)
+
+
+async def test_a_last_message_that_nobody_takes_is_forgotten_when_its_tries_are_over(service, caller):
+    """PRV-10: three days at most."""
+    anna = (await caller.post("/v1/accounts", {"email": ANNA})).json()["user_id"]
+    service.mailbox.behaviours.append(Behaviour("rcpt", reply="451 4.3.0 later"))
+    await erase(caller, anna)
+    for hours, left in ((0, 1), (71, 1), (1, 0)):
+        service.clock.advance(hours=hours)
+        await service.deliver()
+        await service.database.in_transaction(lambda s: reaper.expire_messages(s, now=service.clock()))
+        await service.forget()
+        assert len(await service.rows("SELECT 1 FROM message WHERE recipient IS NOT NULL")) == left
 
 
 async def test_a_page_that_follows_a_letter_shows_nothing_of_him(service, caller):
