@@ -30,7 +30,7 @@ from identity_service.clients import api as clients_api
 from identity_service.consents import api as consents_api
 from identity_service.consents import pages as receipt_pages
 from identity_service.consents import wordings_api
-from identity_service.console import account_pages, operations_pages
+from identity_service.console import account_pages, list_pages, operations_pages
 from identity_service.console import pages as console_pages
 from identity_service.contacts import api as contacts_api
 from identity_service.contacts import desk_api
@@ -87,6 +87,7 @@ ROUTERS = (
     desk_api.router,
     console_pages.router,
     account_pages.router,
+    list_pages.router,
     operations_pages.router,
     accounts_api.router,
     references_api.router,

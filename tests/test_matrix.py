@@ -34,6 +34,8 @@ POST /console/accounts/{user_id}/ask                       | staff: clerk lead
 POST /console/accounts/{user_id}/business                  | staff: clerk lead
 POST /console/accounts/{user_id}/check                     | staff: clerk lead
 POST /console/accounts/{user_id}/check/{check_id}          | staff: clerk lead
+GET /console/accounts/{user_id}/history                    | staff: clerk lead
+GET /console/accounts/{user_id}/messages                   | staff: clerk lead
 POST /console/accounts/{user_id}/messages/{message_id}/retry | staff: clerk lead
 POST /console/accounts/{user_id}/receipt                   | staff: clerk lead
 POST /console/accounts/{user_id}/reopen                    | staff: lead

@@ -73,10 +73,11 @@ def is_the_same_proposal(
 
 
 def describe_permission(allowed: list[str]) -> str:
-    """Return the sentence about marketing that a clerk reads out."""
+    """Return the sentence that tells a clerk what marketing a customer has allowed."""
     if not allowed:
-        return "We do not send you any marketing. Only what concerns your account."
-    return f"You have allowed: {', '.join(PURPOSES.get(purpose, purpose) for purpose in allowed)}. Nothing else."
+        return "This customer gets no marketing from us, only emails about their account."
+    names = ", ".join(PURPOSES.get(purpose, purpose) for purpose in allowed)
+    return f"This customer has allowed {names}, and nothing else."
 
 
 def strictest(own: LastDecision, others: Iterable[tuple[LastDecision, datetime]]) -> LastDecision:

@@ -5,6 +5,7 @@ contact. Changes that cannot be undone are only started here (decision 12).
 """
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -12,7 +13,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service import entry_points
-from identity_service.account_access import actions as account_access
 from identity_service.account_access import rules as access_rules
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
@@ -25,9 +25,9 @@ from identity_service.business import rules as business_rules
 from identity_service.consents import actions as consents
 from identity_service.consents import receipts
 from identity_service.consents import rules as consent_rules
-from identity_service.console import actions, rules
+from identity_service.console import actions, opened, rules
 from identity_service.console.dependencies import DeskStaff, ReopeningStaff
-from identity_service.console.views import console_page
+from identity_service.console.views import console_page, spelled
 from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
@@ -37,9 +37,11 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events import rules as event_rules
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
+from identity_service.history import rules as history_rules
 from identity_service.merges import actions as merges
 from identity_service.messages import actions as messages
 from identity_service.messages import descriptions, retries
+from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.resets import actions as resets
 from identity_service.values import email_addresses, user_ids
@@ -54,6 +56,7 @@ _REOPEN: Final = "privacy.closing:reopen_account"
 router = APIRouter(prefix="/console/accounts", route_class=FormRoute, include_in_schema=False)
 _MESSAGES_SHOWN = 4
 _CONTACTS_SHOWN = 5
+_ENTRIES_SHOWN = 4
 
 
 @router.post("/open")
@@ -80,7 +83,7 @@ async def show_account(
     contact: Annotated[str, Query(max_length=20)],
 ) -> Response:  # fmt: skip
     """Show the account within the contact in which it was opened."""
-    account, opened_in = await _opened(session, staff, user_id, contact, now=now)
+    account, opened_in = await opened.find_opened(session, staff, user_id, contact, now=now)
     facts = await _facts(session, account, opened_in, settings, now=now)
     return console_page(request, "console/account.html", staff, **facts)
 
@@ -92,7 +95,7 @@ async def start_check(
     """Email a code to the address on file, and show the two words that the clerk reads out."""
     (number,) = form.take("contact")
     await request.app.state.throttle.hit("caller-check", contact_rules.CHECKS_PER_CLERK, staff.actor)
-    account, contact = await _opened(session, staff, user_id, number, now=now)
+    account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     await checks.start_check(session, UserId(account.user_id), contact.number, "identify", clerk=staff.actor, now=now)
     return _back(account, contact)
 
@@ -104,7 +107,9 @@ async def answer_check(
     """Compare the code that the caller reads out; staff never see the right one."""
     number, code = form.take("contact", "code")
     database = dependencies.database_of(request)
-    account, contact = await database.in_transaction(lambda session: _opened(session, staff, user_id, number, now=now))
+    account, contact = await database.in_transaction(
+        lambda session: opened.find_opened(session, staff, user_id, number, now=now)
+    )
     await checks.answer_check(
         database, UserId(account.user_id), check_id, code, contact=contact.number,
         clerk=staff.actor, now=now,
@@ -127,7 +132,7 @@ async def end_sessions(user_id: str, session: Session, form: Form, staff: DeskSt
     """End every session of the customer, also for an unverified caller: with a stolen phone they cannot read a code,
     and a customer who is signed out wrongly can sign in again."""
     (number,) = form.take("contact")
-    account, contact = await _opened(session, staff, user_id, number, now=now)
+    account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     reason = SessionsEndedReason.SIGNED_OUT_EVERYWHERE
     await accounts.end_sessions(session, account.user_id, reason, actor=staff.actor, now=now)
     await contacts.add_entry(session, contact, "did", "ended all sessions", actor=staff.actor, now=now)
@@ -140,7 +145,7 @@ async def send_again(
 ) -> Response:
     """Send a message of this customer again, by one relay or any."""
     number, relay = form.take("contact", "relay")
-    account, contact = await _opened(session, staff, user_id, number, now=now)
+    account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     message = await messages.find_message(session, message_id)
     if message.user_id not in await ownership.user_ids_of(session, UserId(account.user_id)):
         raise rules.RoleMissing("This message belongs to another customer.")
@@ -168,7 +173,7 @@ async def become_business(user_id: str, session: Session, form: Form, staff: Des
 async def reopen(user_id: str, session: Session, form: Form, staff: ReopeningStaff, now: Now) -> Response:
     """Open a closed account again, within 30 days; its owner is told."""
     (number,) = form.take("contact")
-    account, contact = await _opened(session, staff, user_id, number, now=now)
+    account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     await entry_points.load(_REOPEN)(session, UserId(account.user_id), actor=staff.actor, now=now)
     await contacts.add_entry(session, contact, "did", "reopened", actor=staff.actor, now=now)
     return _back(account, contact)
@@ -180,7 +185,7 @@ async def ask_customer(
 ) -> Response:
     """Start a guarded change, confirmed by the mailbox or, given a reason, by a second person and a wait of 72 h."""
     number, verb, reason, value = form.take("contact", "verb", "reason", "value")
-    account, contact = await _opened(session, staff, user_id, number, now=now)
+    account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     details = _details(verb, value, settings)
     user = UserId(account.user_id)
     if reason.strip():
@@ -210,29 +215,10 @@ async def hand_out_receipt(
     return Response(receipt, media_type=receipts.MEDIA_TYPE, headers={"Content-Disposition": name})
 
 
-async def _opened(
-    session: DatabaseSession, staff: actions.SignedInStaff, user_id: str, number: str, *, now: datetime
-) -> tuple[Account, Contact]:
-    """Return an account and the open contact in which this person opened it. Every page requires one, so the customer
-    can read who accessed the account, and why (PHN-13, PHN-14).
-
-    Raises:
-        contacts.rules.UnknownContact: also if this person has not opened it there; accounts.rules.UnknownUserId
-    """
-    account = await accounts.find_active_account(session, user_ids.parse(user_id))
-    contact = await contacts.find_contact(session, number)
-    usable = contact.user_id == account.user_id and contact.closed_at is None
-    if not usable or not await account_access.has_access(
-        session, account.user_id, actor=staff.actor, contact=contact.number, now=now
-    ):
-        raise contact_rules.UnknownContact("Open the account in a contact first, with the reason.")
-    return account, contact
-
-
 async def _verified(
     session: DatabaseSession, staff: actions.SignedInStaff, user_id: str, number: str, *, now: datetime
 ) -> tuple[Account, Contact]:
-    account, contact = await _opened(session, staff, user_id, number, now=now)
+    account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     if await checks.find_verification(session, contact, account.user_id, now=now) is None:
         raise contact_rules.NotVerified
     return account, contact
@@ -245,7 +231,7 @@ async def _facts(
     match = await checks.find_verification(session, contact, account.user_id, now=now)
     states = await consents.list_states(session, account.user_id)
     check = await checks.newest_check(session, contact, account.user_id)
-    recent = await messages.list_messages(session, user_ids=ids, limit=_MESSAGES_SHOWN)
+    emails = await opened.load_emails(session, await _newest_messages(session, ids), masked=match is None)
     reset = await one_time_tokens.newest_of(session, "reset", account.user_id)
     return {
         "account": account,
@@ -256,7 +242,7 @@ async def _facts(
         "promise": consent_rules.describe_permission([s.purpose for s in states if s.decision == "granted"]),
         "summary": await history.summarise(session, ids, since=account.customer_since),
         "placed": await suggest_desk_for(session, UserId(account.user_id), settings),
-        "letters": [(one, await _timeline(session, one.id, masked=match is None)) for one in recent],
+        "emails": emails,
         "reset": reset,
         "contacts": await contacts.list_contacts(session, user_ids=ids, limit=_CONTACTS_SHOWN),
         "changes": await approvals.list_open_changes(session, account.user_id),
@@ -265,19 +251,20 @@ async def _facts(
         "check_letter": None if check is None else await checks.check_message(session, check),
         "relays": [relay.name for relay in settings.relays],
         "words": descriptions,
+        "spelled": spelled(account.user_id, account.locale),
+        "kinds": history_rules.KINDS,
+        "entries": await history.list_entries(session, ids, limit=_ENTRIES_SHOWN),
         "talking_s": int((now - contact.opened_at).total_seconds()),
         "waited_s": contact_rules.waited(contact.waited_s, contact.waiting_since, now),
     }
 
 
-async def _timeline(session: DatabaseSession, message_id: uuid.UUID, *, masked: bool) -> list[dict[str, Any]]:
-    """Return a message's timeline. Mail servers often repeat the address, so `masked` masks it in their replies too."""
-    timeline = await messages.load_timeline(session, message_id)
-    lines = descriptions.describe_timeline(timeline.message, timeline.attempts, timeline.feedback)
-    if masked:
-        for line in lines:
-            line["reply"] = email_addresses.mask_all(line.get("reply"))
-    return lines
+async def _newest_messages(session: DatabaseSession, ids: Sequence[str]) -> Sequence[Message]:
+    """Return the newest messages, with the newest reset: codes and checks must not push that one out of sight."""
+    newest = list(await messages.list_messages(session, user_ids=ids, limit=_MESSAGES_SHOWN))
+    if not any(message.kind == "reset" for message in newest):
+        newest += await messages.list_messages(session, user_ids=ids, kind="reset", limit=1)
+    return newest
 
 
 async def _check_mailboxes(session: DatabaseSession, user_id: UserId, verb: str, details: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 from identity_service import translations
 from identity_service.account_access import dependencies as access_dependencies
 from identity_service.account_access import rules as access_rules
-from identity_service.console import actions, rules, search, views
+from identity_service.console import actions, opened, rules, search, views
 from identity_service.console import dependencies as console_dependencies
 from identity_service.console.dependencies import DeskStaff, Staff
 from identity_service.contacts import actions as contacts
@@ -134,11 +134,13 @@ async def show_contact(
 ) -> Response:
     """Show a contact with all entries, to staff of any desk."""
     contact, entries = await contacts.load_contact(session, number)
-    match = None
+    match, language = None, await opened.language_of(session, contact.user_id)
     if contact.user_id is not None:
         match = await checks.find_verification(session, contact, contact.user_id, now=now)
     return views.console_page(
         request, "console/contact.html", staff, contact=contact, entries=entries, match=match, desks=settings.desks,
+        spelled=contact.user_id and views.spelled(contact.user_id, language), language=language,
+        is_open=await opened.is_opened(session, staff, contact, now=now),
         warn=contact.hand_overs >= contact_rules.WARN_AT,
         waited_s=contact_rules.waited(contact.waited_s, contact.waiting_since, now),
         until=None if match is None or match.answered_at is None else match.answered_at + contact_rules.HOLDS,

@@ -13,6 +13,8 @@ from identity_service.business import periods
 from identity_service.contacts import actions as contacts
 from identity_service.contacts.rules import UnknownContact
 from identity_service.database.transactions import DatabaseSession
+from identity_service.history import actions as history
+from identity_service.history import rules as history_rules
 from identity_service.messages import actions as messages
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions as one_time_tokens
@@ -45,7 +47,7 @@ class SearchResult(NamedTuple):
 
 async def search_customers(session: DatabaseSession, typed: str) -> SearchResult:
     """Find by a User ID in any readable form, an address, the number of a contact, the reference of an email, an
-    external reference, or the beginning of a company's name. Matches are exact, except for the company."""
+    external one, that of an order, or the beginning of a company's name. Matches are exact, except for the company."""
     query = values_text.read_line(typed)[:200]
     if "@" in pasted.read_narrow(query):
         return await _by_address(session, query)
@@ -107,6 +109,10 @@ async def _by_others(session: DatabaseSession, query: str, symbols: str) -> Sear
     mine = select(ExternalReference.user_id, ExternalReference.source).where(ExternalReference.reference == query)
     known = (await session.execute(mine.limit(_LIMIT))).all()
     hits = [Match(user_id, f"reference at {source}") for user_id, source in known]
+    for entry in await history.find_by_reference(session, query, limit=_LIMIT):
+        kind = history_rules.KINDS.get(entry.kind, entry.kind)
+        by_id = await _by_id(session, UserId(entry.user_id))
+        hits += [hit._replace(by=f"{kind} at {entry.source}") for hit in by_id.hits]
     if not hits and len(query) >= 3:
         companies = await periods.find_by_company(session, query, limit=_LIMIT)
         hits = [Match(company.user_id, f"company {company.company_name}") for company in companies]

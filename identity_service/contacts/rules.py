@@ -130,9 +130,7 @@ def suggest_desk(
     of the settings.
     """
     if kind == "business":
-        return DeskSuggestion(
-            "business", ("business", "consumer"), ("this is a business account",), offer_conversion=False
-        )
+        return DeskSuggestion("business", ("business", "consumer"), ("has a business account",), offer_conversion=False)
     reasons = []
     if email_domain is not None and email_domain not in FREE_MAIL:
         reasons.append(f"writes from the company domain {email_domain}")
@@ -142,7 +140,5 @@ def suggest_desk(
     if largest >= large_amount:
         reasons.append(f"has bought for {currency} {currencies.write_amount(largest, currency, grouped=True)}")
     if not reasons:
-        return DeskSuggestion(
-            "consumer", ("consumer", "business"), ("this is a consumer account",), offer_conversion=False
-        )
+        return DeskSuggestion("consumer", ("consumer", "business"), ("has a private account",), offer_conversion=False)
     return DeskSuggestion("business", ("business", "consumer"), tuple(reasons), offer_conversion=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from identity_service.clients.tables import Source
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
 from identity_service.events import actions as events
@@ -201,6 +202,13 @@ async def list_entries(
         wanted = wanted.where(or_(HistoryEntry.occurred_at < at, older))
     newest = wanted.order_by(HistoryEntry.occurred_at.desc(), HistoryEntry.id.desc()).limit(limit)
     return (await session.scalars(newest)).all()
+
+
+async def find_by_reference(session: DatabaseSession, reference: str, *, limit: int) -> Sequence[HistoryEntry]:
+    """Return the entries that any source reported under exactly this reference, and that count."""
+    # The index begins with the source, so the few sources are named.
+    known = HistoryEntry.source.in_(select(Source.name)) & (HistoryEntry.reference == reference)
+    return (await session.scalars(select(HistoryEntry).where(known, _COUNTS).limit(limit))).all()
 
 
 async def summarise(session: DatabaseSession, user_ids: Sequence[str], *, since: datetime) -> rules.Summary:

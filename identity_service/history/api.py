@@ -115,21 +115,14 @@ async def list_history(
     """List a customer's history, newest first, with the entries of merged User IDs."""
     ids = await ownership.user_ids_of(session, user_ids.parse(user_id))
     list_name = f"history of {ids[0]}"
-    before = None
-    if after is not None:
-        at, entry_id = pagination.read_cursor(keys.internal(), list_name, after)
-        before = datetime.fromisoformat(at), uuid.UUID(entry_id)
+    before = pagination.read_row_cursor(keys.internal(), list_name, after)
     found = list(
         await actions.list_entries(
             session, ids, kind=kind, source=source, superseded=superseded, before=before, limit=limit + 1
         )
     )
     last = found[limit - 1] if len(found) > limit else None
-    cursor = (
-        None
-        if last is None
-        else pagination.make_cursor(keys.internal(), list_name, last.occurred_at.isoformat(), str(last.id))
-    )
+    cursor = None if last is None else pagination.make_row_cursor(keys.internal(), list_name, last.occurred_at, last.id)
     return HistoryList(items=[entry_view(entry) for entry in found[:limit]], next=cursor)
 
 

@@ -55,7 +55,7 @@ async def _page(
     now: datetime,
     **wanted: Any,  # noqa: ANN401
 ) -> MessageList:
-    before = _position(session, "messages", after)
+    before = pagination.read_row_cursor(session.keys.internal(), "messages", after)
     found = list(await actions.list_messages(session, before=before, limit=limit + 1, **wanted))
     last = found[limit - 1] if len(found) > limit else None
     # A list of everybody's messages would be a list of everybody's addresses (NOM-05).
@@ -72,14 +72,7 @@ def _cursor(session: DatabaseSession, of: str, last: Any) -> str | None:  # noqa
     """Return the cursor after the last row of a page, or None for the last page."""
     if last is None:
         return None
-    return pagination.make_cursor(session.keys.internal(), of, last.created_at.isoformat(), str(last.id))
-
-
-def _position(session: DatabaseSession, of: str, after: str | None) -> tuple[datetime, uuid.UUID] | None:
-    if after is None:
-        return None
-    at, row_id = pagination.read_cursor(session.keys.internal(), of, after)
-    return datetime.fromisoformat(at), uuid.UUID(row_id)
+    return pagination.make_row_cursor(session.keys.internal(), of, last.created_at, last.id)
 
 
 @router.get(
@@ -303,7 +296,7 @@ async def list_suppressions(
     limit: Annotated[int, Query(ge=1, le=200)] = 100,
 ) -> SuppressionList:
     """List active suppressions, newest first; each names the domain of its address only."""
-    before = _position(session, "suppressions", after)
+    before = pagination.read_row_cursor(session.keys.internal(), "suppressions", after)
     rows = await suppressions.list_suppressions(session, before=before, now=now, limit=limit + 1)
     last = rows[limit - 1][0] if len(rows) > limit else None
     items = [_suppression(suppression, domain) for suppression, domain in rows[:limit]]

@@ -107,6 +107,51 @@ _FEEDBACK: Final[Mapping[str, str]] = {
     "unreadable": "We received a reply that we couldn't read.",
 }
 
+KIND_NAMES: Final[Mapping[str, str]] = {
+    "welcome": "Welcome, with the User ID",
+    "reset": "Password reset",
+    "no_account": "Password reset for an address without an account",
+    "signin_code": "Sign-in code",
+    "no_account_signin": "Sign-in code for an address without an account",
+    "address_check": "Check of an address",
+    "address_taken": "Check of an address that an account has",
+    "consent_confirmation": "Question about marketing",
+    "consent_granted": "Marketing allowed",
+    "business_undo": "Business account, with a link to undo it",
+    "email_change": "Check of a new address",
+    "address_changed": "Notice: address changed",
+    "merge_confirmation": "Question about merging two accounts",
+    "change_confirmation": "Question about a change",
+    "stop_link": "Notice: a change is coming, with a link to stop it",
+    "merge_undone": "Notice: accounts separated",
+    "merged": "Notice: accounts merged",
+    "taken_back": "Notice: a change was undone",
+    "company_changed": "Notice: company changed",
+    "account_closed": "Notice: account closed",
+    "account_reopened": "Notice: account reopened",
+    "caller_check": "Code for a call",
+    "password_changed": "Notice: password changed",
+    "test": "Test email",
+}
+"""What the desk calls each kind of message."""
+
+STATE_NAMES: Final[Mapping[str, str]] = {
+    "queued": "waiting to be sent",
+    "sending": "being sent",
+    "deferred": "not accepted yet, still trying",
+    "accepted": "accepted by our mail server",
+    "delivered": "accepted by the recipient's mail server",
+    "unconfirmed": "unknown, may have been sent",
+    "rejected": "rejected",
+    "bounced": "came back",
+    "expired": "not accepted in time",
+    "suppressed": "not sent, the address is blocked",
+    "limited": "not sent, too many for this mailbox",
+    "cancelled": "cancelled",
+    "failed": "failed, our fault",
+}
+"""What the desk calls each state of a message."""
+
 
 def describe_attempt(
     reply_class: str | None, outcome: str | None, relay: str | None, enhanced: str | None, say: Translate = str
@@ -149,6 +194,18 @@ def describe_message(
         next_try = say("We'll try again at {time}.").format(time=when(next_attempt_at))
         sentence = f"{sentence} {next_try}"
     return sentence
+
+
+def describe_relay(
+    breaker: str, opened_until: datetime | None, last_reply: str | None, *, now: datetime, when: When = clock_in_utc
+) -> tuple[str, str]:
+    """Return how a worker sees a relay, as a tone (`good`, `wait` or `bad`) and a sentence for the desk."""
+    if breaker == "closed":
+        return "good", "Healthy."
+    if breaker == "half_open" or opened_until is None or opened_until <= now:
+        return "wait", "Trying again."
+    why = f"the last attempts failed: {last_reply}" if last_reply else "it didn't respond."
+    return "bad", f"Not used until {when(opened_until)}, because {why}"
 
 
 def describe_timeline(

@@ -125,6 +125,7 @@ def _translation_functions(tag: str, zone: str = "UTC") -> Mapping[str, Any]:
         "time": partial(translations.format_time, tag=tag, zone=zone),
         "date": partial(translations.format_date, tag=tag, zone=zone),
         "clock": partial(translations.format_clock, tag=tag, zone=zone),
+        "second": partial(translations.format_second, tag=tag, zone=zone),
     }  # fmt: skip
 
 

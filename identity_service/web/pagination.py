@@ -2,6 +2,8 @@
 
 import hmac
 import json
+import uuid
+from datetime import datetime
 from typing import Any
 
 from identity_service.errors import Problem
@@ -28,3 +30,16 @@ def read_cursor(key: bytes, place: str, cursor: str) -> list[Any]:
     except ValueError as refused:
         raise InvalidCursor from refused
     return values
+
+
+def make_row_cursor(key: bytes, place: str, at: datetime, row_id: uuid.UUID) -> str:
+    """Return the cursor after a row of a list that is ordered by time and id."""
+    return make_cursor(key, place, at.isoformat(), str(row_id))
+
+
+def read_row_cursor(key: bytes, place: str, cursor: str | None) -> tuple[datetime, uuid.UUID] | None:
+    """Return the time and id given to `make_row_cursor`, None without a cursor; or raise `InvalidCursor`."""
+    if cursor is None:
+        return None
+    at, row_id = read_cursor(key, place, cursor)
+    return datetime.fromisoformat(at), uuid.UUID(row_id)
