@@ -61,6 +61,7 @@ GET /console/signin                                        | anybody
 POST /console/signin                                       | anybody
 POST /console/signout                                      | staff: clerk lead auditor
 GET /console/operations                                         | staff: clerk lead auditor
+POST /console/operations/limits                                 | staff: lead
 POST /console/operations/lift-limit                                   | staff: lead
 GET /account-closed                                                 | anybody
 POST /webhooks/{provider}                                     | signature

@@ -13,13 +13,14 @@ from identity_service.accounts import actions as accounts
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import rules as approval_rules
 from identity_service.clients import actions as clients
-from identity_service.console import actions
+from identity_service.console import actions, limits
 from identity_service.console.dependencies import ApprovingStaff, Auditor, Lead, OperationsStaff
 from identity_service.console.views import console_page
 from identity_service.events import actions as events
 from identity_service.messages import actions as messages
-from identity_service.messages import heartbeat
+from identity_service.messages import descriptions, heartbeat
 from identity_service.values import user_ids
+from identity_service.values.email_addresses import MalformedEmailAddress
 from identity_service.values.user_ids import UserId
 from identity_service.web import rate_limits
 from identity_service.web.dependencies import Now, Session, Settings
@@ -35,18 +36,33 @@ async def show_operations(
     request: Request, session: Session, staff: OperationsStaff, settings: Settings, now: Now
 ) -> Response:
     """Show the state of outbox, relays, workers, limits and feed; the page refreshes itself."""
+    known = await clients.list_open_clients(session)
     return console_page(
         request, "console/operations.html", staff, health=await messages.outbox_health(session, now=now),
         flow=await messages.messages_per_minute(session, now=now), relays=settings.relays,
-        states=await messages.relay_states(session),
-        workers=await heartbeat.count_alive(session), throttled=await rate_limits.list_busiest(session),
-        clients=await clients.list_open_clients(session), feed=await events.position(session), now=now,
+        states=await heartbeat.list_relay_states(session), words=descriptions,
+        workers=await heartbeat.count_alive(session), clients=known, feed=await events.position(session), now=now,
+        limits=await limits.list_limits(session, {client.id: client.name for client in known}),
     )  # fmt: skip
+
+
+@router.post("/operations/limits")
+async def find_limits(request: Request, session: Session, form: Form, staff: Lead) -> Response:
+    """Find the limits of an address, a User ID, a network, or a name of staff or a client; an address is hashed as when
+    it was counted.
+    """
+    (typed,) = form.take("typed")
+    names = {client.id: client.name for client in await clients.list_open_clients(session)}
+    try:
+        found, problem = await limits.list_limits(session, names, typed), None
+    except MalformedEmailAddress as malformed:
+        found, problem = [], malformed
+    return console_page(request, "console/limits.html", staff, limits=found, typed=typed, problem=problem)
 
 
 @router.post("/operations/lift-limit")
 async def lift_limit(session: Session, form: Form, staff: Lead, now: Now) -> Response:
-    """Lift one rate limit; its key contains only a keyed hash of whom it limits."""
+    """Lift one rate limit of one owner."""
     (key,) = form.take("key")
     lifted = await rate_limits.lift_limit(session, key[:300])
     if lifted is not None:

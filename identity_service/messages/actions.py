@@ -329,6 +329,7 @@ _DOMAINS = text(
         SELECT recipient_domain, state, extract(epoch FROM accepted_at - created_at)::float AS seconds
         FROM message WHERE created_at >= :since OR state IN ('queued', 'deferred', 'sending')
     ) AS recent
+    WHERE recipient_domain <> ''
     GROUP BY recipient_domain ORDER BY messages DESC, recipient_domain LIMIT 50
     """
 )

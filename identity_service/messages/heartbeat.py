@@ -1,5 +1,6 @@
 """Worker heartbeat, relay states, and retention of inbound mail."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
@@ -41,6 +42,12 @@ async def count_alive(session: DatabaseSession) -> int:
     """Return how many workers had a heartbeat within the last 30 seconds."""
     alive = select(func.count()).select_from(Worker).where(Worker.seen_at > func.now() - SILENT_AFTER)
     return (await session.execute(alive)).scalar_one()
+
+
+async def list_relay_states(session: DatabaseSession) -> Sequence[RelayState]:
+    """Return what each worker that is alive last saw of each relay."""
+    alive = select(RelayState).where(RelayState.updated_at > func.now() - SILENT_AFTER)
+    return (await session.scalars(alive.order_by(RelayState.relay, RelayState.worker))).all()
 
 
 async def deregister(session: DatabaseSession, name: str) -> None:

@@ -4,15 +4,18 @@ A hit is counted in a short transaction of its own, so it counts even if the req
 is the limit's name and a client, a network or the keyed hash of an address; never an address.
 """
 
+import re
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from limits import RateLimitItem, parse
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from sqlalchemy import case, delete, func, select
+from sqlalchemy import Integer, case, cast, delete, false, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, mapped_column
@@ -161,21 +164,47 @@ class _DatabaseStorage(Storage):
         return await self._database.in_transaction(lambda session: session.scalar(found))
 
 
-async def list_busiest(session: DatabaseSession, *, limit: int = 50) -> list[tuple[str, int, datetime]]:
-    """Return the open windows with the most hits: key (name and keyed hash), hits, end."""
-    wanted = select(RateLimitCounter.key, RateLimitCounter.count, RateLimitCounter.expires_at)
-    rows = await session.execute(
-        wanted.where(RateLimitCounter.expires_at > func.now()).order_by(RateLimitCounter.count.desc()).limit(limit)
-    )
-    return [(row[0], row[1], row[2]) for row in rows]
+class Limited(NamedTuple):
+    """A limit that refuses requests now: its name, whom it concerns, and until when."""
+
+    key: str
+    name: str
+    who: tuple[str, ...]
+    until: datetime
+
+
+# A key is `LIMITER/name/who/amount/multiple/unit`; `who` has parts of its own, and networks contain slashes.
+_owner = func.regexp_replace(RateLimitCounter.key, "(/[^/]*){3}$", "")
+_amount = cast(func.nullif(func.split_part(RateLimitCounter.key, "/", -3), ""), Integer)
+
+
+async def list_in_force(
+    session: DatabaseSession, of: Collection[str] | None = None, *, limit: int = 50
+) -> list[Limited]:
+    """Return the limits that refuse requests now, the latest to end first; each once, however many windows are full.
+
+    `of` selects those whose key has one of these parts: a network, a name, a User ID or the hash of an address.
+    """
+    until = func.max(RateLimitCounter.expires_at)
+    wanted = select(_owner, until).where(RateLimitCounter.expires_at > func.now(), RateLimitCounter.count >= _amount)
+    if of is not None:
+        wanted = wanted.where(or_(false(), *(func.strpos(_owner + "/", f"/{part}/") > 0 for part in of)))
+    rows = await session.execute(wanted.group_by(_owner).order_by(until.desc(), _owner).limit(limit))
+    return [Limited(owner, *_read_owner(owner), ends) for owner, ends in rows]
 
 
 async def lift_limit(session: DatabaseSession, key: str) -> str | None:
-    """Delete one window, so that its owner need not wait; return the name of its limit, None if there was none.
-
-    The name does not say whom the limit concerned.
+    """Delete the windows of one limit of one owner (`Limited.key`), so that they need not wait; return the name of the
+    limit, None if there was none. The name does not say whom the limit concerned.
     """
-    return key.split("/")[1] if "/" in key and await _delete(session, key) else None
+    deleted = await session.execute(delete(_COUNTER).where(_owner == key).returning(_COUNTER.c.key))
+    return key.split("/")[1] if "/" in key and deleted.all() else None
+
+
+def _read_owner(key: str) -> tuple[str, tuple[str, ...]]:
+    _, name, *who = key.split("/", 2)
+    # The length of a prefix belongs to its network.
+    return name, tuple(part for part in re.split(r"/(?!\d{1,3}(?:/|$))", "".join(who)) if part)
 
 
 async def purge_counters(session: DatabaseSession) -> None:

@@ -125,7 +125,7 @@ async def test_the_watch_tower_shows_how_everything_is_and_renews_itself(desk, s
     await road.database.in_transaction(lambda session: heartbeat.beat(session, road.sender, started_at))
     # What a worker says of itself stands on the page without anybody's doing.
     await expect(lead.page.locator("main")).not_to_contain_text("nobody is sending")
-    await expect(lead.page.locator("main")).to_contain_text("closed")
+    await expect(lead.page.locator("main")).to_contain_text("Healthy.")
     await expect(lead.page.locator("main")).to_contain_text("example.net")
     assert await lead.barriers() == []
     assert await lead.overhang() <= 0
