@@ -29,7 +29,7 @@ from identity_service.worker import Worker
 
 async def run_everything() -> None:
     """Start everything, print how to use it, and serve until Ctrl-C."""
-    from identity_service.dev import mailbox, postgres, previews  # noqa: PLC0415 (an extra; production does not have it)
+    from identity_service.dev import design, mailbox, postgres, previews  # noqa: PLC0415 (production has it not)
 
     settings = with_dev_defaults(read_settings())
     logs.configure(settings.log_format, with_messages=settings.development)
@@ -49,6 +49,7 @@ async def run_everything() -> None:
         app.state.mailbox = box
         app.include_router(mailbox.router)
         app.include_router(previews.router)
+        app.include_router(design.router)
         served = app if traces is None else traces.requests(app)
         worker = Worker(database, settings.key())
         worker.sender.watch = traces or worker.sender.watch

@@ -23,7 +23,7 @@ from identity_service.values import email_addresses
 PAGES: Final = {"reset": "/reset", "signin": "/signin", "address": "/welcome"}
 """The tracking page of each purpose: `<page>/<tracking handle>`."""
 
-_NOW_DO: Final = {
+NOW_DO: Final = {
     "queued": "You don't need to do anything. We'll send the email in a moment, and this page will update.",
     "sending": "You don't need to do anything. We're handing the email over now.",
     "deferred": "You don't need to do anything. We'll keep trying.",
@@ -38,9 +38,9 @@ _NOW_DO: Final = {
     "cancelled": "Ask for a new email.",
     "failed": "Please call us and read out the reference below.",
 }
+"""What the reader may do now."""
 
-
-_TONES: Final = {
+TONES: Final = {
     "accepted": "good", "delivered": "good",
     "queued": "wait", "sending": "wait", "deferred": "wait", "unconfirmed": "wait",
 }  # fmt: skip
@@ -102,9 +102,9 @@ async def tracking_view(
     reference = found.token.reference
     return TrackingView(
         state=message.state,
-        tone=_TONES.get(message.state, "bad"),
+        tone=TONES.get(message.state, "bad"),
         sentence=descriptions.describe_message(message.state, message.last_class, message.next_attempt_at, say, when),
-        now_do=say(_NOW_DO[message.state]),
+        now_do=say(NOW_DO[message.state]),
         lines=lines,
         to="…" if message.recipient is None else _masked(message.recipient),
         sender=f"{sender.from_name} <{sender.from_address}>",
