@@ -288,7 +288,7 @@ async def _stop(
 
 async def _send_stop_links(session: DatabaseSession, change: PendingChange, *, actor: str, now: datetime) -> None:
     """Send a stop link to every mailbox of the customer, and of the other customer if the change is a merge."""
-    for user_id in _concerned(change):
+    for user_id in concerned(change):
         is_own = user_id == change.user_id
         target = rules.describe_target(change.verb, change.details) if is_own else user_ids.show(change.user_id)
         facts = {"verb": change.verb, "target": target, "change": str(change.id)}
@@ -304,12 +304,12 @@ async def _mailbox_answered(session: DatabaseSession, change: PendingChange) -> 
     if change.reason is None:
         return False
     hashes: list[bytes] = []
-    for user_id in _concerned(change):
+    for user_id in concerned(change):
         hashes += await ownership.mailbox_hashes_of(session, user_id, recent_at=change.requested_at)
     return await one_time_tokens.was_proven(session, hashes, since=change.requested_at)
 
 
-def _concerned(change: PendingChange) -> list[str]:
+def concerned(change: PendingChange) -> list[str]:
     """Return the User ID of the customer, and that of the other one if the change is a merge."""
     others = [change.details["duplicate"]] if change.verb == "merge" and "duplicate" in change.details else []
     return [change.user_id, *map(user_ids.parse, others)]

@@ -6,7 +6,7 @@ contact. Changes that cannot be undone are only started here (decision 12).
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -27,7 +27,7 @@ from identity_service.consents import receipts
 from identity_service.consents import rules as consent_rules
 from identity_service.console import actions, opened, rules
 from identity_service.console.dependencies import DeskStaff, ReopeningStaff
-from identity_service.console.views import console_page, spelled
+from identity_service.console.views import CHANGE_NAMES, console_page, spelled
 from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
@@ -56,6 +56,16 @@ _REOPEN: Final = "privacy.closing:reopen_account"
 router = APIRouter(prefix="/console/accounts", route_class=FormRoute, include_in_schema=False)
 _MESSAGES_SHOWN = 4
 _CONTACTS_SHOWN = 5
+_ENDED_SHOWN: Final = timedelta(days=30)
+_DONE: Final = {
+    "reset": "We're sending a password reset to the address on file.",
+    "sessions": "The customer is signed out on every device.",
+    "retry": "We're sending the email again.",
+    "business": "This is a business account now.",
+    "reopen": "The account is open again.",
+    "ask": "The change is requested.",
+}
+"""What an action did, in the words of the page that follows it."""
 _ENTRIES_SHOWN = 4
 
 
@@ -80,12 +90,12 @@ async def open_account(
 @router.get("/{user_id}")
 async def show_account(
     request: Request, user_id: str, session: Session, staff: DeskStaff, settings: Settings, now: Now,
-    contact: Annotated[str, Query(max_length=20)],
+    contact: Annotated[str, Query(max_length=20)], done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:  # fmt: skip
     """Show the account within the contact in which it was opened."""
     account, opened_in = await opened.find_opened(session, staff, user_id, contact, now=now)
     facts = await _facts(session, account, opened_in, settings, now=now)
-    return console_page(request, "console/account.html", staff, **facts)
+    return console_page(request, "console/account.html", staff, done=_DONE.get(done), **facts)
 
 
 @router.post("/{user_id}/check")
@@ -123,8 +133,8 @@ async def send_reset(user_id: str, session: Session, form: Form, staff: DeskStaf
     (number,) = form.take("contact")
     account, contact = await _verified(session, staff, user_id, number, now=now)
     await resets.request_reset_for_account(session, UserId(account.user_id), where_from="…", actor=staff.actor, now=now)
-    await contacts.add_entry(session, contact, "did", "reset", actor=staff.actor, now=now)
-    return _back(account, contact)
+    await contacts.add_entry(session, contact, "did", "sent a password reset", actor=staff.actor, now=now)
+    return _back(account, contact, "reset")
 
 
 @router.post("/{user_id}/sessions/end")
@@ -136,7 +146,7 @@ async def end_sessions(user_id: str, session: Session, form: Form, staff: DeskSt
     reason = SessionsEndedReason.SIGNED_OUT_EVERYWHERE
     await accounts.end_sessions(session, account.user_id, reason, actor=staff.actor, now=now)
     await contacts.add_entry(session, contact, "did", "ended all sessions", actor=staff.actor, now=now)
-    return _back(account, contact)
+    return _back(account, contact, "sessions")
 
 
 @router.post("/{user_id}/messages/{message_id}/retry")
@@ -149,11 +159,14 @@ async def send_again(
     message = await messages.find_message(session, message_id)
     if message.user_id not in await ownership.user_ids_of(session, UserId(account.user_id)):
         raise rules.RoleMissing("This message belongs to another customer.")
-    await retries.retry_message(session, message_id, relay=relay or None, actor=staff.actor, now=now)
+    await retries.retry_message(
+        session, message_id, relay=relay or None, despite_suppression=rules.may(staff.staff.role, "lift"),
+        actor=staff.actor, now=now,
+    )  # fmt: skip
     await contacts.add_entry(
         session, contact, "did", f"sent again by {relay or 'any relay'}", actor=staff.actor, now=now
     )
-    return _back(account, contact)
+    return _back(account, contact, "retry")
 
 
 @router.post("/{user_id}/business")
@@ -165,8 +178,8 @@ async def become_business(user_id: str, session: Session, form: Form, staff: Des
         {"company_name": name, "country": values_text.read_line(country).upper(), "vat_number": vat}
     )
     await business.become_business(session, UserId(account.user_id), company, actor=staff.actor, now=now)
-    await contacts.add_entry(session, contact, "did", "business", actor=staff.actor, now=now)
-    return _back(account, contact)
+    await contacts.add_entry(session, contact, "did", "converted to business", actor=staff.actor, now=now)
+    return _back(account, contact, "business")
 
 
 @router.post("/{user_id}/reopen")
@@ -176,7 +189,7 @@ async def reopen(user_id: str, session: Session, form: Form, staff: ReopeningSta
     account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     await entry_points.load(_REOPEN)(session, UserId(account.user_id), actor=staff.actor, now=now)
     await contacts.add_entry(session, contact, "did", "reopened", actor=staff.actor, now=now)
-    return _back(account, contact)
+    return _back(account, contact, "reopen")
 
 
 @router.post("/{user_id}/ask")
@@ -195,8 +208,8 @@ async def ask_customer(
     else:
         await _check_mailboxes(session, user, verb, details)
         await approvals.request_confirmation(session, user, verb, details, actor=staff.actor, now=now)
-    await contacts.add_entry(session, contact, "did", f"requested: {verb}", actor=staff.actor, now=now)
-    return _back(account, contact)
+    await contacts.add_entry(session, contact, "did", f"requested: {CHANGE_NAMES[verb]}", actor=staff.actor, now=now)
+    return _back(account, contact, "ask")
 
 
 @router.post("/{user_id}/receipt")
@@ -246,7 +259,9 @@ async def _facts(
         "reset": reset,
         "contacts": await contacts.list_contacts(session, user_ids=ids, limit=_CONTACTS_SHOWN),
         "changes": await approvals.list_open_changes(session, account.user_id),
+        "ended": await approvals.list_ended_changes(session, account.user_id, since=now - _ENDED_SHOWN),
         "check": check,
+        "tries": contact_rules.TRIES,
         "phrase": None if check is None else await checks.phrase(session, check),
         "check_letter": None if check is None else await checks.check_message(session, check),
         "relays": [relay.name for relay in settings.relays],
@@ -288,5 +303,6 @@ def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:
     return {}
 
 
-def _back(account: Account, contact: Contact) -> Response:
-    return RedirectResponse(f"/console/accounts/{user_ids.show(account.user_id)}?contact={contact.number}", 303)
+def _back(account: Account, contact: Contact, done: str | None = None) -> Response:
+    said = "" if done is None else f"&done={done}"
+    return RedirectResponse(f"/console/accounts/{user_ids.show(account.user_id)}?contact={contact.number}{said}", 303)

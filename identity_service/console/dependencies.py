@@ -23,6 +23,7 @@ async def _signed_in_staff(request: Request, now: Now) -> SignedInStaff:
     found = await database.in_transaction(find) if cookie else None
     if found is None:
         raise rules.StaffNotSignedIn
+    request.state.page_facts = {"staff": found.staff}
     request.scope["log_fields"] = {"staff": found.staff.name}
     return found
 

@@ -74,7 +74,8 @@ async def lift_limit(session: Session, form: Form, staff: Lead, now: Now) -> Res
 async def show_approvals(request: Request, session: Session, staff: ApprovingStaff) -> Response:
     """Show the guarded changes that are waiting."""
     changes = await approvals.list_open_changes(session)
-    now_at = {one.user_id: await accounts.find_account(session, UserId(one.user_id)) for one in changes}
+    concerned = {user_id for one in changes for user_id in approvals.concerned(one)}
+    now_at = {user_id: await accounts.find_account(session, UserId(user_id)) for user_id in concerned}
     return console_page(
         request, "console/approvals.html", staff, changes=changes, accounts=now_at, actor=staff.actor,
         declined=approval_rules.DECLINED,

@@ -89,8 +89,21 @@ async def _by_address(session: DatabaseSession, query: str) -> SearchResult:
     )
     if found.user_id is not None:
         return SearchResult([Match(found.user_id, "address")], messages=sent)
-    said = "No account has this address." + ("" if sent else " No message was sent to it.")
+    said = "No account has this address."
+    if any(message.kind == "address_check" for message in sent):
+        said = "No account has this address yet: it isn't confirmed. Ask the caller to open the email that we sent."
+    elif not sent:
+        said += " No message was sent to it, or the account it belonged to was erased."
     return SearchResult([], said, messages=sent)
+
+
+async def _by_message(session: DatabaseSession, message: Message) -> SearchResult:
+    """Return what a message without an account means today: who has its address may have confirmed it since."""
+    if message.recipient is None:
+        return SearchResult([], "The account that this message was for was erased.")
+    found = await _by_address(session, message.recipient)
+    hits = [Match(hit.user_id, "address of the message with this reference") for hit in found.hits]
+    return found._replace(hits=hits, messages=[message])
 
 
 async def _by_others(session: DatabaseSession, query: str, symbols: str) -> SearchResult:
@@ -102,8 +115,7 @@ async def _by_others(session: DatabaseSession, query: str, symbols: str) -> Sear
     found = await one_time_tokens.find_by_reference(session, symbols)
     if found is not None:
         if found.token.user_id is None:
-            said = "This is the reference of a message to an address that no account has."
-            return SearchResult([], said, messages=[found.message])
+            return await _by_message(session, found.message)
         by_id = await _by_id(session, UserId(found.token.user_id))
         return by_id._replace(hits=[Match(hit.user_id, "reference of a message") for hit in by_id.hits])
     mine = select(ExternalReference.user_id, ExternalReference.source).where(ExternalReference.reference == query)

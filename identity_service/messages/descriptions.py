@@ -128,6 +128,7 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "taken_back": "Notice: a change was undone",
     "company_changed": "Notice: company changed",
     "account_closed": "Notice: account closed",
+    "account_erased": "Notice: account erased",
     "account_reopened": "Notice: account reopened",
     "caller_check": "Code for a call",
     "password_changed": "Notice: password changed",

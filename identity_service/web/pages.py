@@ -29,6 +29,11 @@ _PAGES = Environment(loader=PackageLoader("identity_service"), undefined=StrictU
 _PAGES.filters["moment"] = datetime.fromisoformat
 
 
+def share(**names: Any) -> None:  # noqa: ANN401
+    """Give every template these names; for functions and words that a part of the pages has in common."""
+    _PAGES.globals.update(names)
+
+
 def render_page(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:  # noqa: ANN401
     """Return a page in the reader's language, with a CSRF token for its forms."""
     tag, brand = locale_of(request), brand_of(request)
@@ -43,6 +48,7 @@ def render_page(request: Request, template: str, *, status: int = 200, **facts: 
         "brand": brand,
         "colors": colors_of(brand),
         "settings": dependencies.database_of(request).settings,
+        **getattr(request.state, "page_facts", {}),
     }
     html = _PAGES.get_template(template).render(**{**defaults, **_translation_functions(tag, brand.time_zone), **facts})
     response = HTMLResponse(html, status)

@@ -124,7 +124,8 @@ def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Res
     if problem.leads_to is not None and request.method == "GET":
         return RedirectResponse(problem.leads_to, 303, headers)
     form, template, facts = forms.FormData(getattr(request.state, "form", {})), None, {}
-    if getattr(request.state, "may_redisplay", False):
+    may_redisplay = getattr(request.state, "may_redisplay", False)
+    if may_redisplay:
         template = request.state.form_template if problem.leads_to is None else None
         facts = (
             {**request.path_params, **getattr(request.state, "form_facts", {})} if template else {"kept": form.kept()}
@@ -132,9 +133,11 @@ def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Res
     if problem.leads_to is not None:
         # The cookie of the ended session is replaced before this form is sent again.
         request.state.signed_out = True
+    other = "console/refused.html" if request.scope["path"].startswith("/console") else "problem.html"
     page = pages.render_page(
-        request, template or "problem.html", status=problem.status, problem=problem, values=form.shown(), **facts
-    )
+        request, template or other, status=problem.status, problem=problem,
+        values=form.shown() if may_redisplay else {}, **facts,
+    )  # fmt: skip
     page.headers.update(headers)
     return page
 

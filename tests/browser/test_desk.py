@@ -46,7 +46,7 @@ async def test_a_caller_without_an_id_gets_one_and_the_next_desk_knows_everythin
     await ada.type("What it is about", "wants a quote, gives no address: fears advertising")
     await ada.press("Open a contact")
     await expect(ada.page.locator(".promise")).to_contain_text("We'll never send you marketing.")
-    await ada.type("Address, or nothing at all", "ben@example.org")
+    await ada.type("Address (optional)", "ben@example.org")
     await ada.press("Issue a User ID")
     user_id = re.search(r"\b[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\b", await ada.text())[0]
     await service.deliver()
@@ -93,7 +93,7 @@ async def test_a_reset_that_is_stuck_is_sent_by_the_other_relay_in_the_same_call
     await ada.press("Send a code")
     await road.turn()
     code = spoken(road)
-    await ada.type("Six digits the caller reads", code)
+    await ada.type("Six digits that the caller reads out", code)
     await ada.press("Check")
     await expect(ada.page.locator(".caller")).to_contain_text("Verified at")
     await expect(ada.page.locator(".head")).to_contain_text(ANNA)
@@ -102,7 +102,7 @@ async def test_a_reset_that_is_stuck_is_sent_by_the_other_relay_in_the_same_call
     await ada.page.screenshot(path=FOLDER / "desk.png", animations="disabled")
     await ada.type("Company", "Berg GmbH")
     await ada.page.get_by_role("combobox", name="Country", exact=True).select_option("DE")
-    await ada.press("Make it a business")
+    await ada.press("Convert to business")
     await expect(ada.page.locator(".head")).to_contain_text("business · Berg GmbH")
     await expect(ada.page.locator(".glance")).to_contain_text("23 orders")
     assert (await caller.get(f"/v1/accounts/{anna}")).json()["kind"] == "business"
@@ -119,7 +119,7 @@ async def test_the_watch_tower_shows_how_everything_is_and_renews_itself(desk, s
         if n < 4:
             await road.turn()
     lead = await desk("bob", "lead")
-    await lead.follow("Watchtower")
+    await lead.follow("Operations")
     await expect(lead.page.locator("main")).to_contain_text("nobody is sending")
     started_at = service.clock()
     await road.database.in_transaction(lambda session: heartbeat.beat(session, road.sender, started_at))
@@ -143,15 +143,15 @@ async def test_what_somebody_types_and_opens_stays_while_the_page_renews_itself(
     await ada.keys("Enter")
     await ada.type("Reason, which the customer can read", "wants to close the account")
     await ada.press("Open")
-    await ada.page.get_by_text("What only the customer can agree to").click()
-    await ada.type("Mailbox lost? Then why", "half a sente")
+    await ada.page.get_by_text("Request a change").click()
+    await ada.type("Reason, if the customer has lost the mailbox", "half a sente")
     talking = ada.page.locator("time[data-seconds]").first
     shown = await talking.inner_text()
     await ada.page.evaluate("document.querySelector('[data-live=letters]').dataset.old = 'yes'")
     await service.deliver()
     async with ada.page.expect_response(lambda answer: "/console/accounts/" in answer.url):
         pass
-    await expect(ada.page.get_by_label("Mailbox lost? Then why")).to_have_value("half a sente")
+    await expect(ada.page.get_by_label("Reason, if the customer has lost the mailbox")).to_have_value("half a sente")
     await expect(talking).not_to_have_text(shown)
     await fits(ada)
 

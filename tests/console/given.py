@@ -60,13 +60,18 @@ async def enrol(service, name: str, role: str = "clerk", *, wait: int = 40) -> C
     clerk.name = name
     await clerk.open("/console/enrol")
     await clerk.send("/console/enrol", link=secret)
-    clerk.seed = re.search(r"\b[A-Z2-7]{32}\b", clerk.text)[0]
+    clerk.seed = shown_seed(clerk)
     given = {"link": secret, "seed": sealed_seed(clerk), "password": PASSWORD, "code": now_code(service, clerk.seed)}
     done = await clerk.send("/console/enrolled", **given)
     assert done.status_code == 200, clerk.text
     clerk.codes = tuple(re.findall(r"\b[0-9a-f]{8}-[0-9a-f]{8}\b", clerk.text))
     service.clock.advance(seconds=wait)
     return clerk
+
+
+def shown_seed(clerk: Browser) -> str:
+    """Return the setup key that the page shows in groups of four."""
+    return re.search(r"\b(?:[A-Z2-7]{4} ){7}[A-Z2-7]{4}\b", clerk.text)[0].replace(" ", "")
 
 
 def sealed_seed(clerk: Clerk) -> str:
