@@ -37,7 +37,7 @@ def words(file) -> tuple[str, ...]:
 
 async def waiting(connection, count: int) -> None:
     """Wait until so many wait for a lock."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(300):
         while await connection.scalar(text(WAITING)) < count:
             await connection.rollback()
             await asyncio.sleep(0.02)

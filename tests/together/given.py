@@ -41,7 +41,7 @@ async def several(service: Service, caller: Caller, count: int = 4) -> AsyncIter
 def _patient(url: str, usual: Callable[[str], Any] = engine.connection_arguments) -> Any:
     target, arguments = usual(url)
     arguments["server_settings"] |= {"lock_timeout": "120000", "statement_timeout": "120000"}
-    return target, arguments
+    return target, {**arguments, "timeout": 120}
 
 
 async def at_once(calls: Iterable[Awaitable[httpx2.Response]]) -> list[httpx2.Response]:
