@@ -77,6 +77,7 @@ POST /me/consents/{purpose}                                | customer
 POST /me/consumer                                          | customer
 GET /me/email                                              | customer
 POST /me/email                                             | customer
+POST /me/email/cancel                                      | customer
 GET /me/end                                                | customer
 GET /me/erase                                              | customer
 POST /me/erase                                             | customer

@@ -11,6 +11,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import mailbox, ownership
 from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
+from identity_service.addresses import waiting
 from identity_service.addresses.tables import EmailChange
 from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
@@ -66,7 +67,8 @@ async def request_own_email(
     `proven_by` is the mailbox that the session rests on.
 
     If one has, its mailbox is asked whether the two accounts shall become one, and this customer's only after it has
-    agreed: what arrives here tells nobody which addresses have accounts (ATT-24).
+    agreed: what arrives here tells nobody which addresses have accounts (ATT-24). For the same reason that change
+    waits like any other, without a token.
 
     Raises:
         accounts.rules.UnknownUserId, AccountClosed
@@ -74,6 +76,7 @@ async def request_own_email(
     try:
         await request_or_add_email(session, user_id, address, proven_by=proven_by, actor="customer", now=now)
     except account_rules.EmailTaken:
+        await _store_request(session, user_id, address, None, actor="customer", now=now)
         holder = await ownership.owner_of_address(session, address)
         if holder.active is not None:
             # The session speaks for its own account if that has no mailbox; the other one has the typed address.
@@ -87,7 +90,8 @@ async def request_email_change(
     session: DatabaseSession, user_id: UserId, address: EmailAddress, *, proven_by: bytes | None = None, actor: str,
     now: datetime,
 ) -> EmailChangeRequest:  # fmt: skip
-    """Send a confirmation to a new address; the account keeps the old one until the new mailbox confirms.
+    """Send a confirmation to a new address; the account keeps the old one until the new mailbox confirms. Of several
+    requests the newest counts alone.
 
     An address that another account has is refused, unless that account is merged into this one, or nobody has ever
     confirmed the address there: whoever proves the mailbox gets it.
@@ -110,12 +114,30 @@ async def request_email_change(
         session, "email_change", kind="email_change", to=address, user_id=account.user_id, locale=account.locale,
         cause="account.email_change_requested", actor=actor, now=now,
     )  # fmt: skip
+    await _store_request(
+        session, account.user_id, address, token.id, change_id=change_id, proven_by=proven_by, actor=actor, now=now
+    )
+    return EmailChangeRequest(account, change_id)
+
+
+async def _store_request(
+    session: DatabaseSession,
+    user_id: str,
+    address: EmailAddress,
+    token_id: uuid.UUID | None,
+    *,
+    change_id: uuid.UUID | None = None,
+    proven_by: bytes | None = None,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Store a change that waits, in the place of any that waited before."""
+    await waiting.end_waiting(session, user_id, now=now)
     row = {
-        "id": change_id, "user_id": account.user_id, "token_id": token.id, "requested_by": actor,
+        "id": change_id or uuid.uuid4(), "user_id": user_id, "token_id": token_id, "requested_by": actor,
         "proven_by": proven_by, "requested_at": now,
     }  # fmt: skip
     await session.execute(insert(EmailChange), {**row, **_columns("new", address)})
-    return EmailChangeRequest(account, change_id)
 
 
 async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
@@ -131,6 +153,8 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
     account = await accounts.find_changeable_account(session, UserId(proof.user_id))
+    # The account is locked now: a request that came first has replaced this one.
+    await waiting.check_waits(session, found)
     told = await ownership.mailboxes_of(session, account.user_id)
     if account.email is not None:
         old = accounts.address_of(account)

@@ -37,7 +37,7 @@ class Confirmation(NamedTuple):
     A link that proves a mailbox may make two accounts one, if another one has the address: `joins` names the function
     that returns both, and then the reader must tick a box that names them. `shows` names the function that returns what
     the page shows beside the facts of the message, as labels with values. With `chooses` the action is given which
-    button was pressed, where there are several.
+    button was pressed, where there are several. `checks` names a function that refuses what may end before its link.
     """
 
     title: str
@@ -51,6 +51,7 @@ class Confirmation(NamedTuple):
     joins: str | None = None
     shows: str | None = None
     chooses: bool = False
+    checks: str | None = None
 
 
 BOTH_ARE_MINE: Final = "Yes, both accounts are mine, and I want to merge them."
@@ -104,6 +105,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "addresses.actions:confirm_email_change",
         joins="addresses.actions:find_joined",
         shows="addresses.actions:show_change",
+        checks="addresses.waiting:check_waits",
     ),
     "email_undo": Confirmation(
         "Undo the change of email address",
@@ -195,6 +197,8 @@ async def describe_confirmation(session: DatabaseSession, handle: str, *, now: d
         described["rows"] += await entry_points.load(known.shows)(session, found)
     try:
         actions.check_valid(session, found, valid_after=await _valid_after(session, found), now=now)
+        if known.checks is not None:
+            await entry_points.load(known.checks)(session, found)
     except rules.JustUsed:
         described["ended"] = "used"
     except LinkInvalid:

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from identity_service.accounts import ownership
 from identity_service.addresses import actions as addresses
 from identity_service.addresses import rules as address_rules
+from identity_service.addresses import waiting
 from identity_service.business import actions as business
 from identity_service.business import periods
 from identity_service.business import rules as business_rules
@@ -24,8 +25,8 @@ from identity_service.privacy.inventory import TITLES
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import Customer
-from identity_service.values import email_addresses, user_ids
 from identity_service.values import text as values_text
+from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 from identity_service.web import forms, pages
 from identity_service.web.dependencies import Now, Session, Settings
@@ -72,27 +73,41 @@ async def become_consumer(session: Session, form: Form, customer: Customer, now:
 
 
 @router.get("/email")
-async def show_email(request: Request, customer: Customer) -> Response:
-    """Show the form for another address."""
-    return pages.render_page(request, "portal/email.html", current=customer.account.email)
+async def show_email(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+    """Show the form for another address, and the one that waits to be confirmed."""
+    return pages.render_page(request, "portal/email.html", **await _addresses(session, customer, now))
 
 
-@router.post("/email", openapi_extra={"x-form": "portal/email.html"})
+async def _addresses(session: DatabaseSession, customer: sign_in.SignedIn, now: Now) -> dict[str, Any]:
+    account = customer.account
+    return {"current": account.email, "waiting": await waiting.find_waiting(session, account, now=now)}
+
+
+@router.post("/email")
 async def change_email(
     request: Request, session: Session, form: Form, customer: Customer, settings: Settings, now: Now
 ) -> Response:
     """Request another address; it is used once its mailbox has confirmed."""
     sign_in.check_fresh(customer, now=now)
+    forms.redisplay_on(request, "portal/email.html", **await _addresses(session, customer, now))
     address = forms.take_address(form, settings)
+    if address.key == customer.account.email_key:
+        raise address_rules.AlreadyYours
     own, limits = UserId(customer.account.user_id), request.app.state.throttle
     await limits.hit("email-change", address_rules.REQUESTS_PER_ACCOUNT, own)
     await limits.hit(
         "email-change-to", address_rules.REQUESTS_PER_ADDRESS, own, session.keys.address_hash(address.key).hex()
     )
     await addresses.request_own_email(session, own, address, proven_by=customer.session.proven_by, now=now)
-    return pages.render_page(
-        request, "portal/email.html", current=customer.account.email, asked=email_addresses.mask(address.shown)
-    )
+    return RedirectResponse("/me/email", 303)
+
+
+@router.post("/email/cancel")
+async def cancel_email(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """End the change that waits to be confirmed."""
+    form.take()
+    await waiting.end_waiting(session, customer.account.user_id, now=now)
+    return RedirectResponse("/me/email", 303)
 
 
 @router.get("/history")

@@ -8,6 +8,7 @@ from fastapi.responses import RedirectResponse, Response
 from identity_service.account_access import actions as account_access
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
+from identity_service.addresses import waiting
 from identity_service.business import periods
 from identity_service.consents import actions as consents
 from identity_service.consents import permissions, receipts, wordings
@@ -37,7 +38,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
     asked = await permissions.list_questions(session, ids, since=permissions.start_of_year(now))
     return pages.render_page(
         request, "portal/account.html", card=user_id_card(account.user_id, request), account=account,
-        this=customer.session,
+        this=customer.session, waiting=await waiting.find_waiting(session, account, now=now),
         sessions=await sign_in.active_sessions(session, account, now=now),
         has_password=await passwords.has_password(session, account.user_id),
         consents=[

@@ -160,6 +160,27 @@ async def test_a_change_that_waits_dies_with_everything_that_was_proven(service,
     assert await service.rows("SELECT count(*) FROM account WHERE email = :thief", thief=THIEF) == [(0,)]
 
 
+@pytest.mark.parametrize("first", [THIEF, NEW])
+async def test_the_newest_request_ends_the_older_ones(service, caller, anna, first):
+    """A first address that was a mistake, or a thief's, gets nothing once another one is asked for."""
+    second = NEW if first == THIEF else THIEF
+    await ask(caller, anna, first)
+    old = await link_to(service, first, ASKED)
+    service.clock.advance(seconds=1)
+    await ask(caller, anna, second)
+    page = await press(service, old)
+    assert page.page.status_code == 410
+    assert "It has expired, or a newer one has replaced it." in page.text
+    await page.open(old[0])
+    assert "This link no longer works" in page.text
+    assert await email(caller, anna) == ANNA
+    await confirm(service, second, ASKED)
+    assert await email(caller, anna) == second
+    service.clock.advance(seconds=1)
+    assert (await press(service, old)).page.status_code == 410
+    assert await email(caller, anna) == second
+
+
 async def test_what_was_proven_before_the_change_is_dead_after_it(service, caller, anna):
     """ATT-19: a reset link that lay in the old mailbox."""
     await caller.post("/v1/resets", {"user_id": anna})

@@ -113,7 +113,7 @@ async def test_what_arrives_at_home_tells_nobody_who_has_an_account(service, cal
     for name in ("open", "closed", "new", "free"):
         await forget_limits(service)
         page = await ask_email(thief, f"a-{name}@example.org")
-        pages.add((page.status_code, re.sub(r'value="[^"]+"', "", page.text)))
+        pages.add((page.status_code, re.sub(rf'value="[^"]+"|a-{name}@', "", page.text)))
     assert len(pages) == 1
     assert await subjects_since(service, THIEF, before) == []
 

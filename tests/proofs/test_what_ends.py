@@ -394,7 +394,7 @@ async def test_the_page_for_another_address_tells_nothing_of_others(service, cal
     for address in (FIRM, "free@example.com"):
         await browser.open("/me/email")
         page = await browser.send("/me/email", email=address)
-        seen.append((page.status_code, browser.text.replace(address[:1] + "…", "X…")))
+        seen.append((page.status_code, browser.text.replace(address, "X")))
     assert seen[0] == seen[1]
     assert "Do you want to merge your two accounts?" in await told(service, FIRM)
     for _ in range(2):
