@@ -48,6 +48,7 @@ from identity_service.passwords import api as passwords_api
 from identity_service.passwords import dummies
 from identity_service.passwords.hashing import Hasher
 from identity_service.portal import changes as portal_changes
+from identity_service.portal import ended_pages
 from identity_service.portal import pages as portal_pages
 from identity_service.privacy import api as privacy_api
 from identity_service.registration import api as registration_api
@@ -106,6 +107,7 @@ ROUTERS = (
     tracking_pages.router,
     portal_pages.router,
     portal_changes.router,
+    ended_pages.router,
     registration_pages.router,
     brand_assets.router,
 )

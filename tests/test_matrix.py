@@ -63,6 +63,7 @@ POST /console/signout                                      | staff: clerk lead a
 GET /console/operations                                         | staff: clerk lead auditor
 POST /console/operations/limits                                 | staff: lead
 POST /console/operations/lift-limit                                   | staff: lead
+GET /erased                                                | anybody
 GET /account-closed                                                 | anybody
 POST /webhooks/{provider}                                     | signature
 POST /language                                             | anybody

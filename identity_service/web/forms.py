@@ -28,6 +28,7 @@ COOKIE = "__Host-form"
 LANGUAGE_COOKIE = "__Host-language"
 SESSION_COOKIE = "__Host-session"
 STAFF_COOKIE = "__Host-staff"
+RECEIPT_COOKIE = "__Host-receipt"
 FORM_LIMIT = 16 * 1024
 _FIELDS = 20
 _HIDDEN = ("password", "code", "secret", "link", "seed", "form_token")

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from identity_service.portal import ended_pages
 from tests.browser import Browser
 from tests.conftest import BASE
 from tests.console import given as console
@@ -61,16 +62,32 @@ async def test_a_wrong_user_id_ends_nothing_and_the_page_stays(service, caller):
     assert (await account(caller, anna))["state"] == "active"
 
 
+async def test_a_receipt_that_no_cookie_holds_is_shown_at_once(service, caller, monkeypatch):
+    monkeypatch.setattr(ended_pages, "LONGEST", 100)
+    anna, browser = await signed_in(service, caller)
+    await browser.open("/me/erase")
+    await browser.send("/me/erase", user_id=anna)
+    assert re.search(r"<pre>(eyJ[^<]+)</pre>", browser.page.text)
+    assert "__Host-receipt" not in browser.http.cookies
+
+
 async def test_erasing_ends_with_a_page_and_the_receipt(service, caller):
     anna, browser = await signed_in(service, caller)
     await browser.open("/me/erase")
     await browser.send("/me/erase", user_id=anna)
-    assert "Your account is erased" in browser.text
+    assert browser.page.url.path == "/erased"
+    assert f"everything personal in account {anna}" in browser.text
+    await browser.send("/language", language="de", back="/erased")
+    assert f"Konto {anna}" in browser.text
+    assert (browser.page.url.path, browser.http.cookies["__Host-receipt"].count(".")) == ("/erased", 2)
     receipt = re.search(r"<pre>(eyJ[^<]+)</pre>", browser.page.text)[1]
     assert f'href="data:application/jwt,{receipt}"' in browser.page.text
-    await browser.open("/receipt")
+    await browser.send("/language", language="en", back="/receipt")
     await browser.send("/receipt", receipt=receipt)
     assert "erased" in browser.text, browser.text
+    browser.http.cookies.delete("__Host-receipt")
+    assert "<pre>" not in (await browser.open("/erased")).text
+    assert "We've removed everything personal." in browser.text
     await browser.open("/me")
     assert browser.page.url.path == "/signin"
 
