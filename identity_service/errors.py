@@ -20,6 +20,8 @@ class Problem(Exception):
     headers: ClassVar[dict[str, str]] = {}
     leads_to: ClassVar[str | None] = None
     """The page that a person is redirected to; a program gets the problem itself."""
+    leads_always: ClassVar[bool] = False
+    """Whether a form that was sent leads there, too; what was typed is lost."""
 
     def __init__(
         self,

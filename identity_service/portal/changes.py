@@ -1,5 +1,5 @@
 """Changes at /me: become a business, change the address, export, close and erase. Exporting and what cannot be undone
-need a sign-in of the last ten minutes (`sign_in.check_fresh`)."""
+need a sign-in of the last ten minutes (`FreshCustomer`)."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from identity_service.privacy import closing
 from identity_service.privacy.inventory import TITLES
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
-from identity_service.sign_in.dependencies import Customer
+from identity_service.sign_in.dependencies import Customer, FreshCustomer
 from identity_service.values import text as values_text
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
@@ -74,7 +74,7 @@ async def become_consumer(session: Session, form: Form, customer: Customer, now:
 
 
 @router.get("/email")
-async def show_email(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+async def show_email(request: Request, session: Session, customer: FreshCustomer, now: Now) -> Response:
     """Show the form for another address, and the one that waits to be confirmed."""
     return pages.render_page(request, "portal/email.html", **await _addresses(session, customer, now))
 
@@ -86,10 +86,9 @@ async def _addresses(session: DatabaseSession, customer: sign_in.SignedIn, now: 
 
 @router.post("/email")
 async def change_email(
-    request: Request, session: Session, form: Form, customer: Customer, settings: Settings, now: Now
+    request: Request, session: Session, form: Form, customer: FreshCustomer, settings: Settings, now: Now
 ) -> Response:
     """Request another address; it is used once its mailbox has confirmed."""
-    sign_in.check_fresh(customer, now=now)
     forms.redisplay_on(request, "portal/email.html", **await _addresses(session, customer, now))
     address = forms.take_address(form, settings)
     if address.key == customer.account.email_key:
@@ -121,10 +120,9 @@ async def show_history(request: Request, session: Session, customer: Customer) -
 
 
 @router.post("/export")
-async def export(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+async def export(session: Session, form: Form, customer: FreshCustomer, now: Now) -> Response:
     """Return everything stored about the customer as one JSON file."""
     form.take()
-    sign_in.check_fresh(customer, now=now)
     found = await privacy.export_account(session, UserId(customer.account.user_id), actor="customer", now=now)
     name = f'attachment; filename="everything-{user_ids.show(customer.account.user_id)}.json"'
     body = orjson.dumps(found, option=orjson.OPT_INDENT_2)
@@ -132,9 +130,8 @@ async def export(session: Session, form: Form, customer: Customer, now: Now) -> 
 
 
 @router.get("/everything")
-async def show_everything(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+async def show_everything(request: Request, session: Session, customer: FreshCustomer, now: Now) -> Response:
     """Show everything stored about the customer as a page."""
-    sign_in.check_fresh(customer, now=now)
     found = await privacy.export_account(session, UserId(customer.account.user_id), actor="customer", now=now)
     return pages.render_page(request, "portal/everything.html", found=found, titles=TITLES)
 
@@ -146,16 +143,14 @@ async def show_end(request: Request, session: Session, customer: Customer) -> Re
 
 
 @router.get("/close")
-async def show_close(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+async def show_close(request: Request, session: Session, customer: FreshCustomer) -> Response:
     """Show what closing ends and what stays, with the form."""
-    sign_in.check_fresh(customer, now=now)
     return pages.render_page(request, "portal/close.html", **await _what_ends(session, customer))
 
 
 @router.get("/erase")
-async def show_erase(request: Request, session: Session, customer: Customer, now: Now) -> Response:
+async def show_erase(request: Request, session: Session, customer: FreshCustomer) -> Response:
     """Show what erasing removes for ever, with the form."""
-    sign_in.check_fresh(customer, now=now)
     return pages.render_page(request, "portal/erase.html", **await _what_ends(session, customer))
 
 
@@ -172,19 +167,19 @@ async def _what_ends(session: DatabaseSession, customer: sign_in.SignedIn) -> di
 
 
 @router.post("/close", openapi_extra={"x-form": "portal/close.html"})
-async def close(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+async def close(session: Session, form: Form, customer: FreshCustomer, now: Now) -> Response:
     """Close the account; its history stays."""
     (typed,) = form.take("user_id")
-    await _require_confirmation(customer, typed, now)
+    _require_confirmation(customer, typed)
     await closing.close_account(session, UserId(customer.account.user_id), actor="customer", now=now)
     return sign_in_dependencies.delete_session_cookie(RedirectResponse("/account-closed", 303))
 
 
 @router.post("/erase", openapi_extra={"x-form": "portal/erase.html"})
-async def erase(request: Request, session: Session, form: Form, customer: Customer, now: Now) -> Response:
+async def erase(request: Request, session: Session, form: Form, customer: FreshCustomer, now: Now) -> Response:
     """Erase the customer's personal data; the last page has the signed receipt, to keep as a file."""
     (typed,) = form.take("user_id")
-    await _require_confirmation(customer, typed, now)
+    _require_confirmation(customer, typed)
     receipt = await privacy.erase_account(session, UserId(customer.account.user_id), actor="customer", now=now)
     response: Response = RedirectResponse("/erased", 303)
     if len(receipt) > ended_pages.LONGEST:
@@ -195,8 +190,7 @@ async def erase(request: Request, session: Session, form: Form, customer: Custom
     return sign_in_dependencies.delete_session_cookie(response)
 
 
-async def _require_confirmation(customer: sign_in.SignedIn, typed: str, now: Now) -> None:
-    sign_in.check_fresh(customer, now=now)
+def _require_confirmation(customer: sign_in.SignedIn, typed: str) -> None:
     try:
         confirmed = user_ids.parse(typed)
     except user_ids.MalformedUserId:

@@ -18,6 +18,7 @@ from identity_service.history import actions as history
 from identity_service.passwords import actions as passwords
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
+from identity_service.sign_in import rules as sign_in_rules
 from identity_service.sign_in.dependencies import Customer
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
@@ -79,7 +80,7 @@ async def end_everywhere(session: Session, form: Form, customer: Customer, now: 
     reason = SessionsEndedReason.SIGNED_OUT_EVERYWHERE
     await accounts.end_sessions(session, customer.account.user_id, reason, actor="customer", now=now)
     await sign_in.end_session(session, customer.account.user_id, customer.session.id, now=now)
-    return sign_in_dependencies.delete_session_cookie(RedirectResponse("/signin", 303))
+    return sign_in_dependencies.delete_session_cookie(RedirectResponse(sign_in_rules.SIGNED_OUT, 303))
 
 
 @router.post("/sessions/{session_id}/end")

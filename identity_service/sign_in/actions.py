@@ -155,34 +155,39 @@ async def sign_in_by_code(
 
 async def find_session(session: DatabaseSession, cookie: str, *, now: datetime) -> SignedIn | None:
     """Return the account and session of a cookie; None if the session expired, was ended, or does not exist."""
+    found = await _of_cookie(session, cookie)
+    if found is None or _why_over(found, now=now) is not None:
+        return None
+    if now - found.session.seen_at > rules.SEEN_EVERY:
+        await session.execute(update(SignInSession).where(SignInSession.id == found.session.id).values(seen_at=now))
+    return found
+
+
+async def why_signed_out(session: DatabaseSession, cookie: str, *, now: datetime) -> rules.WhyOver | None:
+    """Return why the session of a cookie is over; None if it is valid or does not exist."""
+    found = await _of_cookie(session, cookie)
+    return None if found is None else _why_over(found, now=now)
+
+
+async def _of_cookie(session: DatabaseSession, cookie: str) -> SignedIn | None:
     mine = select(SignInSession, Account).join(Account, Account.user_id == SignInSession.user_id)
     row = (await session.execute(mine.where(SignInSession.cookie_hash == _hashed(cookie)))).one_or_none()
-    if row is None:
-        return None
-    signed_in, account = row
-    over = rules.is_over(
-        created_at=signed_in.created_at, seen_at=signed_in.seen_at, expires_at=signed_in.expires_at,
-        ended_at=signed_in.ended_at, account_state=account.state, valid_after=_valid_after(account), now=now,
+    return None if row is None else SignedIn(row[1], row[0])
+
+
+def _why_over(found: SignedIn, *, now: datetime) -> rules.WhyOver | None:
+    account, row = found
+    return rules.why_over(
+        created_at=row.created_at, seen_at=row.seen_at, expires_at=row.expires_at, ended_at=row.ended_at,
+        account_state=account.state, valid_after=_valid_after(account), now=now,
     )  # fmt: skip
-    if over:
-        return None
-    if now - signed_in.seen_at > rules.SEEN_EVERY:
-        await session.execute(update(SignInSession).where(SignInSession.id == signed_in.id).values(seen_at=now))
-    return SignedIn(account, signed_in)
 
 
 async def active_sessions(session: DatabaseSession, account: Account, *, now: datetime) -> Sequence[SignInSession]:
     """Return the valid sessions of an account, newest first."""
     mine = select(SignInSession).where(SignInSession.user_id == account.user_id, SignInSession.expires_at > now)
     rows = (await session.scalars(mine.order_by(SignInSession.created_at.desc()))).all()
-    return [
-        row
-        for row in rows
-        if not rules.is_over(
-            created_at=row.created_at, seen_at=row.seen_at, expires_at=row.expires_at, ended_at=row.ended_at,
-            account_state=account.state, valid_after=_valid_after(account), now=now,
-        )
-    ]  # fmt: skip
+    return [row for row in rows if _why_over(SignedIn(account, row), now=now) is None]
 
 
 async def end_session(session: DatabaseSession, user_id: str, session_id: uuid.UUID, *, now: datetime) -> None:
@@ -207,7 +212,7 @@ def check_fresh(customer: SignedIn, *, now: datetime) -> None:
     Raises:
         rules.ReauthenticationRequired
     """
-    if now - customer.session.created_at > rules.FRESH:
+    if not rules.is_fresh(customer.session.created_at, now=now):
         raise rules.ReauthenticationRequired
 
 

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.responses import Response
+from fastapi.responses import RedirectResponse, Response
 
+from identity_service.errors import Problem
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in.actions import NewSession, SignedIn
 from identity_service.web import forms, known_browsers
@@ -16,7 +17,7 @@ async def _customer(request: Request, session: Session, now: Now) -> SignedIn:
     cookie = request.cookies.get(forms.SESSION_COOKIE)
     found = None if not cookie else await actions.find_session(session, cookie, now=now)
     if found is None:
-        raise rules.NotSignedIn
+        raise _leading(rules.NotSignedIn(), request)
     request.state.locale, request.state.shown_brand = found.account.locale, found.account.brand
     request.scope["log_fields"] = {"user_id": found.account.user_id}
     return found
@@ -24,6 +25,34 @@ async def _customer(request: Request, session: Session, now: Now) -> SignedIn:
 
 Customer = Annotated[SignedIn, Depends(_customer)]
 """The customer of the request's session cookie; without a valid session the page redirects to `/signin`."""
+
+
+async def _fresh_customer(request: Request, customer: Customer, now: Now) -> SignedIn:
+    try:
+        actions.check_fresh(customer, now=now)
+    except rules.ReauthenticationRequired as refusal:
+        raise _leading(refusal, request) from None
+    return customer
+
+
+FreshCustomer = Annotated[SignedIn, Depends(_fresh_customer)]
+"""The customer, signed in within the last ten minutes; an older session leads to `/signin`, and back afterwards."""
+
+
+def _leading(refusal: Problem, request: Request) -> Problem:
+    again = isinstance(refusal, rules.ReauthenticationRequired)
+    refusal.leads_to = rules.sign_in_for(request.url.path, again=again)  # type: ignore[misc]
+    return refusal
+
+
+def return_path(request: Request) -> str:
+    """Return the page that this browser wanted when it was led to `/signin`, or `/me`."""
+    return rules.read_return(request.cookies.get(forms.RETURN_COOKIE, ""))
+
+
+def remember_return(response: Response, path: str) -> None:
+    """Keep the page to lead back to, through every way of signing in."""
+    forms.set_cookie(response, forms.RETURN_COOKIE, path, same_site="lax", seconds=rules.RETURN_S)
 
 
 def browser_of(request: Request) -> str:
@@ -34,11 +63,15 @@ def browser_of(request: Request) -> str:
     return " · ".join(filter(None, ("Edge" if engine == "Edg" else engine, system))) or "a browser"
 
 
-def begin_session(request: Request, response: Response, new: NewSession, hours: int, *, now: datetime) -> Response:
-    """Set the session cookie, and remember that this browser has signed in to the account.
+def begin_session(request: Request, new: NewSession, hours: int, *, now: datetime) -> Response:
+    """Redirect to the page that was wanted, set the session cookie, and remember that this browser has signed in to the
+    account.
 
     `SameSite=Lax`, so that a link in an email is opened signed in (SES-02).
     """
+    response = RedirectResponse(return_path(request), 303)
+    if forms.RETURN_COOKIE in request.cookies:
+        response.delete_cookie(forms.RETURN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
     forms.set_cookie(response, forms.SESSION_COOKIE, new.cookie, same_site="lax", seconds=hours * 3600)
     return known_browsers.remember_browser(request, response, new.user_id, now=now)
 

@@ -1,8 +1,9 @@
 """The sign-in pages: by password, or by an emailed code with a tracking page; and the language of all pages."""
 
 import re
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service import translations
@@ -24,14 +25,33 @@ router = APIRouter(route_class=FormRoute, include_in_schema=False)
 
 
 @router.get("/signin")
-async def show_sign_in(request: Request) -> Response:
-    """Show the form for both methods, or for the password only if sign-in by email is off."""
-    return pages.render_page(request, "sign_in/signin.html")
+async def show_sign_in(
+    request: Request, now: Now, wanted: Annotated[str, Query(alias="next")] = "", signed_out: str = ""
+) -> Response:
+    """Show the form for both methods, or for the password only if sign-in by email is off; say why somebody is here.
+
+    Who is signed in goes on, unless they were led here because a sign-in of the last ten minutes is needed.
+    """
+    back = wanted or request.cookies.get(forms.RETURN_COOKIE, "")
+    path, cookie = rules.read_return(back), request.cookies.get(forms.SESSION_COOKIE)
+    why: str = ""
+    if cookie:
+        async with dependencies.database_of(request).transaction() as session:
+            customer = await actions.find_session(session, cookie, now=now)
+            why = await actions.why_signed_out(session, cookie, now=now) or ""
+        if customer is not None and (not back or rules.is_fresh(customer.session.created_at, now=now)):
+            return RedirectResponse(path, 303)
+        why = "again" if customer is not None else why
+    first = "signed_out" if signed_out else "first" if path != "/me" else ""
+    page = pages.render_page(request, "sign_in/signin.html", why=why or first)
+    if wanted:
+        sign_in_dependencies.remember_return(page, path)
+    return page
 
 
 @router.post("/signin", openapi_extra={"x-form": "sign_in/signin.html"})
 async def sign_in(request: Request, form: Form, settings: Settings, now: Now) -> Response:
-    """Sign in by password, set the session cookie and redirect to `/me`."""
+    """Sign in by password, set the session cookie and redirect to `/me`, or to the page that was wanted."""
     text, password = form.take("email", "password")
     refuse_user_id(text)
     address = email_addresses.parse_pasted(text, special_use=settings.development)
@@ -41,9 +61,7 @@ async def sign_in(request: Request, form: Form, settings: Settings, now: Now) ->
         state.database, state.hasher, address, password, browser=sign_in_dependencies.browser_of(request),
         known=known_browsers.browser_of(request), replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.begin_session(
-        request, RedirectResponse("/me", 303), new, settings.session_hours, now=now
-    )
+    return sign_in_dependencies.begin_session(request, new, settings.session_hours, now=now)
 
 
 @router.post("/signin/code", openapi_extra={"x-form": "sign_in/code_request.html"})
@@ -69,7 +87,7 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
 
 @router.post("/signin/{handle}", openapi_extra={"x-form": "sign_in/code_again.html"})
 async def sign_in_by_code(request: Request, handle: str, form: Form, settings: Settings, now: Now) -> Response:
-    """Sign in by code, set the session cookie and redirect to `/me`."""
+    """Sign in by code, set the session cookie and redirect to `/me`, or to the page that was wanted."""
     (code,) = form.take("code")
     state = request.app.state
     await state.throttle.hit_network("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
@@ -78,9 +96,7 @@ async def sign_in_by_code(request: Request, handle: str, form: Form, settings: S
         known=known_browsers.browser_of(request),
         replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.begin_session(
-        request, RedirectResponse("/me", 303), new, settings.session_hours, now=now
-    )
+    return sign_in_dependencies.begin_session(request, new, settings.session_hours, now=now)
 
 
 @router.get("/.well-known/change-password")
@@ -110,7 +126,7 @@ async def choose_language(request: Request, form: Form, session: Session, now: N
 
 @router.post("/signout")
 async def sign_out(session: Session, form: Form, customer: Customer, now: Now) -> Response:
-    """End the session, delete its cookie and redirect to `/signin`."""
+    """End the session, delete its cookie and redirect to `/signin`, which says so."""
     form.take()
     await actions.end_session(session, customer.account.user_id, customer.session.id, now=now)
-    return sign_in_dependencies.delete_session_cookie(RedirectResponse("/signin", 303))
+    return sign_in_dependencies.delete_session_cookie(RedirectResponse(rules.SIGNED_OUT, 303))

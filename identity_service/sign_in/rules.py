@@ -6,12 +6,15 @@ from typing import Final, Literal
 from identity_service.errors import Forbidden, NotFound, Problem, Unprocessable
 
 Method = Literal["password", "mail"]
+WhyOver = Literal["inactive", "changed", "ended", "unused"]
 METHODS: Final = ("password", "mail")
 
 SEEN_EVERY: Final = timedelta(minutes=5)
 IDLE: Final = timedelta(hours=2)
 FRESH: Final = timedelta(minutes=10)
 """How recent a sign-in must be for actions that cannot be undone."""
+RETURN_S: Final = 1800
+"""How long a browser remembers the page that it wanted: until a code has been mailed, read and typed."""
 
 PER_NETWORK: Final = "60/minute; 600/hour"
 CODES_PER_ADDRESS: Final = "5/hour; 20/day"
@@ -25,10 +28,31 @@ class NotSignedIn(Problem):
     leads_to = "/signin"
 
 
+RETURNS: Final = frozenset(
+    f"/me/{page}" for page in ("business", "close", "email", "end", "erase", "everything", "history", "receipt")
+)
+"""The pages that a sign-in may lead back to, beside `/me`."""
+
+
+SIGNED_OUT: Final = "/signin?signed_out=yes"
+
+
+def read_return(path: str) -> str:
+    """Return the page to lead to after a sign-in: this one if it is one of `RETURNS`, or else `/me`."""
+    return path if path in RETURNS else "/me"
+
+
+def sign_in_for(path: str, *, again: bool = False) -> str:
+    """Return where to sign in, to come back to this page; with `again` also for who is signed in."""
+    back = read_return(path)
+    return f"/signin?next={back}" if again or back != "/me" else "/signin"
+
+
 class ReauthenticationRequired(Problem):
     """Please sign in again. To do this, you need to have signed in within the last ten minutes."""
 
     status = 401
+    leads_always = True
 
 
 class WrongPassword(Unprocessable):
@@ -53,7 +77,12 @@ class UnknownSession(NotFound):
     """We can't find this session. It may have ended already."""
 
 
-def is_over(
+def is_fresh(signed_in_at: datetime, *, now: datetime) -> bool:
+    """Return whether a sign-in is recent enough for what cannot be undone."""
+    return now - signed_in_at <= FRESH
+
+
+def why_over(
     *,
     created_at: datetime,
     seen_at: datetime,
@@ -62,12 +91,16 @@ def is_over(
     account_state: str,
     valid_after: datetime | None,
     now: datetime,
-) -> bool:
-    """Return whether a session is over: ended, expired, idle, older than `valid_after`, or of an inactive account
-    (SES-04)."""
-    if ended_at is not None or now >= expires_at or now - seen_at > IDLE or account_state != "active":
-        return True
-    return valid_after is not None and created_at < valid_after
+) -> WhyOver | None:
+    """Return why a session is over, None for a valid one: of an inactive account, older than `valid_after`, ended,
+    expired or idle (SES-04)."""
+    if account_state != "active":
+        return "inactive"
+    if valid_after is not None and created_at < valid_after:
+        return "changed"
+    if ended_at is not None:
+        return "ended"
+    return "unused" if now >= expires_at or now - seen_at > IDLE else None
 
 
 class UnknownLanguage(Unprocessable):

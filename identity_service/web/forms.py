@@ -29,6 +29,7 @@ LANGUAGE_COOKIE = "__Host-language"
 SESSION_COOKIE = "__Host-session"
 STAFF_COOKIE = "__Host-staff"
 RECEIPT_COOKIE = "__Host-receipt"
+RETURN_COOKIE = "__Host-return"
 FORM_LIMIT = 16 * 1024
 _FIELDS = 20
 _HIDDEN = ("password", "code", "secret", "link", "seed", "form_token")

@@ -121,7 +121,7 @@ def _type_uri(request: Request, problem: Problem) -> str:
 
 def _page(request: Request, problem: Problem, headers: Mapping[str, str]) -> Response:
     """Return a page: the refused form, filled in as it was sent, or the error page, or a redirect."""
-    if problem.leads_to is not None and request.method == "GET":
+    if problem.leads_to is not None and (request.method == "GET" or problem.leads_always):
         return RedirectResponse(problem.leads_to, 303, headers)
     form, template, facts = forms.FormData(getattr(request.state, "form", {})), None, {}
     may_redisplay = getattr(request.state, "may_redisplay", False)
