@@ -75,6 +75,8 @@ POST /me/business                                          | customer
 GET /me/close                                              | customer
 POST /me/close                                             | customer
 POST /me/consents/{purpose}                                | customer
+GET /me/consumer                                           | customer
+POST /me/password                                          | customer
 POST /me/consumer                                          | customer
 GET /me/email                                              | customer
 POST /me/email                                             | customer

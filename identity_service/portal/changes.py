@@ -47,22 +47,32 @@ class NotConfirmed(Unprocessable):
 
 @router.get("/business")
 async def show_business(request: Request, session: Session, customer: Customer) -> Response:
-    """Show the company form, filled in if the account is a business."""
-    current = await periods.current_period(session, customer.account.user_id)
-    values = {} if current is None else {k: v or "" for k, v in periods.company_fields(current).items()}
-    return pages.render_page(request, "portal/business.html", values=values, is_business=current is not None)
+    """Show the company form, filled in if the account is a business, or was one."""
+    known = await periods.list_periods(session, [customer.account.user_id])
+    values = {} if not known else {name: value or "" for name, value in periods.company_fields(known[0]).items()}
+    is_business = customer.account.kind == "business"
+    return pages.render_page(request, "portal/business.html", values=values, is_business=is_business)
 
 
-@router.post("/business", openapi_extra={"x-form": "portal/business.html"})
-async def become_business(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+@router.post("/business")
+async def become_business(request: Request, session: Session, form: Form, customer: Customer, now: Now) -> Response:
     """Make the account a business, or change its company details."""
+    forms.redisplay_on(request, "portal/business.html", is_business=customer.account.kind == "business")
     names = ("company_name", "country", "vat_number", "registration_number", "contact_person", "billing_address")
     given = {name: values_text.read_line(value) or None for name, value in zip(names, form.take(*names), strict=True)}
     if given["company_name"] is None or not (given["country"] or "").isalpha() or len(given["country"] or "") != 2:
         raise CompanyMissing
     company = business_rules.checked_company({**given, "country": (given["country"] or "").upper()})
     await business.become_business(session, UserId(customer.account.user_id), company, actor="customer", now=now)
-    return RedirectResponse("/me", 303)
+    return RedirectResponse("/me?saved=company", 303)
+
+
+@router.get("/consumer")
+async def show_consumer(request: Request, customer: Customer) -> Response:
+    """Ask whether the account shall be a consumer again."""
+    if customer.account.kind != "business":
+        return RedirectResponse("/me", 303)
+    return pages.render_page(request, "portal/consumer.html")
 
 
 @router.post("/consumer")
@@ -70,7 +80,7 @@ async def become_consumer(session: Session, form: Form, customer: Customer, now:
     """Make the account a consumer again."""
     form.take()
     await periods.end_period(session, UserId(customer.account.user_id), actor="customer", now=now)
-    return RedirectResponse("/me", 303)
+    return RedirectResponse("/me?saved=company", 303)
 
 
 @router.get("/email")

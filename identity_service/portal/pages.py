@@ -16,13 +16,15 @@ from identity_service.consents import rules as consent_rules
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.passwords import actions as passwords
+from identity_service.resets import actions as resets
+from identity_service.resets import rules as reset_rules
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in import rules as sign_in_rules
 from identity_service.sign_in.dependencies import Customer
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
-from identity_service.web import pages
+from identity_service.web import dependencies, known_browsers, networks, pages
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.forms import Form, FormRoute
 from identity_service.web.user_id_card import user_id_card
@@ -31,8 +33,11 @@ router = APIRouter(prefix="/me", route_class=FormRoute, include_in_schema=False)
 
 
 @router.get("")
-async def show_me(request: Request, session: Session, customer: Customer, now: Now) -> Response:
-    """Show the User ID as a card, with consents, sessions, company, staff access, summary and permission questions."""
+async def show_me(request: Request, session: Session, customer: Customer, now: Now, saved: str = "") -> Response:
+    """Show the User ID as a card, with consents, sessions, company, staff access, summary and permission questions.
+
+    `saved` is what was just changed: `company` or `consent`.
+    """
     account = customer.account
     states = await consents.list_states(session, account.user_id)
     ids = await ownership.user_ids_of(session, UserId(account.user_id))
@@ -48,7 +53,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         company=await periods.current_period(session, account.user_id),
         looked=await account_access.list_access(session, ids),
         summary=await history.summarise(session, ids, since=account.customer_since),
-        descriptions=consent_rules.PURPOSES, asked=asked,
+        descriptions=consent_rules.PURPOSES, asked=asked, saved=saved,
     )  # fmt: skip
 
 
@@ -70,7 +75,24 @@ async def change_consent(session: Session, purpose: str, form: Form, customer: C
         await consents.grant_consent(session, user_id, purpose, wording, channel="page", actor="customer", now=now)
     else:
         await consents.withdraw_consent(session, UserId(user_id), purpose, channel="page", actor="customer", now=now)
-    return RedirectResponse("/me#consents", 303)
+    return RedirectResponse("/me?saved=consent#consents", 303)
+
+
+@router.post("/password")
+async def request_password(request: Request, session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Email the link for a new password to the customer's own confirmed address; the response tracks the email."""
+    form.take()
+    account, network = customer.account, dependencies.client_network(request)
+    if account.email is None or account.email_state != "confirmed":
+        return RedirectResponse("/reset", 303)
+    limits = request.app.state.throttle
+    await limits.hit_network("reset-network", reset_rules.PER_NETWORK, network)
+    requested = await resets.request_reset_within_limit(
+        session, limits, accounts.address_of(account), locale=account.locale,
+        where_from=networks.coarse_network(network), browser=known_browsers.browser_of(request), network=network,
+        actor="customer", now=now,
+    )  # fmt: skip
+    return RedirectResponse(f"/reset/{requested.handle}", 303)
 
 
 @router.post("/sessions/end")

@@ -29,7 +29,7 @@ class NotSignedIn(Problem):
 
 
 RETURNS: Final = frozenset(
-    f"/me/{page}" for page in ("business", "close", "email", "end", "erase", "everything", "history", "receipt")
+    f"/me/{page}" for page in "business close consumer email end erase everything history receipt".split()
 )
 """The pages that a sign-in may lead back to, beside `/me`."""
 

@@ -84,3 +84,46 @@ async def test_a_private_customer_without_a_history_reads_that_there_is_none(cal
     assert "Noch nichts." in (await anna.browser.open("/me/history")).text
     assert "<h1>Auf Geschäftskonto umstellen</h1>" in (await anna.browser.open("/me/business")).text
     assert "Niemand in unserem Kundenservice hat Ihr Konto geöffnet." in (await anna.browser.open("/me")).text
+
+
+COMPANY = dict.fromkeys(("vat_number", "registration_number", "contact_person", "billing_address"), "")
+
+
+@pytest.mark.parametrize(("field", "value", "said"), [
+    ("vat_number", "DE1", "VAT number: "), ("registration_number", "HRB", "Registration number: "),
+])  # fmt: skip
+async def test_a_refused_company_names_and_marks_the_field(caller, service, field, value, said):
+    anna = await a_business(caller, service, "en")
+    await anna.browser.open("/me/business")
+    given = {**COMPANY, "company_name": "Berg", "country": "DE", field: value}
+    page = (await anna.browser.send("/me/business", **given)).text
+    assert said in anna.browser.text
+    assert re.findall(r'id="(\w+)"[^>]*aria-invalid="true" aria-describedby="refused"', page) == [field]
+    assert "<h1>Change company details</h1>" in page
+    assert 'href="/me/consumer"' in page
+
+
+async def test_the_company_is_shown_changed_back_after_a_question_and_remembered(caller, service):
+    anna = await a_business(caller, service, "en")
+    await anna.browser.open("/me/business")
+    given = {**COMPANY, "company_name": "Berg", "country": "DK", "vat_number": "13585628"}
+    await anna.browser.send("/me/business", **given)
+    assert all(said in anna.browser.text for said in ("We've saved your change.", "Denmark", "DK13585628"))
+    page = await anna.browser.open("/me/consumer")
+    assert "You'll keep your history." in anna.browser.text
+    await anna.browser.send("/me/consumer")
+    assert "Private account." in anna.browser.text
+    page = (await anna.browser.open("/me/business")).text
+    assert 'value="DK13585628"' in page
+    assert "<h1>Convert to a business account</h1>" in page
+
+
+async def test_a_password_is_asked_for_with_one_press(caller, service):
+    anna = await a_customer(caller, service)
+    await anna.sign_in()
+    await anna.browser.open("/me")
+    assert f"We'll email a link for it to {anna.email}." in anna.browser.text
+    await anna.browser.send("/me/password")
+    assert anna.browser.page.url.path.startswith("/reset/")
+    await service.deliver()
+    assert service.letter(anna.email, "Reset your password")
