@@ -177,15 +177,17 @@ MEANT = "Did you mean {meant}? Choose it, or confirm that the address is correct
 
 
 def take_address(form: FormData, settings: Settings) -> EmailAddress:
-    """Return the address of a form that sends an email; the fields are `email`, and `meant` or `as_typed` of the
-    buttons that follow a question.
+    """Return the address of a form that sends an email; the fields are `email`, and after a question about an address
+    that address (`asked`) and `meant` or `as_typed` of the buttons that answer it. No button answers for another one.
 
     Raises:
         UserIdTyped, UnknownField, values.email_addresses.MalformedEmailAddress
         MaybeMistyped: its domain is one letter away from a common one, and nobody has said that it is right.
     """
-    text, meant, as_typed = form.take("email", "meant", "as_typed")
+    text, asked, meant, as_typed = form.take("email", "asked", "meant", "as_typed")
     refuse_user_id(text)
+    if text != asked:
+        meant = as_typed = ""
     address = email_addresses.parse_pasted(meant or text, special_use=settings.development)
     similar = None if meant or as_typed else email_addresses.similar_domain(address)
     if similar is not None:

@@ -1,5 +1,7 @@
 """A typing error is asked about before it costs a day: on every page that takes an address to write to."""
 
+import re
+
 import pytest
 
 from tests.proofs.test_what_ends import by_code
@@ -40,9 +42,21 @@ async def test_a_likely_typing_error_is_asked_about_and_nothing_is_sent(service,
 async def test_either_answer_goes_on(service, caller, page, form, pressed, to):
     browser = await opened(service, caller, page)
     await browser.send(form, email=TYPED)
-    await browser.send(form, email=TYPED, **pressed)
+    await browser.send(form, email=TYPED, asked=TYPED, **pressed)
     assert browser.page.status_code == 200, browser.text
     assert await recipients(service) == [to]
+
+
+@pytest.mark.parametrize(("page", "form"), PAGES)
+@pytest.mark.parametrize("pressed", [{"meant": MEANT}, {"as_typed": "yes"}])
+async def test_an_answer_about_one_address_says_nothing_of_another(service, caller, page, form, pressed):
+    browser = await opened(service, caller, page)
+    await browser.send(form, email=TYPED)
+    typed = browser.page.text.split(f'action="{form}"')[1]
+    assert re.search(r"<button[^>]*>", typed)[0] == '<button class="default" tabindex="-1" aria-hidden="true">'
+    await browser.send(form, email="berta@gmx.net", asked=TYPED, **pressed)
+    assert browser.page.status_code == 200, browser.text
+    assert await recipients(service) == ["berta@gmx.net"]
 
 
 @pytest.mark.parametrize("address", [MEANT, "anna@example.org", "anna@ymail.com"])
