@@ -216,7 +216,11 @@ def _rows_of(found: TokenWithMessage) -> list[Row]:
     if facts.get("verb") in change_emails.VERB_DESCRIPTIONS:
         target = {"target": str(facts.get("target", ""))}
         rows.append(Row("Change", change_emails.VERB_DESCRIPTIONS[facts["verb"]], target))
-    return rows + [Row(label, str(facts[name])) for name, label in LABELS.items() if facts.get(name)]
+    named = dict(facts)
+    if token.purpose == "merge" and token.user_id and facts.get("other") == facts.get("survivor"):
+        # The message calls `other` what is not its reader's own; here it is the one that does not stay.
+        named["other"] = user_ids.show(token.user_id)
+    return rows + [Row(label, str(named[name])) for name, label in LABELS.items() if named.get(name)]
 
 
 def describe_result(result: str) -> str:

@@ -73,7 +73,10 @@ async def test_a_merge_shows_both_user_ids_and_that_half_of_it_is_done(service, 
     page = await press(service, link)
     assert page.page.url.path == "/confirmed/merge_waits"
     assert "When the other mailbox has agreed too, both User IDs will lead to one account." in page.text
-    page = await press(service, await link_to(service, FIRM, "Do you want to merge"))
+    link = await link_to(service, FIRM, "Do you want to merge")
+    page = await opened(service, link)
+    assert f"User ID that stays {anna} The other User ID {firm}" in page.text
+    page = await press(service, link)
     assert page.page.url.path == "/confirmed/merge"
     assert "your two accounts are now one" in page.text
 
@@ -118,7 +121,7 @@ async def test_a_used_link_says_that_it_is_done(service, caller):
     await press(service, link)
     service.clock.advance(minutes=5)
     page = await opened(service, link)
-    assert "This has already been done" in page.text
+    assert page.text.count("This has already been done") == 2, "the title says it, too"
     assert forms(page) == []
 
 
