@@ -40,7 +40,7 @@ def sample(words: str, locale: str, brand: Brand, *, verb: str = "email") -> Ren
         "phrase": "Martha Victoria", "contact": "204-118", "customer": "Anna Schmidt" if words == "welcome" else None,
         "spoken": user_ids.spell_groups(_ID, say),
         "wording": wordings.newest_wording("email", locale).text,
-        "where_from": say("from a network that begins with {network}").format(network="198.51.…"),
+        "where_from": say("from a network that begins with {network}").format(network="198.51"),
         "what": say(change_emails.VERB_DESCRIPTIONS[_VERBS.get(words, verb)]).format(target="j…@example.com"),
     }  # fmt: skip
     return rendering.render_email(words, locale, brand, **facts)

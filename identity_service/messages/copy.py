@@ -46,6 +46,11 @@ _SAFETY: Final = Part(
 _FINE: Final = Part("fine", "If this is what you want, you don't need to do anything.")
 _PROMISE: Final = Part("promise", "Our promise to you:", shows="promise")
 _CODE_THERE: Final = Part("code", "Or enter this code on that page:", shows="code")
+_CLOSED: Final = Part("why", "Your account {known_id} with this address is closed.")
+_REOPEN: Final = Part(
+    "link", "You can open it again here, as it was, until 30 days after it was closed:", shows="link",
+    button="Reopen the account",
+)  # fmt: skip
 _REQUESTED: Final = "Requested on {requested_at}, {where_from}."
 
 COPY: Final[Mapping[str, EmailCopy]] = {
@@ -62,7 +67,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
     "address_check": EmailCopy(SUBJECTS["address"], (
         Part("why", "Someone, probably you, asked us for a User ID with this email address. It is {user_id}."),
         Part("when", _REQUESTED),
-        Part("link", "To link this address to the User ID, open this page:", shows="link",
+        Part("link", "To link this address to the User ID, open this page within 24 hours:", shows="link",
              button="Confirm this address"),
         Part("code", "Or enter this code on the page that showed your User ID:", shows="code"),
         _PROMISE,
@@ -128,6 +133,12 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              "User ID here:", shows="link", button="Get a User ID"),
         Part("when", _REQUESTED), _IGNORE, _SAFETY,
     )),
+    "closed_reset": EmailCopy(SUBJECTS["reset"], (
+        _CLOSED, _REOPEN, Part("when", _REQUESTED), _IGNORE, _SAFETY,
+    )),
+    "closed_signin": EmailCopy(SUBJECTS["signin"], (
+        _CLOSED, _REOPEN, Part("when", _REQUESTED), _IGNORE, _SAFETY,
+    )),
     "caller_check": EmailCopy("Your code for your call with us", (
         Part("why", "If you are on the phone with us now, our staff will ask you for this code:", shows="code"),
         Part("phrase", "They must first tell you these two words. If they don't know them, hang up:", shows="phrase"),
@@ -148,8 +159,9 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("not_you", "If this wasn't you, use the same page."),
     )),
     "password_changed": EmailCopy("Your password was changed", (
-        Part("why", "The password for User ID {user_id} was set on {changed_at}, with an email that was requested "
-             "{where_from}. You've been signed out on all devices."),
+        Part("why", "The password for User ID {user_id} was set on {changed_at}. You've been signed out on all "
+             "devices."),
+        Part("when", "The email that it was set with was requested {where_from}."),
         Part("fine", "If this was you, you don't need to do anything."),
         Part("not_you", "If this wasn't you, someone may have access to your email. Secure your mailbox first, then "
              "choose a new password here, and contact us:", shows="link", button="Choose a new password"),

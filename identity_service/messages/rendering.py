@@ -165,10 +165,10 @@ def _links(brand: Brand, say: Callable[[str], str]) -> list[tuple[str, str]]:
 def origin_text(message: ClaimedMessage) -> str:
     """Return where a message was requested, as text: the start of the network address, or one of our services."""
     say = translations.catalogue(message.locale).gettext
-    network = message.facts.get("from")
+    network = str(message.facts.get("from") or "").rstrip(".:…")
     if not network:
         return say("through our support team or another of our services")
-    return say("from a network that begins with {network}").format(network=str(network))
+    return say("from a network that begins with {network}").format(network=network)
 
 
 def smtp_envelope(

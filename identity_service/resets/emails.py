@@ -10,6 +10,7 @@ from identity_service.messages import rendering
 from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import reopen_links
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 
@@ -45,7 +46,7 @@ def _reset_over(session: DatabaseSession, message: ClaimedMessage) -> RenderedEm
 
 async def build_no_account(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
     """Return the email to an address without an account (or with a closed one); similar in size and structure."""
-    return rendering.render_message(session, message, "no_account", link=f"{session.settings.public_url}/reset")
+    return await reopen_links.build_no_account(session, message, page="/reset")
 
 
 async def build_password_changed(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:

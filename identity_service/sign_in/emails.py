@@ -8,6 +8,7 @@ from identity_service.messages import rendering
 from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import reopen_links
 from identity_service.one_time_tokens import rules as token_rules
 
 
@@ -30,5 +31,5 @@ async def build_sign_in_code(session: DatabaseSession, message: ClaimedMessage) 
 
 
 async def build_no_account(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
-    """Return the email to an address without an account."""
-    return rendering.render_message(session, message, "no_account_signin", link=f"{session.settings.public_url}/")
+    """Return the email to an address without an account, or with a closed one."""
+    return await reopen_links.build_no_account(session, message, page="/")

@@ -145,7 +145,7 @@ async def test_who_comes_back_chooses_the_old_account(service, caller):
     assert f"{fresh} will then be part of it" in page.text
     assert anna in page.text
     await page.send(link[0], link=link[1], code="", agreed="reopen")
-    assert page.page.url.path == "/confirmed/address"
+    assert page.page.url.path == "/confirmed/address_known"
     assert (await account(caller, anna))["state"] == "active"
     assert (await account(caller, fresh))["moved_to"] == anna
 
@@ -170,6 +170,20 @@ async def test_after_thirty_days_the_new_account_gets_the_address_without_a_ques
     assert page.page.url.path == "/confirmed/address"
     assert (await account(caller, fresh))["email"] == ANNA
     assert (await account(caller, anna))["state"] == "closed"
+
+
+@pytest.mark.parametrize(("form", "subject"), [
+    ("/reset", "Reset your password"), ("/signin/code", "Your sign-in code"),
+])  # fmt: skip
+async def test_who_asks_for_a_closed_account_is_offered_to_reopen_it(service, caller, form, subject):
+    anna = await closed(service, caller)
+    browser = a_browser(service, "192.0.2.7")
+    await browser.open("/signin")
+    await browser.send(form, email=ANNA)
+    link = await link_to(service, ANNA, subject)
+    assert f"Your account {anna} with this address is closed." in service.letter(ANNA, subject)["text"]
+    await press(service, link)
+    assert (await account(caller, anna))["state"] == "active"
 
 
 @pytest.mark.parametrize(("role", "status"), [("clerk", 403), ("lead", 200)])
