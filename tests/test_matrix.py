@@ -170,6 +170,7 @@ POST /v1/suppressions/{suppression_id}/lift                | mail:operate
 GET /v1/wordings                                           | anybody
 GET /v1/wordings/{wording_id}                              | anybody
 GET /welcome/{handle}                                      | anybody
+POST /without-email                                        | anybody
 """
 LINES = dict(tuple(part.strip() for part in line.split("|")) for line in MATRIX.strip().splitlines())
 ROUTES = {

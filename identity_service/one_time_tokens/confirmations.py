@@ -164,6 +164,7 @@ _UNKNOWN: Final = Confirmation("Confirm", "Confirm what we asked you in the emai
 LABELS: Final = {"survivor": "User ID that stays", "other": "The other User ID", "company": "Company"}
 """How facts of a message are called on its page."""
 AFTER: Final = {
+    "address_known": CONFIRMATIONS["address"].done,
     "merge": "You've agreed, and your two accounts are now one. Both User IDs lead to it.",
     "merge_waits": "You've agreed. When the other mailbox has agreed too, both User IDs will lead to one account.",
     "change_merge": (

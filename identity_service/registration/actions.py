@@ -166,10 +166,9 @@ async def register_publicly(
     return PublicRegistration(account, await one_time_tokens.create_tracking_link(session, token.id, now=now))
 
 
-async def confirm_address(
-    session: DatabaseSession, found: TokenWithMessage, *, choice: str = "", now: datetime
-) -> Account:
+async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, choice: str = "", now: datetime) -> str:
     """Attach an address whose mailbox was just read; if another account has it, merge the new account into that one.
+    Return `address_known` for a merge, else `address`.
 
     If that one is closed, its owner chooses: `reopen` it, or `new`, which takes the address off it; after 30 days only
     the second is left.
@@ -189,11 +188,13 @@ async def confirm_address(
     if holder is not None:
         holder = await _settle_closed(session, holder, fresh, choice, now=now)
     if holder is None:
-        return await mailbox.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
+        await mailbox.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
+        return "address"
     if (await accounts.find_active_account(session, UserId(holder.user_id))).user_id != fresh.user_id:
         # If the holder was merged into the new account meanwhile, merging back would make a cycle.
         await merges.merge_by_mailbox(session, holder.user_id, proof.user_id, found.token.id, actor="customer", now=now)
-    return await credentials.confirm_mailbox(session, holder.user_id, proof, now=now)
+    await credentials.confirm_mailbox(session, holder.user_id, proof, now=now)
+    return "address_known"
 
 
 async def _settle_closed(

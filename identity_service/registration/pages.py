@@ -12,7 +12,7 @@ from identity_service.one_time_tokens import confirmations, tracking
 from identity_service.one_time_tokens.rules import UnknownTracking
 from identity_service.registration import actions
 from identity_service.values.user_ids import UserId
-from identity_service.web import dependencies, forms, pages, user_id_card
+from identity_service.web import dependencies, forms, pages, typed, user_id_card
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 from identity_service.web.networks import coarse_network
@@ -27,7 +27,7 @@ router = APIRouter(route_class=FormRoute, include_in_schema=False)
 @router.get("/")
 async def show_home(request: Request) -> Response:
     """Show the registration form: the promise and one field."""
-    return pages.render_page(request, "registration/home.html")
+    return pages.render_page(request, "registration/home.html", values=typed.filled_in(request))
 
 
 @router.post("/", openapi_extra={"x-form": "registration/home.html"})
@@ -41,7 +41,20 @@ async def get_id(request: Request, form: Form, session: Session, settings: Setti
     started = await actions.register_publicly(
         session, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
     )
-    return RedirectResponse(f"/welcome/{started.handle}", 303)
+    return typed.remember_typed(RedirectResponse(f"/welcome/{started.handle}", 303), started.handle, address.shown)
+
+
+@router.post("/without-email", openapi_extra={"x-form": "registration/home.html"})
+async def get_id_without_email(request: Request, form: Form, session: Session, now: Now) -> Response:
+    """Issue a User ID to somebody who gives no address, and show its card: this once, for no page leads to it."""
+    form.take()
+    await request.app.state.throttle.hit_network("register-network", PER_NETWORK, dependencies.client_network(request))
+    issued = await actions.register_account(
+        session, None, display_name=None, locale=pages.locale_of(request), external_ref=None, source="page",
+        actor="customer", now=now,
+    )  # fmt: skip
+    card = user_id_card.user_id_card(issued.account.user_id, request)
+    return pages.render_page(request, "registration/card.html", card=card)
 
 
 @router.get("/welcome/{handle}")
@@ -57,6 +70,7 @@ async def show_welcome(request: Request, handle: str, session: Session, now: Now
     return pages.render_page(
         request, "registration/welcome.html", watched=view, handle=handle,
         card=user_id_card.user_id_card(account.user_id, request), confirm=f"/confirm/{found.token.handle}",
+        typed=typed.find_typed(request, handle),
     )  # fmt: skip
 
 
@@ -91,7 +105,10 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
 @router.get("/confirmed/{result}")
 async def show_confirmed(request: Request, result: str) -> Response:
     """Show what was confirmed."""
-    return pages.render_page(request, "one_time_tokens/confirmed.html", done=confirmations.describe_result(result))
+    return pages.render_page(
+        request, "one_time_tokens/confirmed.html", done=confirmations.describe_result(result),
+        has_no_password=result == "address",
+    )  # fmt: skip
 
 
 @router.get("/account-closed")

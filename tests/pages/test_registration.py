@@ -138,3 +138,14 @@ async def test_a_recycled_address_opens_nothing_of_who_had_it(service, caller, o
     assert (await choose(reset.browser, reset.link)).status_code == 410
     assert (await caller.get(f"/v1/accounts/{second}")).json()["has_password"] is False
     assert (await sign_in(a_browser(service))).status_code == 422
+
+
+async def test_an_id_without_an_address_is_there_at_once(service, caller):
+    """IDN-01: no email is sent, and the page says that nobody can find it again."""
+    browser = a_browser(service)
+    await browser.open("/")
+    page = await browser.send("/without-email")
+    assert (page.status_code, "without it we can't find it again" in browser.text) == (200, True)
+    account = (await caller.get(f"/v1/accounts/{ID.search(browser.text)[0]}")).json()
+    assert (account["state"], account["email"]) == ("active", None)
+    assert await service.rows("SELECT count(*) FROM message") == [(0,)]
