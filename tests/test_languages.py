@@ -41,7 +41,7 @@ FOR_PROGRAMS = (
 """Modules whose refusals no page can show: their doors speak to services and operators, in English."""
 TABLES: tuple[Mapping[str, str], ...] = (
     descriptions.CODES, descriptions._ATTEMPT, descriptions._STATE, descriptions._FEEDBACK,
-    tracking.NOW_DO,
+    tracking.NOW_DO, tracking._NOW_DO_ABOUT, tracking._HEADLINES, tracking._ENDS,
     password_rules._WEAK, user_ids._PROBLEMS, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
     AFTER, LABELS, user_ids.WORDS,
 )  # fmt: skip

@@ -38,7 +38,7 @@ CODES: Final[Mapping[str, str]] = {
 _ATTEMPT: Final[Mapping[str, str]] = {
     "accepted": "{relay} has accepted the email.",
     "transient.greylist": "The recipient's mail server has asked us to wait and try again.",
-    "transient.mailbox_full": "The mailbox is full. We'll keep trying.",
+    "transient.mailbox_full": "The mailbox is full.",
     "transient.silence": "{relay} stopped responding before it had the email.",
     "transient": "{relay} can't accept the email right now and has asked us to try again.",
     "permanent.address": "The mail server says that this address doesn't exist.",
@@ -63,6 +63,15 @@ _ATTEMPT: Final[Mapping[str, str]] = {
     "render_failed": "We couldn't create the email. This is our fault.",
     "unsafe_recipient": "We can't send safely to the stored address, so we sent nothing.",
 }
+
+_SAID: Final[Mapping[str, str]] = {
+    "transient.mailbox_full": "4.2.2 5.2.2",
+    "permanent.address": "5.1.1",
+    "permanent.too_big": "5.3.4",
+    "permanent.utf8": "5.6.7",
+    "policy": "5.7.1",
+}
+"""Codes whose meaning the sentence of a class says already."""
 
 _STATE: Final[Mapping[str, str]] = {
     "queued": "The email is waiting to be sent.",
@@ -165,7 +174,8 @@ def describe_attempt(
         return say("{relay} had accepted the email after all. Its answer came late.").format(relay=name)
     sentence = say(_ATTEMPT.get(reply_class or outcome, "{relay} couldn't accept the email.")).format(relay=name)
     meaning = CODES.get(enhanced or "")
-    return sentence if meaning is None else f"{sentence} ({say(meaning)})"
+    is_said = (enhanced or "") in _SAID.get(reply_class or "", "").split()
+    return sentence if meaning is None or is_said else f"{sentence} ({say(meaning)})"
 
 
 def describe_feedback(kind: str, enhanced: str | None, say: Translate = str) -> str:

@@ -243,11 +243,12 @@ def check_valid(
         rules.LinkInvalid; rules.JustUsed: whoever presents it has just used it.
     """
     token, message = found
-    if token.used_at is not None and timedelta(0) <= now - token.used_at < rules.JUST_USED:
-        raise rules.JustUsed
+    if token.used_at is not None:
+        refused = rules.JustUsed() if timedelta(0) <= now - token.used_at < rules.JUST_USED else LinkInvalid()
+        refused.used_at = token.used_at
+        raise refused
     if (
-        token.used_at is not None
-        or message.state == "cancelled"
+        message.state == "cancelled"
         or rules.is_revoked(rules.LIFETIMES[token.purpose], token.requested_at, valid_after)
         or now >= ends_at(session, found, by=by)
     ):

@@ -63,6 +63,8 @@ class LinkInvalid(Problem):
     """This link or code doesn't work. It has expired, was already used, or isn't ours. Please ask for a new one."""
 
     status = 410
+    used_at: datetime | None = None
+    """When the link or code was used, told to whoever presents it."""
 
 
 class LinkIncomplete(LinkInvalid):

@@ -41,6 +41,15 @@ class ResetRequest(NamedTuple):
     again_at: datetime | None = None
 
 
+class LinkDescription(NamedTuple):
+    """What is known of a link: whether it is ours, can work no more, was used, and the address that it was sent to."""
+
+    is_known: bool
+    has_ended: bool
+    used_at: datetime | None = None
+    address: str = ""
+
+
 async def request_reset_within_limit(
     session: DatabaseSession,
     limits: RateLimiter,
@@ -106,10 +115,14 @@ async def find_reset(session: DatabaseSession, reset_id: uuid.UUID) -> TokenWith
     return found
 
 
-async def has_ended(session: DatabaseSession, handle: str, *, now: datetime) -> bool:
-    """Return whether the reset of this handle can set no password any more; False for an unknown handle."""
+async def describe_link(session: DatabaseSession, handle: str, *, now: datetime) -> LinkDescription:
+    """Return what the page of a link may say to whoever has its handle, which only the email tells."""
     found = await one_time_tokens.find_by_handle(session, handle)
-    return found is not None and await one_time_tokens.has_ended(session, found.token.id, now=now)
+    if found is None or found.token.purpose not in PURPOSE:
+        return LinkDescription(is_known=False, has_ended=True)
+    has_ended = await one_time_tokens.has_ended(session, found.token.id, now=now)
+    address = None if has_ended else found.message.recipient
+    return LinkDescription(True, has_ended, found.token.used_at, address or "")
 
 
 async def note_opened(session: DatabaseSession, link: str, *, now: datetime) -> None:
@@ -125,8 +138,9 @@ async def note_opened(session: DatabaseSession, link: str, *, now: datetime) -> 
         )
 
 
-async def choose_by_link(database: Database, hasher: Hasher, link: str, password: str, *, now: datetime) -> None:
-    """Set the password with the link from the email. A weak password does not consume the link (RST-13).
+async def choose_by_link(database: Database, hasher: Hasher, link: str, password: str, *, now: datetime) -> str:
+    """Set the password with the link from the email; return its handle. A weak password does not consume the link
+    (RST-13).
 
     Raises:
         LinkInvalid, passwords.rules.WeakPassword, passwords.rules.HashingBusy
@@ -138,6 +152,7 @@ async def choose_by_link(database: Database, hasher: Hasher, link: str, password
     phc = await passwords.make_hash(hasher, database.settings, password, own_words)
     async with database.transaction() as session:
         await _use_reset(session, found.token.id, phc, by="link", now=now)
+    return found.token.handle
 
 
 async def choose_by_code(
@@ -151,9 +166,9 @@ async def choose_by_code(
     sent: str = "",
     browser: KnownBrowser | None = None,
     now: datetime,
-) -> None:
+) -> str:
     """Set the password with the code from the email, on the page that tracks it (`tracked`) or on the one that its link
-    opens (`sent`); both are handles.
+    opens (`sent`); both are handles. Return the handle of the link.
 
     The password is checked first, so that a weak one costs no attempt; then the attempt is counted and the code is
     compared. Only after a correct code does anything depend on the account. For an unknown address, time and errors
@@ -173,6 +188,7 @@ async def choose_by_code(
     phc = await passwords.make_hash(hasher, database.settings, password, _own_words(account, found))
     async with database.transaction() as session:
         await _use_reset(session, found.token.id, phc, by="code", now=now)
+    return found.token.handle
 
 
 async def _find_for_code(

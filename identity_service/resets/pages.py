@@ -4,7 +4,9 @@ A GET changes nothing: a mail scanner that follows the link and runs its script 
 password. Fixed paths are declared before `/reset/{handle}`.
 """
 
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -13,20 +15,23 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from identity_service import translations
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import tracking
+from identity_service.one_time_tokens.rules import LinkIncomplete, LinkInvalid
 from identity_service.passwords import strength
 from identity_service.passwords.rules import WeakPassword
 from identity_service.resets import actions, rules
-from identity_service.web import dependencies, forms, known_browsers, networks, pages
+from identity_service.web import dependencies, forms, known_browsers, networks, pages, typed
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 
+_USED = "used"
+"""The place at which a browser remembers the reset that it has used."""
 router = APIRouter(prefix="/reset", route_class=FormRoute, include_in_schema=False)
 
 
 @router.get("")
 async def show_request_form(request: Request) -> Response:
     """Show the form with one field, the address."""
-    return pages.render_page(request, "resets/request.html")
+    return pages.render_page(request, "resets/request.html", values=typed.filled_in(request))
 
 
 @router.post("", openapi_extra={"x-form": "resets/request.html"})
@@ -40,7 +45,8 @@ async def request_reset(request: Request, form: Form, session: Session, settings
         browser=known_browsers.browser_of(request), network=network, actor="customer", now=now,
     )  # fmt: skip
     limited = "" if requested.again_at is None else f"?again={requested.again_at:%H%M}"
-    return RedirectResponse(f"/reset/{requested.handle}{limited}", 303)
+    tracked = RedirectResponse(f"/reset/{requested.handle}{limited}", 303)
+    return typed.remember_typed(tracked, requested.handle, address.shown)
 
 
 @router.get("/choose")
@@ -53,33 +59,33 @@ async def show_choose(request: Request) -> Response:
 async def choose(request: Request, form: Form, now: Now) -> Response:
     """Set the password if the link is valid, and consume the link."""
     link, password = form.take("link", "password")
-    state = request.app.state
-    await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
-    # The redirect needs a fragment of its own: browsers would keep the one with the secret (RFC 9110, 10.2.2).
-    return RedirectResponse("/reset/done#main", 303)
+    return await _set_password(request, _by_link(request, link, password, now=now))
 
 
 @router.get("/choose/{handle}")
 async def show_choose_or_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the form behind a link with its field for the code, which works when the link came without its secret.
 
-    Of a link that can work no more the page says so before a password is invented.
+    Of a link that is not ours or can work no more the page says so before a password is invented.
     """
-    return pages.render_page(
-        request, "resets/choose.html", handle=handle, has_ended=await actions.has_ended(session, handle, now=now)
-    )
+    described = await actions.describe_link(session, handle, now=now)
+    template = "resets/ended.html" if described.has_ended else "resets/choose.html"
+    return pages.render_page(request, template, handle=handle, **described._asdict())
 
 
 @router.post("/choose/{handle}", openapi_extra={"x-form": "resets/choose.html"})
 async def choose_by_link_or_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password if the link, or the code from the same email, is valid, and consume their token."""
     link, code, password = form.take("link", "code", "password")
-    state = request.app.state
-    if link or not code:
-        await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
-    else:
-        await _choose_by_code(request, code, password, sent=handle, now=now)
-    return RedirectResponse("/reset/done#main", 303)
+    described = await request.app.state.database.in_transaction(partial(actions.describe_link, handle=handle, now=now))
+    forms.redisplay_on(request, "resets/choose.html", address=described.address)
+    by_code = code and not link
+    choosing = (
+        _by_code(request, code, password, sent=handle, now=now)
+        if by_code
+        else _by_link(request, link, password, now=now)
+    )
+    return await _set_password(request, choosing)
 
 
 @router.post("/opened")
@@ -125,30 +131,54 @@ async def show_tracking(
     request.state.shown_brand = found.message.brand
     watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
     again_at = _again_at(request, again, now) if again else None
-    return pages.render_page(request, "resets/tracking.html", watched=watched, handle=handle, again_at=again_at)
+    return pages.render_page(
+        request, "resets/tracking.html", watched=watched, handle=handle, again_at=again_at,
+        typed=typed.find_typed(request, handle), is_done=typed.find_typed(request, _USED) == found.token.handle,
+    )  # fmt: skip
 
 
 @router.get("/{handle}/code")
 async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the form for the code, for people who read email on another device or use no scripts."""
     await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
-    return pages.render_page(request, "resets/code.html", handle=handle)
+    return pages.render_page(request, "resets/code.html", handle=handle, address=typed.find_typed(request, handle))
 
 
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password with the code from the email, and consume its token."""
     code, password = form.take("code", "password")
-    await _choose_by_code(request, code, password, tracked=handle, now=now)
-    return RedirectResponse("/reset/done", 303)
+    forms.redisplay_on(request, "resets/code.html", address=typed.find_typed(request, handle))
+    return await _set_password(request, _by_code(request, code, password, tracked=handle, now=now))
 
 
-async def _choose_by_code(
-    request: Request, code: str, password: str, *, tracked: str | None = None, sent: str = "", now: Now
-) -> None:
+async def _set_password(request: Request, choosing: Awaitable[str]) -> Response:
+    """Return the page that says it is done; this browser's tracking page says so, too, and nobody else's does.
+
+    A form whose link or code can work no more is not shown again.
+    """
+    try:
+        used = await choosing
+    except LinkIncomplete:
+        raise
+    except LinkInvalid as refused:
+        forms.redisplay_on(request, "resets/ended.html", used_at=refused.used_at, is_known=refused.used_at is not None)
+        raise
+    # The redirect needs a fragment of its own: browsers would keep the one with the secret (RFC 9110, 10.2.2).
+    return typed.remember_typed(RedirectResponse("/reset/done#main", 303), _USED, used)
+
+
+async def _by_link(request: Request, link: str, password: str, *, now: datetime) -> str:
+    state = request.app.state
+    return await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
+
+
+async def _by_code(
+    request: Request, code: str, password: str, *, tracked: str | None = None, sent: str = "", now: datetime
+) -> str:
     state = request.app.state
     await state.throttle.hit_network("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
-    await actions.choose_by_code(
+    return await actions.choose_by_code(
         state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
         browser=known_browsers.browser_of(request), now=now,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import Customer
 from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
-from identity_service.web import dependencies, forms, known_browsers, pages
+from identity_service.web import dependencies, forms, known_browsers, pages, typed
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute, refuse_user_id
 from identity_service.web.networks import coarse_network
@@ -43,7 +43,7 @@ async def show_sign_in(
             return RedirectResponse(path, 303)
         why = "again" if customer is not None else why
     first = "signed_out" if signed_out else "first" if path != "/me" else ""
-    page = pages.render_page(request, "sign_in/signin.html", why=why or first)
+    page = pages.render_page(request, "sign_in/signin.html", why=why or first, values=typed.filled_in(request))
     if wanted:
         sign_in_dependencies.remember_return(page, path)
     return page
@@ -74,7 +74,7 @@ async def request_code(request: Request, form: Form, session: Session, settings:
         session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network),
         browser=known_browsers.browser_of(request), network=network, now=now,
     )  # fmt: skip
-    return RedirectResponse(f"/signin/{handle}", 303)
+    return typed.remember_typed(RedirectResponse(f"/signin/{handle}", 303), handle, address.shown)
 
 
 @router.get("/signin/{handle}")
@@ -82,7 +82,9 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
     """Show the tracking page with the field for the code."""
     found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
     watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
-    return pages.render_page(request, "sign_in/code.html", watched=watched, handle=handle)
+    return pages.render_page(
+        request, "sign_in/code.html", watched=watched, handle=handle, typed=typed.find_typed(request, handle)
+    )
 
 
 @router.post("/signin/{handle}", openapi_extra={"x-form": "sign_in/code_again.html"})
@@ -108,7 +110,7 @@ async def change_password() -> Response:
 @router.post("/language")
 async def choose_language(request: Request, form: Form, session: Session, now: Now) -> Response:
     """Show pages in this language from now on, in this browser; if it is signed in, emails are in it, too."""
-    language, back = form.take("language", "back")
+    language, back, email = form.take("language", "back", "email")
     cookie = request.cookies.get(forms.SESSION_COOKIE)
     customer = await actions.find_session(session, cookie, now=now) if cookie else None
     if customer is not None:
@@ -120,6 +122,8 @@ async def choose_language(request: Request, form: Form, session: Session, now: N
         await accounts.update_account(session, UserId(customer.account.user_id), changes, actor="customer", now=now)
     # Only a path of ours: a browser reads `//host` and `/\\host` as another site.
     response = RedirectResponse(back if _PATH.fullmatch(back) else "/", 303)
+    if email:
+        typed.remember_typed(response, back, email)
     forms.set_cookie(response, forms.LANGUAGE_COOKIE, language, same_site="lax", seconds=365 * 24 * 3600)
     return response
 

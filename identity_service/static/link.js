@@ -3,12 +3,13 @@
 {
   const form = document.querySelector("form[data-link]");
   function take() {
-    // A secret is longer than #main; what stands around it stays out.
+    // A secret is longer than #main.
     const [link] = location.hash.match(/[\w.-]{20,}/) || [];
     if (!form || !link) return;
     form.elements.link.value = link;
-    // A refused form comes back without the secret; the fragment brings it.
+    // A refused or translated page comes back with it.
     form.action = `${location.pathname}#${link}`;
+    for (const other of document.querySelectorAll(".languages")) other.action = `/language#${link}`;
     history.replaceState(null, "", location.pathname);
     document.body.classList.add("has-link");
     for (const field of form.querySelectorAll(".no-link input")) field.required = false;
@@ -18,6 +19,6 @@
     }
   }
   take();
-  // A link opened over this very page changes nothing but the fragment.
+  // A link opened over this very page.
   addEventListener("hashchange", take);
 }

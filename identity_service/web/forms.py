@@ -3,8 +3,8 @@
 `FormRoute` is the route class of every page. It reads a form once and strictly: one media type, one value per field, no
 unknown field, at most 16 KiB. Each POST must contain the token derived from this browser's cookie (the session cookie
 if signed in), which a page of another site cannot know (ASVS 3.5.1). A `Sec-Fetch-Site` or `Origin` of another site is
-refused too. A refused form is shown again, filled in, below the error; passwords and codes are never shown again. So is
-one whose session or cookie has ended meanwhile, unless another site may have sent it.
+refused too. A refused form is shown again, filled in, below the error; passwords and secrets are never shown again. So
+is one whose session or cookie has ended meanwhile, unless another site may have sent it.
 """
 
 import hmac
@@ -97,8 +97,8 @@ class FormData:
         return {} if has_secret else self.shown()
 
     def shown(self) -> dict[str, str]:
-        """Return the fields that may be shown again: no passwords, codes or secrets."""
-        return {name: value for name, value in self._values.items() if name not in _HIDDEN}
+        """Return the fields that may be shown again: no passwords or secrets; a code, which one may have mistyped."""
+        return {name: value for name, value in self._values.items() if name not in _HIDDEN or name == "code"}
 
 
 def _fields(request: Request) -> FormData:

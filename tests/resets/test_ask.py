@@ -1,5 +1,7 @@
 """An ask tells nothing about accounts: the same answer, rows, statements and letters for every address there is."""
 
+import re
+
 import pytest
 from sqlalchemy import text
 
@@ -114,9 +116,26 @@ async def test_opened_and_used_never_show_on_the_watch_page(service, caller):
     await reset.browser.open("/reset/choose")
     assert (await reset.browser.send("/reset/opened", link=reset.link)).status_code == 204
     opened = alike((await reset.browser.open(reset.watch)).text)
-    await choose(reset.browser, reset.link)
+    owner = a_browser(service, "192.0.2.78")
+    await choose(owner, reset.link)
     used = alike((await reset.browser.open(reset.watch)).text)
     assert before == opened == used == alike((await stranger.open(unknown)).text)
+    await owner.open(reset.watch)
+    assert "Your password is set Sign in with the new password" in owner.text, "whoever used it is told"
+
+
+async def test_the_address_is_whole_for_the_browser_that_typed_it_alone(service):
+    """A slip before the @ shows, and the form is filled in with it; whoever else has the page sees it masked."""
+    browser, other = a_browser(service), a_browser(service, "192.0.2.2")
+    watch = await ask(browser, "amna@example.org")
+    assert "amna@example.org" in browser.text
+    change = re.search(r'href="(/reset\?typed=[^"]+)">Typed it wrong', browser.page.text)[1]
+    await browser.open(change)
+    assert 'value="amna@example.org"' in browser.page.text
+    await other.open(watch)
+    assert "To a…@example.org Typed it wrong?" in other.text
+    await other.open(change)
+    assert "amna" not in other.page.text
 
 
 async def test_the_spelling_on_file_does_not_show(service, caller):
@@ -127,11 +146,13 @@ async def test_the_spelling_on_file_does_not_show(service, caller):
     misbehave(service, phase="rcpt", reply="550 5.1.1 <Anna@example.org> is not here")
     pages = [alike((await one.open(path)).text) for one, path in zip((known, unknown), watches, strict=True)]
     assert pages[0] == pages[1]
-    assert "a…@example.org" in known.text
+    assert "anna@example.org" in known.text
     await service.deliver()
-    await known.open(watches[0])
-    assert "Anna" not in known.text
-    assert "A…" not in known.text
+    for reader in (known, unknown):
+        await reader.open(watches[0])
+        assert "Anna" not in reader.text
+        assert "A…" not in reader.text
+    assert "a…@example.org" in unknown.text
 
 
 async def test_letters_to_known_and_unknown_addresses_are_like_in_size_and_build(service, caller):
@@ -227,7 +248,7 @@ async def test_asks_while_a_letter_is_on_its_way_join_it(service, caller):
     assert len(first) == 1
     pages = {alike((await one.open(path)).text) for one, path in zip(watchers, paths, strict=True)}
     assert len(pages) == 1
-    assert "Our mail server has the email and will pass it on." in watchers[0].text
+    assert "We've sent the email." in watchers[0].text
     await forget_limits(service)
     again = await a_reset(service)
     assert again.link.split(".")[1] not in first[0]["text"]
@@ -242,3 +263,30 @@ async def test_a_letter_that_a_service_asked_for_names_no_network(service, calle
     words = " ".join(service.letter(ANNA, "password")["text"].split())
     assert "through our support team or another of our services." in words
     assert "a network that" not in words
+
+
+@pytest.mark.parametrize(("reply", "does"), [
+    ("550 5.1.1 no such user", "Check the address, or use a different one."),
+    ("550 5.7.1 spam", "Please call us and read out the reference below."),
+    ("452 4.2.2 full", "Make room in your mailbox, or use a different address."),
+])  # fmt: skip
+async def test_a_refusal_says_what_to_do(service, reply, does):
+    browser = a_browser(service)
+    watch = await ask(browser)
+    for _ in range(4):
+        misbehave(service, phase="rcpt", reply=reply)
+    await service.deliver()
+    page = (await browser.open(watch)).text
+    assert does in browser.text
+    assert ('data-when="coming" hidden' in page) == reply.startswith("5")
+    assert "works until" not in browser.text
+
+
+async def test_another_language_keeps_what_was_typed(service):
+    browser = a_browser(service)
+    await browser.open("/reset")
+    await browser.send("/reset", email="anna@gmial.com")
+    assert '<input type="hidden" name="email" value="anna@gmial.com">' in browser.page.text
+    await browser.send("/language", language="de", back="/reset", email="anna@gmial.com")
+    assert 'lang="de"' in browser.page.text
+    assert 'required value="anna@gmial.com"' in browser.page.text
