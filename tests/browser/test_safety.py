@@ -92,10 +92,10 @@ async def test_the_link_opens_where_somebody_is_signed_in(visit, service, letter
     await one.type("Code from the email", letters.code("anna@example.org", "Your sign-in code"))
     await one.press("Sign in")
     cookies = {cookie["name"]: cookie for cookie in await one.context.cookies()}
-    assert set(cookies) == {"__Host-form", "__Host-known", "__Host-session"}
+    assert set(cookies) == {"__Host-form", "__Host-known", "__Host-session", "__Host-typed"}
     assert all(cookie["secure"] and cookie["httpOnly"] and cookie["path"] == "/" for cookie in cookies.values())
     assert {name: cookie["sameSite"] for name, cookie in cookies.items()} == {
-        "__Host-form": "Strict", "__Host-known": "Lax", "__Host-session": "Lax",
+        "__Host-form": "Strict", "__Host-known": "Lax", "__Host-session": "Lax", "__Host-typed": "Lax",
     }  # fmt: skip
     assert await one.page.evaluate("document.cookie") == ""
 
