@@ -72,7 +72,7 @@ async def test_a_registration_with_a_taken_address_needs_the_readers_yes(service
     assert (await caller.post("/v1/accounts", {"external_ref": "thiefs-shop-login"})).json()["user_id"] == fresh
     before = await told(service, ANNA)
     await tick_and_press(page, link)
-    assert page.page.url.path == "/confirmed/address"
+    assert page.page.url.path == "/confirmed/address_known"
     assert (await caller.post("/v1/accounts", {"external_ref": "thiefs-shop-login"})).json()["user_id"] == anna
     assert MERGED in await subjects_since(service, ANNA, before)
 

@@ -126,7 +126,7 @@ def alike(page: str) -> str:
     """A page without what differs by chance alone: handles, references, what was typed, the values of its forms."""
     page = re.sub(r"/(reset|signin|messages|welcome|confirm)/[A-Za-z0-9_-]{20,}", r"/\1/HANDLE", page)
     page = re.sub(r"typed=[A-Za-z0-9_-]{20,}", "typed=HANDLE", page)
-    page = re.sub(r"(<dt>To</dt><dd><bdi>)[^<]+", r"\1TYPED", page)
+    page = re.sub(r"(<dt>To</dt><dd><bdi>|For: <bdi>|autocomplete=.username. value=.)[^<\"]+", r"\1TYPED", page)
     page = re.sub(r'name="form_token" value="[^"]+"', "TOKEN", page)
     page = re.sub(r"try again at \d\d:\d\d UTC", "NEXT", page)
     page = re.sub(r"queued as [0-9A-F]{6}", "QUEUED", page)
