@@ -250,7 +250,7 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
         # A moment later, because `end_access` has just ended every token requested until now.
         later = now + timedelta(microseconds=1)
         await resets.request_reset_for_account(
-            session, UserId(proof.user_id), where_from=None, actor="customer", now=later
+            session, UserId(proof.user_id), where_from=None, after_undo=True, actor="customer", now=later
         )
 
 

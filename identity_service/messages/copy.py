@@ -101,6 +101,15 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              "{code_minutes} minutes:", shows="code"),
         Part("when", _REQUESTED), _IGNORE, _SAFETY,
     )),
+    "reset_needed": EmailCopy(SUBJECTS["reset"], (
+        Part("why", "Your old email address is back on account {user_id}. Your password no longer works, because "
+             "someone else may know it."),
+        Part("link", "To choose a new password, open this page. It works until {link_until}:", shows="link",
+             button="Choose a new password"),
+        Part("code", "Or enter this code on the page that the link opens. It works for {code_minutes} minutes:",
+             shows="code"),
+        _SAFETY,
+    )),
     "reset_over": EmailCopy(SUBJECTS["reset"], (
         Part("why", "We received a request to reset a password with this address. It has ended: the password was "
              "set in another way since, or the account was closed."),

@@ -109,9 +109,10 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
     ),
     "email_undo": Confirmation(
         "Undo the change of email address",
-        "This brings back your old email address and signs you out everywhere.",
+        "This brings back your old email address and signs you out everywhere. Your password will stop working.",
         "Undo the change",
-        "Your old email address is back. You've been signed out everywhere.",
+        "Your old email address is back, and you've been signed out everywhere. Your password no longer works. We've "
+        "emailed you a link to set a new one.",
         "addresses.actions:undo_email_change",
         shows="addresses.actions:show_change",
         takes_back="account.email_changed",

@@ -89,9 +89,16 @@ async def request_reset(
 
 
 async def request_reset_for_account(
-    session: DatabaseSession, user_id: UserId, *, where_from: str | None, actor: str, now: datetime
+    session: DatabaseSession,
+    user_id: UserId,
+    *,
+    where_from: str | None,
+    after_undo: bool = False,
+    actor: str,
+    now: datetime,
 ) -> ResetRequest:
-    """Request a reset for an account, for a service or desk; the message goes to the address on file.
+    """Request a reset for an account, for a service or desk; the message goes to the address on file. With `after_undo`
+    it says that the password was removed when the customer took back a change of address.
 
     Raises:
         accounts.rules.UnknownUserId, AccountMoved, AccountClosed, NoEmail
@@ -99,7 +106,7 @@ async def request_reset_for_account(
     account = await accounts.find_changeable_account(session, user_id)
     return await _send(
         session, kind="reset", to=accounts.address_of(account), user_id=account.user_id, locale=account.locale,
-        where_from=where_from, actor=actor, now=now,
+        where_from=where_from, after_undo=after_undo, actor=actor, now=now,
     )  # fmt: skip
 
 
@@ -210,6 +217,7 @@ async def _send(
     user_id: str | None,
     locale: str,
     where_from: str | None,
+    after_undo: bool = False,
     actor: str,
     now: datetime,
 ) -> ResetRequest:
@@ -218,8 +226,9 @@ async def _send(
     token_id = uuid.uuid4() if pending is None else pending.id
     about = user_id if pending is None else pending.user_id
     await _record_request(session, token_id, about, actor=actor, now=now)
+    facts = {"from": where_from, **({"after_undo": True} if after_undo else {})}
     token = pending or await one_time_tokens.send_token(
-        session, "reset", kind=kind, to=to, user_id=user_id, locale=locale, facts={"from": where_from}, once=True,
+        session, "reset", kind=kind, to=to, user_id=user_id, locale=locale, facts=facts, once=True,
         token_id=token_id, cause="reset.requested", actor=actor, now=now,
     )  # fmt: skip
     return ResetRequest(token, await one_time_tokens.create_tracking_link(session, token.id, now=now))

@@ -32,7 +32,7 @@ async def build_reset(session: DatabaseSession, message: ClaimedMessage) -> Rend
     until = min(now + timedelta(minutes=settings.reset_link_minutes), _latest_end(found))
     zone = settings.brands.find(message.brand).time_zone
     return rendering.render_message(
-        session, message, "reset",
+        session, message, "reset_needed" if message.facts.get("after_undo") else "reset",
         link=one_time_tokens.link_of(session, found, f"/reset/choose/{found.token.handle}"),
         code=token_rules.show_code(one_time_tokens.code_of(session, found.token)),
         link_until=translations.format_time(until, message.locale, zone), code_minutes=settings.reset_code_minutes,

@@ -78,7 +78,12 @@ async def test_the_old_mailbox_takes_it_back_and_ends_every_session(service, cal
     await confirm(service, NEW, ASKED)
     browser = await sign_in(service, NEW, GOOD)
     assert browser.page.url.path == "/me"
-    await confirm(service, ANNA, CHANGED)
+    done = await confirm(service, ANNA, CHANGED)
+    assert "Your password no longer works. We've emailed you a link to set a new one." in done.text
+    await service.deliver()
+    mail = service.letter(ANNA, "Reset your password")["text"]
+    assert "Your password no longer works" in mail
+    assert "ignore this email" not in mail
     await browser.open("/me")
     assert browser.page.url.path == "/signin"
     found = await account(caller, anna)
