@@ -19,7 +19,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Unprocessable
 from identity_service.history import actions as history
 from identity_service.history.rules import KINDS
-from identity_service.portal import ended_pages
+from identity_service.portal import rules
 from identity_service.privacy import actions as privacy
 from identity_service.privacy import closing
 from identity_service.privacy.inventory import TITLES
@@ -192,11 +192,11 @@ async def erase(request: Request, session: Session, form: Form, customer: FreshC
     _require_confirmation(customer, typed)
     receipt = await privacy.erase_account(session, UserId(customer.account.user_id), actor="customer", now=now)
     response: Response = RedirectResponse("/erased", 303)
-    if len(receipt) > ended_pages.LONGEST:
+    if len(receipt) > rules.LONGEST_RECEIPT:
         request.state.signed_out, shown = True, user_ids.show(customer.account.user_id)
         response = pages.render_page(request, "portal/erased.html", receipt=receipt, user_id=shown)
         return sign_in_dependencies.delete_session_cookie(response)
-    forms.set_cookie(response, forms.RECEIPT_COOKIE, receipt, same_site="strict", seconds=ended_pages.SHOWN_FOR_S)
+    forms.set_cookie(response, forms.RECEIPT_COOKIE, receipt, same_site="strict", seconds=rules.RECEIPT_SHOWN_S)
     return sign_in_dependencies.delete_session_cookie(response)
 
 

@@ -1,8 +1,6 @@
 """The page after an account was erased. Nobody is signed in there: the receipt is in a cookie for ten minutes, so that
 the page can be loaded again, or read in another language. The customer owns it, and it names no address."""
 
-from typing import Final
-
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -13,9 +11,6 @@ from identity_service.web.dependencies import Now, Settings
 from identity_service.web.forms import FormRoute
 
 router = APIRouter(route_class=FormRoute, include_in_schema=False)
-SHOWN_FOR_S: Final = 600
-LONGEST: Final = 3900
-"""A browser drops a cookie of more than 4,096 bytes; a longer receipt, of very many merged accounts, is shown once."""
 
 
 @router.get("/erased")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from identity_service.portal import ended_pages
+from identity_service.portal import rules
 from tests.browser import Browser
 from tests.conftest import BASE
 from tests.console import given as console
@@ -63,7 +63,7 @@ async def test_a_wrong_user_id_ends_nothing_and_the_page_stays(service, caller):
 
 
 async def test_a_receipt_that_no_cookie_holds_is_shown_at_once(service, caller, monkeypatch):
-    monkeypatch.setattr(ended_pages, "LONGEST", 100)
+    monkeypatch.setattr(rules, "LONGEST_RECEIPT", 100)
     anna, browser = await signed_in(service, caller)
     await browser.open("/me/erase")
     await browser.send("/me/erase", user_id=anna)
