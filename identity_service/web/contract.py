@@ -49,6 +49,28 @@ _WITH_ETAG: Final = (
     "register_account", "read_account", "change_account", "become_business", "become_consumer", "put_external_ref",
     "remove_external_ref",
 )  # fmt: skip
+_PARAMETERS: Final = {
+    "user_id": "the User ID, with or without hyphens",
+    "check_id": "the `check_id` that the start of the check answered",
+    "entry_id": "the id of the entry",
+    "message_id": "the id of the message",
+    "reset_id": "the id of the reset",
+    "suppression_id": "the id of the suppression",
+    "wording_id": "the id of the wording",
+    "number": "the number of the contact",
+    "purpose": "what the consent is for, like `email`",
+    "provider": "the mail provider; `dsn` for a mail server that pipes returned mail",
+    "after": "the cursor of the previous page",
+    "limit": "the most items of a page",
+    "kind": "only items of this kind",
+    "source": "only entries of this source",
+    "desk": "only contacts of this desk",
+    "state": "only messages in this state",
+    "since": "only messages since this time",
+    "type": "only events of these types",
+    "language": "the language tag (BCP 47)",
+}
+"""What parameters mean whose route does not say it."""
 PROBLEM_MEMBERS: Final[dict[str, dict[str, Any]]] = {
     "moved_to": {"type": "string", "description": "the User ID that answers now"},
     "known": {"type": "array", "items": {"type": "string"}, "description": "the values that exist"},
@@ -86,7 +108,8 @@ def complete_contract(document: dict[str, Any], *, server: str) -> None:
             _leave_out_errors_of_bodies(operation["responses"])
         for parameter in operation.get("parameters", []):
             # Its absence has an error of its own, so that the route itself takes it as optional.
-            parameter["required"] |= parameter.get("description", "").startswith("required of everybody")
+            parameter.setdefault("description", _PARAMETERS.get(parameter["name"], ""))
+            parameter["required"] |= parameter["description"].startswith("required of everybody")
         for status, answer in operation["responses"].items():
             names = _header_names(operation, status)
             answer.setdefault("headers", {}).update({name: {"$ref": f"#/components/headers/{name}"} for name in names})

@@ -8,6 +8,8 @@ just registered has moved nowhere.
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 _ID, _OTHER = "6WPP-C7QF-7FF6", "4D3Q-6KPB-HK9Q"
 _UUID = "0193a5b0-7c4e-7a51-9d2f-3b8f6c1e0a77"
 _TOKEN = "eyJhbGciOiJFZERTQSIsImtpZCI6ImsxIn0.e30.c2lnbmF0dXJl"  # noqa: S105
@@ -58,6 +60,7 @@ MODELS: Final[Mapping[str, Mapping[str, Any]]] = {
     "PermissionQuestion": {"purpose": "email", "user_ids": [_ID]},
 }
 """Requests that take one of several members; all of them together would be refused."""
+_PARAMETERS: Final[Mapping[str, str]] = {"X-Clerk-ID": "clerk-7", "wording_id": "email-2026-11"}
 _FORMATS: Final[Mapping[str, str]] = {
     "date-time": "2026-11-29T09:30:00Z", "uuid": _UUID, "uri": "https://id.example.com/", "email": "anna@example.com",
     "date": "2026-11-29",
@@ -66,16 +69,33 @@ _PLAIN: Final[Mapping[str, Any]] = {"integer": 1, "number": 1, "boolean": True, 
 
 
 def add_examples(document: dict[str, Any]) -> None:
-    """Give every JSON body of a request and every successful answer an `example`; the document is changed in place."""
+    """Give every body of a request, every successful answer and every parameter that is needed an `example`; the
+    document is changed in place.
+    """
     schemas = document["components"]["schemas"]
     for operations in document["paths"].values():
         for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["required"]:
+                    parameter["example"] = _PARAMETERS.get(parameter["name"]) or example_of(
+                        parameter["schema"], schemas, parameter["name"]
+                    )
             bodies = [operation.get("requestBody", {})]
             bodies += [answer for status, answer in operation["responses"].items() if status.startswith("2")]
             for body in bodies:
                 for kind, content in body.get("content", {}).items():
-                    if kind == "application/json" and content.get("schema"):
-                        content["example"] = example_of(content["schema"], schemas)
+                    content["example"] = _of_content(kind, content, schemas)
+
+
+def _of_content(kind: str, content: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    if kind == "application/x-www-form-urlencoded":
+        return {name: VALUES[name] for name in content["schema"]["required"]}
+    if kind == "application/jwt":
+        return _TOKEN
+    if kind == "text/event-stream":
+        told = orjson.dumps(example_of(content["itemSchema"]["properties"]["data"]["contentSchema"], schemas)).decode()
+        return f"id: 5d41402abc4b2a76\nevent: message\ndata: {told}\n\n"
+    return example_of(content["schema"], schemas) if content["schema"] else {}
 
 
 def example_of(schema: Mapping[str, Any], schemas: Mapping[str, Any], name: str = "") -> Any:  # noqa: ANN401

@@ -21,7 +21,7 @@ from identity_service import translations
 from identity_service.brands.rules import Brand
 from identity_service.values import currencies
 from identity_service.values.company_numbers import COUNTRIES
-from identity_service.web import dependencies, forms
+from identity_service.web import api_documentation, dependencies, forms
 
 LOCAL_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 """Content security policy of development pages: our own styles and images, no script."""
@@ -114,12 +114,7 @@ def wants_page(request: Request) -> bool:
 
 def documentation(openapi: dict[str, Any]) -> str:
     """Return the HTML of the API documentation, rendered from the OpenAPI document."""
-
-    def resolve(reference: str) -> Any:  # noqa: ANN401
-        kind, name = reference.split("/")[-2:]
-        return openapi["components"][kind][name]
-
-    return render("docs.html", api=openapi, resolve=resolve)
+    return render("docs.html", api=openapi, **api_documentation.facts(openapi))
 
 
 def _translation_functions(tag: str, zone: str = "UTC") -> Mapping[str, Any]:

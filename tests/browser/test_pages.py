@@ -67,8 +67,20 @@ async def test_the_first_stop_leads_to_the_content(visit):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 async def test_the_documentation_has_no_barrier(visit, dark: bool):
     one = await visit(dark=dark)
-    await one.open("/docs")
+    await one.open("/docs#register_account")
+    assert await one.page.locator("#register_account .request").is_visible()
     assert await one.barriers() == []
+
+
+async def test_the_documentation_is_searched_and_fits_a_phone(visit):
+    one = await visit()
+    await one.page.set_viewport_size({"width": 390, "height": 800})
+    await one.open("/docs")
+    assert await one.page.evaluate("document.documentElement.scrollWidth") == 390
+    await one.type("Find an operation", "/v1/resets reset_id")
+    assert await one.page.locator("details.operation:visible").count() == 1
+    await one.open("/docs#list_events")
+    assert await one.page.locator("#list_events").is_visible()
 
 
 async def test_a_refusal_is_announced_and_belongs_to_its_field(visit):
