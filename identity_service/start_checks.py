@@ -14,6 +14,15 @@ _FIXED_EMAIL_PACKAGE = {10: 20, 11: 15, 12: 13, 13: 12, 14: 3}
 """By minor version of Python 3: the first micro version whose email package is not open to header injection."""
 
 
+class StartRefused(Exception):
+    """The process may not start with these settings or this database."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        """Take the reasons, a sentence each."""
+        super().__init__("\n".join(reasons))
+        self.reasons = reasons
+
+
 def refusals(settings: Settings) -> list[str]:
     """Return the reasons against a start in production, a sentence with the variable's name each; none if it may."""
     if settings.development:

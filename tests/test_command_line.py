@@ -1,6 +1,7 @@
 """The command line: what it prints for people and for programs, and that it ends with 0 done, 1 refused, 2 misused."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,11 @@ def test_every_command_says_what_it_does():
     for name, command in commands():
         assert command.help, name
         assert command.help.endswith("."), name
+
+
+def test_every_argument_and_option_is_explained():
+    for name, command in commands():
+        assert [parameter.name for parameter in command.params if not parameter.help] == [], name
 
 
 def test_a_new_id_is_a_right_one_each_time(here):
@@ -207,6 +213,32 @@ def test_help_and_what_needs_no_database_load_neither_web_nor_database(arguments
     ended = subprocess.run([sys.executable, "-c", program, *arguments], check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.strip()
+
+
+@pytest.mark.parametrize("module", ["settings", "staff", "connections", "failures", "limits"])
+def test_a_command_that_serves_nothing_loads_no_routes(module):
+    """`settings` and `staff list` took six seconds of CPU."""
+    program = (
+        f"import sys, identity_service.cli.{module}\n"
+        "loaded = {'identity_service.app', 'identity_service.worker', 'uvicorn'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_module_is_a_program_too(tmp_path):
+    program = [sys.executable, "-m", "identity_service.cli.main", "user-id", "new"]
+    assert len(subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip()) == 14
+
+
+@pytest.mark.parametrize(("command", "variable"), [("run", "IDENTITY_PORT"), ("bounce-server", "IDENTITY_BOUNCE_PORT")])
+def test_a_port_that_is_in_use_is_one_sentence(tmp_path, command, variable):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run(command, folder=tmp_path, **{variable: str(port), "IDENTITY_ENVIRONMENT": "development"})
+    assert ended.returncode == 1
+    assert ended.stderr == f"Port {port} is in use. Set {variable} to another one.\n"
 
 
 def test_the_version_is_that_of_the_package(here):

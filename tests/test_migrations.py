@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from identity_service import database_schema
+from identity_service import database_schema, start_checks
 from identity_service.cli import processes
 from identity_service.database import engine
 from identity_service.database.transactions import Database
@@ -194,7 +194,7 @@ async def test_a_process_does_not_start_where_a_migration_is_missing(fresh: Fres
     if state == "older":
         await fresh.alembic(lambda c: c.execute(text("DELETE FROM alembic_version")))
     known = settings.model_copy(update={"database_url": SecretStr(fresh.urls.application)})
-    with pytest.raises(processes.StartRefused, match="run `identity-service migrate` first"):
+    with pytest.raises(start_checks.StartRefused, match="run `identity-service migrate` first"):
         await processes.open_database(known)
 
 

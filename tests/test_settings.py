@@ -208,6 +208,14 @@ def test_settings_hides_every_secret_and_tells_where_each_value_comes_from(tmp_p
         assert "IDENTITY_HOST=127.0.0.1  (default)" in ended.stdout
 
 
+def test_settings_tells_what_run_uses_instead(tmp_path):
+    ended = run("settings", folder=tmp_path, DATABASE_URL=None, IDENTITY_MAIL_FROM="a@shop.example")
+    assert ended.stdout.startswith("Environment production; ")
+    assert f"its key and its client are in {tmp_path}/.data.\n" in ended.stdout
+    assert "IDENTITY_ENVIRONMENT=production  (default; run: development)\n" in ended.stdout
+    assert "IDENTITY_MAIL_FROM=a@shop.example  (environment)\n" in ended.stdout
+
+
 def test_every_setting_gives_its_reason():
     assert [row["variable"] for row in start_checks.explained(Settings()) if not row["reason"]] == []
 

@@ -15,11 +15,12 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.web import scopes
 
 client_app = typer.Typer(no_args_is_help=True, help="Services and desk tools that call us.")
+_ClientId = Annotated[str, typer.Argument(help="The client's id, as `client list` shows it.")]
 
 
 @client_app.command("add")
 def add_client(
-    name: str,
+    name: Annotated[str, typer.Argument(help="What it is called in lists and in events.")],
     scope: Annotated[list[str], typer.Option(help="A scope that it may request; repeat for more.")],
     source: Annotated[
         str | None,
@@ -88,7 +89,7 @@ def list_sources(as_json: AsJson = False) -> None:
 
 @client_app.command("change")
 def change_client(
-    client_id: str,
+    client_id: _ClientId,
     name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
     scope: Annotated[
         list[str] | None, typer.Option(help="A scope that it may request from now on, and no others; repeat for more.")
@@ -118,7 +119,7 @@ def change_client(
 
 
 @client_app.command("rotate")
-def rotate_client(client_id: str, as_json: AsJson = False) -> None:
+def rotate_client(client_id: _ClientId, as_json: AsJson = False) -> None:
     """Give a client a new secret; the previous one stays valid for 7 days."""
     _print_credentials(
         connections.run_in_transaction(lambda s: clients.rotate_secret(s, client_id, now=clock.utc_now())),
@@ -127,7 +128,7 @@ def rotate_client(client_id: str, as_json: AsJson = False) -> None:
 
 
 @client_app.command("close")
-def close_client(client_id: str, as_json: AsJson = False) -> None:
+def close_client(client_id: _ClientId, as_json: AsJson = False) -> None:
     """Close a client; its tokens are refused within ten seconds."""
     now = clock.utc_now()
     connections.run_in_transaction(lambda s: clients.close_client(s, client_id, now=now))

@@ -7,7 +7,7 @@ from typing import Any
 
 from identity_service import database_schema
 from identity_service import settings as configuration
-from identity_service.cli import dev, processes
+from identity_service.cli import defaults
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.key_store import flows as key_store_flows
 from identity_service.settings import Settings
@@ -16,7 +16,7 @@ from identity_service.settings import Settings
 def load_settings() -> Settings:
     """Return the settings; without DATABASE_URL with the defaults of `identity-service run`."""
     settings = configuration.read()
-    return settings if settings.database_url is not None else dev.with_dev_defaults(settings)
+    return settings if settings.database_url is not None else defaults.with_dev_defaults(settings)
 
 
 def run_in_transaction(work: Callable[[DatabaseSession], Awaitable[Any]]) -> Any:  # noqa: ANN401
@@ -42,7 +42,7 @@ def run_with_keys(work: Callable[[DatabaseSession], Awaitable[Any]]) -> Any:  # 
 @contextlib.asynccontextmanager
 async def open_at_head(settings: Settings) -> AsyncIterator[Database]:
     """Open the service's database; MigrationsMissing if it is not at head."""
-    database = Database(settings, await processes.application_url(settings))
+    database = Database(settings, await defaults.application_url(settings))
     try:
         if not await database.in_transaction(database_schema.at_head):
             raise database_schema.MigrationsMissing

@@ -4,23 +4,17 @@ Database, master key, one client and caught email are stored in the data folder 
 """
 
 import asyncio
-import os
-import secrets
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import orjson
-from pydantic import SecretStr
 
 from identity_service import app as web
 from identity_service import clock, database_schema, logs
-from identity_service.cli import processes
+from identity_service.cli import defaults, processes
 from identity_service.clients import actions as clients
 from identity_service.database.transactions import Database
 from identity_service.key_store import flows as key_store_flows
-from identity_service.keys import encoding
-from identity_service.settings import Relay, Settings
+from identity_service.settings import Settings
 from identity_service.settings import read as read_settings
 from identity_service.web import scopes as client_rules
 from identity_service.web.server import Server
@@ -31,7 +25,8 @@ async def run_everything() -> None:
     """Start everything, print how to use it, and serve until Ctrl-C."""
     from identity_service.dev import design, mailbox, postgres, previews  # noqa: PLC0415 (production has it not)
 
-    settings = with_dev_defaults(read_settings())
+    settings = defaults.with_dev_defaults(read_settings())
+    processes.check_port(settings.host, settings.port, "IDENTITY_PORT")
     logs.configure(settings.log_format, with_messages=settings.development)
     server = None if settings.database_url else await postgres.start(settings.data_dir)
     if server is not None:
@@ -39,8 +34,8 @@ async def run_everything() -> None:
     box = mailbox.Mailbox(settings.data_dir / "mailbox")
     smtp = await mailbox.listen(box)
     (settings.data_dir / "mailbox.port").write_text(str(box.port), encoding="utf-8")
-    settings = with_dev_defaults(read_settings())
-    database = Database(settings, server.application if server else await processes.application_url(settings))
+    settings = defaults.with_dev_defaults(read_settings())
+    database = Database(settings, server.application if server else await defaults.application_url(settings))
     with processes.traced(settings) as traces:
         if traces is not None:
             traces.look_at(database)
@@ -81,32 +76,6 @@ async def migrate_embedded(settings: Settings) -> str:
     return await database_schema.migrate(server.owner, postgres.ROLE)
 
 
-def with_dev_defaults(settings: Settings) -> Settings:
-    """Return the settings with development defaults for what production must set itself; create the data folder."""
-    data = settings.data_dir.resolve()
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    defaults: dict[str, Callable[[], Any]] = {
-        "environment": lambda: "development",
-        "public_url": lambda: f"http://localhost:{settings.port}",
-        "master_key": lambda: SecretStr(
-            _stored_secret(data / "master.key", lambda: encoding.base64url_encode(secrets.token_bytes(32)))
-        ),
-        "log_format": lambda: "console",
-        "mail_from": lambda: "service@identity.example",
-        "relays": lambda: _mailbox_relay(data),
-    }
-    missing = {name: make() for name, make in defaults.items() if name not in settings.model_fields_set}
-    return settings.model_copy(update={**missing, "data_dir": data})
-
-
-def _mailbox_relay(data_dir: Path) -> tuple[Relay, ...]:
-    """Return the mailbox of the running service, so that commands send to the same one; none if it never ran."""
-    port = data_dir / "mailbox.port"
-    if not port.exists():
-        return ()
-    return (Relay(name="mailbox", host="127.0.0.1", port=int(port.read_text(encoding="utf-8")), tls="none"),)
-
-
 async def _dev_client(database: Database, data_dir: Path) -> dict[str, str]:
     """Return the development client; create it once, with a file that only its owner can read."""
     path = data_dir / "client.json"
@@ -130,15 +99,8 @@ async def _dev_client(database: Database, data_dir: Path) -> dict[str, str]:
             now=clock.utc_now(),
         )
     )
-    _stored_secret(path, lambda: orjson.dumps(made._asdict()).decode())
+    defaults.stored_secret(path, lambda: orjson.dumps(made._asdict()).decode())
     return {"client_id": made.client_id, "client_secret": made.client_secret or ""}
-
-
-def _stored_secret(path: Path, make: Any) -> str:  # noqa: ANN401
-    if not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(make())
-    return path.read_text(encoding="utf-8").strip()
 
 
 def greeting(settings: Settings, client: dict[str, str]) -> str:

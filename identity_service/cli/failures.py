@@ -4,8 +4,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from identity_service import settings as configuration
+from identity_service import start_checks
 from identity_service.brands.rules import BrandError
-from identity_service.cli import processes
 from identity_service.database.failures import is_unavailable
 from identity_service.errors import Problem
 from identity_service.key_store import actions as key_store
@@ -15,7 +15,7 @@ from identity_service.passwords.cpu import UnsuitableCpu
 def explain(problem: Exception) -> str | None:
     """Return a sentence for an expected failure; None for one that nobody expected."""
     match problem:
-        case Problem() | processes.StartRefused() | UnsuitableCpu() | SettingsError() | BrandError():
+        case Problem() | start_checks.StartRefused() | UnsuitableCpu() | SettingsError() | BrandError():
             return str(problem)
         case key_store.WrongMasterKey():
             return "The key ring was encrypted under another IDENTITY_MASTER_KEY."

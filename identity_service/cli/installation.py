@@ -1,4 +1,4 @@
-"""`run`, `serve`, `worker`, `bounce-server`, `migrate`, `openapi`, `settings`: what an installation consists of."""
+"""`run`, `serve`, `worker`, `bounce-server`, `migrate`, `openapi`: what an installation consists of."""
 
 import asyncio
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 from sqlalchemy.engine import make_url
 
 from identity_service import app as identity_service_app
-from identity_service import database_schema, logs, start_checks
+from identity_service import database_schema, logs
 from identity_service import settings as configuration
 from identity_service.cli import dev, output, processes
 from identity_service.cli.output import AsJson
@@ -50,16 +50,6 @@ def migrate(as_json: AsJson = False) -> None:
 def openapi() -> None:
     """Print the OpenAPI document."""
     print(identity_service_app.openapi_document())
-
-
-def show_settings(as_json: AsJson = False) -> None:
-    """Print every variable with its value, source and description; secrets are hidden. Changes nothing."""
-    rows = start_checks.explained(configuration.read())
-    if as_json:
-        output.print_json(rows)
-        return
-    for row in rows:
-        print(f"{row['variable']}={row['value']}  ({row['source']})\n    {row['reason']}")
 
 
 def _configured_settings() -> Settings:

@@ -19,14 +19,15 @@ COMMANDS: Final = {
     "worker": ("installation:worker", "Deliver messages, seal events and delete expired rows."),
     "bounce-server": ("installation:bounce_server", "Receive returned mail, behind the mail exchanger."),
     "migrate": ("installation:migrate", "Bring the database to the newest migration."),
-    "settings": ("installation:show_settings", "Print every variable with its value and source."),
+    "settings": ("settings:show_settings", "Print every variable with its value and source."),
     "openapi": ("installation:openapi", "Print the OpenAPI document."),
     "account": ("accounts:account_app", "Single accounts: reopen a closed one."),
     "client": ("clients:client_app", "Services and desk tools, with their secrets and scopes."),
     "keys": ("keys:keys_app", "The key ring: rotate, revoke, rewrap."),
     "user-id": ("user_ids:id_app", "User IDs, without a database."),
     "brand": ("brands:brand_app", "Names, logos, colours and words of pages and emails."),
-    "mail": ("mail:mail_app", "Check relays and DNS, and send a test message."),
+    "mail": ("mail:mail_app", "Check delivery, send a test message, find a person's messages."),
+    "limit": ("limits:limit_app", "Rate limits that hold somebody up: list and lift."),
     "password": ("passwords:password_app", "Passwords that became known."),
     "privacy": ("privacy:privacy_app", "The inventory of personal data, and who an incident concerns."),
     "receipt": ("audit:receipt_app", "Signed receipts."),
@@ -108,3 +109,7 @@ def _explain(problem: Exception) -> str | None:
         return "DATABASE_URL is not set, and the embedded PostgreSQL is not installed (identity-service[embedded])."
     failures = importlib.import_module("identity_service.cli.failures")
     return cast("str | None", failures.explain(problem))
+
+
+if __name__ == "__main__":
+    main()

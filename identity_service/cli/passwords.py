@@ -1,5 +1,7 @@
 """`password mark-compromised`: mark a customer's password as compromised."""
 
+from typing import Annotated
+
 import typer
 
 from identity_service import clock
@@ -18,7 +20,9 @@ def _group() -> None:
 
 
 @password_app.command("mark-compromised")
-def mark_compromised(user_id: str, as_json: AsJson = False) -> None:
+def mark_compromised(
+    user_id: Annotated[str, typer.Argument(help="The User ID of the customer.")], as_json: AsJson = False
+) -> None:
     """Mark a password as compromised: it can only be used to set a new one; every session of the account ends."""
     wanted, now = user_ids.parse(user_id), clock.utc_now()
     connections.run_in_transaction(lambda session: passwords.mark_compromised(session, wanted, actor=OPERATOR, now=now))

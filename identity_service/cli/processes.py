@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any
 
 from identity_service import app as web
 from identity_service import database_schema, logs, start_checks
+from identity_service.cli import defaults
 from identity_service.database.engine import url_of
 from identity_service.database.failures import is_unavailable
 from identity_service.database.transactions import Database
@@ -27,15 +31,6 @@ NO_OPENTELEMETRY = (
 )
 
 
-class StartRefused(Exception):
-    """The process may not start with these settings or this database."""
-
-    def __init__(self, reasons: list[str]) -> None:
-        """Take the reasons, a sentence each."""
-        super().__init__("\n".join(reasons))
-        self.reasons = reasons
-
-
 def run_process(process: Coroutine[Any, Any, None]) -> None:
     """Run a process to its end, on uvloop except on Windows; uvicorn sets it only for loops that it starts itself."""
     if sys.platform == "win32":
@@ -47,6 +42,18 @@ def run_process(process: Coroutine[Any, Any, None]) -> None:
         runner.run(process)
 
 
+def check_port(host: str, port: int, name: str) -> None:
+    """Raise `StartRefused` if the port cannot be opened; `name` is the variable that sets it."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as problem:
+        if problem.errno == errno.EADDRINUSE:
+            raise start_checks.StartRefused([f"Port {port} is in use. Set {name} to another one."]) from problem
+        raise start_checks.StartRefused(
+            [f"Port {port} of {host} cannot be opened: {os.strerror(problem.errno or 0)}. Look at {name}."]
+        ) from problem
+
+
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM, then finish the requests in progress."""
     with traced(settings) as traces:
@@ -54,6 +61,9 @@ async def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, database: Database, traces: "Traces | None") -> None:
+    check_port(settings.host, settings.port, "IDENTITY_PORT")
+    if settings.internal_port is not None:
+        check_port(settings.host, settings.internal_port, "IDENTITY_INTERNAL_PORT")
     app = web.create_app(database, settings.key())
     served = app if traces is None else traces.requests(app)
     servers = [Server(served, host=settings.host, port=settings.port)]
@@ -86,6 +96,7 @@ async def run_worker(settings: Settings) -> None:
 
 async def run_bounce_server(settings: Settings, *, lmtp: bool) -> None:
     """Receive returned mail until SIGTERM."""
+    check_port(settings.bounce_host, settings.bounce_port, "IDENTITY_BOUNCE_PORT")
     database = await open_database(settings)
     stopped = asyncio.Event()
     on_signal(stopped.set)
@@ -111,7 +122,7 @@ def traced(settings: Settings) -> Iterator["Traces | None"]:
     try:
         from identity_service import telemetry  # noqa: PLC0415 (an extra, imported only if used)
     except ModuleNotFoundError as missing:
-        raise StartRefused([NO_OPENTELEMETRY]) from missing
+        raise start_checks.StartRefused([NO_OPENTELEMETRY]) from missing
     traces = telemetry.Traces(settings.otlp_endpoint)
     try:
         yield traces
@@ -127,11 +138,11 @@ async def open_database(settings: Settings, traces: "Traces | None" = None) -> D
     """
     reasons = start_checks.refusals(settings)
     if reasons:
-        raise StartRefused(reasons)
+        raise start_checks.StartRefused(reasons)
     for warning in start_checks.warnings():
         logs.log.warning("start.warning", what=warning)
     database = Database(
-        settings, await application_url(settings), read_url=url_of(settings, "database_read_url") or None
+        settings, await defaults.application_url(settings), read_url=url_of(settings, "database_read_url") or None
     )
     if traces is not None:
         traces.look_at(database)
@@ -141,7 +152,7 @@ async def open_database(settings: Settings, traces: "Traces | None" = None) -> D
 
 async def _check_and_load(database: Database, master_key: bytes) -> None:
     if not await database.in_transaction(database_schema.at_head):
-        raise StartRefused([database_schema.MigrationsMissing.title()])
+        raise start_checks.StartRefused([database_schema.MigrationsMissing.title()])
     await key_store_flows.load_key_ring(database, master_key)
 
 
@@ -157,15 +168,6 @@ async def when_up(work: Callable[[], Awaitable[None]], seconds: int = 60) -> Non
             await asyncio.sleep(1)
         else:
             return
-
-
-async def application_url(settings: Settings) -> str:
-    """Return the application's database URL: DATABASE_URL, or that of the embedded server, which is started."""
-    if settings.database_url is not None:
-        return url_of(settings, "database_url")
-    from identity_service.dev import postgres  # noqa: PLC0415 (never in production: the extra is not installed)
-
-    return (await postgres.start(settings.data_dir)).application
 
 
 def on_signal(stop: Callable[[], None]) -> None:

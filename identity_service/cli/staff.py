@@ -14,8 +14,8 @@ staff_app = typer.Typer(no_args_is_help=True, help="Staff who sign in at the con
 
 @staff_app.command("add")
 def add_staff(
-    name: str,
-    role: Annotated[str, typer.Option(help="clerk, lead or auditor")] = "clerk",
+    name: Annotated[str, typer.Argument(help="The name to sign in with, like clara.clerk.")],
+    role: Annotated[str, typer.Option(help="What they may do: clerk, lead or auditor.")] = "clerk",
     as_json: AsJson = False,
 ) -> None:
     """Add a person, and print the link for their enrolment, valid once and for 24 hours."""
@@ -38,7 +38,10 @@ def list_staff(as_json: AsJson = False) -> None:
 
 
 @staff_app.command("remove")
-def remove_staff(name: str, as_json: AsJson = False) -> None:
+def remove_staff(
+    name: Annotated[str, typer.Argument(help="Whom to remove, as `staff list` shows the name.")],
+    as_json: AsJson = False,
+) -> None:
     """Remove a person from the staff; their sessions end at once."""
     connections.run_in_transaction(lambda session: actions.remove_staff(session, name, now=clock.utc_now()))
     if as_json:

@@ -1,6 +1,7 @@
 """`user-id new|check|spell`, without a database."""
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -9,6 +10,7 @@ from identity_service.cli.output import AsJson
 from identity_service.values import user_ids
 
 id_app = typer.Typer(no_args_is_help=True, help="User IDs, without a database.")
+_Text = Annotated[str, typer.Argument(help="The User ID as it was heard; hyphens, spaces and case do not matter.")]
 
 
 @id_app.command("new")
@@ -19,7 +21,7 @@ def new_id(as_json: AsJson = False) -> None:
 
 
 @id_app.command("check")
-def check_id(text: str, as_json: AsJson = False) -> None:
+def check_id(text: _Text, as_json: AsJson = False) -> None:
     """Check a User ID's check symbols, and suggest what may have been meant. Exit status 1 if it is wrong."""
     try:
         good = user_ids.show(user_ids.parse(text))
@@ -35,7 +37,7 @@ def check_id(text: str, as_json: AsJson = False) -> None:
 
 
 @id_app.command("spell")
-def spell_id(text: str, as_json: AsJson = False) -> None:
+def spell_id(text: _Text, as_json: AsJson = False) -> None:
     """Print how to spell a User ID on the telephone."""
     words = user_ids.spell(user_ids.parse(text))
     print(json.dumps(words) if as_json else ", ".join(words))

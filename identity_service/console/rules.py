@@ -72,7 +72,7 @@ class StaffNameTaken(Conflict):
 
 
 class MalformedStaffName(Unprocessable):
-    """Use 2 to 60 letters, digits, dots and dashes for a staff name."""
+    """Use 2 to 60 letters, digits, dots and dashes for a staff name, like clara.clerk."""
 
 
 def read_enrolment_secret(text: str) -> str:

@@ -28,11 +28,16 @@ _VERBS: Final = {"taken_back": "withdraw"}
 
 def sample(words: str, locale: str, brand: Brand, *, verb: str = "email") -> RenderedEmail:
     """Return an email with sample values, in these words of `messages.copy` and in the clothes of a brand."""
+    return rendering.render_email(words, locale, brand, **sample_facts(words, locale, brand, verb=verb))
+
+
+def sample_facts(words: str, locale: str, brand: Brand, *, verb: str = "email") -> dict[str, Any]:
+    """Return the sample values of an email."""
     say = translations.catalogue(locale).gettext
     at = translations.format_time(_AT, locale, brand.time_zone)
     parts = {part.shows for part in COPY[words].parts}
     base = f"https://{brand.host or 'id.example.com'}"
-    facts: dict[str, Any] = {
+    return {
         "user_id": user_ids.show(_ID), "known_id": user_ids.show(_ID), "survivor": user_ids.show(_ID),
         "other": user_ids.show(_OTHER), "requested_at": at, "changed_at": at, "link_until": at, "code_minutes": 10,
         "link": f"{base}/confirm/{_FRAGMENT.split('.')[1]}#{_FRAGMENT}" if "link" in parts else None,
@@ -43,7 +48,6 @@ def sample(words: str, locale: str, brand: Brand, *, verb: str = "email") -> Ren
         "where_from": say("from a network that begins with {network}").format(network="198.51"),
         "what": say(change_emails.VERB_DESCRIPTIONS[_VERBS.get(words, verb)]).format(target="j…@example.com"),
     }  # fmt: skip
-    return rendering.render_email(words, locale, brand, **facts)
 
 
 router = APIRouter(prefix="/dev/messages", include_in_schema=False)

@@ -92,8 +92,8 @@ class SmtpEnvelope:
 
 
 async def build_from_facts(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
-    """Return the email of the kind's own words, with the facts of the message."""
-    return render_message(session, message, message.kind, **message.facts)
+    """Return the email of the kind's own words, or of those that its facts name, with the facts of the message."""
+    return render_message(session, message, **{"words": message.kind, **message.facts})
 
 
 def render_message(

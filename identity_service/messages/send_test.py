@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from identity_service import translations
 from identity_service.database.transactions import Database, DatabaseSession, database_now
@@ -25,16 +25,20 @@ async def send_test_message(
     client: str,
     brand: str | None = None,
     locale: str = translations.SOURCE,
+    facts: dict[str, Any] | None = None,
 ) -> AsyncIterator[str]:
-    """Enqueue a test message, run a sender until it is final, and yield the transcript; the last line is its state."""
+    """Enqueue a test message, run a sender until it is final, and yield the transcript; the last line is its state.
+
+    `facts` may name other `words`, with the values of their places.
+    """
 
     async def enqueue(session: DatabaseSession) -> uuid.UUID:
         now = await database_now(session)
         session.brand = brand
         await events.record_event(session, "mail.test_requested", actor=client, now=now)
         return await actions.enqueue(
-            session, "test", to=address, user_id=None, locale=locale, anyway=True, cause="mail.test_requested",
-            actor=client, now=now,
+            session, "test", to=address, user_id=None, locale=locale, facts=facts, anyway=True,
+            cause="mail.test_requested", actor=client, now=now,
         )  # fmt: skip
 
     message_id = await database.in_transaction(enqueue)

@@ -6,6 +6,7 @@ import pytest
 
 from identity_service.clients.actions import Credentials
 from tests.clients.given import a_key, assertion, key_set, proven_by, status_with, token_of
+from tests.mail.given import a_letter
 
 NEW_MASTER = "o5cRZiNgXXbM-rhyWsRGbP_UytsD5Jt1W2tGcExDhhk"
 
@@ -165,3 +166,24 @@ async def test_a_master_key_that_can_be_guessed_is_not_taken(service, command, r
     assert [row.sealed for row in await service.rows("SELECT sealed FROM encryption_key ORDER BY id")] == [
         row["sealed"] for row in sorted(ring, key=lambda row: row["id"])
     ]
+
+
+async def test_an_operator_finds_a_persons_messages_and_lifts_on_the_command_line(service, command):
+    await a_letter(service, "rejected")
+    (found,) = (await command("mail", "find", "Anna@example.com", "--json")).json
+    assert (found["state"], found["kind"]) == ("rejected", "test")
+    assert found["sentence"] in (await command("mail", "find", "anna@example.com")).out
+    assert (await command("mail", "find", "nobody@example.com")).out == "There is no message of this person.\n"
+    for row in (await command("mail", "suppressions", "--json")).json:
+        assert (await command("mail", "lift", row["suppression_id"])).status == 0
+    assert (await command("mail", "suppressions", "--json")).json == []
+
+
+async def test_a_limit_is_lifted_on_the_command_line(service, command):
+    await service.app.state.throttle.hit("door", "5/minute", "anna")
+    (row,) = [row for row in (await command("limit", "list", "--json")).json if "/door/" in row["limit"]]
+    assert row["hits"] == 1
+    assert (await command("limit", "lift", row["limit"])).out == "The limit door is lifted.\n"
+    assert (await command("limit", "lift", row["limit"])).status == 1
+    told = await service.rows("SELECT actor, data FROM event WHERE name = 'rate_limit.lifted'")
+    assert told == [("operator", {"limit": "door"})]

@@ -1,11 +1,14 @@
 """`mail send-test`: one letter down the road that every letter takes, and what is said on the way, line by line."""
 
 import asyncio
+import email
+import email.policy
 import json
 import os
 
 import pytest
 
+from identity_service.dev import previews
 from identity_service.messages import rendering, send_test
 from identity_service.values import email_addresses
 from tests.conftest import MASTER_KEY
@@ -68,6 +71,19 @@ async def test_a_relay_that_fails_and_the_next_are_both_told(service, relay):
 async def test_it_goes_past_a_suppression_because_somebody_asked_for_it(service, relay):
     await a_letter(service, "rejected")
     assert send_test.was_accepted((await send(service))[-1])
+
+
+async def test_another_email_is_sent_with_sample_values(service, relay):
+    shop = service.database.settings.brands.find(None)
+    facts = {"words": "reset", **previews.sample_facts("reset", "de", shop)}
+    address = email_addresses.parse("anna@example.com", special_use=True)
+    test = send_test.send_test_message(
+        service.database, rendering.load_builders(), address, client="operator", locale="de", facts=facts
+    )
+    assert send_test.was_accepted([line async for line in test][-1])
+    ((_, _, payload),) = relay.mails
+    sent = email.message_from_bytes(payload, policy=email.policy.default)
+    assert sent["Subject"] == previews.sample("reset", "de", shop).subject
 
 
 async def test_neither_words_nor_addresses_of_the_letter_are_printed(service, relay):
