@@ -110,6 +110,15 @@ def test_check_refuses_with_the_reason(here, said, why):
     assert why in ended.stdout
 
 
+def test_the_sentences_that_a_brand_may_word_are_listed_with_their_places(here):
+    ended = here("brand", "words", "reset")
+    assert ended.stdout.startswith('[reset]\nsubject = "')
+    assert "{user_id}" in next(line for line in ended.stdout.splitlines() if line.startswith("why = "))
+    assert "safety" not in ended.stdout
+    assert {"reset", "welcome"} < set(json.loads(here("brand", "words", "--json").stdout))
+    assert here("brand", "words", "newsletter").returncode == 2
+
+
 def test_spell_is_said_on_the_telephone(here):
     ended = here("user-id", "spell", CANONICAL)
     words = user_ids.spell(user_ids.parse(RIGHT))

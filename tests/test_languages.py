@@ -135,6 +135,12 @@ def test_every_language_but_english_has_a_catalogue():
     assert {"de", "fr", "es", "it", "nl", "pl", "pt", "ar"} <= set(TRANSLATED)
 
 
+@pytest.mark.parametrize("locale", TRANSLATED)
+def test_the_header_names_the_language_of_the_file(locale: str):
+    text = (translations.LOCALES / f"{locale}.po").read_text("utf-8")
+    assert re.findall(r'(?m)^"Language: (.*)\\n"$', text) == [locale]
+
+
 def test_the_search_finds_sentences_of_every_kind():
     """A search that found nothing would let every other test here pass."""
     found = needed()

@@ -6,11 +6,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from identity_service.brands import logos, rules, words
 from identity_service.brands.rules import Brand, BrandError
 
+_NO_ENTRIES = ("key", "logo", "words")
 _FILES = {"brand.toml", "logo.svg", "logo.png", "words"}
 
 
@@ -40,7 +41,7 @@ def read_brands(
     settings: dict[str, Any] = {"name": name, "time_zone": time_zone}
     if sender:
         settings["mail"] = {
-            "from_address": sender, "from_name": name, "bounce_domain": bounce_domain or None,
+            "from_address": sender, "bounce_domain": bounce_domain or None,
             "dkim_selector": dkim_selector or None,
         }  # fmt: skip
     found = {rules.DEFAULT: Brand.model_construct(**_default_values(settings))}
@@ -69,7 +70,7 @@ def _read_brand(folder: Path, inherited: Mapping[str, Any]) -> Brand:
         raise BrandError(f'{file}: is missing; the folder needs it, at least with name = "…".') from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise BrandError(f"{file}: is not TOML ({problem}).") from None
-    for name in ("key", "logo", "words"):
+    for name in _NO_ENTRIES:
         if name in given:
             raise BrandError(f"{file}: {name} is no entry of this file; it is the folder's name or a file beside it.")
     images = [path for path in (folder / "logo.svg", folder / "logo.png") if path.is_file()]
@@ -87,9 +88,18 @@ def _read_brand(folder: Path, inherited: Mapping[str, Any]) -> Brand:
 def describe(problem: ValidationError) -> str:
     """Return what is wrong in one line: each place, and what it needs."""
     return "; ".join(
-        ": ".join(filter(None, [".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")]))
+        ": ".join(filter(None, [".".join(map(str, one["loc"])), _said(one["type"], one["loc"], one["msg"])]))
         for one in problem.errors(include_url=False)
     )
+
+
+def _said(kind: str, place: tuple[int | str, ...], message: str) -> str:
+    if kind != "extra_forbidden":
+        return message.removeprefix("Value error, ")
+    tables: dict[int | str, type[BaseModel]] = {"colors": rules.Colors, "links": rules.Links, "mail": rules.Mail}
+    fields = (tables[place[0]] if len(place) > 1 else Brand).model_fields
+    names = [field.alias or name for name, field in fields.items() if name not in _NO_ENTRIES]
+    return f"is unknown here; known: {', '.join(names)}"
 
 
 def _check_together(brands: Iterable[Brand]) -> None:

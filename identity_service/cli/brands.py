@@ -1,5 +1,6 @@
-"""`brand check|preview`: look at the brands before customers do."""
+"""`brand check|words|preview`: look at the brands before customers do."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -39,6 +40,25 @@ def check_brands(as_json: AsJson = False) -> None:
     output.print_rows(rows, as_json=False)
     for warning in warnings:
         print("warning:", warning)
+
+
+@brand_app.command("words")
+def list_words(
+    kind: Annotated[str, typer.Argument(help="The email, like `reset`; without one, all of them.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the sentences that a brand may word itself, in English, with their places in braces."""
+    if kind and kind not in COPY:
+        raise typer.BadParameter(f"There is no email {kind!r}; there are {', '.join(COPY)}.")
+    found = {one: words.wordable(one) for one in ([kind] if kind else COPY)}
+    if as_json:
+        output.print_json(found)
+        return
+    for one, sentences in found.items():
+        print(f"[{one}]")
+        for name, text in sentences.items():
+            print(f"{name} = {json.dumps(text, ensure_ascii=False)}")
+        print()
 
 
 @brand_app.command("preview")

@@ -7,6 +7,7 @@ value that the reader needs can be left out, and nothing is a template: braces h
 import hashlib
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import orjson
@@ -36,43 +37,61 @@ def check_brands(settings: Settings) -> None:
     """
     known = {relay.name for relay in settings.relays}
     for brand in settings.brands.by_key.values():
-        check_words(brand)
+        check_words(brand, settings.brands_dir or Path("brands"))
         missing = sorted(set(brand.mail.relays if brand.mail else ()) - known)
         if missing:
-            raise BrandError(f"brands/{brand.key}/brand.toml: mail.relays: IDENTITY_RELAYS has no {missing[0]!r}.")
+            file = (settings.brands_dir or Path("brands")) / brand.key / "brand.toml"
+            raise BrandError(f"{file}: mail.relays: IDENTITY_RELAYS has no {missing[0]!r}.")
 
 
-def check_words(brand: Brand) -> None:
-    """Refuse sentences that leave out, hide or add something.
+def wordable(kind: str) -> dict[str, str]:
+    """Return the sentences of an email that a brand may word itself, by name, as they are in English."""
+    ours = {"subject": COPY[kind].subject, **{part.name: part.text for part in COPY[kind].parts}}
+    return {name: text for name, text in ours.items() if name not in _KEPT}
+
+
+def check_words(brand: Brand, folder: Path) -> None:
+    """Refuse sentences that leave out, hide or add something; `folder` has the brand's own.
 
     Raises:
         BrandError
     """
     for language, kinds in brand.words.items():
         for kind, sentences in kinds.items():
-            where = f"brands/{brand.key}/words/{language}.toml [{kind}]"
+            where = f"{folder / brand.key / 'words' / language}.toml [{kind}]"
             if kind not in COPY:
                 raise BrandError(f"{where}: there is no such email; there are {', '.join(COPY)}.")
-            ours = {"subject": COPY[kind].subject, **{part.name: part.text for part in COPY[kind].parts}}
+            ours = wordable(kind)
             for name, text in sentences.items():
                 _check_sentence(f"{where} {name}", name, text, ours)
 
 
 def _check_sentence(where: str, name: str, text: str, ours: Mapping[str, str]) -> None:
-    if name not in ours or name in _KEPT:
-        free = ", ".join(key for key in ours if key not in _KEPT)
-        raise BrandError(f"{where}: cannot be worded; this email has {free}.")
+    if name not in ours:
+        raise BrandError(f"{where}: cannot be worded; this email has {', '.join(ours)}.")
     rest = PLACE.sub("", text)
     if not text.strip() or len(text) > LONGEST or _NOT_WORDS.search(rest):
         raise BrandError(
             f"{where}: must be plain text of at most {LONGEST} characters, without HTML, links and braces."
         )
     if _PROMOTES.search(rest):
-        raise BrandError(f"{where}: promotes something; an email about an account never does (NOM-01).")
-    wanted, given = sorted(set(PLACE.findall(ours[name]))), sorted(PLACE.findall(text))
-    if given != wanted:
-        places = " ".join(f"{{{place}}}" for place in wanted) or "none"
-        raise BrandError(f"{where}: must have each of these places once: {places}.")
+        raise BrandError(f"{where}: promotes something; an email about an account never does.")
+    fault = _fault_of_places(PLACE.findall(text), list(dict.fromkeys(PLACE.findall(ours[name]))))
+    if fault is not None:
+        raise BrandError(f"{where}: {fault}.")
+
+
+def _fault_of_places(given: list[str], known: list[str]) -> str | None:
+    """Return which place is wrong, and what to do: each of ours must be there once, and no other."""
+    names = ", ".join(f"{{{place}}}" for place in known)
+    strange = next((place for place in given if place not in known), None)
+    if strange is not None:
+        return f"{{{strange}}} is unknown here; known: {names}" if known else f"may have no place; remove {{{strange}}}"
+    twice = next((place for place in known if given.count(place) > 1), None)
+    missing = next((place for place in known if place not in given), None)
+    if twice is not None:
+        return f"has {{{twice}}} more than once; leave one"
+    return None if missing is None else f"lacks {{{missing}}}; it must be there once"
 
 
 def own_sentence(brand: Brand, language: str, kind: str, name: str) -> str | None:

@@ -3,13 +3,14 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from identity_service.brands import files, logos, rules
 from identity_service.brands.rules import Brand, BrandError
-from identity_service.messages import words
+from identity_service.messages import rendering, words
 from tests.brands.given import ACME, LOGO, write_both, write_brand
 
 
@@ -44,10 +45,11 @@ WRONG = {
     'name = "Acme"\nhost = "localhost"': "host: must be a host name",
     'name = "A\u202ecme"': "name: must be one printable line",
     'name = "=?utf-8?q?Acme?="': "name: must be one printable line",
-    'name = "Acme"\ncolour = "red"': "colour: Extra inputs are not permitted",
+    'name = "Acme"\ncolour = "red"': "colour: is unknown here; known: name, legal_name, postal_address,",
     'name = "Acme"\n[colors]\naccent = "red;}body{display:none"': "colors.accent",
     'name = "Acme"\n[colors]\naccent = "#ffd400"': "has a contrast of 1.4 to #ffffff, and needs 4.5",
     'name = "Acme"\n[colors]\naccent_dark = "#0b4f9c"': "choose a lighter colour",
+    'name = "Acme"\n[mail]\nsender = "a@acme.example"': "mail.sender: is unknown here; known: from, from_name,",
     'name = "Acme"\n[links]\nhelp = "javascript:alert(1)"': "links.help: must be an https:// address",
     'name = "Acme"\n[links]\nhelp = "https://user@acme.example/"': "links.help: must be an https:// address",
     'name = "Acme"\n[links]\nhelp = "https://\u0430cme.example/"': "links.help: must be an https:// address",
@@ -77,6 +79,12 @@ def test_a_file_that_is_not_read_is_told(tmp_path):
     write_brand(tmp_path, "acme", ACME, logo_jpg=b"")
     with pytest.raises(BrandError, match=r"logo\.jpg: is not read"):
         read(tmp_path)
+
+
+def test_the_default_brands_name_is_that_of_its_sender(tmp_path):
+    write_brand(tmp_path, "default", 'name = "Acme"\n')
+    names = [rendering.sender_of(read(folder).find(None), None).from_name for folder in (tmp_path, None)]
+    assert names == ["Acme", "Example Shop"]
 
 
 def test_two_brands_with_one_host_are_refused(tmp_path):
@@ -181,9 +189,14 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
 
 
 REFUSED = {
-    ("reset", "why", "Ein neues Kennwort."): "must have each of these places once: {user_id}",
-    ("reset", "why", "{user_id} {user_id}"): "must have each of these places once",
-    ("reset", "why", "{user_id} {link}"): "must have each of these places once",
+    (
+        "reset",
+        "why",
+        "Ein neues Kennwort.",
+    ): "/b/acme/words/de.toml [reset] why: lacks {user_id};",
+    ("reset", "why", "{user_id} {user_id}"): "has {user_id} more than once; leave one.",
+    ("reset", "why", "{userid}"): "{userid} is unknown here; known: {user_id}.",
+    ("reset", "subject", "{user_id}"): "may have no place; remove {user_id}.",
     ("reset", "why", "{user_id.__class__}"): "plain text",
     ("reset", "why", "{user_id!r:>9999}"): "plain text",
     ("reset", "why", "{0} {user_id}"): "plain text",
@@ -191,7 +204,7 @@ REFUSED = {
     ("reset", "why", "{% if 1 %}{user_id}"): "plain text",
     ("reset", "why", "<a href=x>{user_id}</a>"): "plain text",
     ("reset", "why", "{user_id} https://evil.example"): "plain text",
-    ("reset", "why", "{user_id} mit 20 % Rabatt"): "promotes something",
+    ("reset", "why", "{user_id} mit 20 % Rabatt"): "promotes something; an email about an account never does.",
     ("reset", "subject", "Neu\r\nBcc: e@example.com"): "plain text",
     ("reset", "subject", "=?utf-8?q?x?="): "plain text",
     ("reset", "safety", "Nennen Sie uns Ihr Kennwort."): "cannot be worded",
@@ -208,7 +221,7 @@ def test_words_that_leave_out_hide_or_add_something_are_refused(case):
     kind, name, text = case
     brand = Brand(key="acme", name="Acme", words={"de": {kind: {name: text}}})
     with pytest.raises(BrandError) as raised:
-        words.check_words(brand)
+        words.check_words(brand, Path("/b"))
     assert REFUSED[case] in str(raised.value)
 
 
