@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from fastapi.telemetry import TelemetryConfig
 from starlette.datastructures import State
@@ -143,6 +143,8 @@ def build_app(*, development: bool) -> FastAPI:
     app.add_api_route("/livez", livez, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
     app.add_api_route(security_txt.PATH, security_txt.show, include_in_schema=False)
+    app.add_api_route("/robots.txt", robots, include_in_schema=False)
+    app.add_api_route("/favicon.ico", favicon, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.openapi = lambda: openapi_schema(app)  # type: ignore[method-assign]
     if development:
@@ -208,6 +210,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def livez() -> JSONResponse:
     """Return 200: the process answers."""
     return JSONResponse({"status": "ok"})
+
+
+async def robots() -> PlainTextResponse:
+    """Let search engines read the first page alone (RFC 9309); the others are of one customer each."""
+    return PlainTextResponse("User-agent: *\nAllow: /$\nDisallow: /\n")
+
+
+async def favicon() -> RedirectResponse:
+    """Lead browsers that ask for the picture by its old name to ours."""
+    return RedirectResponse("/static/icon.svg", 301)
 
 
 async def readyz(request: Request) -> Response:

@@ -95,7 +95,7 @@ def test_check_reads_kindly_and_answers_the_shown_form(here, said):
 def test_check_says_what_is_wrong_and_what_may_have_been_meant(here):
     ended = here("user-id", "check", RIGHT[:-1] + "?")
     assert ended.returncode == 1
-    assert f"  suggestion {RIGHT}: one symbol was not understood\n" in ended.stdout
+    assert f"  suggestion {RIGHT}: one character was not understood\n" in ended.stdout
     ended = here("user-id", "check", RIGHT[:-1] + "?", "--json")
     assert ended.returncode == 1
     found = json.loads(ended.stdout)

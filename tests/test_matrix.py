@@ -56,6 +56,7 @@ POST /console/contacts/{number}/pick-up                    | staff: clerk lead
 GET /console/enrol                                         | anybody
 POST /console/enrol                                        | anybody
 POST /console/enrolled                                     | anybody
+GET /console/find                                          | staff: clerk lead auditor
 POST /console/find                                         | staff: clerk lead
 GET /console/signin                                        | anybody
 POST /console/signin                                       | anybody

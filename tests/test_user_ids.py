@@ -98,7 +98,7 @@ def test_a_swap_of_neighbours_is_suggested_back():
         for a, b in pairwise(PLACES):
             if user_id[a] != user_id[b]:
                 found = [(s.user_id, s.reason, s.position) for s in suggest(swap(user_id, a, b))]
-                assert (user_id, f"symbols {a + 1} and {b + 1} are swapped", a + 1) in found
+                assert (user_id, f"characters {a + 1} and {b + 1} are swapped", a + 1) in found
 
 
 @pytest.mark.parametrize("distance", [1, 2], ids=["beside each other", "with one between"])
@@ -148,7 +148,7 @@ def test_a_letter_that_cannot_occur_counts_as_not_understood():
     for place in PLACES:
         wrong = refused(put(IDS[0], (place, "A")))
         assert wrong.members["suggestions"] == [
-            {"user_id": show(IDS[0]), "reason": "one symbol was not understood", "position": place + 1}
+            {"user_id": show(IDS[0]), "reason": "one character was not understood", "position": place + 1}
         ]
 
 
@@ -203,19 +203,25 @@ def test_a_good_id_gets_no_suggestion():
         (
             "6WPT-C7QF-7FF6",
             "The check characters don't match. At least one character is wrong.",
-            "symbol 4 is P, not T",
+            "character 4 is P, not T",
             4,
         ),
         (
             "6WPP-7CQF-7FF6",
             "The check characters don't match. At least one character is wrong.",
-            "symbols 5 and 6 are swapped",
+            "characters 5 and 6 are swapped",
             5,
         ),
-        ("6WPP-C7QF-7FE6", "Character 11 can't be in a User ID.", "one symbol was not understood", 11),
-        ("6W??-C7QF-7FF6", "We didn't understand character 3.", "two symbols were not understood", None),
+        (
+            "6WPI-C7QF-7FF6",
+            "The check characters don't match. At least one character is wrong.",
+            "character 4 is P, not I",
+            4,
+        ),
+        ("6WPP-C7QF-7FE6", "Character 11 can't be in a User ID.", "one character was not understood", 11),
+        ("6W??-C7QF-7FF6", "We didn't understand character 3.", "two characters were not understood", None),
     ],
-    ids=["misheard", "swapped", "impossible", "unheard"],
+    ids=["misheard", "swapped", "typed I", "impossible", "unheard"],
 )
 def test_the_words_that_a_desk_reads_out(heard, sentence, reason, position):
     """IDN-06: what is wrong, and one suggestion to ask back; snapshot."""

@@ -90,9 +90,11 @@ async def open_account(
 @router.get("/{user_id}")
 async def show_account(
     request: Request, user_id: str, session: Session, staff: DeskStaff, settings: Settings, now: Now,
-    contact: Annotated[str, Query(max_length=20)], done: Annotated[str, Query(max_length=20)] = "",
+    contact: Annotated[str, Query(max_length=20)] = "", done: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:  # fmt: skip
-    """Show the account within the contact in which it was opened."""
+    """Show the account within the contact in which it was opened; without a contact, the console to open one."""
+    if not contact:
+        return RedirectResponse("/console", 303)
     account, opened_in = await opened.find_opened(session, staff, user_id, contact, now=now)
     facts = await _facts(session, account, opened_in, settings, now=now)
     return console_page(request, "console/account.html", staff, done=_DONE.get(done), **facts)

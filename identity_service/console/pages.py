@@ -99,6 +99,12 @@ async def show_console(request: Request, session: Session, staff: Staff, setting
     return views.console_page(request, "console/home.html", staff, waiting=waiting, searched=None, typed="")
 
 
+@router.get("/find")
+async def return_to_search(staff: Staff) -> Response:  # noqa: ARG001 (whoever is not signed in is led to the form)
+    """Lead a bookmarked search to the console: what was typed is in no address."""
+    return RedirectResponse("/console", 303)
+
+
 @router.post("/find")
 async def find_customer(
     request: Request, form: Form, session: Session, staff: DeskStaff, settings: Settings, now: Now

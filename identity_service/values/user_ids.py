@@ -167,7 +167,7 @@ def suggest(text: str) -> list[Suggestion]:
         return list(_fill(values, unheard))
     if _sums(values) == (0, 0):
         return []
-    return [*_one_wrong(values), *_one_swap(values)]
+    return [*_one_wrong(values, _typed(text, symbols)), *_one_swap(values)]
 
 
 def read_symbols(text: str, length: int = LENGTH) -> str:
@@ -185,6 +185,13 @@ def _read(text: str) -> str:
         return text.encode("ascii").translate(_ASCII_READING, _ASCII_SEPARATORS).decode("ascii")
     # Only ASCII is upper-cased: "ı".upper() is "I" and "ſ".upper() is "S", which would be other symbols.
     return "".join(s.upper() if s.isascii() else s for s in text).translate(_READING)
+
+
+def _typed(text: str, symbols: str) -> str:
+    """Return the symbols as they were typed: `I` where it was read as 1."""
+    plain = pasted.remove_dress(pasted.read_narrow(pasted.remove_invisible(text))).upper()
+    kept = "".join(sign for sign in plain if ord(sign) not in _SEPARATORS)[: len(symbols)]
+    return kept if kept.isascii() and _read(kept) == symbols else symbols
 
 
 def _problem(symbols: str) -> tuple[str, dict[str, str | int], dict[str, str | int]]:
@@ -245,12 +252,12 @@ def _fill(values: list[int], unheard: list[int]) -> Iterator[Suggestion]:
         solved = values.copy()
         solved[unheard[0]] = -sum(values) % PRIME
         if _sums(solved) == (0, 0):
-            yield _suggestion(solved, "one symbol was not understood", unheard[0] + 1)
+            yield _suggestion(solved, "one character was not understood", unheard[0] + 1)
     elif len(unheard) == 2:
-        yield _suggestion(_solve(values, *unheard), "two symbols were not understood", None)
+        yield _suggestion(_solve(values, *unheard), "two characters were not understood", None)
 
 
-def _one_wrong(values: list[int]) -> Iterator[Suggestion]:
+def _one_wrong(values: list[int], typed: str) -> Iterator[Suggestion]:
     plain, weighted = _sums(values)
     if plain == 0:
         return
@@ -260,8 +267,8 @@ def _one_wrong(values: list[int]) -> Iterator[Suggestion]:
     place = WEIGHTS.index(weight)
     right = values.copy()
     right[place] = (values[place] - plain) % PRIME
-    heard, meant = ALPHABET[values[place]], ALPHABET[right[place]]
-    yield _suggestion(right, f"symbol {place + 1} is {meant}, not {heard}", place + 1)
+    meant = ALPHABET[right[place]]
+    yield _suggestion(right, f"character {place + 1} is {meant}, not {typed[place]}", place + 1)
 
 
 def _one_swap(values: list[int]) -> Iterator[Suggestion]:
@@ -269,4 +276,4 @@ def _one_swap(values: list[int]) -> Iterator[Suggestion]:
         swapped = values.copy()
         swapped[first], swapped[second] = swapped[second], swapped[first]
         if swapped != values and _sums(swapped) == (0, 0):
-            yield _suggestion(swapped, f"symbols {first + 1} and {second + 1} are swapped", first + 1)
+            yield _suggestion(swapped, f"characters {first + 1} and {second + 1} are swapped", first + 1)

@@ -223,11 +223,42 @@ def read_json(request: Request, body: bytes) -> Any:  # noqa: ANN401
             _check_depth(value, MAXIMUM_DEPTH)
         return value
     except (ValueError, RecursionError) as refused:
-        raise MalformedJson(str(refused) if isinstance(refused, _Refused) else None) from refused
+        raise MalformedJson(_what_is_wrong(refused, body)) from refused
 
 
 class _Refused(ValueError):
     pass
+
+
+_FAULTS = {
+    "Expecting property name enclosed in double quotes": 'a name in double quotes, or "}", is expected',
+    "Expecting value": "a value is expected",
+    "Expecting ',' delimiter": "a comma, or the closing bracket, is expected",
+    "Expecting ':' delimiter": "a colon is expected",
+    "Extra data": "something stands behind the end",
+    "Unterminated string starting at": "a text begins here and has no end",
+    "Invalid control character at": "a text has a control character, such as a line break",
+}
+
+
+def _what_is_wrong(refused: Exception, body: bytes) -> str | None:
+    """Return what is wrong, and where; nothing of the body is repeated."""
+    if isinstance(refused, _Refused):
+        return str(refused)
+    try:
+        json.loads(body.decode())
+    except json.JSONDecodeError as fault:
+        text, at = fault.doc[: fault.pos].rstrip(), f"line {fault.lineno}, column {fault.colno}"
+        known = _FAULTS.get(fault.msg, "it cannot be read")
+        if "trailing comma" in fault.msg or (text.endswith(",") and fault.doc[fault.pos : fault.pos + 1] in ("}", "]")):
+            # Before Python 3.13 the bracket behind the comma is named, not the comma.
+            comma = fault.doc.rindex(",", 0, fault.pos + 1)
+            column = comma - fault.doc.rfind("\n", 0, comma)
+            known, at = "a trailing comma", f"line {fault.doc.count(chr(10), 0, comma) + 1}, column {column}"
+        return f"The body isn't valid JSON: {known} at {at}."
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -64,7 +64,9 @@ async def test_a_misheard_id_comes_with_what_may_have_been_meant(caller):
     wrong = user_id[:5] + ("7" if at != "7" else "9") + user_id[6:]
     (result,) = await verify(caller, wrong)
     assert (result["status"], result["problem"]) == ("malformed", "check_failed")
-    assert {"user_id": user_id, "reason": f"symbol 5 is {at}, not {wrong[5]}", "position": 5} in result["suggestions"]
+    assert {"user_id": user_id, "reason": f"character 5 is {at}, not {wrong[5]}", "position": 5} in result[
+        "suggestions"
+    ]
     assert result["detail"].endswith(".")
 
 

@@ -291,3 +291,9 @@ async def test_answers_at_once_hold_no_connection_for_ever(service, ada, anna):
     assert 1 <= told.count(303) <= 3
     assert told.count(303) + told.count(409) == 20
     assert await service.rows("SELECT tries, matched FROM caller_check") == [(3, False)]
+
+
+async def test_a_bookmark_without_a_contact_or_a_search_leads_to_the_console(ada):
+    for path in ("/console/find", "/console/accounts/6WPP-C7QF-7FF6"):
+        answer = await ada.http.get(path, follow_redirects=False)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/console"), path

@@ -56,6 +56,19 @@ async def test_what_can_be_read_in_two_ways_is_not_read(service, caller, body, p
     assert await service.rows("SELECT count(*) FROM idempotency_key") == [(0,)]
 
 
+@pytest.mark.parametrize(("body", "said"), [
+    (b'{"email": "a@example.com",}', "a trailing comma at line 1, column 26."),
+    (b'{\n  "email": "a@example.com",\n}', "a trailing comma at line 2, column 27."),
+    (b"{'locale': 'en'}", 'a name in double quotes, or "}", is expected at line 1, column 2.'),
+    (b'{"email" "x"}', "a colon is expected at line 1, column 10."),
+    (b"{} {}", "something stands behind the end at line 1, column 4."),
+])  # fmt: skip
+async def test_what_is_no_json_is_told_with_its_place(caller, body, said):
+    headers = {**caller.headers, "Content-Type": "application/json"}
+    refused = await caller.http.post("/v1/accounts", content=body, headers=headers)
+    assert refused.json()["detail"] == f"The body isn't valid JSON: {said}"
+
+
 async def test_a_json_text_is_decoded_once(caller):
     """ASVS 1.1.1: what was escaped twice stays escaped once."""
     made = await caller.post("/v1/accounts", {"display_name": r"&lt;\u0041%2540"})

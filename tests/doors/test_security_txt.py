@@ -46,6 +46,13 @@ async def test_it_is_never_good_for_a_year(service, named):
     assert line == f"Expires: {service.clock() + timedelta(days=364):%Y-%m-%dT%H:%M:%SZ}"
 
 
+async def test_what_browsers_and_search_engines_ask_for_by_itself_is_there(service):
+    robots = await service.http.get("/robots.txt")
+    assert (robots.status_code, robots.text) == (200, "User-agent: *\nAllow: /$\nDisallow: /\n")
+    picture = await service.http.get("/favicon.ico")
+    assert (picture.status_code, picture.headers["Location"]) == (301, "/static/icon.svg")
+
+
 async def test_without_a_contact_there_is_none(service):
     answer = await service.http.get(PATH)
     assert (answer.status_code, answer.json()["code"]) == (404, "unknown_path")
