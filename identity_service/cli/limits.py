@@ -7,7 +7,9 @@ import typer
 from identity_service import clock
 from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
+from identity_service.clients import actions as clients
 from identity_service.clients.actions import OPERATOR
+from identity_service.console import limits
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.web import rate_limits
@@ -16,11 +18,21 @@ limit_app = typer.Typer(no_args_is_help=True, help="Rate limits.")
 
 
 @limit_app.command("list")
-def list_limits(as_json: AsJson = False) -> None:
-    """List the 50 busiest limits; whom each concerns is only a keyed hash."""
+def list_limits(
+    who: Annotated[
+        str | None, typer.Argument(help="An address, a User ID, a network, or the name of staff or a client.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the limits that refuse requests now, of somebody or of everybody."""
+
+    async def find(session: DatabaseSession) -> list[limits.LimitInForce]:
+        names = {client.id: client.name for client in await clients.list_open_clients(session)}
+        return await limits.list_limits(session, names, who)
+
     rows = [
-        {"limit": key, "hits": hits, "ends_at": ends.isoformat(timespec="seconds")}
-        for key, hits, ends in connections.run_in_transaction(rate_limits.list_busiest)
+        {"limit": one.key, "what": one.what, "who": one.who, "ends_at": one.until.isoformat(timespec="seconds")}
+        for one in connections.run_in_transaction(find)
     ]
     output.print_rows(rows, as_json=as_json)
 

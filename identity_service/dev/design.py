@@ -99,11 +99,14 @@ def sample_email(state: str, last_class: str | None, say: Callable[[str], str]) 
         state=state, tone=tracking.TONES.get(state, "bad"), now_do=say(tracking.NOW_DO[state]),
         sentence=descriptions.describe_message(state, last_class, None, say),
         lines=[
-            TrackingEntry(at, descriptions.describe_attempt(kind, "tried", "Postfix", None, say), said)
+            TrackingEntry(
+                at, descriptions.describe_attempt(kind, "tried", "Postfix", None, say), said, kind == "unavailable"
+            )
             for at, kind, said in (("14:02:07", "unavailable", None), ("14:04:11", "transient.greylist", reply))
         ],
         to="j…@example.com", sender="Example Shop <service@example.com>", subject=say(copy.SUBJECTS["reset"]),
         reference="K7QX-3W08", is_moving=False, is_taken=False, can_reroute=True, zone="UTC",
+        is_coming=True, is_done=False, detail="",
         ends=say("The time limit for the link and code starts when our mail server accepts the email."),
     )  # fmt: skip
 

@@ -180,10 +180,11 @@ async def test_an_operator_finds_a_persons_messages_and_lifts_on_the_command_lin
 
 
 async def test_a_limit_is_lifted_on_the_command_line(service, command):
-    await service.app.state.throttle.hit("door", "5/minute", "anna")
-    (row,) = [row for row in (await command("limit", "list", "--json")).json if "/door/" in row["limit"]]
-    assert row["hits"] == 1
-    assert (await command("limit", "lift", row["limit"])).out == "The limit door is lifted.\n"
+    await service.app.state.throttle.hit("staff-name", "1/hour", "ada")
+    (row,) = (await command("limit", "list", "ada", "--json")).json
+    assert (row["what"], row["who"]) == ("Sign-ins to the console with one name", "ada")
+    assert (await command("limit", "list", "ben", "--json")).json == []
+    assert (await command("limit", "lift", row["limit"])).out == "The limit staff-name is lifted.\n"
     assert (await command("limit", "lift", row["limit"])).status == 1
     told = await service.rows("SELECT actor, data FROM event WHERE name = 'rate_limit.lifted'")
-    assert told == [("operator", {"limit": "door"})]
+    assert told == [("operator", {"limit": "staff-name"})]
