@@ -24,7 +24,7 @@ from identity_service.errors import Problem
 from identity_service.events import actions as events
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
-from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.one_time_tokens.rules import JustUsed, LinkInvalid
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
@@ -144,6 +144,19 @@ async def stop_change(session: DatabaseSession, found: TokenWithMessage, *, now:
     if not await _stop(session, mine, reason="customer", actor="customer", now=now):
         raise LinkInvalid
     await one_time_tokens.consume(session, found, now=now)
+
+
+async def check_stoppable(session: DatabaseSession, found: TokenWithMessage) -> None:
+    """Refuse a stop link whose change has ended; if it was stopped, by whatever, what the link is for is done.
+
+    Raises:
+        JustUsed, LinkInvalid
+    """
+    change = await session.get(PendingChange, uuid.UUID(found.message.facts.get("change", str(uuid.UUID(int=0)))))
+    if change is not None and change.stopped_at is not None:
+        raise JustUsed
+    if change is None or change.done_at is not None:
+        raise LinkInvalid
 
 
 async def stop_open_changes(

@@ -47,6 +47,21 @@ async def become_business(
     return account
 
 
+async def become_consumer(session: DatabaseSession, user_id: UserId, *, actor: str, now: datetime) -> Account:
+    """Make a business a consumer again, and tell every mailbox; the history and the ended period stay.
+
+    Raises:
+        accounts.rules.UnknownUserId, AccountMoved, AccountClosed
+    """
+    before = (await accounts.find_account(session, user_id, lock=True)).kind
+    account = await periods.end_period(session, user_id, actor=actor, now=now)
+    if before == "business":
+        await credentials.notify_mailboxes(
+            session, "business_ended", [account.user_id], cause="account.became_consumer", actor=actor, now=now
+        )
+    return account
+
+
 async def undo_conversion(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
     """Make the account a consumer again by the undo link in the notice; all history stays.
 
@@ -91,4 +106,4 @@ async def apply_consumer(
     now: datetime,
 ) -> None:
     """Carry out an approved return to a consumer."""
-    await periods.end_period(session, user_id, actor=actor, now=now)
+    await become_consumer(session, user_id, actor=actor, now=now)

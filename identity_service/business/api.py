@@ -9,7 +9,7 @@ from identity_service.accounts.views import VersionChecked, account_view, etag
 from identity_service.approvals import actions as approvals
 from identity_service.approvals import views
 from identity_service.approvals.schemas import AccountChange
-from identity_service.business import actions, periods, rules
+from identity_service.business import actions, rules
 from identity_service.business.schemas import BusinessConversion, ConversionPreview, NewCompany
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
@@ -104,6 +104,6 @@ async def become_consumer(
     if caller.desk:
         change = await approvals.request_confirmation(session, wanted, "consumer", {}, actor=person, now=now)
         return await views.pending_change_view(session, change, caller, response)
-    account = await periods.end_period(session, wanted, actor=person, now=now)
+    account = await actions.become_consumer(session, wanted, actor=person, now=now)
     response.headers["ETag"] = etag(account)
     return AccountChange(account=await account_view(session, account, caller), pending=None)

@@ -16,6 +16,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.history import actions as history
 from identity_service.history import rules as history_rules
 from identity_service.messages import actions as messages
+from identity_service.messages import rules as message_rules
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.values import email_addresses, pasted, user_ids
@@ -90,8 +91,10 @@ async def _by_address(session: DatabaseSession, query: str) -> SearchResult:
     if found.user_id is not None:
         return SearchResult([Match(found.user_id, "address")], messages=sent)
     said = "No account has this address."
-    if any(message.kind == "address_check" for message in sent):
-        said = "No account has this address yet: it isn't confirmed. Ask the caller to open the email that we sent."
+    if sent and sent[0].kind == "address_check":
+        said = "No account has this address yet: it isn't confirmed. "
+        arrives = sent[0].state in message_rules.PENDING or sent[0].state in ("accepted", "delivered", "unconfirmed")
+        said += "Ask the caller to open the email that we sent." if arrives else "The email that asks for it failed."
     elif not sent:
         said += " No message was sent to it, or the account it belonged to was erased."
     return SearchResult([], said, messages=sent)

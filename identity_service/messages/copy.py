@@ -230,6 +230,13 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              "it back, or contact us:", shows="link", button="Sign in"),
         Part("fine", "If this was you, you don't need to do anything."), _SAFETY,
     )),
+    "business_ended": EmailCopy("You have a private account again", (
+        Part("why", "Your account {user_id} is a private account again. Your User ID, password, consents and history "
+             "stay the same."),
+        Part("link", "If you didn't want this, sign in here and change it back, or contact us:", shows="link",
+             button="Sign in"),
+        Part("fine", "If this was you, you don't need to do anything."), _SAFETY,
+    )),
     "company_changed": EmailCopy("Your company's details were changed", (
         Part("why", "The company's details in your account {user_id} were changed: name, numbers, contact person or "
              "billing address."),

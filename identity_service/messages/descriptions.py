@@ -135,6 +135,7 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "merge_undone": "Notice: accounts separated",
     "merged": "Notice: accounts merged",
     "taken_back": "Notice: a change was undone",
+    "business_ended": "Notice: private account again",
     "company_changed": "Notice: company changed",
     "account_closed": "Notice: account closed",
     "account_erased": "Notice: account erased",

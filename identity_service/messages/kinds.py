@@ -61,6 +61,7 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "merge_undone": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "merged": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "taken_back": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
+    "business_ended": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "company_changed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "account_closed": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, _CHANGE, is_notice=True),
     "account_erased": MessageKind("account", 5, 72 * HOUR, NOTICE_WAITS, is_notice=True),

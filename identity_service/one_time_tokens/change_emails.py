@@ -11,7 +11,10 @@ from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
 
-_PAGES: Final = {"taken_back": "/signin", "account_reopened": "/signin", "company_changed": "/me/business"}
+_PAGES: Final = {
+    "taken_back": "/signin", "account_reopened": "/signin", "company_changed": "/me/business",
+    "business_ended": "/me/business",
+}  # fmt: skip
 """Where a notice without a token leads, by its kind."""
 
 VERB_DESCRIPTIONS: Final = {

@@ -150,6 +150,7 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "approvals.actions:stop_change",
         takes_back="account.change_stopped",
         for_own_mailbox=True,
+        checks="approvals.actions:check_stoppable",
     ),
 }
 """Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
@@ -166,6 +167,7 @@ LABELS: Final = {"survivor": "User ID that stays", "other": "The other User ID",
 """How facts of a message are called on its page."""
 AFTER: Final = {
     "address_known": CONFIRMATIONS["address"].done,
+    "reopened": CONFIRMATIONS["reopen"].done,
     "merge": "You've agreed, and your two accounts are now one. Both User IDs lead to it.",
     "merge_waits": "You've agreed. When the other mailbox has agreed too, both User IDs will lead to one account.",
     "change_merge": (

@@ -79,7 +79,7 @@ async def show_consumer(request: Request, customer: Customer) -> Response:
 async def become_consumer(session: Session, form: Form, customer: Customer, now: Now) -> Response:
     """Make the account a consumer again."""
     form.take()
-    await periods.end_period(session, UserId(customer.account.user_id), actor="customer", now=now)
+    await business.become_consumer(session, UserId(customer.account.user_id), actor="customer", now=now)
     return RedirectResponse("/me?saved=company", 303)
 
 

@@ -168,7 +168,7 @@ async def register_publicly(
 
 async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, choice: str = "", now: datetime) -> str:
     """Attach an address whose mailbox was just read; if another account has it, merge the new account into that one.
-    Return `address_known` for a merge, else `address`.
+    Return `address_known` for a merge, `reopened` for one into an account that was closed, else `address`.
 
     If that one is closed, its owner chooses: `reopen` it, or `new`, which takes the address off it; after 30 days only
     the second is left.
@@ -185,6 +185,7 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
         raise LinkInvalid
     proof = await one_time_tokens.consume(session, found, now=now)
     holder = await accounts.find_by_email(session, address)
+    was_closed = holder is not None and holder.state == "closed"
     if holder is not None:
         holder = await _settle_closed(session, holder, fresh, choice, now=now)
     if holder is None:
@@ -194,7 +195,7 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
         # If the holder was merged into the new account meanwhile, merging back would make a cycle.
         await merges.merge_by_mailbox(session, holder.user_id, proof.user_id, found.token.id, actor="customer", now=now)
     await credentials.confirm_mailbox(session, holder.user_id, proof, now=now)
-    return "address_known"
+    return "reopened" if was_closed else "address_known"
 
 
 async def _settle_closed(

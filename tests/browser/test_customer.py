@@ -195,6 +195,12 @@ async def test_me_says_yes_withdraws_and_the_receipt_is_checked(visit, service, 
     await expect(consents.get_by_role("button", name="Withdraw")).to_have_count(0)
     await check(stranger, receipt)
     assert "A newer receipt replaces this one." in await stranger.text()
+    await stranger.open("/receipt")
+    saved = {"name": "receipt.jwt", "mimeType": "application/jwt", "buffer": f"{receipt}\n".encode()}
+    await stranger.page.locator("input[type=file]").set_input_files(saved)
+    await expect(stranger.page.locator("#receipt")).to_have_value(receipt)
+    await stranger.press("Check it")
+    assert "nothing in it has been changed" in await stranger.text()
     stranger.expected = {422}
     await check(stranger, receipt[:-6] + "AAAAAA")
     assert "changed after it was signed" in await stranger.text()

@@ -203,6 +203,10 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await approve_change(service, frida, "frida2@example.org")
     await reader.read_all()
     await reopened(service, reader, await account(caller, "greta@example.org"))
+    hans = await account(caller, "hans@example.org")
+    await call(caller, "PUT", f"/v1/accounts/{hans}/business", COMPANY)
+    await call(caller, "DELETE", f"/v1/accounts/{hans}/business")
+    await reader.read_all()
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK
 

@@ -6,8 +6,11 @@ import pytest
 
 from identity_service.messages import actions as messages
 from identity_service.messages import suppressions
+from tests.browser import Browser
+from tests.conftest import BASE
 from tests.console.given import a_clerk, an_account, another, code_of
 from tests.console.test_seen_by_desk import asked, change_of
+from tests.life.given import link_to, press
 
 ANNA, BEN = "anna@example.org", "ben@example.org"
 
@@ -96,7 +99,7 @@ async def test_a_declined_change_is_seen_where_it_was_requested(service, caller)
     await bert.open("/console/approvals")
     await bert.do(f"/console/approvals/{await change_of(service)}/decline", reason="declined_details")
     await ada.open_account(anna)
-    assert "declined: the details are wrong bert" in " ".join(ada.text.split())
+    assert "declined: the details are wrong by bert" in " ".join(ada.text.split())
 
 
 async def test_each_side_of_a_merge_reads_whom_it_is_merged_with(service, caller):
@@ -109,6 +112,12 @@ async def test_each_side_of_a_merge_reads_whom_it_is_merged_with(service, caller
     for address, named in ((ANNA, other), (BEN, anna)):
         text = service.letter(address, "You can stop it")["text"]
         assert f"merged with your account {named}" in text
+    links = [await link_to(service, address, "You can stop it") for address in (ANNA, BEN)]
+    assert "Your account stays as it is." in (await press(service, links[1])).text
+    late = Browser(service.app, BASE)
+    await late.open(links[0][0])
+    assert "This has already been done" in late.text
+    assert "Your account stays as it is." in late.text
 
 
 @pytest.mark.parametrize("typed", ["a symbol that no User ID has", "a symbol too few", "a symbol too many"])

@@ -221,3 +221,14 @@ async def test_a_business_on_the_phone_is_found_and_never_sent_away(service, cal
     assert (told["desk"], told["offer_conversion"], told["reasons"]) == ("business", True, ["has placed 30 orders"])
     assert set(told["may_serve"]) == {"consumer", "business"}
     await a_business(caller, email="bau@example.com")
+
+
+async def test_going_back_is_told_to_every_mailbox_once(service, caller, anna):
+    """Whoever turned it back may not be its owner; a consumer who goes back again hears nothing."""
+    assert (await convert(caller, anna)).status_code == 200
+    for _ in range(2):
+        assert (await back(caller, anna)).status_code == 200
+    await service.deliver()
+    text = service.letter(ANNA, "You have a private account again")["text"]
+    assert f"Your account {anna} is a private account again." in text
+    assert await service.rows("SELECT count(*) FROM message WHERE kind = 'business_ended'") == [(1,)]

@@ -297,7 +297,7 @@ async def test_a_letter_to_join_two_makes_no_circle_either(service, caller):
     )
     await confirm(service, BOTH[0], ASKED)
     service.clock.advance(seconds=1)
-    assert (await press(service, letter)).page.url.path == "/confirmed/address"
+    assert (await press(service, letter)).page.url.path == "/confirmed/address_known"
     assert (await account(caller, fresh))["state"] == "active"
     assert row_id((await account(caller, old))["moved_to"]) == fresh
     assert (await caller.get(f"/v1/accounts/{old}/summary")).status_code == 200

@@ -145,7 +145,8 @@ async def test_who_comes_back_chooses_the_old_account(service, caller):
     assert f"{fresh} will then be part of it" in page.text
     assert anna in page.text
     await page.send(link[0], link=link[1], code="", agreed="reopen")
-    assert page.page.url.path == "/confirmed/address_known"
+    assert page.page.url.path == "/confirmed/reopened"
+    assert "Your account is open again." in page.text
     assert (await account(caller, anna))["state"] == "active"
     assert (await account(caller, fresh))["moved_to"] == anna
 
