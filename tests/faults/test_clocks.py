@@ -136,7 +136,7 @@ async def test_a_link_that_was_used_stays_so_when_the_clock_falls_back(service, 
     assert (await choose(reset.browser, reset.link, OTHER)).url.path == "/reset/done"
     service.clock.advance(hours=-1)
     await choose(reset.browser, reset.link, GOOD)
-    assert "This link or code doesn't work" in reset.browser.text
+    assert "The one you just typed was not saved." in reset.browser.text
 
 
 async def test_a_message_that_has_expired_stays_so_when_the_clock_falls_back(service, road: Road):
