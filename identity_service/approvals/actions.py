@@ -152,11 +152,12 @@ async def check_stoppable(session: DatabaseSession, found: TokenWithMessage) -> 
     Raises:
         JustUsed, LinkInvalid
     """
-    change = await session.get(PendingChange, uuid.UUID(found.message.facts.get("change", str(uuid.UUID(int=0)))))
-    if change is not None and change.stopped_at is not None:
-        raise JustUsed
+    change_id = found.message.facts.get("change")
+    change = None if change_id is None else await session.get(PendingChange, uuid.UUID(change_id))
     if change is None or change.done_at is not None:
         raise LinkInvalid
+    if change.stopped_at is not None:
+        raise JustUsed
 
 
 async def stop_open_changes(

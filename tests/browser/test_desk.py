@@ -111,7 +111,7 @@ async def test_a_reset_that_is_stuck_is_sent_by_the_other_relay_in_the_same_call
     await fits(ada)
 
 
-async def test_the_watch_tower_shows_how_everything_is_and_renews_itself(desk, service, roads, caller, anna):
+async def test_the_operations_page_shows_how_everything_is_and_renews_itself(desk, service, roads, caller, anna):
     road = await roads()
     for n in range(6):
         await caller.post("/v1/accounts", {"email": f"c{n}@{'example.net' if n % 2 else 'example.org'}"})
@@ -130,7 +130,7 @@ async def test_the_watch_tower_shows_how_everything_is_and_renews_itself(desk, s
     assert await lead.barriers() == []
     assert await lead.overhang() <= 0
     FOLDER.mkdir(parents=True, exist_ok=True)
-    await lead.page.screenshot(path=FOLDER / "watch-tower.png", animations="disabled")
+    await lead.page.screenshot(path=FOLDER / "operations.png", animations="disabled")
     shown = await lead.page.locator("h1 [data-live=time]").inner_text()
     service.clock.advance(seconds=5)
     await expect(lead.page.locator("h1 [data-live=time]")).not_to_have_text(shown)
