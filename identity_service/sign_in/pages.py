@@ -66,8 +66,11 @@ async def sign_in(request: Request, form: Form, settings: Settings, now: Now) ->
 
 @router.post("/signin/code", openapi_extra={"x-form": "sign_in/code_request.html"})
 async def request_code(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
-    """Email a code; the response is the tracking page, whether or not there is an account."""
-    address = forms.take_address(form, settings)
+    """Email a code; the response is the tracking page, whether or not there is an account.
+
+    A browser may have filled in the password of the same form; it is not looked at.
+    """
+    address = forms.take_address(form, settings, "password")
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit_network("code-network", rules.CODES_PER_NETWORK, network)
     handle = await actions.request_code(

@@ -176,15 +176,16 @@ class MaybeMistyped(Unprocessable):
 MEANT = "Did you mean {meant}? Choose it, or confirm that the address is correct as you typed it."
 
 
-def take_address(form: FormData, settings: Settings) -> EmailAddress:
+def take_address(form: FormData, settings: Settings, *unused: str) -> EmailAddress:
     """Return the address of a form that sends an email; the fields are `email`, and after a question about an address
     that address (`asked`) and `meant` or `as_typed` of the buttons that answer it. No button answers for another one.
+    The form may have the `unused` fields, too.
 
     Raises:
         UserIdTyped, UnknownField, values.email_addresses.MalformedEmailAddress
         MaybeMistyped: its domain is one letter away from a common one, and nobody has said that it is right.
     """
-    text, asked, meant, as_typed = form.take("email", "asked", "meant", "as_typed")
+    text, asked, meant, as_typed = form.take("email", "asked", "meant", "as_typed", *unused)[:4]
     refuse_user_id(text)
     if text != asked:
         meant = as_typed = ""

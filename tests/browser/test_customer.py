@@ -165,8 +165,8 @@ async def test_a_mailed_code_signs_in(visit, service, letters, anna: str):
     """REC-08."""
     one = await visit(phone=True)
     await one.open("/signin")
-    await one.page.locator("#email-code").fill("anna@example.org")
-    await one.press("Email me a code")
+    await one.page.locator("#email").fill("anna@example.org")
+    await one.press("Send me a code instead")
     await service.deliver()
     await expect(one.page.locator("[data-state=accepted]")).to_be_visible()
     await one.type("Code from the email", letters.code("anna@example.org", "Your sign-in code"))
@@ -214,8 +214,8 @@ async def check(stranger, receipt: str) -> None:
 
 async def sign_in_by_code(one, service, letters) -> None:
     await one.open("/signin")
-    await one.page.locator("#email-code").fill("anna@example.org")
-    await one.press("Email me a code")
+    await one.page.locator("#email").fill("anna@example.org")
+    await one.press("Send me a code instead")
     await service.deliver()
     await one.type("Code from the email", letters.code("anna@example.org", "Your sign-in code"))
     await one.press("Sign in")

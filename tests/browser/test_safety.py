@@ -86,8 +86,8 @@ async def test_the_link_opens_where_somebody_is_signed_in(visit, service, letter
     """ASVS 3.3.2: the session's cookie is Lax, so the reader of a letter is still himself; Strict for the form's."""
     one = await visit()
     await one.open("/signin")
-    await one.page.locator("#email-code").fill("anna@example.org")
-    await one.press("Email me a code")
+    await one.page.locator("#email").fill("anna@example.org")
+    await one.press("Send me a code instead")
     await service.deliver()
     await one.type("Code from the email", letters.code("anna@example.org", "Your sign-in code"))
     await one.press("Sign in")
@@ -104,8 +104,8 @@ async def test_nothing_of_a_session_stays_in_the_browser(visit, service, letters
     """SES-06, ASVS 14.3.1: no storage of any kind while signed in, no cookie of the session after signing out."""
     one = await visit()
     await one.open("/signin")
-    await one.page.locator("#email-code").fill("anna@example.org")
-    await one.press("Email me a code")
+    await one.page.locator("#email").fill("anna@example.org")
+    await one.press("Send me a code instead")
     await service.deliver()
     await one.type("Code from the email", letters.code("anna@example.org", "Your sign-in code"))
     await one.press("Sign in")

@@ -89,8 +89,8 @@ async def _signing_in(one, service, letters, say) -> AsyncIterator[str]:
     await one.type(say("Password"), "not this one, I fear")
     await one.press(say("Sign in"))
     yield "signin refused"
-    await one.page.locator("#email-code").fill("ben@example.org")
-    await one.press(say("Email me a code"))
+    await one.page.locator("#email").fill("ben@example.org")
+    await one.press(say("Send me a code instead"))
     yield "signin code"
     await one.type(say("Code from the email"), "00000-00000")
     await one.press(say("Sign in"))

@@ -183,3 +183,17 @@ async def test_looking_at_the_page_signs_nobody_in(service, caller):
             answer = await browser.http.request(method, path + suffix)
             assert "__Host-session" not in answer.headers.get("set-cookie", "")
     assert await service.rows("SELECT count(*) FROM sign_in_session") == [(0,)]
+
+
+async def test_one_form_takes_one_address_for_a_password_or_a_code(service, caller):
+    """Without scripts, too: the second button leads elsewhere, with what a password manager has filled in."""
+    await an_account(caller, email=ANNA)
+    browser = a_browser(service)
+    text = (await browser.open("/signin")).text
+    assert text.count('name="email"') == 1
+    assert text.index('autocomplete="username"') < text.index('autocomplete="current-password"')
+    assert text.index("Sign in</button>") < text.index('formaction="/signin/code" formnovalidate')
+    page = await browser.send("/signin/code", email=ANNA, password="canary of a password manager")
+    assert (page.status_code, "canary" in page.text) == (200, False)
+    await service.deliver()
+    assert CODE.search(service.letter(ANNA, "Your sign-in code")["text"])
