@@ -47,7 +47,7 @@ from identity_service.resets import actions as resets
 from identity_service.values import email_addresses, user_ids
 from identity_service.values import text as values_text
 from identity_service.values.user_ids import UserId
-from identity_service.web import dependencies
+from identity_service.web import dependencies, forms
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 
@@ -199,9 +199,9 @@ async def ask_customer(
     user_id: str, session: Session, form: Form, staff: DeskStaff, settings: Settings, now: Now
 ) -> Response:
     """Start a guarded change, confirmed by the mailbox or, given a reason, by a second person and a wait of 72 h."""
-    number, verb, reason, value = form.take("contact", "verb", "reason", "value")
+    number, verb, reason, value, *answers = form.take("contact", "verb", "reason", "value", *forms.ANSWERS)
     account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
-    details = _details(verb, value, settings)
+    details = _details(verb, value, answers, settings)
     user = UserId(account.user_id)
     if reason.strip():
         await approvals.request_approval(
@@ -294,11 +294,11 @@ async def _check_mailboxes(session: DatabaseSession, user_id: UserId, verb: str,
         )
 
 
-def _details(verb: str, value: str, settings: Settings) -> dict[str, Any]:
+def _details(verb: str, value: str, answers: Sequence[str], settings: Settings) -> dict[str, Any]:
     if verb == "merge":
         return {"duplicate": user_ids.show(user_ids.parse(value))}
     if verb == "email":
-        address = email_addresses.parse_pasted(value, special_use=settings.development)
+        address = forms.read_address(settings, value, *answers)
         return {"email": address.shown, "ascii": address.ascii, "key": address.key}
     if verb not in ("close", "erase", "consumer"):
         raise rules.RoleMissing("A desk cannot start this change.")

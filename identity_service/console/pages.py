@@ -17,7 +17,7 @@ from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
 from identity_service.messages import descriptions
 from identity_service.registration import actions as registration
-from identity_service.values import email_addresses, pasted, user_ids
+from identity_service.values import pasted, user_ids
 from identity_service.web import dependencies, forms, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
@@ -195,8 +195,8 @@ async def issue_id(
     With an address it counts as a search, because it could tell who has an account. If somebody has the address, their
     User ID goes to that mailbox, and the contact says no more than that a message went there.
     """
-    text, language = form.take("email", "language")
-    address = email_addresses.parse_pasted(text, special_use=settings.development) if pasted.trim_ends(text) else None
+    text, language, *answers = form.take("email", "language", *forms.ANSWERS)
+    address = forms.read_address(settings, text, *answers) if pasted.trim_ends(text) else None
     if address is not None:
         await request.app.state.throttle.hit("staff-search", access_rules.SEARCHES, staff.staff.name)
         await access_dependencies.count_search(request, staff.actor, now=now)

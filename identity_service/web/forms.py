@@ -176,17 +176,28 @@ class MaybeMistyped(Unprocessable):
 MEANT = "Did you mean {meant}? Choose it, or confirm that the address is correct as you typed it."
 
 
+ANSWERS = ("asked", "meant", "as_typed")
+"""The fields that answer the question about an address: which one, and the value of the button that was pressed."""
+
+
 def take_address(form: FormData, settings: Settings, *unused: str) -> EmailAddress:
-    """Return the address of a form that sends an email; the fields are `email`, and after a question about an address
-    that address (`asked`) and `meant` or `as_typed` of the buttons that answer it. No button answers for another one.
-    The form may have the `unused` fields, too.
+    """Return the address of a form of customers that sends an email; it may have the `unused` fields, too.
 
     Raises:
-        UserIdTyped, UnknownField, values.email_addresses.MalformedEmailAddress
-        MaybeMistyped: its domain is one letter away from a common one, and nobody has said that it is right.
+        UserIdTyped, UnknownField, MaybeMistyped, values.email_addresses.MalformedEmailAddress
     """
-    text, asked, meant, as_typed = form.take("email", "asked", "meant", "as_typed", *unused)[:4]
+    text, asked, meant, as_typed = form.take("email", *ANSWERS, *unused)[:4]
     refuse_user_id(text)
+    return read_address(settings, text, asked, meant, as_typed)
+
+
+def read_address(settings: Settings, text: str, asked: str, meant: str, as_typed: str) -> EmailAddress:
+    """Return the address that was typed, or the one that the answer (`ANSWERS`) says. No answer is one for another.
+
+    Raises:
+        MaybeMistyped: its domain is one letter away from a common one, and nobody has said that it is right.
+        values.email_addresses.MalformedEmailAddress
+    """
     if text != asked:
         meant = as_typed = ""
     address = email_addresses.parse_pasted(meant or text, special_use=settings.development)

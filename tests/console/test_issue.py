@@ -5,7 +5,7 @@ import pytest
 from tests.console.given import a_clerk, an_account
 from tests.life.given import merge
 
-ANNA = "anna@example.org"
+ANNA, TYPO = "anna@example.org", "ann@gmial.com"
 
 
 async def a_contact(clerk) -> str:
@@ -65,3 +65,29 @@ async def test_issuing_for_addresses_counts_as_searching(service, caller):
     assert (await issue(ada, number)).status_code == 200
     assert await service.rows("SELECT actor FROM event WHERE name = 'staff.search_alarm'") == [("staff:ada",)]
     assert await service.rows("SELECT 1 FROM account WHERE email = 'one.more@example.org'") == []
+
+
+@pytest.mark.parametrize(
+    ("pressed", "to"), [({"meant": "ann@gmail.com"}, "ann@gmail.com"), ({"as_typed": "yes"}, TYPO)]
+)
+async def test_a_likely_typing_error_is_asked_about_before_an_id_is_issued(service, pressed, to):
+    """As customers are asked at /; the question counts as no search, because it tells nothing of any account."""
+    ada = await a_clerk(service)
+    number = await a_contact(ada)
+    asked = await issue(ada, number, TYPO)
+    assert (asked.status_code, "Did you mean ann@gmail.com?" in ada.text) == (422, True)
+    assert '<button name="meant" value="ann@gmail.com">' in asked.text
+    assert await service.rows("SELECT 1 FROM account") == []
+    path = f"/console/contacts/{number}/issue"
+    assert (await ada.do(path, email=TYPO, language="en", asked=TYPO, **pressed)).status_code == 200
+    assert await service.rows("SELECT email FROM account") == [(to,)]
+
+
+async def test_a_likely_typing_error_is_asked_about_before_a_change_is_requested(service, caller):
+    ada = await a_clerk(service)
+    anna = await an_account(caller, ANNA)
+    sent = {"contact": await ada.open_account(anna), "verb": "email", "reason": "", "value": TYPO}
+    asked = await ada.do(f"/console/accounts/{anna}/ask", **sent)
+    assert (asked.status_code, f'name="asked" value="{TYPO}"' in asked.text) == (422, True)
+    assert (await ada.do(f"/console/accounts/{anna}/ask", **sent, asked=TYPO, as_typed="yes")).status_code == 200
+    assert await service.rows("SELECT details->>'email' FROM pending_change") == [(TYPO,)]
