@@ -228,6 +228,12 @@ async def read_feed(
     return Page(events, _cursor(session, _FEED_LIST, epoch, reached), epoch, is_last=reached >= newest)
 
 
+async def has_events_besides(session: DatabaseSession, user_id: str, names: Collection[str]) -> bool:
+    """Return whether anything is recorded of a User ID besides events of these names and those of its messages."""
+    mine = select(Event.id).where(Event.user_id == user_id, Event.name.not_in(names), Event.name.not_like("mail.%"))
+    return await session.scalar(mine.limit(1)) is not None
+
+
 async def list_account_events(
     session: DatabaseSession,
     user_ids: Sequence[str],

@@ -1,7 +1,8 @@
 """Register customers, and add or confirm their first address."""
 
-from datetime import datetime
-from typing import Final, NamedTuple
+import uuid
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import mailbox, ownership, references
@@ -15,7 +16,7 @@ from identity_service.merges import actions as merges
 from identity_service.messages import actions as messages
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
-from identity_service.one_time_tokens.rules import ChooseAccount, LinkInvalid
+from identity_service.one_time_tokens.rules import ChooseAccount, LinkInvalid, UnknownTracking
 from identity_service.values import user_ids
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -25,6 +26,11 @@ CLOSED: Final = (
     " will then be part of it. Or you can go on with {joined}, and {closed} stays closed. If you didn't ask for "
     "{joined}, close this page."
 )
+
+
+_REGISTERED: Final = "account.registered"
+_CORRECTED: Final = "account.email_change_requested"
+_CORRECTABLE: Final = timedelta(hours=1)
 
 
 class RegistrationResult(NamedTuple):
@@ -79,8 +85,8 @@ async def _note_registered(
     session: DatabaseSession, account: Account, address: EmailAddress | None, *, actor: str, now: datetime
 ) -> None:
     data = {"kind": account.kind, "by": "email" if address else "nothing", "marketing": "never"}
-    await events.record_event(session, "account.registered", user_id=account.user_id, actor=actor, data=data, now=now)
-    await _welcome(session, account, address, cause="account.registered", actor=actor, now=now)
+    await events.record_event(session, _REGISTERED, user_id=account.user_id, actor=actor, data=data, now=now)
+    await _welcome(session, account, address, cause=_REGISTERED, actor=actor, now=now)
 
 
 async def _find_answering(session: DatabaseSession, account: Account) -> Account:
@@ -117,7 +123,7 @@ async def issue_at_desk(
     # The message belongs to the account that has the address, which may be merged; it names the ID of today.
     holder = await accounts.find_by_email(session, address)
     assert holder is not None  # noqa: S101
-    await _welcome(session, holder, address, cause="account.registered", actor=actor, now=now)
+    await _welcome(session, holder, address, cause=_REGISTERED, actor=actor, now=now)
     return None
 
 
@@ -137,33 +143,54 @@ async def add_first_email(
 
 
 class PublicRegistration(NamedTuple):
-    """A new account, and the handle of the tracking link for its message."""
+    """An account, and the handle of the tracking link for its newest message."""
 
     account: Account
     handle: str
 
 
 async def register_publicly(
-    session: DatabaseSession, address: EmailAddress, *, locale: str, where_from: str, now: datetime
-) -> PublicRegistration:
-    """Issue a new User ID to anybody, at once; the address is attached when its mailbox confirms it.
+    session: DatabaseSession, address: EmailAddress, *, corrected: tuple[str, str] = ("", ""), locale: str,
+    where_from: str, now: datetime,
+) -> PublicRegistration:  # fmt: skip
+    """Issue a new User ID to anybody, at once; the address is attached when its mailbox confirms it. Whoever corrects
+    the address that they typed a moment ago keeps their User ID; `corrected` is what their browser was given for it.
 
     The same statements run whether the address is free, taken or closed, so that neither the page nor its timing
     reveals which (decision 6, ATT-24). If it is taken, the email names that account and offers to merge the two.
     """
-    account = await accounts.add_account(session, None, display_name=None, locale=locale, now=now)
-    assert account is not None  # noqa: S101
+    token_id, account = uuid.uuid4(), await _find_mistyped(session, *corrected, now=now)
+    cause, data = _CORRECTED, dict[str, Any](change_id=token_id)
+    if account is None:
+        account = await accounts.add_account(session, None, display_name=None, locale=locale, now=now)
+        assert account is not None  # noqa: S101
+        cause, data = _REGISTERED, {"kind": account.kind, "by": "page", "marketing": "never"}
     holder = await ownership.owner_of_address(session, address)
-    data = {"kind": account.kind, "by": "page", "marketing": "never"}
-    await events.record_event(
-        session, "account.registered", user_id=account.user_id, actor="customer", data=data, now=now
-    )
+    await events.record_event(session, cause, user_id=account.user_id, actor="customer", data=data, now=now)
     token = await one_time_tokens.send_token(
         session, "address", kind="address_check" if holder.user_id is None else "address_taken", to=address,
-        user_id=account.user_id, locale=locale, facts={"from": where_from}, cause="account.registered",
+        user_id=account.user_id, locale=locale, facts={"from": where_from}, token_id=token_id, cause=cause,
         actor="customer", now=now,
     )  # fmt: skip
     return PublicRegistration(account, await one_time_tokens.create_tracking_link(session, token.id, now=now))
+
+
+async def _find_mistyped(session: DatabaseSession, handle: str, typed: str, *, now: datetime) -> Account | None:
+    """Return the account that was registered with this address and tracking handle, and end the link and code that went
+    there; None unless that was within the hour and nothing has happened to the account since.
+    """
+    try:
+        token, message = await one_time_tokens.find_by_tracking(session, handle, ("address",), now=now)
+    except UnknownTracking:
+        return None
+    is_theirs = token.used_at is None and message.recipient == typed and now - token.requested_at <= _CORRECTABLE
+    if token.user_id is None or not is_theirs:
+        return None
+    account = await accounts.find_account(session, UserId(token.user_id), lock=True)
+    is_new = account.state == "active" and account.email is None
+    if not is_new or await events.has_events_besides(session, account.user_id, (_REGISTERED, _CORRECTED)):
+        return None
+    return await accounts.change_row(session, account, {"tokens_valid_after": token.requested_at})
 
 
 async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, choice: str = "", now: datetime) -> str:

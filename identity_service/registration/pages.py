@@ -27,20 +27,25 @@ router = APIRouter(route_class=FormRoute, include_in_schema=False)
 @router.get("/")
 async def show_home(request: Request) -> Response:
     """Show the registration form: the promise and one field."""
-    return pages.render_page(request, "registration/home.html", values=typed.filled_in(request))
+    values = typed.filled_in(request) | {"corrects": request.query_params.get("typed", "")}
+    return pages.render_page(request, "registration/home.html", values=values)
 
 
 @router.post("/", openapi_extra={"x-form": "registration/home.html"})
 async def get_id(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
-    """Issue a new User ID at once, whether or not the address has an account."""
-    address = forms.take_address(form, settings)
+    """Issue a User ID at once, whether or not the address has an account; or correct the address of the one that this
+    browser was just given (`corrects` is the handle of its page).
+    """
+    corrects, *_ = form.take("corrects", "email", *forms.ANSWERS)
+    address = forms.take_address(form, settings, "corrects")
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit_network("register-network", PER_NETWORK, network)
     mailbox = budget.mailbox_hash(session, address).hex()
     await limits.hit_network("register-mailbox-network", PER_NETWORK_AND_MAILBOX, network, mailbox)
     started = await actions.register_publicly(
-        session, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
-    )
+        session, address, corrected=(corrects, typed.find_typed(request, corrects)), locale=pages.locale_of(request),
+        where_from=coarse_network(network), now=now,
+    )  # fmt: skip
     return typed.remember_typed(RedirectResponse(f"/welcome/{started.handle}", 303), started.handle, address.shown)
 
 

@@ -149,3 +149,59 @@ async def test_an_id_without_an_address_is_there_at_once(service, caller):
     account = (await caller.get(f"/v1/accounts/{ID.search(browser.text)[0]}")).json()
     assert (account["state"], account["email"]) == ("active", None)
     assert await service.rows("SELECT count(*) FROM message") == [(0,)]
+
+
+async def corrected(service, browser, to: str):
+    """Follow the link beside the address a second later, and send another one."""
+    service.clock.advance(seconds=1)
+    await browser.open(re.search(r'href="(/\?typed=[^"]+)">Typed it wrong', browser.page.text)[1])
+    kept = re.search(r'name="corrects" value="([^"]+)"', browser.page.text)[1]
+    return await browser.send("/", email=to, corrects=kept)
+
+
+async def confirm_by(service, address: str):
+    """Follow the newest link that went to an address, and press its button."""
+    letter = service.letter(address, "Please confirm your email address")
+    path, link = re.search(r"https://id\.example\.com(/confirm/\S+?)#(\S+)", letter["text"]).groups()
+    reader = a_browser(service, "192.0.2.50")
+    await reader.open(path)
+    return await reader.send(path, link=link, code="")
+
+
+async def test_whoever_corrects_the_address_keeps_the_user_id(service, caller):
+    """One ID, not one for each attempt; what went to the wrong mailbox opens nothing any more."""
+    browser = a_browser(service)
+    await register(browser, "amna@example.org")
+    fresh = ID.search(browser.text)[0]
+    await corrected(service, browser, "anma@example.org")
+    await corrected(service, browser, ANNA)
+    assert (ID.search(browser.text)[0], await service.rows("SELECT count(*) FROM account")) == (fresh, [(1,)])
+    await service.deliver()
+    assert (await confirm_by(service, "amna@example.org")).status_code == 410
+    assert (await confirm_by(service, "anma@example.org")).status_code == 410
+    assert (await confirm_by(service, ANNA)).status_code == 200
+    assert (await caller.get(f"/v1/accounts/{fresh}")).json()["email"] == ANNA
+
+
+@pytest.mark.parametrize("case", ["confirmed", "used", "an hour later", "another browser", "anew"])
+async def test_nobody_is_given_a_user_id_that_is_not_theirs_alone(service, caller, case):
+    """A new one is issued, and the first one keeps its link: once confirmed or in use, late, or by somebody else."""
+    browser = a_browser(service)
+    await register(browser, ANNA)
+    fresh = ID.search(browser.text)[0]
+    handle = browser.page.url.path.rpartition("/")[2]
+    await service.deliver()
+    if case == "confirmed":
+        assert (await confirm_by(service, ANNA)).status_code == 200
+    if case == "used":
+        assert (await caller.patch(f"/v1/accounts/{fresh}", {"display_name": "Anna"})).status_code == 200
+    if case == "an hour later":
+        service.clock.advance(seconds=3601)
+    if case == "another browser":
+        browser = a_browser(service, "192.0.2.66")
+    await browser.open("/")
+    await browser.send("/", email="ben@example.org", **({} if case == "anew" else {"corrects": handle}))
+    assert ID.search(browser.text)[0] != fresh
+    if case != "confirmed":
+        assert (await confirm_by(service, ANNA)).status_code == 200
+    assert await service.rows("SELECT email FROM account WHERE user_id = :id", id=fresh.replace("-", "")) == [(ANNA,)]
