@@ -159,7 +159,7 @@ async def send_again(
     number, relay = form.take("contact", "relay")
     account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
     message = await messages.find_message(session, message_id)
-    if message.user_id not in await ownership.user_ids_of(session, UserId(account.user_id)):
+    if not await opened.owns_message(session, account, message):
         raise rules.RoleMissing("This message belongs to another customer.")
     await retries.retry_message(
         session, message_id, relay=relay or None, despite_suppression=rules.may(staff.staff.role, "lift"),
@@ -246,7 +246,7 @@ async def _facts(
     match = await checks.find_verification(session, contact, account.user_id, now=now)
     states = await consents.list_states(session, account.user_id)
     check = await checks.newest_check(session, contact, account.user_id)
-    emails = await opened.load_emails(session, await _newest_messages(session, ids), masked=match is None)
+    emails = await opened.load_emails(session, await _newest_messages(session, account), masked=match is None)
     reset = await one_time_tokens.newest_of(session, "reset", account.user_id)
     return {
         "account": account,
@@ -276,11 +276,11 @@ async def _facts(
     }
 
 
-async def _newest_messages(session: DatabaseSession, ids: Sequence[str]) -> Sequence[Message]:
+async def _newest_messages(session: DatabaseSession, account: Account) -> Sequence[Message]:
     """Return the newest messages, with the newest reset: codes and checks must not push that one out of sight."""
-    newest = list(await messages.list_messages(session, user_ids=ids, limit=_MESSAGES_SHOWN))
+    newest = list(await opened.list_messages(session, account, limit=_MESSAGES_SHOWN))
     if not any(message.kind == "reset" for message in newest):
-        newest += await messages.list_messages(session, user_ids=ids, kind="reset", limit=1)
+        newest += await opened.list_messages(session, account, kind="reset", limit=1)
     return newest
 
 

@@ -14,7 +14,6 @@ from identity_service.contacts import checks
 from identity_service.contacts.tables import Contact
 from identity_service.history import actions as history
 from identity_service.history import rules as history_rules
-from identity_service.messages import actions as messages
 from identity_service.messages import descriptions
 from identity_service.values.user_ids import UserId
 from identity_service.web import pagination
@@ -45,10 +44,9 @@ async def show_messages(
 ) -> Response:  # fmt: skip
     """Show the messages of a customer, of a kind and in a state, with their timelines."""
     account, contact = own
-    ids = await ownership.user_ids_of(session, UserId(account.user_id))
     key, place = session.keys.internal(), f"console messages of {account.user_id}"
-    found = await messages.list_messages(
-        session, user_ids=ids, kind=kind or None, state=state or None,
+    found = await opened.list_messages(
+        session, account, kind=kind or None, state=state or None,
         before=pagination.read_row_cursor(key, place, after), limit=_MESSAGES + 1,
     )  # fmt: skip
     last = found[_MESSAGES - 1] if len(found) > _MESSAGES else None

@@ -8,6 +8,7 @@ from typing import Any
 from identity_service import translations
 from identity_service.account_access import actions as account_access
 from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
 from identity_service.accounts.rules import AccountErased, UnknownUserId
 from identity_service.accounts.tables import Account
 from identity_service.console.actions import SignedInStaff
@@ -42,6 +43,24 @@ async def find_opened(
     ):
         raise contact_rules.UnknownContact("Open the account in a contact first, with the reason.")
     return account, contact
+
+
+async def list_messages(session: DatabaseSession, account: Account, **wanted: Any) -> Sequence[Message]:  # noqa: ANN401
+    """Return messages of a customer, newest first; for a closed account also those to its mailboxes that belong to no
+    account: what is asked for there must not differ from what is sent to an unknown address."""
+    ids = await ownership.user_ids_of(session, UserId(account.user_id))
+    return await messages.list_messages(session, user_ids=ids, unowned_to=await _unowned(session, account), **wanted)
+
+
+async def owns_message(session: DatabaseSession, account: Account, message: Message) -> bool:
+    """Return whether `list_messages` has this message."""
+    if message.user_id is None:
+        return message.recipient_hash in await _unowned(session, account)
+    return message.user_id in await ownership.user_ids_of(session, UserId(account.user_id))
+
+
+async def _unowned(session: DatabaseSession, account: Account) -> list[bytes]:
+    return await ownership.mailbox_hashes_of(session, account.user_id) if account.state == "closed" else []
 
 
 async def load_emails(session: DatabaseSession, found: Sequence[Message], *, masked: bool) -> Emails:

@@ -247,6 +247,7 @@ async def list_messages(
     session: DatabaseSession,
     *,
     user_ids: Sequence[str] | None = None,
+    unowned_to: Sequence[bytes] = (),
     recipient_hash: bytes | None = None,
     state: str | None = None,
     kind: str | None = None,
@@ -254,10 +255,16 @@ async def list_messages(
     before: tuple[datetime, uuid.UUID] | None = None,
     limit: int,
 ) -> Sequence[Message]:
-    """Return messages, newest first. For a merged customer, pass the whole chain of their User IDs."""
+    """Return messages, newest first. For a merged customer, pass the whole chain of their User IDs.
+
+    With them are those to mailboxes (`unowned_to`) that belong to no account.
+    """
     wanted = select(Message)
     if user_ids is not None:
-        wanted = wanted.where(Message.user_id.in_(user_ids))
+        unowned = and_(Message.user_id.is_(None), Message.recipient_hash.in_(unowned_to))
+        wanted = wanted.where(
+            or_(Message.user_id.in_(user_ids), unowned) if unowned_to else Message.user_id.in_(user_ids)
+        )
     if recipient_hash is not None:
         wanted = wanted.where(Message.recipient_hash == recipient_hash)
     if state is not None:

@@ -119,9 +119,9 @@ _FEEDBACK: Final[Mapping[str, str]] = {
 KIND_NAMES: Final[Mapping[str, str]] = {
     "welcome": "Welcome, with the User ID",
     "reset": "Password reset",
-    "no_account": "Password reset for an address without an account",
+    "no_account": "Password reset for an address without an open account",
     "signin_code": "Sign-in code",
-    "no_account_signin": "Sign-in code for an address without an account",
+    "no_account_signin": "Sign-in code for an address without an open account",
     "address_check": "Check of an address",
     "address_taken": "Check of an address that an account has",
     "consent_confirmation": "Question about marketing",

@@ -189,3 +189,19 @@ async def test_an_order_is_found_by_its_reference(service, caller, ada, anna):
     assert f"{anna} found by order at" in ada.text
     await ada.do("/console/find", typed="A-20")
     assert anna not in ada.text
+
+
+async def test_what_a_closed_account_asked_for_is_listed_with_it(service, caller, ada, anna):
+    """The reset that its owner cannot find is there, on the account page and in the list, and can be sent again."""
+    assert (await caller.post(f"/v1/accounts/{anna}/close")).status_code == 200
+    assert (await caller.post("/v1/resets", {"email": ANNA})).status_code == 202
+    assert (await caller.post("/v1/resets", {"email": "ben@example.org"})).status_code == 202
+    number = await ada.open_account(anna)
+    asked = "Password reset for an address without an open account"
+    assert kinds_shown(ada.page.text).count(asked) == 1
+    again = re.search(r'action="(/console/accounts/[^"]+/retry)"', ada.page.text)[1]
+    assert kinds_shown(await follow(ada, MESSAGES)).count(asked) == 1
+    assert (await ada.do(again, contact=number, relay="")).status_code == 200
+    ((of_ben,),) = await service.rows("SELECT id FROM message WHERE recipient = 'ben@example.org'")
+    refused = await ada.do(f"/console/accounts/{anna}/messages/{of_ben}/retry", contact=number, relay="")
+    assert refused.status_code == 403

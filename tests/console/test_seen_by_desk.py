@@ -73,10 +73,10 @@ async def test_the_desk_finds_a_message_where_there_is_no_account(service):
     ada = await a_clerk(service)
     await ada.do("/console/find", typed="ana@example.org")
     assert "No account has this address." in ada.text
-    assert "without an account to a…@example.org" in ada.text
+    assert "without an open account to a…@example.org" in ada.text
     await ada.do("/console/find", typed=reference)
     assert "No account has this address." in ada.text
-    assert "without an account to a…@example.org" in ada.text
+    assert "without an open account to a…@example.org" in ada.text
 
 
 async def test_an_address_of_nobody_is_told_as_that(service):
