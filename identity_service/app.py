@@ -27,6 +27,7 @@ from identity_service.audit import api as audit_api
 from identity_service.business import api as business_api
 from identity_service.clients import actions as clients
 from identity_service.clients import api as clients_api
+from identity_service.clients import dependencies as clients_dependencies
 from identity_service.consents import api as consents_api
 from identity_service.consents import pages as receipt_pages
 from identity_service.consents import wordings_api
@@ -44,6 +45,8 @@ from identity_service.messages import api as messages_api
 from identity_service.messages import heartbeat, transparency_api
 from identity_service.messages.inbound import api as webhooks_api
 from identity_service.one_time_tokens import pages as tracking_pages
+from identity_service.openid import api as openid_api
+from identity_service.openid import pages as openid_pages
 from identity_service.passwords import api as passwords_api
 from identity_service.passwords import dummies
 from identity_service.passwords.hashing import Hasher
@@ -76,6 +79,9 @@ from identity_service.web.rate_limits import RateLimiter
 STATIC = Path(__file__).parent / "static"
 ROUTERS = (
     clients_api.router,
+    openid_api.router,
+    openid_pages.router,
+    openid_pages.own_pages,
     verification_api.router,
     registration_api.router,
     business_api.router,
@@ -138,7 +144,7 @@ def build_app(*, development: bool) -> FastAPI:
     )  # fmt: skip
     for router in ROUTERS:
         app.include_router(router)
-    for install in (problems.install, idempotency.install, clients_api.install):
+    for install in (problems.install, idempotency.install, clients_dependencies.install):
         install(app)
     app.add_api_route("/livez", livez, include_in_schema=False)
     app.add_api_route("/readyz", readyz, include_in_schema=False)
@@ -248,7 +254,9 @@ def openapi_schema(app: FastAPI) -> dict[str, Any]:
         components.setdefault("schemas", {})[problems.SCHEMA] = _problem_schema()
         components["schemas"].pop("HTTPValidationError", None)
         components["schemas"].pop("ValidationError", None)
-        components.setdefault("securitySchemes", {})["clientSecretBasic"] = {"type": "http", "scheme": "basic"}
+        components.setdefault("securitySchemes", {}).update(
+            clientSecretBasic={"type": "http", "scheme": "basic"}, customerToken={"type": "http", "scheme": "bearer"}
+        )
         contract.complete_contract(schema, server=app.state.database.settings.public_url)
         app.openapi_schema = schema
     return app.openapi_schema

@@ -40,6 +40,7 @@ from identity_service.merges import tables as merges
 from identity_service.messages import kinds
 from identity_service.messages import tables as messages
 from identity_service.one_time_tokens import tables as one_time_tokens
+from identity_service.openid import tables as openid
 from identity_service.passwords import tables as passwords
 from identity_service.sign_in import tables as sign_in
 from identity_service.web import idempotency, rate_limits
@@ -66,6 +67,7 @@ ALL = (
     merges,
     messages,
     one_time_tokens,
+    openid,
     passwords,
     rate_limits,
     sign_in,

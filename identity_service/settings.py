@@ -10,6 +10,7 @@ import os
 import re
 from datetime import date
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -97,6 +98,9 @@ class Settings(BaseSettings):
     )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="further Host names that are answered, for calls from the internal network"
+    )
+    outbound_networks: tuple[IPv4Network | IPv6Network, ...] = Field(
+        (), description="private networks to which logout tokens may go, for applications beside us"
     )
     host: str = Field("127.0.0.1", description="the address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="the public port")

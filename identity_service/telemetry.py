@@ -179,7 +179,7 @@ class Traces(DeliveryObserver):
 
 def _parent(scope: Scope) -> Context:
     """Return the caller's trace context, for API paths only: of its headers only the ids, which are numbers."""
-    header = dict(scope["headers"]).get(b"traceparent", b"") if scope["path"].startswith(routing.API_PATHS) else b""
+    header = dict(scope["headers"]).get(b"traceparent", b"") if routing.is_api_path(scope["path"]) else b""
     return _TRACE_PARENT.extract({"traceparent": header.decode("latin-1")}, Context())
 
 

@@ -1,4 +1,5 @@
-"""The worker: delivers messages, releases expired leases, seals events, carries out approvals, deletes expired rows.
+"""The worker: delivers messages, releases expired leases, seals events, carries out approvals, sends logout tokens,
+deletes expired rows.
 
 Any number of workers may run, in any number of processes; row locks and leases in the database keep two of them from
 doing the same work.
@@ -25,6 +26,7 @@ from identity_service.messages import erasure, heartbeat, rendering
 from identity_service.messages.delivery import reaper
 from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.openid import deliveries, ending, requests
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import dummies
 from identity_service.sign_in import actions as sign_in
@@ -34,11 +36,13 @@ _PURGES: Final = (
     rate_limits.purge_counters, idempotency.purge_keys, clients.purge_tokens, heartbeat.purge_workers,
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
     console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
+    requests.purge_requests, ending.purge_ended,
 )  # fmt: skip
 
 SEAL_EVERY: Final = 0.1
 PUBLISH_EVERY: Final = 15.0
 REAP_EVERY: Final = 5.0
+TELL_EVERY: Final = 1.0
 TEND_EVERY: Final = 5.0
 PURGE_EVERY: Final = 600.0
 COUNT_EVERY: Final = 600.0
@@ -62,6 +66,7 @@ class Worker:
                 self._every(PUBLISH_EVERY, self._publish),
                 self._every(PUBLISH_EVERY, self._carry_out),
                 self._every(REAP_EVERY, self._reap),
+                self._every(TELL_EVERY, self._tell),
                 self._every(TEND_EVERY, self._tend),
                 self._every(PURGE_EVERY, self._purge),
                 self._every(COUNT_EVERY, self._count),
@@ -107,6 +112,11 @@ class Worker:
         expired = await self.database.in_transaction(lambda session: reaper.expire_messages(session, now=None))
         if released or expired:
             logs.log.warning("mail.lease_expired", lost=released, over=expired)
+
+    async def _tell(self) -> None:
+        """Send the logout tokens that are due (OID-37)."""
+        while await deliveries.deliver_due(self.database, now=datetime.now(UTC)) == deliveries.AT_ONCE:
+            pass
 
     async def _tend(self) -> None:
         """Reload the keys, and write the heartbeat: this worker is alive, and the state of its relay breakers."""

@@ -21,7 +21,7 @@ LAYERS = (
     "approvals consents passwords",
     "credentials",
     "history merges resets sign_in verification",
-    "contacts registration",
+    "contacts openid registration",
     "addresses business",
     "console dev imports",
     "database_schema metrics worker",
@@ -45,7 +45,7 @@ _BY_NAME = {
     "messages.descriptions": PURE, "messages.copy": PURE, "messages.delivery.replies": PURE,
     "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
-    "events.data": TABLES, "events.data_models": TABLES,
+    "clients.redirect_uris": PURE, "events.data": TABLES, "events.data_models": TABLES, "events.client_data": TABLES,
     **dict.fromkeys(
         (
             "messages.inbound.automatic_replies", "messages.inbound.complaints", "messages.inbound.delivery_status",
@@ -64,7 +64,7 @@ _BY_FOLDER = {
     "cli": ROUTES,
     "database": TABLES,
 }
-_IN_WEB = {"rate_limits": ACTIONS, "schemas": TABLES}
+_IN_WEB = {"outbound": ACTIONS, "rate_limits": ACTIONS, "schemas": TABLES}
 _TOP = {
     PURE: "__init__ errors clock entry_points translations settings start_checks logs",
     TABLES: "database_schema",

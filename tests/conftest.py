@@ -303,6 +303,8 @@ _EMPTIED = "; ".join(
     for table in database_schema.METADATA.sorted_tables
     if table.name not in ("feed_state", "encryption_key", "message_kind")
 )
+# The key that signs by RSA is made when the first application asks for it.
+_EMPTIED += "; DELETE FROM encryption_key WHERE purpose = 'id_token'"
 
 
 async def empty(engine) -> None:

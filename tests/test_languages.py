@@ -19,6 +19,7 @@ from jinja2.ext import babel_extract
 
 from identity_service import app, translations
 from identity_service.accounts.rules import PROMISE
+from identity_service.clients.rules import SIGN_IN_SCOPES
 from identity_service.consents.rules import PURPOSES
 from identity_service.history.rules import KINDS
 from identity_service.messages import copy, descriptions
@@ -43,7 +44,7 @@ TABLES: tuple[Mapping[str, str], ...] = (
     descriptions.CODES, descriptions._ATTEMPT, descriptions._STATE, descriptions._FEEDBACK,
     tracking.NOW_DO, tracking._NOW_DO_ABOUT, tracking._HEADLINES, tracking._ENDS,
     password_rules._WEAK, user_ids._PROBLEMS, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
-    AFTER, LABELS, user_ids.WORDS,
+    AFTER, LABELS, user_ids.WORDS, SIGN_IN_SCOPES,
 )  # fmt: skip
 _PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
 

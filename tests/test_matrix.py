@@ -22,6 +22,7 @@ POST /                                                     | anybody
 GET /.well-known/change-password                           | anybody
 GET /.well-known/mail-transparency                         | anybody
 GET /.well-known/oauth-authorization-server                | anybody
+GET /.well-known/openid-configuration                      | anybody
 GET /brand/{key}/logo                                      | anybody
 GET /brand/{key}/{mark}/colors.css                         | anybody
 GET /confirm/{handle}                                      | anybody
@@ -71,6 +72,7 @@ POST /language                                             | anybody
 POST /messages/{handle}/reroute                               | anybody
 GET /messages/{handle}/stream                               | anybody
 GET /me                                                    | customer
+POST /me/applications/{client_id}/end                      | customer
 GET /me/business                                           | customer
 POST /me/business                                          | customer
 GET /me/close                                              | customer
@@ -91,6 +93,16 @@ GET /me/history                                            | customer
 GET /me/receipt                                            | customer
 POST /me/sessions/end                                      | customer
 POST /me/sessions/{session_id}/end                         | customer
+GET /oauth/authorize                                       | anybody
+POST /oauth/authorize                                      | anybody
+GET /oauth/authorize/{request_id}                          | anybody
+POST /oauth/authorize/{request_id}                         | anybody
+GET /oauth/logout                                          | anybody
+POST /oauth/logout                                         | anybody
+POST /oauth/logout/confirmed                               | anybody
+POST /oauth/par                                            | client secret
+GET /oauth/userinfo                                        | customer's token
+POST /oauth/userinfo                                       | customer's token
 POST /oauth/introspect                                     | client secret
 GET /oauth/jwks.json                                       | anybody
 POST /oauth/revoke                                         | client secret

@@ -235,7 +235,8 @@ def test_an_open_operation_says_that_it_is_open(document):
     """Else it looks like one that was forgotten."""
     paths = {path for path, _, told in operations(document) if told["security"] == []}
     assert paths == {
-        "/oauth/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/mail-transparency",
+        "/oauth/jwks.json", "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration", "/.well-known/mail-transparency",
         "/v1/audit/checkpoints", "/v1/wordings", "/v1/wordings/{wording_id}", "/webhooks/{provider}",
     }  # fmt: skip
 

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
+from identity_service import entry_points
 from identity_service.accounts import rules
 from identity_service.accounts.tables import Account, ExternalReference
 from identity_service.brands import rules as brand_rules
@@ -247,6 +248,7 @@ async def mark_merged(session: DatabaseSession, user_id: UserId, into: UserId, *
     account = await find_account(session, user_id, lock=True)
     changed = await change_row(session, account, {"state": "merged", "merged_into": into, "merged_at": now})
     await move_version(session, into)
+    await entry_points.load("openid.ending:end_for_customer")(session, user_id, why="merged", now=now)
     data = {"into": into}
     await events.record_event(session, "account.merged", user_id=user_id, actor=actor, data=data, now=now)
     return changed
@@ -315,6 +317,7 @@ async def end_sessions(
     )
     if changed is None:
         raise rules.UnknownUserId
+    await entry_points.load("openid.ending:end_for_customer")(session, user_id, why=str(reason), now=now)
     data = {"valid_after": changed.sessions_valid_after, "reason": reason}
     await events.record_event(session, "account.sessions_ended", user_id=user_id, actor=actor, data=data, now=now)
     return changed

@@ -22,12 +22,14 @@ keys_app = typer.Typer(no_args_is_help=True, help="The key ring.")
 
 @keys_app.command("rotate")
 def rotate_keys(
-    algorithm: Annotated[str, typer.Option(help="ES256 or EdDSA.")] = "ES256",
+    algorithm: Annotated[
+        str, typer.Option(help="ES256 or EdDSA; RS256 for ID tokens of applications that need it.")
+    ] = "ES256",
     as_json: AsJson = False,
 ) -> None:
     """Publish a new signing key; it begins to sign when cached key sets have expired."""
-    if algorithm not in ("ES256", "EdDSA"):
-        raise typer.BadParameter("The algorithm must be ES256 or EdDSA.")
+    if algorithm not in ("ES256", "EdDSA", "RS256"):
+        raise typer.BadParameter("The algorithm must be ES256, EdDSA or RS256.")
 
     async def rotate(session: DatabaseSession) -> dict[str, str]:
         now, master = clock.utc_now(), connections.load_settings().key()

@@ -11,8 +11,17 @@ from joserfc.jwk import ECKey, KeySet, OKPKey
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from identity_service.clients import rules
-from identity_service.clients.tables import Client, ClientSecret, RevokedToken, Source, UsedAssertion
+from identity_service import entry_points
+from identity_service.clients import redirect_uris, rules
+from identity_service.clients.tables import (
+    Client,
+    ClientSecret,
+    OpenidClient,
+    RedirectUri,
+    RevokedToken,
+    Source,
+    UsedAssertion,
+)
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.web.rules import ClientStates, Registration
@@ -37,9 +46,10 @@ async def add_client(
     source: str | None = None,
     brand: str | None = None,
     jwks: dict[str, Any] | None,
+    has_secret: bool = True,
     now: datetime,
 ) -> Credentials:
-    """Add a client with a new secret, or with its own public keys (`jwks`).
+    """Add a client with a new secret, or with its own public keys (`jwks`), or with neither, to sign customers in.
 
     Its references and history are kept under `source`, which it may share with other clients; without one, under a
     new source named like the client.
@@ -63,7 +73,7 @@ async def add_client(
         "brand": brand, "created_at": now,
     }  # fmt: skip
     await session.execute(insert(Client), {**row, "jwks": None if jwks is None else _public(jwks)})
-    secret = None if jwks is not None else await _add_secret(session, client_id, now)
+    secret = await _add_secret(session, client_id, now) if has_secret and jwks is None else None
     data = {"client_id": client_id, "source": kept_under, "desk": desk, "scopes": sorted(set(scopes))}
     await events.record_event(session, "client.added", actor=OPERATOR, data=data, now=now)
     return Credentials(client_id, secret, kept_under)
@@ -99,7 +109,7 @@ async def change_client(
         rules.UnknownClient, rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource, rules.UnknownBrand
     """
     rules.check_brand(brand, session.settings.brands.by_key)
-    client = await _open_client(session, client_id)
+    client = await find_open(session, client_id)
     if name is not None:
         rules.check_name(name)
     if source is not None:
@@ -126,8 +136,9 @@ async def rotate_secret(session: DatabaseSession, client_id: str, *, now: dateti
     Raises:
         rules.UnknownClient, rules.ClientHasNoSecret
     """
-    client = await _open_client(session, client_id)
-    if client.jwks is not None:
+    client = await find_open(session, client_id)
+    openid = await session.get(OpenidClient, client_id)
+    if client.jwks is not None or (openid is not None and openid.kind != "confidential"):
         raise rules.ClientHasNoSecret
     mine = update(ClientSecret).where(ClientSecret.client_id == client_id)
     await session.execute(mine.where(ClientSecret.expires_at > now).values(expires_at=now))
@@ -145,8 +156,9 @@ async def close_client(session: DatabaseSession, client_id: str, *, now: datetim
     Raises:
         rules.UnknownClient
     """
-    await _open_client(session, client_id)
+    await find_open(session, client_id)
     await session.execute(update(Client).where(Client.id == client_id).values(closed_at=now))
+    await entry_points.load("openid.ending:end_for_client")(session, client_id, why="client_closed", now=now)
     await events.record_event(session, "client.closed", actor=OPERATOR, data={"client_id": client_id}, now=now)
 
 
@@ -173,7 +185,16 @@ async def load_states(session: DatabaseSession, now: datetime) -> ClientStates:
         },
         frozenset(row.id for row in rows if row.closed_at),
         frozenset(revoked),
+        await _browser_origins(session),
     )
+
+
+async def _browser_origins(session: DatabaseSession) -> frozenset[str]:
+    """Return the origins of applications that run in a browser: they may read our answers there (OID-41)."""
+    mine = select(RedirectUri.uri).join(OpenidClient, OpenidClient.client_id == RedirectUri.client_id)
+    public = mine.join(Client, Client.id == OpenidClient.client_id).where(Client.closed_at.is_(None))
+    uris = await session.scalars(public.where(OpenidClient.kind == "public"))
+    return frozenset(redirect_uris.origin_of(uri) for uri in uris)
 
 
 async def purge_tokens(session: DatabaseSession) -> None:
@@ -187,7 +208,12 @@ def hash_secret(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-async def _open_client(session: DatabaseSession, client_id: str) -> Client:
+async def find_open(session: DatabaseSession, client_id: str) -> Client:
+    """Return a client that is not closed, locked.
+
+    Raises:
+        rules.UnknownClient
+    """
     client = await session.scalar(
         select(Client).where(Client.id == client_id, Client.closed_at.is_(None)).with_for_update()
     )

@@ -1,4 +1,4 @@
-"""Our OAuth 2.0 server on Authlib: client credentials, introspection and revocation only.
+"""Our OAuth 2.0 server on Authlib: authentication of clients, client credentials, introspection and revocation.
 
 Authlib is synchronous, so it runs on our session through `session.run_sync`. Four of its defaults are tightened: a
 scope that may not be granted is an error (Authlib drops it silently), an assertion names nobody but us as audience, it
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidScopeError, OAuth2Request
+from authlib.oauth2.rfc6749 import AuthorizationServer, InvalidScopeError, OAuth2Error, OAuth2Request
 from authlib.oauth2.rfc6749.errors import InvalidClientError
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
@@ -28,12 +28,14 @@ from sqlalchemy.orm import Session as SyncSession
 
 from identity_service import logs
 from identity_service.clients import actions, rules
-from identity_service.clients.tables import Client, ClientSecret, RevokedToken, UsedAssertion
+from identity_service.clients.tables import Client, ClientSecret, OpenidClient, RevokedToken, UsedAssertion
 from identity_service.keys import signing
 from identity_service.keys.ring import TOKEN_LIFETIME, KeyRing
 from identity_service.settings import Settings
 
 METHODS = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+PUBLIC_METHODS = [*METHODS, "none"]
+"""Where applications without a secret come, too."""
 INVALID_CLIENT = (401, {"error": "invalid_client"}, {"WWW-Authenticate": 'Basic realm="identity-service"'})
 
 
@@ -66,7 +68,16 @@ class OAuthServer(AuthorizationServer):  # type: ignore[misc]
         answer: TokenAnswer = self.create_token_response(_request("/oauth/token", headers, form))
         return answer
 
-    def endpoint(self, name: str, headers: dict[str, str], form: dict[str, str]) -> TokenAnswer:
+    def authenticate(self, path: str, headers: dict[str, str], form: dict[str, str]) -> "str | TokenAnswer":
+        """Return the id of the client that sent a request, or the answer that refuses it (OID-13)."""
+        try:
+            client = self.authenticate_client(_request(path, headers, form), PUBLIC_METHODS, path.rpartition("/")[2])
+        except OAuth2Error as refused:
+            answer: TokenAnswer = self.handle_error_response(None, refused)
+            return answer
+        return str(client.row.id)
+
+    def endpoint(self, headers: dict[str, str], form: dict[str, str], *, name: str) -> TokenAnswer:
         """Answer an introspection (RFC 7662) or revocation (RFC 7009) request."""
         # A useless hint must be ignored (RFC 7009, 2.2), but Authlib refuses an unknown one.
         parameters = {field: value for field, value in form.items() if field != "token_type_hint"}
@@ -139,8 +150,14 @@ class _Client:
         mine = (ClientSecret.client_id == self.row.id) & (ClientSecret.secret_hash == actions.hash_secret(secret))
         return bool(self._db.scalar(select(exists().where(mine, valid))))
 
-    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
+        if method == "none":
+            return self._is_public() and endpoint != "introspect"
         return (method == "private_key_jwt") == (self.row.jwks is not None) and method in METHODS
+
+    def _is_public(self) -> bool:
+        kind = self._db.scalar(select(OpenidClient.kind).where(OpenidClient.client_id == self.row.id))
+        return kind in ("public", "native")
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == rules.GRANT
@@ -253,7 +270,7 @@ class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]
 
 class _Revocation(RevocationEndpoint):  # type: ignore[misc]
     ENDPOINT_NAME = "revoke"
-    CLIENT_AUTH_METHODS = METHODS
+    CLIENT_AUTH_METHODS = PUBLIC_METHODS
 
     def query_token(self, token: str, hint: str | None) -> _Token | None:  # noqa: ARG002
         found = _query_token(self.server, token)

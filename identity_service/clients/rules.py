@@ -5,12 +5,15 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from identity_service.clients import redirect_uris
 from identity_service.errors import Conflict, Problem
 from identity_service.web import scopes as web_scopes
 
 GRANT: Final = "client_credentials"
+REFRESH_TOKEN: Final = "rt_"  # noqa: S105
+"""How the refresh tokens of customers' sign-ins begin."""
 ASSERTION_LIFETIME: Final = timedelta(minutes=10)
 ASSERTION_LEEWAY: Final = timedelta(seconds=30)
 ASSERTION_TYPES: Final = ("jwt", "client-authentication+jwt")
@@ -22,6 +25,42 @@ SECRET_OVERLAP: Final = timedelta(days=7)
 
 CLIENT_ID: Final = re.compile(r"cli_[A-Za-z0-9_-]{1,60}")
 """The form of a client id, which no User ID can have (RFC 9700, 2.6; OAU-11)."""
+
+KINDS: Final = ("confidential", "public", "native")
+"""Of applications that sign customers in: with a secret on a server, in a browser, and installed on a device."""
+ID_TOKEN_ALGORITHMS: Final = ("ES256", "RS256")
+RESPONSE_MODES: Final = ("query", "form_post")
+SIGN_IN_SCOPES: Final = {
+    "openid": "your User ID",
+    "profile": "your name, your language, and whether your account is private or a business",
+    "email": "your email address",
+    "offline_access": "access while you're away, for up to 90 days",
+}
+"""What an application may ask for when it signs customers in, and what a customer reads of it."""
+
+
+class Application(NamedTuple):
+    """A client that signs customers in, as it is registered."""
+
+    client_id: str
+    name: str
+    brand: str | None
+    kind: str
+    first_party: bool
+    id_token_alg: str
+    response_mode: str
+    needs_pkce: bool
+    needs_par: bool
+    scopes: frozenset[str]
+    redirect_uris: frozenset[str]
+    logout_uris: frozenset[str]
+    backchannel_logout_uri: str | None
+
+    @property
+    def native(self) -> bool:
+        """Return whether it is installed on the customer's device."""
+        return self.kind == "native"
+
 
 _NAME = re.compile(r"[\w .,()/-]{1,80}")
 _SOURCE = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -39,7 +78,7 @@ class UnknownClient(Problem):
 
 
 class ClientHasNoSecret(Conflict):
-    """This client authenticates with its own key and has no secret."""
+    """This client has no secret: it authenticates with its own key, or is public."""
 
 
 class MalformedClientName(Problem):
@@ -55,6 +94,10 @@ class MalformedSource(Problem):
 
 class UnknownBrand(Problem):
     """There is no brand of this name; the brands are the folders below IDENTITY_BRANDS_DIR, and `default`."""
+
+
+class WrongSignInSettings(Problem):
+    """These settings do not fit together; see "How to sign customers in"."""
 
 
 class SourceTaken(Conflict):
@@ -97,6 +140,32 @@ def check_scopes(scopes: Iterable[str]) -> None:
             raise UnknownScope(
                 f"There is no scope {scope[:40]!r}; the scopes are: {', '.join(sorted(web_scopes.SCOPES))}."
             )
+
+
+def check_sign_in(application: Application, *, development: bool) -> None:
+    """Raise unless an application may be registered so (OID-02, OID-08, OID-30).
+
+    Raises:
+        WrongSignInSettings, redirect_uris.MalformedRedirectUri
+    """
+    faults = {
+        f"The kind must be one of {', '.join(KINDS)}.": application.kind not in KINDS,
+        f"The algorithm must be one of {', '.join(ID_TOKEN_ALGORITHMS)}.": (
+            application.id_token_alg not in ID_TOKEN_ALGORITHMS
+        ),
+        "Give at least one redirect URI.": not application.redirect_uris,
+        f"The scopes of a sign-in are {', '.join(SIGN_IN_SCOPES)}.": not application.scopes <= SIGN_IN_SCOPES.keys(),
+        "Only a confidential application may go without PKCE.": (
+            not application.needs_pkce and application.kind != "confidential"
+        ),
+    }
+    for sentence, is_wrong in faults.items():
+        if is_wrong:
+            raise WrongSignInSettings(sentence)
+    for uri in application.redirect_uris | application.logout_uris:
+        redirect_uris.check_registered(uri, native=application.native, development=development)
+    if application.backchannel_logout_uri is not None:
+        redirect_uris.check_registered(application.backchannel_logout_uri, native=False, development=development)
 
 
 def check_brand(brand: str | None, known: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Response models of the token endpoints, the key set and the server metadata."""
+"""Response models of the token endpoints and the key set."""
 
 from typing import Literal
 
@@ -14,6 +14,8 @@ class AccessToken(ResponseModel):
     token_type: Literal["Bearer"]
     expires_in: int = Field(description="seconds")
     scope: str = Field(description="the granted scopes, separated by blanks")
+    id_token: str | None = Field(None, description="who signed in (OpenID Connect Core 1.0, 2)")
+    refresh_token: str | None = Field(None, description="for new tokens, once")
 
 
 class Introspection(ResponseModel):
@@ -38,7 +40,7 @@ class RevocationResult(ResponseModel):
 
 
 class PublicKey(ResponseModel):
-    """A public key (RFC 7517; RFC 8037 for `crv` and `x`)."""
+    """A public key (RFC 7517; RFC 8037 for `crv` and `x`; `n` and `e` of an RSA key)."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -46,30 +48,13 @@ class PublicKey(ResponseModel):
     kid: str
     alg: str
     use: Literal["sig"]
-    crv: str
-    x: str
+    crv: str | None = None
+    x: str | None = None
+    n: str | None = None
+    e: str | None = None
 
 
 class PublicKeySet(ResponseModel):
     """Every public key that we ever signed with, without revoked ones."""
 
     keys: list[PublicKey]
-
-
-class ServerMetadata(ResponseModel):
-    """The metadata of this authorization server (RFC 8414, 2)."""
-
-    issuer: str
-    token_endpoint: str
-    introspection_endpoint: str
-    revocation_endpoint: str
-    jwks_uri: str
-    grant_types_supported: list[str]
-    response_types_supported: list[str]
-    scopes_supported: list[str]
-    token_endpoint_auth_methods_supported: list[str]
-    token_endpoint_auth_signing_alg_values_supported: list[str]
-    introspection_endpoint_auth_methods_supported: list[str]
-    introspection_endpoint_auth_signing_alg_values_supported: list[str]
-    revocation_endpoint_auth_methods_supported: list[str]
-    revocation_endpoint_auth_signing_alg_values_supported: list[str]

@@ -1,4 +1,4 @@
-"""Sources and their clients, secrets, used assertions and revoked tokens."""
+"""Sources and their clients, how clients sign customers in, secrets, used assertions and revoked tokens."""
 
 from datetime import datetime
 from typing import Any
@@ -7,8 +7,9 @@ from sqlalchemy import CheckConstraint, ForeignKey, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
+from identity_service.clients import rules
 from identity_service.database.privacy import FACT, IDENTIFIER, PROVING, TablePrivacy
-from identity_service.database.types import Base, UtcDateTime
+from identity_service.database.types import Base, UtcDateTime, one_of
 
 
 class Source(Base):
@@ -44,6 +45,49 @@ class Client(Base):
     changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     last_used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+
+
+class OpenidClient(Base):
+    """How a client signs customers in. `public` and `native` ones have no secret; `scopes` is what it may ask for."""
+
+    __tablename__ = "openid_client"
+    privacy = TablePrivacy()
+    __table_args__ = (
+        CheckConstraint(one_of("kind", rules.KINDS), name="kind"),
+        CheckConstraint(one_of("id_token_alg", rules.ID_TOKEN_ALGORITHMS), name="id_token_alg"),
+        CheckConstraint(one_of("response_mode", rules.RESPONSE_MODES), name="response_mode"),
+        CheckConstraint("needs_pkce OR kind = 'confidential'", name="pkce"),
+        CheckConstraint("backchannel_logout_uri ~ '^(https://|http://127\\.0\\.0\\.1)'", name="logout_uri"),
+    )
+
+    client_id: Mapped[str] = mapped_column(ForeignKey("client.id"), primary_key=True, info=IDENTIFIER)
+    kind: Mapped[str] = mapped_column(info=FACT)
+    first_party: Mapped[bool] = mapped_column(server_default=text("false"), info=FACT)
+    id_token_alg: Mapped[str] = mapped_column(server_default=text("'ES256'"), info=FACT)
+    response_mode: Mapped[str] = mapped_column(server_default=text("'query'"), info=FACT)
+    needs_pkce: Mapped[bool] = mapped_column(server_default=text("true"), info=FACT)
+    needs_par: Mapped[bool] = mapped_column(server_default=text("false"), info=FACT)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(TEXT), info=FACT)
+    backchannel_logout_uri: Mapped[str | None] = mapped_column(info=FACT)
+
+
+class RedirectUri(Base):
+    """A registered URI: `redirect` after a sign-in, `logout` after signing out. Compared as a string (OID-01)."""
+
+    __tablename__ = "redirect_uri"
+    privacy = TablePrivacy()
+    __table_args__ = (
+        CheckConstraint(one_of("use", ("redirect", "logout")), name="use"),
+        CheckConstraint(
+            "uri ~ '^(https://|http://(127\\.0\\.0\\.1|\\[::1\\])|[a-z][a-z0-9+-]*(\\.[a-z0-9+-]+)+:/)' "
+            "AND uri !~ '[[:space:][:cntrl:]#*\\\\]'",
+            name="uri",
+        ),
+    )
+
+    client_id: Mapped[str] = mapped_column(ForeignKey("openid_client.client_id"), primary_key=True, info=IDENTIFIER)
+    use: Mapped[str] = mapped_column(primary_key=True, info=FACT)
+    uri: Mapped[str] = mapped_column(primary_key=True, info=FACT)
 
 
 class ClientSecret(Base):

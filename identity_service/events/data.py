@@ -4,6 +4,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from identity_service.events import rules
+from identity_service.events.client_data import (
+    ApplicationData,
+    ApplicationEndedData,
+    ClientAddedData,
+    ClientChangedData,
+    ClientData,
+    ClientSignInChangedData,
+)
 from identity_service.events.data_models import (
     NAMES_STAFF,
     BusinessData,
@@ -12,9 +20,6 @@ from identity_service.events.data_models import (
     ChangeStoppedData,
     CheckedData,
     CheckRequestedData,
-    ClientAddedData,
-    ClientChangedData,
-    ClientData,
     ConsentData,
     ContactData,
     ContactOpenedData,
@@ -68,6 +73,8 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ResetUsedData: "reset.used",
     SignedInData: "sign_in.succeeded",
     SessionData: "sign_in.ended",
+    ApplicationData: "application.signed_in application.granted",
+    ApplicationEndedData: "application.ended",
     KindData: "account.became_consumer",
     BusinessData: "account.became_business",
     MergeRequestedData: "account.merge_requested",
@@ -95,6 +102,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ExternalRefRemovedData: "account.external_ref_removed",
     ClientAddedData: "client.added",
     ClientChangedData: "client.changed",
+    ClientSignInChangedData: "client.sign_in_changed",
     ClientData: "client.rotated client.closed",
     KeyData: "keys.rotated",
     KeyRevokedData: "keys.revoked",

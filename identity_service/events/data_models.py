@@ -296,28 +296,6 @@ class ConsentData(EventData):
     entry_hash: str
 
 
-class ClientData(EventData):
-    """The client."""
-
-    client_id: str
-
-
-class ClientChangedData(ClientData):
-    """The client, the names of the fields that changed, and their values unless they may name a person."""
-
-    fields: list[str]
-    source: str | None = None
-    scopes: list[str] | None = None
-
-
-class ClientAddedData(ClientData):
-    """The client, its source, and what it may do."""
-
-    source: str
-    desk: bool
-    scopes: list[str]
-
-
 class LimitData(EventData):
     """The name of the limit that was lifted."""
 

@@ -7,14 +7,15 @@ without end, because receipts outlive it. A key that leaked is revoked: from the
 """
 
 import secrets
+from collections.abc import Callable
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from joserfc.jwk import ECKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sqlalchemy import insert, select, text, update
 
 from identity_service.database.transactions import DatabaseSession
@@ -71,7 +72,20 @@ async def rotate_signing_key(
     """
     await _lock_ring(session, master_key)
     active_from = now + 2 * ring.CACHE_TIME
-    return await _add(session, master_key, "signing", algorithm, now, active_from=active_from), active_from
+    purpose: Purpose = "id_token" if algorithm == "RS256" else "signing"
+    return await _add(session, master_key, purpose, algorithm, now, active_from=active_from), active_from
+
+
+async def ensure_rsa_key(session: DatabaseSession, master_key: bytes, *, now: datetime) -> None:
+    """Create the first RSA key for ID tokens, unless there is one (OID-38).
+
+    Raises:
+        WrongMasterKey: the ring was encrypted under another master key; nothing was added.
+    """
+    await _lock_ring(session, master_key)
+    usable = EncryptionKey.purpose == "id_token", EncryptionKey.revoked_since.is_(None)
+    if await session.scalar(select(EncryptionKey.id).where(*usable).limit(1)) is None:
+        await _add(session, master_key, "id_token", "RS256", now, active_from=now)
 
 
 async def revoke_key(
@@ -148,8 +162,8 @@ async def _add(
     *,
     active_from: datetime,
 ) -> str:
-    if purpose == "signing":
-        key: signing.PublicKey = ECKey.generate_key("P-256") if algorithm == "ES256" else OKPKey.generate_key("Ed25519")
+    if purpose in ("signing", "id_token"):
+        key = _GENERATE[algorithm]()
         key_id, plain = key.thumbprint(), key.as_pem(private=True)
     else:
         key_id, plain = f"{purpose}-{secrets.token_hex(4)}", secrets.token_bytes(32)
@@ -159,12 +173,21 @@ async def _add(
     return key_id
 
 
+_KINDS: Final[dict[str, type[ECKey] | type[OKPKey] | type[RSAKey]]] = {
+    "ES256": ECKey, "EdDSA": OKPKey, "RS256": RSAKey,
+}  # fmt: skip
+_GENERATE: Final[dict[str, Callable[[], signing.PublicKey]]] = {
+    "ES256": lambda: ECKey.generate_key("P-256"),
+    "EdDSA": lambda: OKPKey.generate_key("Ed25519"),
+    "RS256": lambda: RSAKey.generate_key(3072),
+}
+
+
 def _open(row: EncryptionKey, wrapping: AESGCM) -> OpenedKey:
     plain = _unwrap(row, wrapping)
     private: signing.PublicKey | None = None
-    if row.purpose == "signing":
-        kind = ECKey if row.algorithm == "ES256" else OKPKey
-        private = kind.import_key(plain, {"kid": row.id})
+    if row.purpose in ("signing", "id_token"):
+        private = _KINDS[row.algorithm].import_key(plain, {"kid": row.id})
     return OpenedKey(row.id, row.purpose, row.active_from, plain, private, row.revoked_since)
 
 

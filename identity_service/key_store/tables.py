@@ -15,8 +15,8 @@ class EncryptionKey(Base):
     __tablename__ = "encryption_key"
     privacy = TablePrivacy()
     __table_args__ = (
-        CheckConstraint("purpose IN ('signing', 'link', 'address', 'internal')", name="purpose"),
-        CheckConstraint("algorithm IN ('ES256', 'EdDSA', 'HMAC')", name="algorithm"),
+        CheckConstraint("purpose IN ('signing', 'id_token', 'link', 'address', 'internal')", name="purpose"),
+        CheckConstraint("algorithm IN ('ES256', 'EdDSA', 'RS256', 'HMAC')", name="algorithm"),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from identity_service.keys import hashing
 from identity_service.keys import signing as keys_signing
 
-Purpose = Literal["signing", "link", "address", "internal"]
+Purpose = Literal["signing", "id_token", "link", "address", "internal"]
 PURPOSES: tuple[Purpose, ...] = ("signing", "link", "address", "internal")
-"""signing: JWS · link: one-time tokens · address: hashes of addresses, never rotated · internal: cursors, tags."""
+"""signing: JWS · link: one-time tokens · address: hashes of addresses, never rotated · internal: cursors, tags.
+A key for id_token signs by RSA what customers' applications read; it is made when the first one asks for it (OID-38).
+"""
 
 CACHE_TIME = timedelta(minutes=5)
 """How long others may cache our key set (`Cache-Control: max-age` of the JWKS)."""
@@ -49,6 +51,22 @@ class KeyRing:
         assert newest.private is not None  # noqa: S101
         return newest.private
 
+    def id_token_key(self, algorithm: str, now: datetime) -> keys_signing.PublicKey | None:
+        """Return the key that signs ID and logout tokens with this algorithm now; None if there is none."""
+        purpose: Purpose = "id_token" if algorithm == "RS256" else "signing"
+        found = [
+            key.private
+            for key in self._current(purpose)
+            if key.private is not None and keys_signing.algorithm_of(key.private) == algorithm
+        ]
+        active = {key.id for key in self._current(purpose) if key.active_from <= now}
+        return next((key for key in reversed(found) if key.kid in active), found[0] if found else None)
+
+    def verifying_id_tokens(self) -> dict[str, keys_signing.PublicKey]:
+        """Return every key that may have signed an ID token, by `kid`."""
+        keys = [*self._current("signing"), *self._current("id_token")]
+        return {key.id: key.private for key in keys if key.private is not None}
+
     def verifying(self, now: datetime) -> dict[str, keys_signing.PublicKey]:
         """Return the keys that verify access tokens now, by `kid`; a replaced key until its last token has expired."""
         found = {}
@@ -81,7 +99,7 @@ class KeyRing:
                     "alg": keys_signing.algorithm_of(key.private),
                     "kid": key.id,
                 }
-                for key in self._current("signing")
+                for key in (*self._current("signing"), *self._current("id_token"))
                 if key.private is not None
             ]
         }

@@ -11,21 +11,24 @@ from typing import Any, Final
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError, UnsupportedAlgorithmError
-from joserfc.jwk import ECKey, OKPKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from identity_service.errors import Problem
 from identity_service.keys import encoding
 
 ALGORITHMS: Final = ("ES256", "EdDSA", "Ed25519")
 """The algorithms accepted of clients. `Ed25519` is the newer name of EdDSA on that curve (RFC 9864); we use `EdDSA`.
-RS256 is excluded: ASVS 5.0 (appendix C) disallows PKCS#1 v1.5."""
+RS256 is excluded: ASVS 5.0 (appendix C) disallows PKCS#1 v1.5. We sign with it where an application that signs
+customers in can do nothing else (OID-38)."""
 
 ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105
+ID_TOKEN_TYPE: Final = "JWT"  # noqa: S105
+LOGOUT_TOKEN_TYPE: Final = "logout+jwt"  # noqa: S105
 MAXIMUM_TOKEN_LENGTH: Final = 8192
 LEEWAY: Final = 30
 """Seconds by which another host's clock may be ahead of ours (REL-14)."""
 
-PublicKey = ECKey | OKPKey
+PublicKey = ECKey | OKPKey | RSAKey
 
 
 class _SingleAlgorithm(jws.JWSRegistry):
@@ -94,6 +97,8 @@ def algorithm_of(key: PublicKey) -> str:
 
 def algorithm_names(key: PublicKey) -> tuple[str, ...]:
     """Return the names of a key's algorithm; we sign under the first."""
+    if isinstance(key, RSAKey):
+        return ("RS256",)
     return ("ES256",) if isinstance(key, ECKey) else ("EdDSA", "Ed25519")
 
 

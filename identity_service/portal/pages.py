@@ -10,11 +10,13 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.addresses import waiting
 from identity_service.business import periods
+from identity_service.clients.rules import SIGN_IN_SCOPES
 from identity_service.consents import actions as consents
 from identity_service.consents import permissions, receipts, wordings
 from identity_service.consents import rules as consent_rules
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
+from identity_service.openid import ending, grants
 from identity_service.passwords import actions as passwords
 from identity_service.resets import actions as resets
 from identity_service.resets import rules as reset_rules
@@ -53,6 +55,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         company=await periods.current_period(session, account.user_id),
         looked=await account_access.list_access(session, ids),
         summary=await history.summarise(session, ids, since=account.customer_since),
+        applications=await grants.list_access(session, account.user_id, now=now), scope_words=SIGN_IN_SCOPES,
         descriptions=consent_rules.PURPOSES, asked=asked, saved=saved,
     )  # fmt: skip
 
@@ -111,6 +114,14 @@ async def end_one(session: Session, session_id: uuid.UUID, form: Form, customer:
     form.take()
     await sign_in.end_session(session, customer.account.user_id, session_id, now=now)
     return RedirectResponse("/me", 303)
+
+
+@router.post("/applications/{client_id}/end")
+async def end_application(session: Session, client_id: str, form: Form, customer: Customer, now: Now) -> Response:
+    """End the access of an application; it has to ask again."""
+    form.take()
+    await ending.withdraw_application(session, customer.account.user_id, client_id, actor="customer", now=now)
+    return RedirectResponse("/me#applications", 303)
 
 
 def _is_worded(state: consents.PurposeState) -> bool:

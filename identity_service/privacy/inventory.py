@@ -72,6 +72,10 @@ TITLES: Final[Mapping[str, str]] = {
     "permission_check": "Who asked whether you can be sent marketing",
     "suppression": "Addresses we don't email",
     "tracking_link": "Pages that show where an email is",
+    "oauth_grant": "Sign-ins at websites and apps",
+    "client_session": "Sessions at websites and apps",
+    "granted_scope": "What websites and apps may read",
+    "logout_delivery": "Websites and apps that were told you signed out",
 }
 """The heading of each table on the page where customers read their data."""
 

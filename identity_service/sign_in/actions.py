@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import delete, func, insert, select, update
 
+from identity_service import entry_points
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
@@ -202,8 +203,7 @@ async def end_session(session: DatabaseSession, user_id: str, session_id: uuid.U
     )
     if ended is None:
         raise rules.UnknownSession
-    data = {"session_id": str(session_id)}
-    await events.record_event(session, "sign_in.ended", user_id=user_id, actor="customer", data=data, now=now)
+    await _tell_ended(session, user_id, session_id, now=now)
 
 
 def check_fresh(customer: SignedIn, *, now: datetime) -> None:
@@ -218,6 +218,7 @@ def check_fresh(customer: SignedIn, *, now: datetime) -> None:
 
 async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:
     """End every session; return how many. After a restore, sessions ended since the backup would be valid again."""
+    await entry_points.load("openid.ending:end_everything")(session, now=now)
     valid = update(SignInSession).where(SignInSession.ended_at.is_(None), SignInSession.expires_at > now)
     return len((await session.scalars(valid.values(ended_at=now).returning(SignInSession.id))).all())
 
@@ -242,9 +243,9 @@ async def _begin(
     replaces: str | None,
     now: datetime,
 ) -> NewSession:
-    if replaces is not None:
-        await _end_replaced(session, replaces, now=now)
     cookie, session_id = secrets.token_urlsafe(32), uuid.uuid4()
+    if replaces is not None:
+        await _end_replaced(session, replaces, session_id, user_id, now=now)
     expires_at = now + timedelta(hours=session.settings.session_hours)
     row = {"id": session_id, "cookie_hash": _hashed(cookie), "user_id": user_id, "method": method, "browser": browser}
     row["proven_by"] = proven_by
@@ -254,13 +255,24 @@ async def _begin(
     return NewSession(cookie, user_id)
 
 
-async def _end_replaced(session: DatabaseSession, cookie: str, *, now: datetime) -> None:
-    """End the previous session of a browser that signs in again, even if it belongs to another account."""
+async def _end_replaced(
+    session: DatabaseSession, cookie: str, successor: uuid.UUID, user_id: str, *, now: datetime
+) -> None:
+    """End the previous session of a browser that signs in again. If it was of the same customer, applications go on in
+    the new one; of another account they end."""
     mine = update(SignInSession).where(SignInSession.cookie_hash == _hashed(cookie), SignInSession.ended_at.is_(None))
     ended = mine.values(ended_at=now).returning(SignInSession.user_id, SignInSession.id)
-    for user_id, session_id in (await session.execute(ended)).all():
-        data = {"session_id": str(session_id)}
-        await events.record_event(session, "sign_in.ended", user_id=user_id, actor="customer", data=data, now=now)
+    for owner, session_id in (await session.execute(ended)).all():
+        if owner == user_id:
+            await entry_points.load("openid.ending:move_sessions")(session, session_id, successor)
+        await _tell_ended(session, owner, session_id, now=now)
+
+
+async def _tell_ended(session: DatabaseSession, user_id: str, session_id: uuid.UUID, *, now: datetime) -> None:
+    """End what applications have of a session, and record that it ended."""
+    await entry_points.load("openid.ending:end_for_session")(session, session_id, why="signed_out", now=now)
+    data = {"session_id": str(session_id)}
+    await events.record_event(session, "sign_in.ended", user_id=user_id, actor="customer", data=data, now=now)
 
 
 def _hashed(cookie: str) -> bytes:

@@ -1,15 +1,17 @@
 """The signed-in customer, as a dependency of the pages that show customers their own data; session cookies."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from identity_service import entry_points
 from identity_service.errors import Problem
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in.actions import NewSession, SignedIn
-from identity_service.web import forms, known_browsers
+from identity_service.web import dependencies, forms, known_browsers
 from identity_service.web.dependencies import Now, Session
 
 
@@ -45,9 +47,20 @@ def _leading(refusal: Problem, request: Request) -> Problem:
     return refusal
 
 
-def return_path(request: Request) -> str:
-    """Return the page that this browser wanted when it was led to `/signin`, or `/me`."""
-    return rules.read_return(request.cookies.get(forms.RETURN_COOKIE, ""))
+async def _wanted(request: Request, now: Now, given: Annotated[str, Query(alias="next")] = "") -> str:
+    path = rules.read_return(given or request.cookies.get(forms.RETURN_COOKIE, ""))
+    if rules.leads_to_application(path):
+        find_destination = entry_points.load("openid.requests:find_destination")
+        found = await dependencies.database_of(request).in_transaction(partial(find_destination, path=path, now=now))
+        if found is not None:
+            request.state.shown_brand, request.state.form_destination = found.brand, found.origin
+            request.state.page_facts = {"destination": found, "sign_in_query": f"?next={path}"}
+    return path
+
+
+Wanted = Annotated[str, Depends(_wanted)]
+"""The page to lead to after the sign-in: what `?next=` or this browser's cookie names, or `/me`. Where an application
+waits for the customer, its name and brand are shown, and the page's form may lead to it."""
 
 
 def remember_return(response: Response, path: str) -> None:
@@ -63,13 +76,13 @@ def browser_of(request: Request) -> str:
     return " · ".join(filter(None, ("Edge" if engine == "Edg" else engine, system))) or "a browser"
 
 
-def begin_session(request: Request, new: NewSession, hours: int, *, now: datetime) -> Response:
+def begin_session(request: Request, new: NewSession, path: str, hours: int, *, now: datetime) -> Response:
     """Redirect to the page that was wanted, set the session cookie, and remember that this browser has signed in to the
     account.
 
     `SameSite=Lax`, so that a link in an email is opened signed in (SES-02).
     """
-    response = RedirectResponse(return_path(request), 303)
+    response = RedirectResponse(path, 303)
     if forms.RETURN_COOKIE in request.cookies:
         response.delete_cookie(forms.RETURN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
     forms.set_cookie(response, forms.SESSION_COOKIE, new.cookie, same_site="lax", seconds=hours * 3600)

@@ -1,9 +1,8 @@
 """The sign-in pages: by password, or by an emailed code with a tracking page; and the language of all pages."""
 
 import re
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service import translations
@@ -12,7 +11,7 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import tracking
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in import dependencies as sign_in_dependencies
-from identity_service.sign_in.dependencies import Customer
+from identity_service.sign_in.dependencies import Customer, Wanted
 from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
 from identity_service.web import dependencies, forms, known_browsers, pages, typed
@@ -25,32 +24,31 @@ router = APIRouter(route_class=FormRoute, include_in_schema=False)
 
 
 @router.get("/signin")
-async def show_sign_in(
-    request: Request, now: Now, wanted: Annotated[str, Query(alias="next")] = "", signed_out: str = ""
-) -> Response:
+async def show_sign_in(request: Request, now: Now, wanted: Wanted, signed_out: str = "") -> Response:
     """Show the form for both methods, or for the password only if sign-in by email is off; say why somebody is here.
 
-    Who is signed in goes on, unless they were led here because a sign-in of the last ten minutes is needed.
+    Who is signed in goes on, unless they were led here because a sign-in of the last ten minutes is needed, or because
+    an application asks for one.
     """
-    back = wanted or request.cookies.get(forms.RETURN_COOKIE, "")
-    path, cookie = rules.read_return(back), request.cookies.get(forms.SESSION_COOKIE)
+    back = "next" in request.query_params or forms.RETURN_COOKIE in request.cookies
+    cookie, for_application = request.cookies.get(forms.SESSION_COOKIE), rules.leads_to_application(wanted)
     why: str = ""
-    if cookie:
+    if cookie and not for_application:
         async with dependencies.database_of(request).transaction() as session:
             customer = await actions.find_session(session, cookie, now=now)
             why = await actions.why_signed_out(session, cookie, now=now) or ""
         if customer is not None and (not back or rules.is_fresh(customer.session.created_at, now=now)):
-            return RedirectResponse(path, 303)
+            return RedirectResponse(wanted, 303)
         why = "again" if customer is not None else why
-    first = "signed_out" if signed_out else "first" if path != "/me" else ""
-    page = pages.render_page(request, "sign_in/signin.html", why=why or first, values=typed.filled_in(request))
-    if wanted:
-        sign_in_dependencies.remember_return(page, path)
+    first = "signed_out" if signed_out else "first" if wanted != "/me" and not for_application else ""
+    page = pages.render_page(request, "sign_in/signin.html", why=why or first, values=_filled_in(request))
+    if "next" in request.query_params:
+        sign_in_dependencies.remember_return(page, wanted)
     return page
 
 
 @router.post("/signin", openapi_extra={"x-form": "sign_in/signin.html"})
-async def sign_in(request: Request, form: Form, settings: Settings, now: Now) -> Response:
+async def sign_in(request: Request, form: Form, settings: Settings, now: Now, wanted: Wanted) -> Response:
     """Sign in by password, set the session cookie and redirect to `/me`, or to the page that was wanted."""
     text, password = form.take("email", "password")
     refuse_user_id(text)
@@ -61,11 +59,13 @@ async def sign_in(request: Request, form: Form, settings: Settings, now: Now) ->
         state.database, state.hasher, address, password, browser=sign_in_dependencies.browser_of(request),
         known=known_browsers.browser_of(request), replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.begin_session(request, new, settings.session_hours, now=now)
+    return sign_in_dependencies.begin_session(request, new, wanted, settings.session_hours, now=now)
 
 
 @router.post("/signin/code", openapi_extra={"x-form": "sign_in/code_request.html"})
-async def request_code(request: Request, form: Form, session: Session, settings: Settings, now: Now) -> Response:
+async def request_code(
+    request: Request, form: Form, session: Session, settings: Settings, now: Now, wanted: Wanted
+) -> Response:
     """Email a code; the response is the tracking page, whether or not there is an account.
 
     A browser may have filled in the password of the same form; it is not looked at.
@@ -77,11 +77,12 @@ async def request_code(request: Request, form: Form, session: Session, settings:
         session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network),
         browser=known_browsers.browser_of(request), network=network, now=now,
     )  # fmt: skip
-    return typed.remember_typed(RedirectResponse(f"/signin/{handle}", 303), handle, address.shown)
+    tracked = RedirectResponse(f"/signin/{handle}{_query(wanted)}", 303)
+    return typed.remember_typed(tracked, handle, address.shown)
 
 
 @router.get("/signin/{handle}")
-async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
+async def show_code(request: Request, handle: str, session: Session, now: Now, wanted: Wanted) -> Response:  # noqa: ARG001
     """Show the tracking page with the field for the code."""
     found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
     watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
@@ -91,7 +92,9 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
 
 
 @router.post("/signin/{handle}", openapi_extra={"x-form": "sign_in/code_again.html"})
-async def sign_in_by_code(request: Request, handle: str, form: Form, settings: Settings, now: Now) -> Response:
+async def sign_in_by_code(
+    request: Request, handle: str, form: Form, settings: Settings, now: Now, wanted: Wanted
+) -> Response:
     """Sign in by code, set the session cookie and redirect to `/me`, or to the page that was wanted."""
     (code,) = form.take("code")
     state = request.app.state
@@ -101,7 +104,7 @@ async def sign_in_by_code(request: Request, handle: str, form: Form, settings: S
         known=known_browsers.browser_of(request),
         replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
-    return sign_in_dependencies.begin_session(request, new, settings.session_hours, now=now)
+    return sign_in_dependencies.begin_session(request, new, wanted, settings.session_hours, now=now)
 
 
 @router.get("/.well-known/change-password")
@@ -137,3 +140,16 @@ async def sign_out(session: Session, form: Form, customer: Customer, now: Now) -
     form.take()
     await actions.end_session(session, customer.account.user_id, customer.session.id, now=now)
     return sign_in_dependencies.delete_session_cookie(RedirectResponse(rules.SIGNED_OUT, 303))
+
+
+def _query(wanted: str) -> str:
+    """Return the query that keeps an application's request through the forms of a sign-in, so that two tabs each end
+    with their own."""
+    return f"?next={wanted}" if rules.leads_to_application(wanted) else ""
+
+
+def _filled_in(request: Request) -> dict[str, str]:
+    """Return what was typed before, or else whom the application expects."""
+    values = typed.filled_in(request)
+    expected = getattr(request.state, "page_facts", {}).get("destination")
+    return values if values["email"] or expected is None else {"email": expected.login_hint or ""}

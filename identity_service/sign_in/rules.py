@@ -1,5 +1,6 @@
 """Validity of sessions, limits and errors of sign-in. Pure."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -13,7 +14,7 @@ SEEN_EVERY: Final = timedelta(minutes=5)
 IDLE: Final = timedelta(hours=2)
 FRESH: Final = timedelta(minutes=10)
 """How recent a sign-in must be for actions that cannot be undone."""
-RETURN_S: Final = 1800
+RETURN_S: Final = 3600
 """How long a browser remembers the page that it wanted: until a code has been mailed, read and typed."""
 
 PER_NETWORK: Final = "60/minute; 600/hour"
@@ -34,12 +35,20 @@ RETURNS: Final = frozenset(
 """The pages that a sign-in may lead back to, beside `/me`."""
 
 
+_AUTHORIZATION: Final = re.compile(r"/oauth/authorize/[A-Za-z0-9_-]{22}")
+"""The path of a stored request of an application that signs customers in."""
+
 SIGNED_OUT: Final = "/signin?signed_out=yes"
 
 
 def read_return(path: str) -> str:
-    """Return the page to lead to after a sign-in: this one if it is one of `RETURNS`, or else `/me`."""
-    return path if path in RETURNS else "/me"
+    """Return the page to lead to after a sign-in: this one if it is of `RETURNS` or a stored request, else `/me`."""
+    return path if path in RETURNS or leads_to_application(path) else "/me"
+
+
+def leads_to_application(path: str) -> bool:
+    """Return whether this is the path of a stored request of an application."""
+    return _AUTHORIZATION.fullmatch(path) is not None
 
 
 def sign_in_for(path: str, *, again: bool = False) -> str:

@@ -135,6 +135,10 @@ class TokenVerifier:
             raise InvalidToken
         return known
 
+    def reads_answers(self, origin: str) -> bool:
+        """Return whether an application in a browser has this origin."""
+        return origin in self._clients.origins
+
     def brand_of(self, client_id: str) -> str | None:
         """Return the brand of a client; None if it has none of its own."""
         known = self._clients.open.get(client_id)

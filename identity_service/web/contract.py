@@ -11,6 +11,7 @@ import orjson
 from identity_service.web import examples
 
 TAGS: Final = {
+    "sign in": "Customers who sign in at applications, by OpenID Connect: metadata, pushed requests and userinfo",
     "tokens": "Access tokens by client credentials, their introspection and revocation, and our public keys",
     "accounts": "Accounts: register, read, search, change, verify",
     "business": "A consumer becomes a business, and back",

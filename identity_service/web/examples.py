@@ -43,7 +43,15 @@ VALUES: Final[Mapping[str, Any]] = {
     "introspection_endpoint": "https://id.example.com/oauth/introspect",
     "tracking_url": "https://id.example.com/reset/4H7KM2Q9", "user_id": _ID, "user_ids": [_ID],
     "vat_number": "DE136695976", "version": 1, "what": "password", "wording": "email-2026-11", "worker": "worker-1",
-    "scopes_supported": ["accounts:read"], "response_types_supported": [],
+    "scopes_supported": ["openid", "accounts:read"], "response_types_supported": ["code"],
+    "response_modes_supported": ["query"], "acr_values_supported": ["0"], "subject_types_supported": ["public"],
+    "id_token_signing_alg_values_supported": ["ES256"], "code_challenge_methods_supported": ["S256"],
+    "authorization_endpoint": "https://id.example.com/oauth/authorize",
+    "userinfo_endpoint": "https://id.example.com/oauth/userinfo",
+    "pushed_authorization_request_endpoint": "https://id.example.com/oauth/par",
+    "end_session_endpoint": "https://id.example.com/oauth/logout",
+    "request_uri": "urn:ietf:params:oauth:request_uri:bPq0Zc6Yw1R8sT2uV3xX4A",
+    "redirect_uri": "https://shop.example.org/callback", "response_type": "code",
     **{f"{name}_endpoint_auth_methods_supported": _METHODS for name in ("token", "introspection", "revocation")},
     **{
         f"{name}_endpoint_auth_signing_alg_values_supported": _ALGORITHMS

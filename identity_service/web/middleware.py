@@ -10,6 +10,7 @@ import time
 import structlog
 from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity_service import logs
@@ -24,6 +25,13 @@ _ON_BRAND_HOSTS = re.compile(
 """What a brand's own host serves; sign-in, passwords and accounts are on the issuer's host alone (BRD-05)."""
 _UNDER_ANY_HOST = ("/livez", "/readyz", "/metrics")
 """Load balancers and Prometheus send an address as Host, or none; `/metrics` is on the internal port in production."""
+_FOR_SCRIPTS = frozenset(
+    {
+        "/oauth/token", "/oauth/userinfo", "/oauth/revoke", "/oauth/jwks.json", "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+    }
+)  # fmt: skip
+"""What scripts of an application in a browser call; authorization and logout are for the browser itself."""
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
@@ -72,7 +80,7 @@ class HttpMiddleware:
             begins = message["type"] == "http.response.start"
             if begins:
                 status = message["status"]
-                _response_headers(message, scope["path"], request_id)
+                _response_headers(message, scope)
             if begins or method != "HEAD":
                 await send(message)
             if begins and method == "HEAD":
@@ -83,11 +91,7 @@ class HttpMiddleware:
         request = Request(scope, receive)
         try:
             scope["methods"] = self._methods or self._read_methods(request)
-            refused = _refuse(request)
-            if refused is not None:
-                await problems.answer(request, refused)(scope, receive, send_with_headers)
-            else:
-                await self.app(scope, receive, send_with_headers)
+            await (_answer_at_once(request) or self.app)(scope, receive, send_with_headers)
         except Exception as problem:  # noqa: BLE001
             # Last resort for every layer below: the caller gets a 500, and the process goes on (ASVS 16.5.4).
             logs.log.error("request.failed", exc_info=problem)
@@ -112,7 +116,7 @@ def _as_routed(scope: Scope) -> Scope:
     It is a copy: the server needs the method that was sent. The route is written back, for spans are made around this.
     """
     path, method = scope["path"], scope["method"]
-    if path.endswith("/") and not path.startswith((*routing.API_PATHS, "/static/")):
+    if path.endswith("/") and not routing.is_api_path(path) and not path.startswith("/static/"):
         path = path.rstrip("/") or "/"
     return {**scope, "path": path, "method": "GET" if method == "HEAD" else method}
 
@@ -122,6 +126,14 @@ def _request_id_header(scope: Scope) -> str | None:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode())
     return None
+
+
+def _answer_at_once(request: Request) -> Response | None:
+    """Return the answer to a request that reaches no route: one that is refused, or a browser's question."""
+    refused = _refuse(request)
+    if refused is not None:
+        return problems.answer(request, refused)
+    return Response(status_code=204) if _is_preflight(request) else None
 
 
 def _refuse(request: Request) -> Problem | None:
@@ -139,21 +151,47 @@ def _refuse(request: Request) -> Problem | None:
         if not _ON_BRAND_HOSTS.fullmatch(path):
             return problems.MisdirectedRequest.on_issuer(dependencies.database_of(request).settings, path)
     methods = request.scope["methods"].get(path)
-    if methods is not None and request.method not in methods:
+    if methods is not None and not _is_preflight(request) and request.method not in methods:
         return problems.MethodNotAllowed.at(methods)
-    if request.headers.get("sec-fetch-dest") == "document" and path.startswith(routing.API_PATHS):
+    if request.headers.get("sec-fetch-dest") == "document" and routing.is_api_path(path):
         return NotForDocuments()
     return None
 
 
-def _response_headers(message: Message, path: str, request_id: str) -> None:
+def _response_headers(message: Message, scope: Scope) -> None:
     present = {name.lower() for name, _ in message["headers"]}
-    policy = _API_POLICY if path.startswith(routing.API_PATHS) else _PAGE_POLICY
-    wanted = {**_HEADERS, "content-security-policy": policy, "x-request-id": request_id}
+    path, request_id = scope["path"], scope["request_id"]
+    policy = _API_POLICY if routing.is_api_path(path) else _PAGE_POLICY
+    destination = scope.get("state", {}).get("form_destination")
+    if destination is not None:
+        # Chromium holds every redirect behind a form to this directive (OID-29).
+        policy = policy.replace("form-action 'self'", f"form-action 'self' {destination}")
+    wanted = {**_HEADERS, "content-security-policy": policy, "x-request-id": request_id, **_cors(scope)}
     message["headers"] = [
         *message["headers"],
         *((n.encode(), v.encode()) for n, v in wanted.items() if n.encode() not in present),
     ]
+
+
+def _is_preflight(request: Request) -> bool:
+    """Return whether a browser asks whether an application's script may call us (Fetch, 3.3.3)."""
+    asks = request.method == "OPTIONS" and "access-control-request-method" in request.headers
+    return asks and "access-control-allow-origin" in _cors(request.scope)
+
+
+def _cors(scope: Scope) -> dict[str, str]:
+    """Return the headers that let applications in a browser read an answer: their registered origins alone, and never
+    with cookies (OID-41)."""
+    if scope["path"] not in _FOR_SCRIPTS:
+        return {}
+    origin = Request(scope).headers.get("origin", "")
+    if not scope["app"].state.gate.reads_answers(origin):
+        return {"vary": "Origin"}
+    return {
+        "access-control-allow-origin": origin, "access-control-allow-headers": "Authorization, Content-Type",
+        "access-control-allow-methods": "GET, POST", "access-control-max-age": "600", "vary": "Origin",
+        "cross-origin-resource-policy": "cross-origin",
+    }  # fmt: skip
 
 
 def _log_request(request: Request, method: str, status: int, seconds: float) -> None:

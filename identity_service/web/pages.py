@@ -40,6 +40,8 @@ def render_page(request: Request, template: str, *, status: int = 200, **facts: 
     token, cookie = forms.csrf_token(request)
     defaults: dict[str, Any] = {
         "problem": None,
+        "destination": None,
+        "sign_in_query": "",
         "values": {},
         "form_token": token,
         "path": request.url.path,

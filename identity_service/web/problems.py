@@ -23,7 +23,7 @@ from identity_service.web import forms, pages, routing
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA = "Problem"
-_OAUTH_PATHS = ("/oauth/token", "/oauth/introspect", "/oauth/revoke")
+_OAUTH_PATHS = ("/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/par")
 
 
 class InvalidShape(Unprocessable):
@@ -58,7 +58,7 @@ class MisdirectedRequest(Problem):
     def on_issuer(cls, settings: Settings, path: str) -> "MisdirectedRequest":
         """Return the problem of a path that the issuer's host serves, and a brand's host does not: pages lead there."""
         refusal = cls()
-        if not path.startswith(routing.API_PATHS):
+        if not routing.is_api_path(path):
             refusal.leads_to = f"{settings.public_url}{path}"  # type: ignore[misc]
         return refusal
 
@@ -88,7 +88,7 @@ def answer(request: Request, problem: Problem, headers: Mapping[str, str] | None
     request.scope["problem"] = problem.code()
     if request.scope["path"].startswith(_OAUTH_PATHS):
         return _oauth_error(request, problem, headers or {})
-    if pages.wants_page(request) and not request.scope["path"].startswith(routing.API_PATHS):
+    if pages.wants_page(request) and not routing.is_api_path(request.scope["path"]):
         return _page(request, problem, {**problem.extra_headers(), **(headers or {})})
     body = {
         "type": _type_uri(request, problem),

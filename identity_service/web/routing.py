@@ -30,8 +30,18 @@ BODY_SECONDS = 30.0
 """Seconds that a body may take; `app.state.body_seconds` holds the value of an application."""
 MAXIMUM_DEPTH = 32
 """How deeply arrays and objects may be nested; no request model needs more than a few levels."""
-API_PATHS = ("/v1/", "/oauth/", "/webhooks/")
-"""Paths for programs: they return JSON and cannot be opened as a page."""
+_API_PATHS = ("/v1/", "/oauth/", "/webhooks/")
+_FOR_BROWSERS = re.compile(r"/oauth/(authorize|logout)(/.*)?")
+
+
+def is_api_path(path: str) -> bool:
+    """Return whether a path is for programs: it returns JSON and cannot be opened as a page.
+
+    Of OAuth's paths browsers open those where a customer signs in to an application, and signs out.
+    """
+    return path.startswith(_API_PATHS) and not _FOR_BROWSERS.fullmatch(path)
+
+
 MERGE_PATCH = "application/merge-patch+json"
 """The media type of a PATCH (RFC 7396); plain JSON is accepted for one, too."""
 _LENGTH = re.compile(r"[0-9]{1,15}")

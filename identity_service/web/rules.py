@@ -25,8 +25,10 @@ class Registration(NamedTuple):
 
 
 class ClientStates(NamedTuple):
-    """What every process reloads: open clients, the ids of closed ones, and the `jti` of revoked tokens."""
+    """What every process reloads: open clients, the ids of closed ones, the `jti` of revoked tokens, and the origins of
+    applications in a browser."""
 
     open: Mapping[str, Registration]
     closed: frozenset[str]
     revoked: frozenset[str]
+    origins: frozenset[str] = frozenset()

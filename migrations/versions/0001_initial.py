@@ -94,6 +94,13 @@ TABLES = (
     "one_time_token",
     "caller_check",
     "tracking_link",
+    "openid_client",
+    "redirect_uri",
+    "authorization_request",
+    "client_session",
+    "oauth_grant",
+    "granted_scope",
+    "logout_delivery",
 )
 """In the order in which they are created."""
 
@@ -314,9 +321,11 @@ def _create_tables() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("active_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_since", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("algorithm IN ('ES256', 'EdDSA', 'HMAC')", name=op.f("ck_encryption_key_algorithm")),
         sa.CheckConstraint(
-            "purpose IN ('signing', 'link', 'address', 'internal')", name=op.f("ck_encryption_key_purpose")
+            "algorithm IN ('ES256', 'EdDSA', 'RS256', 'HMAC')", name=op.f("ck_encryption_key_algorithm")
+        ),
+        sa.CheckConstraint(
+            "purpose IN ('signing', 'id_token', 'link', 'address', 'internal')", name=op.f("ck_encryption_key_purpose")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_encryption_key")),
     )
@@ -1134,4 +1143,141 @@ def _create_tables() -> None:
     )
     op.create_index(op.f("ix_tracking_link_expires_at"), "tracking_link", ["expires_at"], unique=False)
     op.create_index(op.f("ix_tracking_link_token_id"), "tracking_link", ["token_id"], unique=False)
+    op.create_table(
+        "openid_client",
+        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("first_party", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("id_token_alg", sa.String(), server_default=sa.text("'ES256'"), nullable=False),
+        sa.Column("response_mode", sa.String(), server_default=sa.text("'query'"), nullable=False),
+        sa.Column("needs_pkce", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("needs_par", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("scopes", postgresql.ARRAY(sa.TEXT()), nullable=False),
+        sa.Column("backchannel_logout_uri", sa.String(), nullable=True),
+        sa.CheckConstraint(
+            "backchannel_logout_uri ~ '^(https://|http://127\\.0\\.0\\.1)'", name=op.f("ck_openid_client_logout_uri")
+        ),
+        sa.CheckConstraint("id_token_alg IN ('ES256', 'RS256')", name=op.f("ck_openid_client_id_token_alg")),
+        sa.CheckConstraint("kind IN ('confidential', 'public', 'native')", name=op.f("ck_openid_client_kind")),
+        sa.CheckConstraint("needs_pkce OR kind = 'confidential'", name=op.f("ck_openid_client_pkce")),
+        sa.CheckConstraint("response_mode IN ('query', 'form_post')", name=op.f("ck_openid_client_response_mode")),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_openid_client_client_id")),
+        sa.PrimaryKeyConstraint("client_id", name=op.f("pk_openid_client")),
+    )
+    op.create_table(
+        "redirect_uri",
+        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("use", sa.String(), nullable=False),
+        sa.Column("uri", sa.String(), nullable=False),
+        sa.CheckConstraint(
+            "uri ~ '^(https://|http://(127\\.0\\.0\\.1|\\[::1\\])|[a-z][a-z0-9+-]*(\\.[a-z0-9+-]+)+:/)' AND uri !~ '[[:space:][:cntrl:]#*\\\\]'",
+            name=op.f("ck_redirect_uri_uri"),
+        ),
+        sa.CheckConstraint("use IN ('redirect', 'logout')", name=op.f("ck_redirect_uri_use")),
+        sa.ForeignKeyConstraint(["client_id"], ["openid_client.client_id"], name=op.f("fk_redirect_uri_client_id")),
+        sa.PrimaryKeyConstraint("client_id", "use", "uri", name=op.f("pk_redirect_uri")),
+    )
+    op.create_table(
+        "authorization_request",
+        sa.Column("id_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("browser_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("parameters", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["client_id"], ["openid_client.client_id"], name=op.f("fk_authorization_request_client_id")
+        ),
+        sa.PrimaryKeyConstraint("id_hash", name=op.f("pk_authorization_request")),
+    )
+    op.create_index("ix_authorization_request_expires_at", "authorization_request", ["expires_at"], unique=False)
+    op.create_table(
+        "client_session",
+        sa.Column("sid", sa.Uuid(), nullable=False),
+        sa.Column("session_id", sa.Uuid(), nullable=False),
+        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["client_id"], ["openid_client.client_id"], name=op.f("fk_client_session_client_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_client_session_user_id")),
+        sa.PrimaryKeyConstraint("sid", name=op.f("pk_client_session")),
+    )
+    op.create_index(op.f("ix_client_session_user_id"), "client_session", ["user_id"], unique=False)
+    op.create_index(
+        "uq_client_session_open",
+        "client_session",
+        ["session_id", "client_id"],
+        unique=True,
+        postgresql_where=sa.text("ended_at IS NULL"),
+    )
+    op.create_table(
+        "oauth_grant",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("sid", sa.Uuid(), nullable=False),
+        sa.Column("scope", postgresql.ARRAY(sa.TEXT()), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("signed_in_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("nonce", sa.String(), nullable=True),
+        sa.Column("redirect_uri", sa.String(), nullable=False),
+        sa.Column("code_challenge", sa.String(), nullable=True),
+        sa.Column("code_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("code_expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("code_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("key_id", sa.String(), nullable=False),
+        sa.Column("generation", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("rotated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_why", sa.String(), nullable=True),
+        sa.CheckConstraint("(ended_at IS NULL) = (ended_why IS NULL)", name=op.f("ck_oauth_grant_ended")),
+        sa.CheckConstraint("generation >= 0", name=op.f("ck_oauth_grant_generation")),
+        sa.ForeignKeyConstraint(["client_id"], ["openid_client.client_id"], name=op.f("fk_oauth_grant_client_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_oauth_grant_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_oauth_grant")),
+        sa.UniqueConstraint("code_hash", name=op.f("uq_oauth_grant_code_hash")),
+    )
+    op.create_index(op.f("ix_oauth_grant_client_id"), "oauth_grant", ["client_id"], unique=False)
+    op.create_index("ix_oauth_grant_expires_at", "oauth_grant", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_oauth_grant_sid"), "oauth_grant", ["sid"], unique=False)
+    op.create_index(op.f("ix_oauth_grant_user_id"), "oauth_grant", ["user_id"], unique=False)
+    op.create_table(
+        "granted_scope",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["client_id"], ["openid_client.client_id"], name=op.f("fk_granted_scope_client_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_granted_scope_user_id")),
+        sa.PrimaryKeyConstraint("user_id", "client_id", "scope", name=op.f("pk_granted_scope")),
+    )
+    op.create_table(
+        "logout_delivery",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("client_id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("sid", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("next_attempt_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("last_answer", sa.String(), nullable=True),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("outcome", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(["client_id"], ["openid_client.client_id"], name=op.f("fk_logout_delivery_client_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_logout_delivery_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_logout_delivery")),
+    )
+    op.create_index(
+        "ix_logout_delivery_due",
+        "logout_delivery",
+        ["next_attempt_at"],
+        unique=False,
+        postgresql_where=sa.text("done_at IS NULL"),
+    )
+    op.create_index(op.f("ix_logout_delivery_user_id"), "logout_delivery", ["user_id"], unique=False)
     # ### end Alembic commands ###

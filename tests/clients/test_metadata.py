@@ -4,6 +4,7 @@ import httpx2
 import pytest
 from joserfc.jwk import KeySet
 
+from identity_service.clients.rules import SIGN_IN_SCOPES
 from identity_service.keys import signing
 from identity_service.web import scopes
 from tests.clients.given import GRANT, Signing, a_client, a_key, assertion, key_set, proven_by, status_with
@@ -19,13 +20,15 @@ async def metadata(service, **headers: str) -> dict:
 
 
 async def test_the_metadata_is_what_is_configured(service):
-    """OAU-01, RFC 8414, ATT-32: the issuer to the letter, whatever the request says of hosts; `none` nowhere."""
+    """OAU-01, OID-39, RFC 8414, ATT-32: the issuer to the letter, whatever the request says of hosts; both documents
+    agree."""
     said = await metadata(service)
     assert said["issuer"] == ISSUER
-    assert said["response_types_supported"] == []
-    assert said["grant_types_supported"] == ["client_credentials"]
-    assert said["scopes_supported"] == sorted(scopes.SCOPES)
-    assert "none" not in str(said)
+    assert said["response_types_supported"] == ["code"]
+    assert said["grant_types_supported"] == ["authorization_code", "refresh_token", "client_credentials"]
+    assert said["scopes_supported"] == [*SIGN_IN_SCOPES, *sorted(scopes.SCOPES)]
+    assert "none" not in said["id_token_signing_alg_values_supported"]
+    assert (await service.http.get("/.well-known/openid-configuration")).json() == said
     forged = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "http", "Forwarded": "host=evil.example"}
     assert await metadata(service, **forged) == said
     assert (await service.http.get(WELL_KNOWN, headers={"Host": "evil.example"})).status_code == 421
@@ -35,11 +38,13 @@ async def test_every_address_in_the_metadata_answers(service):
     """OAU-01."""
     said = await metadata(service)
     addresses = {name: url for name, url in said.items() if name.endswith(("_endpoint", "_uri"))}
-    assert addresses.keys() == {"token_endpoint", "introspection_endpoint", "revocation_endpoint", "jwks_uri"}
+    posted = {"token_endpoint", "introspection_endpoint", "revocation_endpoint"}
+    posted.add("pushed_authorization_request_endpoint")
+    got = {"jwks_uri": 200, "authorization_endpoint": 400, "userinfo_endpoint": 401, "end_session_endpoint": 303}
+    assert addresses.keys() == posted | got.keys()
     for name, url in addresses.items():
         assert url.startswith(f"{ISSUER}/oauth/")
-        expected = 200 if name == "jwks_uri" else 405
-        assert (await service.http.get(url)).status_code == expected
+        assert (await service.http.get(url)).status_code == got.get(name, 405)
 
 
 async def test_there_is_no_door_to_register_or_change_a_client(service, caller):
@@ -91,6 +96,7 @@ async def test_no_method_and_no_algorithm_is_listed_that_a_test_does_not_use(ser
     for endpoint in ("token", "introspection", "revocation"):
         assert said[f"{endpoint}_endpoint_auth_methods_supported"] == [
             "client_secret_basic", "client_secret_post", "private_key_jwt",
+            *(["none"] if endpoint != "introspection" else []),
         ]  # fmt: skip
         assert said[f"{endpoint}_endpoint_auth_signing_alg_values_supported"] == ["ES256", "EdDSA", "Ed25519"]
 

@@ -5,7 +5,7 @@ import gzip
 
 import pytest
 
-from identity_service.clients import api
+from identity_service.clients import dependencies
 from tests.clients.given import GRANT, a_client, token_of
 from tests.conftest import BASE
 
@@ -107,7 +107,7 @@ async def test_a_compressed_form_is_refused_with_a_sentence(service):
 
 
 async def test_too_many_wrong_secrets_are_told_in_the_form_of_oauth(service, monkeypatch):
-    monkeypatch.setattr(api, "WRONG_PER_CLIENT", "1/minute")
+    monkeypatch.setattr(dependencies, "WRONG_PER_CLIENT", "1/minute")
     made = await a_client(service)
     wrong = made._replace(client_secret="wrong")
     answers = [await token_of(service, wrong) for _ in range(2)]

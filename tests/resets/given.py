@@ -16,7 +16,10 @@ from tests.conftest import BASE, Service
 ANNA = "anna@example.org"
 GOOD = "violet teapot argues with gravity"
 OTHER = "seven herons borrow a ladder"
-KEPT_FRESH = ("FROM client ", "FROM revoked_token ", "FROM encryption_key", "FROM client \n", "FROM revoked_token \n")
+KEPT_FRESH = (
+    "FROM client ", "FROM redirect_uri JOIN ", "FROM revoked_token ", "FROM encryption_key", "FROM client \n",
+    "FROM revoked_token \n",
+)  # fmt: skip
 """What each process reads again every few seconds, whoever asks for what."""
 STATES = ("known", "confirmed", "closed", "merged", "unknown", "without")
 

@@ -1,0 +1,132 @@
+"""Stored authorization requests: kept when first seen, bound to the browser, answered once (OID-06, OID-07)."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, func, insert, select, update
+
+from identity_service.clients import redirect_uris, registration
+from identity_service.clients.rules import Application
+from identity_service.database.transactions import DatabaseSession
+from identity_service.errors import Problem
+from identity_service.openid import rules
+from identity_service.openid.rules import Asked
+from identity_service.openid.tables import AuthorizationRequest
+
+URN = "urn:ietf:params:oauth:request_uri:"
+PATH = "/oauth/authorize/"
+
+
+class SignInEnded(Problem):
+    """This sign-in has ended, or was begun in another browser. Go back to the website or app and sign in again."""
+
+    status = 410
+
+
+class Waiting(NamedTuple):
+    """A stored request with the application that sent it, and when it came."""
+
+    request_id: str
+    asked: Asked
+    application: Application
+    requested_at: datetime
+
+
+class Destination(NamedTuple):
+    """Where a sign-in leads: the application's name and brand, the origin of its redirect URI, and whom it expects."""
+
+    application: str
+    brand: str | None
+    origin: str
+    login_hint: str | None
+
+
+async def store_request(session: DatabaseSession, asked: Asked, *, browser: str | None, now: datetime) -> str:
+    """Keep a request and return its id of 128 bits; without a browser it was pushed and is valid for a minute."""
+    request_id = secrets.token_urlsafe(16)
+    lifetime = rules.PUSHED_LIFETIME if browser is None else rules.REQUEST_LIFETIME
+    row = {
+        "id_hash": _hashed(request_id), "client_id": asked.client_id, "parameters": _as_json(asked),
+        "browser_hash": None if browser is None else _hashed(browser), "requested_at": now,
+        "expires_at": now + lifetime,
+    }  # fmt: skip
+    await session.execute(insert(AuthorizationRequest), row)
+    return request_id
+
+
+async def take_pushed(
+    session: DatabaseSession, request_uri: str, client_id: str, *, browser: str, now: datetime
+) -> str | None:
+    """Bind a pushed request to the browser that brings it, once, and return its id; None if there is none."""
+    request_id = request_uri.removeprefix(URN)
+    mine = update(AuthorizationRequest).where(
+        AuthorizationRequest.id_hash == _hashed(request_id), AuthorizationRequest.client_id == client_id,
+        AuthorizationRequest.browser_hash.is_(None), AuthorizationRequest.expires_at > now,
+    )  # fmt: skip
+    bound = {"browser_hash": _hashed(browser), "requested_at": now, "expires_at": now + rules.REQUEST_LIFETIME}
+    taken = await session.scalar(mine.values(bound).returning(AuthorizationRequest.client_id))
+    return None if taken is None else request_id
+
+
+async def find_waiting(session: DatabaseSession, request_id: str, *, browser: str, now: datetime) -> Waiting:
+    """Return a request that this browser began and that waits for its answer.
+
+    Raises:
+        SignInEnded
+    """
+    row = await session.get(AuthorizationRequest, _hashed(request_id))
+    is_mine = row is not None and bool(browser) and hmac.compare_digest(row.browser_hash or b"", _hashed(browser))
+    if row is None or not is_mine or row.expires_at <= now or row.answered_at is not None:
+        raise SignInEnded
+    application = await registration.find_application(session, row.client_id)
+    if application is None:
+        raise SignInEnded
+    return Waiting(request_id, _from_json(row.parameters), application, row.requested_at)
+
+
+async def find_destination(session: DatabaseSession, path: str, *, now: datetime) -> Destination | None:
+    """Return where the sign-in page leads when `path` is that of a request; None if it is over."""
+    waiting = AuthorizationRequest.answered_at.is_(None), AuthorizationRequest.expires_at > now
+    mine = select(AuthorizationRequest).where(
+        AuthorizationRequest.id_hash == _hashed(path.removeprefix(PATH)), *waiting
+    )
+    row = await session.scalar(mine)
+    application = None if row is None else await registration.find_application(session, row.client_id)
+    if row is None or application is None:
+        return None
+    asked = _from_json(row.parameters)
+    origin = redirect_uris.origin_of(asked.redirect_uri)
+    return Destination(application.name, application.brand, origin, asked.login_hint)
+
+
+async def mark_answered(session: DatabaseSession, request_id: str, *, now: datetime) -> None:
+    """Use a request up; of two answers at once one is refused.
+
+    Raises:
+        SignInEnded
+    """
+    mine = update(AuthorizationRequest).where(AuthorizationRequest.id_hash == _hashed(request_id))
+    waiting = mine.where(AuthorizationRequest.answered_at.is_(None)).values(answered_at=now)
+    if await session.scalar(waiting.returning(AuthorizationRequest.client_id)) is None:
+        raise SignInEnded
+
+
+async def purge_requests(session: DatabaseSession) -> None:
+    """Delete requests whose time is over."""
+    await session.execute(delete(AuthorizationRequest).where(AuthorizationRequest.expires_at < func.now()))
+
+
+def _as_json(asked: Asked) -> dict[str, Any]:
+    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asked._asdict().items()}
+
+
+def _from_json(stored: dict[str, Any]) -> Asked:
+    sets = {name: frozenset(stored[name]) for name in ("scope", "prompt")}
+    return Asked(**{**stored, **sets})
+
+
+def _hashed(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,0 +1,141 @@
+"""What the tokens of a sign-in say, and how refresh tokens are derived (OpenID Connect Core 1.0, 2; RFC 9068).
+
+A refresh token is `rt_`, the grant's id, its number in the family, and a keyed hash of both: no row holds one, and a
+copy of the database makes none (OID-16).
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from identity_service.accounts.tables import Account
+from identity_service.clients import rules as client_rules
+from identity_service.keys import encoding, hashing, signing
+from identity_service.keys.ring import KeyRing
+from identity_service.openid import rules
+from identity_service.openid.tables import OauthGrant
+from identity_service.settings import Settings
+from identity_service.values import user_ids
+
+_REFRESH: Final = re.compile(client_rules.REFRESH_TOKEN + r"([0-9a-f]{32})_([0-9]{1,9})_([A-Za-z0-9_-]{43})")
+
+
+class Presented(NamedTuple):
+    """A refresh token that a client sent, before it is looked up."""
+
+    grant_id: uuid.UUID
+    generation: int
+    proof: str
+
+
+def audience(settings: Settings) -> str:
+    """Return the audience of a customer's access tokens: our userinfo endpoint, and no API of services (OID-15)."""
+    return f"{settings.issuer}/oauth/userinfo"
+
+
+def show_sub(user_id: str) -> str:
+    """Return the subject: the User ID as customers know it (OID-33)."""
+    return user_ids.show(user_id)
+
+
+def make_access_token(
+    grant: OauthGrant, scope: frozenset[str], settings: Settings, keys: KeyRing, now: datetime
+) -> str:
+    """Return a signed access token (RFC 9068) for our userinfo endpoint; it holds ids only."""
+    issued = int(now.timestamp())
+    claims = {
+        "iss": settings.issuer, "aud": audience(settings), "sub": show_sub(grant.user_id),
+        "client_id": grant.client_id, "iat": issued, "exp": issued + int(rules.ACCESS_LIFETIME.total_seconds()),
+        "jti": secrets.token_urlsafe(16), "scope": " ".join(sorted(scope)), "grant": str(grant.id),
+    }  # fmt: skip
+    return signing.sign(claims, keys.signing(now), typ=signing.ACCESS_TOKEN_TYPE)
+
+
+def make_id_token(
+    grant: OauthGrant, access_token: str, algorithm: str, settings: Settings, keys: KeyRing, now: datetime
+) -> str:
+    """Return a signed ID token; after a refresh it says the same of the sign-in, without the nonce (Core, 12.2)."""
+    issued = int(now.timestamp())
+    claims: dict[str, Any] = {
+        "iss": settings.issuer, "aud": grant.client_id, "sub": show_sub(grant.user_id), "iat": issued,
+        "exp": issued + int(rules.ID_TOKEN_LIFETIME.total_seconds()), "sid": str(grant.sid),
+        "auth_time": int(grant.signed_in_at.timestamp()), "acr": rules.LEVELS[grant.method],
+        "amr": list(rules.METHODS[grant.method]), "at_hash": _left_half(access_token),
+    }  # fmt: skip
+    if grant.nonce is not None and grant.generation == 0:
+        claims["nonce"] = grant.nonce
+    key = keys.id_token_key(algorithm, now)
+    assert key is not None  # noqa: S101
+    return signing.sign(claims, key, typ=signing.ID_TOKEN_TYPE)
+
+
+def verify_id_token(token: str, client_id: str | None, settings: Settings, keys: KeyRing) -> dict[str, Any]:
+    """Return the claims of an ID token of ours, expired or not, for this client, if one is named (OID-25, OID-35).
+
+    Raises:
+        signing.InvalidToken
+    """
+    claims = signing.verify(token, keys.verifying_id_tokens(), typ=signing.ID_TOKEN_TYPE)
+    named = [claims.get(name) for name in ("sub", "sid", "aud")]
+    if claims.get("iss") != settings.issuer or not all(isinstance(name, str) for name in named):
+        raise signing.InvalidToken
+    if client_id is not None and claims["aud"] != client_id:
+        raise signing.InvalidToken
+    return claims
+
+
+def verify_customer_token(token: str, settings: Settings, keys: KeyRing, now: datetime) -> dict[str, Any]:
+    """Return the claims of a customer's access token.
+
+    Raises:
+        signing.InvalidToken
+    """
+    claims = signing.verify(token, keys.verifying(now), typ=signing.ACCESS_TOKEN_TYPE)
+    if claims.get("iss") != settings.issuer or claims.get("aud") != audience(settings):
+        raise signing.InvalidToken
+    if type(claims.get("exp")) is not int or claims["exp"] <= now.timestamp():
+        raise signing.InvalidToken
+    return claims
+
+
+def claims_about(account: Account, scope: frozenset[str]) -> dict[str, Any]:
+    """Return what userinfo tells by scope: an address only when it is confirmed, and no permission for marketing
+    (OID-32)."""
+    claims: dict[str, Any] = {"sub": show_sub(account.user_id)}
+    if "profile" in scope:
+        claims |= {"locale": account.locale, "kind": account.kind}
+        claims |= {"name": account.display_name} if account.display_name else {}
+    if "email" in scope and account.email_state == "confirmed":
+        claims |= {"email": account.email, "email_verified": True}
+    return claims
+
+
+def make_refresh_token(grant: OauthGrant, keys: KeyRing) -> str:
+    """Return the current refresh token of a grant."""
+    return f"{client_rules.REFRESH_TOKEN}{grant.id.hex}_{grant.generation}_{_proof(grant, grant.generation, keys)}"
+
+
+def read_refresh_token(text: str) -> Presented | None:
+    """Return the parts of a refresh token; None if it cannot be one of ours."""
+    found = _REFRESH.fullmatch(text)
+    return None if found is None else Presented(uuid.UUID(found[1]), int(found[2]), found[3])
+
+
+def is_genuine(presented: Presented, grant: OauthGrant, keys: KeyRing) -> bool:
+    """Return whether we derived this refresh token."""
+    return hmac.compare_digest(presented.proof, _proof(grant, presented.generation, keys))
+
+
+def _proof(grant: OauthGrant, generation: int, keys: KeyRing) -> str:
+    _, secret = keys.link_key(grant.key_id)
+    parts = (grant.id.bytes, grant.client_id.encode(), str(generation).encode())
+    return encoding.base64url_encode(hashing.keyed_hash(secret, "refresh token", *parts))
+
+
+def _left_half(access_token: str) -> str:
+    """Return `at_hash` for ES256 and RS256: the left half of SHA-256 (Core, 3.1.3.6)."""
+    return encoding.base64url_encode(hashlib.sha256(access_token.encode()).digest()[:16])
