@@ -27,7 +27,7 @@ from identity_service.one_time_tokens import change_emails, tracking
 from identity_service.one_time_tokens.confirmations import AFTER, CONFIRMATIONS, JOINS, LABELS
 from identity_service.passwords import rules as password_rules
 from identity_service.privacy import inventory
-from identity_service.privacy.inventory import TITLES
+from identity_service.privacy.inventory import COLUMN_TITLES, TITLES
 from identity_service.registration import actions as registration
 from identity_service.values import user_ids
 from identity_service.web import problems
@@ -44,7 +44,7 @@ TABLES: tuple[Mapping[str, str], ...] = (
     descriptions.CODES, descriptions._ATTEMPT, descriptions._STATE, descriptions._FEEDBACK,
     tracking.NOW_DO, tracking._NOW_DO_ABOUT, tracking._HEADLINES, tracking._ENDS,
     password_rules._WEAK, user_ids._PROBLEMS, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
-    AFTER, LABELS, user_ids.WORDS, SIGN_IN_SCOPES,
+    COLUMN_TITLES, AFTER, LABELS, user_ids.WORDS, SIGN_IN_SCOPES,
 )  # fmt: skip
 _PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
 

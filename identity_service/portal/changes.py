@@ -22,7 +22,7 @@ from identity_service.history.rules import KINDS
 from identity_service.portal import rules
 from identity_service.privacy import actions as privacy
 from identity_service.privacy import closing
-from identity_service.privacy.inventory import TITLES
+from identity_service.privacy.inventory import COLUMN_TITLES, TITLES
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import Customer, FreshCustomer
@@ -143,7 +143,7 @@ async def export(session: Session, form: Form, customer: FreshCustomer, now: Now
 async def show_everything(request: Request, session: Session, customer: FreshCustomer, now: Now) -> Response:
     """Show everything stored about the customer as a page."""
     found = await privacy.export_account(session, UserId(customer.account.user_id), actor="customer", now=now)
-    return pages.render_page(request, "portal/everything.html", found=found, titles=TITLES)
+    return pages.render_page(request, "portal/everything.html", found=found, titles=TITLES, columns=COLUMN_TITLES)
 
 
 @router.get("/end")

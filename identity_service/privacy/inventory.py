@@ -79,6 +79,23 @@ TITLES: Final[Mapping[str, str]] = {
 }
 """The heading of each table on the page where customers read their data."""
 
+COLUMN_TITLES: Final[Mapping[str, str]] = {
+    "user_id": "User ID", "kind": "Kind", "state": "State", "email": "Email address", "display_name": "Name",
+    "locale": "Language", "language": "Language", "merged_at": "Merged on", "closed_at": "Closed on",
+    "customer_since": "Customer since", "name": "What happened", "actor": "By", "clerk": "By", "occurred_at": "When",
+    "requested_by": "Requested by", "opened_by": "Opened by", "reason": "Reason", "company_name": "Company",
+    "country": "Country", "vat_number": "VAT number", "registration_number": "Registration number",
+    "contact_person": "Contact person", "billing_address": "Billing address", "began_at": "Began on",
+    "ended_at": "Ended on", "purpose": "Purpose", "decision": "Answer", "allowed": "Answer", "text": "Wording",
+    "since": "Since", "number": "Number", "opened_at": "Opened on", "new_email": "New address",
+    "old_email": "Old address", "requested_at": "Requested on", "changed_at": "Changed on", "undone_at": "Undone on",
+    "source": "Reported by", "reference": "Reference", "amount": "Amount", "currency": "Currency", "link": "Link",
+    "details": "Details", "created_at": "Created on", "recipient": "To", "accepted_at": "Sent on", "set_at": "When",
+    "method": "Signed in with", "browser": "Browser", "seen_at": "Last used on", "expires_at": "Works until",
+    "used_at": "Used on", "note": "Note", "verb": "Change", "done_at": "Done", "stopped_at": "Stopped on",
+}  # fmt: skip
+"""What columns are called there. The others are technical, and shown by their names."""
+
 
 def customer_tables() -> list[str]:
     """Return the tables with rows of customers; those reached through another table follow those with an owner."""

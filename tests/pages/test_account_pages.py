@@ -78,6 +78,18 @@ async def test_what_is_held_opens_table_by_table_and_names_no_table(caller, serv
     assert page.count("<details open>") == 1
 
 
+async def test_what_is_held_is_told_in_words_and_the_rest_by_the_names_of_the_file(caller, service):
+    anna = await a_business(caller, service, "de")
+    page = re.sub(r"\s+", " ", (await anna.browser.open("/me/everything")).text)
+    assert f"<dt>Kundennummer</dt><dd>{anna.user_id}</dd>" in page
+    assert re.search(r'<dt>Bei uns seit</dt><dd><time datetime="\d{4}-[^"]+">\d+\.', page)
+    words, _, rest = page.partition("<summary>Technische Einzelheiten</summary>")
+    assert '<dt lang="en">' not in words
+    assert '<dt lang="en">email_key</dt>' in rest
+    exported = (await anna.browser.send("/me/export")).json()
+    assert "email_key" in exported["tables"]["account"][0]
+
+
 async def test_a_private_customer_without_a_history_reads_that_there_is_none(caller, service):
     anna = await a_customer(caller, service, locale="de")
     await anna.sign_in()
