@@ -124,7 +124,8 @@ def suggest_desk(
     many_orders: int,
     large_amount: int,
 ) -> DeskSuggestion:
-    """Return the desk for a customer, with the reasons: business by kind, or by address and orders.
+    """Return the desk for a customer, with the reasons: business by kind, or by orders. A domain of their own may be a
+    company's or a family's, so it only adds a question.
 
     `totals` are orders less refunds, by currency. `many_orders` and `large_amount` (of one currency) are the thresholds
     of the settings.
@@ -132,13 +133,14 @@ def suggest_desk(
     if kind == "business":
         return DeskSuggestion("business", ("business", "consumer"), ("has a business account",), offer_conversion=False)
     reasons = []
-    if email_domain is not None and email_domain not in FREE_MAIL:
-        reasons.append(f"writes from the company domain {email_domain}")
     if orders >= many_orders:
         reasons.append(f"has placed {orders} orders")
     currency, largest = max(totals.items(), key=lambda total: total[1], default=("", Decimal(0)))
     if largest >= large_amount:
         reasons.append(f"has bought for {currency} {currencies.write_amount(largest, currency, grouped=True)}")
+    is_own = email_domain is not None and email_domain not in FREE_MAIL
+    asks = (f"writes from {email_domain}: is that a company?",) if is_own else ()
     if not reasons:
-        return DeskSuggestion("consumer", ("consumer", "business"), ("has a private account",), offer_conversion=False)
-    return DeskSuggestion("business", ("business", "consumer"), tuple(reasons), offer_conversion=True)
+        said = ("has a private account", *asks)
+        return DeskSuggestion("consumer", ("consumer", "business"), said, offer_conversion=False)
+    return DeskSuggestion("business", ("business", "consumer"), (*reasons, *asks), offer_conversion=True)

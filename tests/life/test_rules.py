@@ -38,12 +38,20 @@ def test_whoever_calls_both_desks_may_serve_and_the_best_comes_first(kind, email
     ("given_", "desk"),
     [
         ({}, "consumer"), ({"kind": "business"}, "business"), ({"email_domain": None}, "consumer"),
-        ({"email_domain": "bau.example"}, "business"), ({"orders": 19}, "consumer"), ({"orders": 20}, "business"),
+        ({"email_domain": "bau.example"}, "consumer"), ({"orders": 19}, "consumer"), ({"orders": 20}, "business"),
         ({"totals": {"EUR": Decimal("4999.99")}}, "consumer"), ({"totals": {"EUR": Decimal(5000)}}, "business"),
     ],
 )  # fmt: skip
 def test_the_thresholds(given_, desk):
     assert rules.suggest_desk(**{**PLAIN, **given_}).desk == desk
+
+
+@pytest.mark.parametrize("orders", [0, 20])
+def test_a_domain_of_its_own_is_only_asked_about(orders):
+    """A family has one, too: it makes nobody a business, and is named beside what does."""
+    placed = rules.suggest_desk(**{**PLAIN, "email_domain": "bau.example", "orders": orders})
+    assert placed.reasons[-1] == "writes from bau.example: is that a company?"
+    assert (placed.offer_conversion, len(placed.reasons)) == (orders == 20, 2)
 
 
 @pytest.mark.parametrize(("days", "may"), [(0, True), (30, True), (31, False)])
