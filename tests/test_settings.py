@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from identity_service import settings as configuration
 from identity_service import start_checks
+from identity_service.cli import defaults
 from identity_service.settings import Settings
 from tests.given import PRODUCTION, run
 
@@ -228,3 +229,15 @@ def test_an_old_python_is_warned_about(python, better):
     """FACT-1: the guard against injected headers is ours, and the operator should still know."""
     said = start_checks.warnings(python)
     assert [better in sentence for sentence in said] == ([True] if better else [])
+
+
+def test_commands_name_the_port_at_which_run_listens(tmp_path, monkeypatch):
+    """`staff add` in another shell prints a link that opens: IDENTITY_PORT is set only where `run` was started."""
+    monkeypatch.setenv("IDENTITY_DATA_DIR", str(tmp_path))
+    assert defaults.with_dev_defaults(configuration.read()).public_url == "http://localhost:8080"
+    defaults.keep_ports(tmp_path, public=8311)
+    assert defaults.with_dev_defaults(configuration.read()).public_url == "http://localhost:8311"
+    monkeypatch.setenv("IDENTITY_PORT", "9000")
+    assert defaults.with_dev_defaults(configuration.read()).public_url == "http://localhost:9000"
+    monkeypatch.setenv("IDENTITY_PUBLIC_URL", "http://id.example.com")
+    assert defaults.with_dev_defaults(configuration.read()).public_url == "http://id.example.com"

@@ -35,15 +35,28 @@ def with_dev_defaults(settings: Settings) -> Settings:
         "relays": lambda: _mailbox_relay(data),
     }
     missing = {name: make() for name, make in defaults.items() if name not in settings.model_fields_set}
+    port = _stored_port(data, "public") if "port" not in settings.model_fields_set else None
+    if port is not None:
+        settings = settings.model_copy(update={"port": port})
     return settings.model_copy(update={**plain_defaults(settings), **missing, "data_dir": data})
+
+
+def keep_ports(data_dir: Path, **ports: int) -> None:
+    """Keep the ports of `run`, so that commands of other shells use the same addresses."""
+    for name, port in ports.items():
+        (data_dir / f"{name}.port").write_text(str(port), encoding="utf-8")
+
+
+def _stored_port(data_dir: Path, name: str) -> int | None:
+    """Return a port of the service as it last ran here, None if it never did."""
+    path = data_dir / f"{name}.port"
+    return int(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _mailbox_relay(data_dir: Path) -> tuple[Relay, ...]:
     """Return the mailbox of the running service, so that commands send to the same one; none if it never ran."""
-    port = data_dir / "mailbox.port"
-    if not port.exists():
-        return ()
-    return (Relay(name="mailbox", host="127.0.0.1", port=int(port.read_text(encoding="utf-8")), tls="none"),)
+    port = _stored_port(data_dir, "mailbox")
+    return () if port is None else (Relay(name="mailbox", host="127.0.0.1", port=port, tls="none"),)
 
 
 def stored_secret(path: Path, make: Callable[[], str]) -> str:

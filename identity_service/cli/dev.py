@@ -25,15 +25,16 @@ async def run_everything() -> None:
     """Start everything, print how to use it, and serve until Ctrl-C."""
     from identity_service.dev import design, mailbox, postgres, previews  # noqa: PLC0415 (production has it not)
 
-    settings = defaults.with_dev_defaults(read_settings())
-    processes.check_port(settings.host, settings.port, "IDENTITY_PORT")
+    plain = read_settings()
+    processes.check_port(plain.host, plain.port, "IDENTITY_PORT")
+    settings = defaults.with_dev_defaults(plain)
     logs.configure(settings.log_format, with_messages=settings.development)
     server = None if settings.database_url else await postgres.start(settings.data_dir)
     if server is not None:
         await database_schema.migrate(server.owner, postgres.ROLE)
     box = mailbox.Mailbox(settings.data_dir / "mailbox")
     smtp = await mailbox.listen(box)
-    (settings.data_dir / "mailbox.port").write_text(str(box.port), encoding="utf-8")
+    defaults.keep_ports(settings.data_dir, mailbox=box.port, public=plain.port)
     settings = defaults.with_dev_defaults(read_settings())
     database = Database(settings, server.application if server else await defaults.application_url(settings))
     with processes.traced(settings) as traces:
