@@ -184,19 +184,20 @@ AFTER: Final = {
 async def describe_confirmation(session: DatabaseSession, handle: str, *, now: datetime) -> dict[str, Any]:
     """Return what the page says: heading, sentence, button, the sentence beside the box, and rows of what it is about.
 
-    `ended` is `used` if the button was pressed before, `over` if the link can do nothing any more. An unknown handle
-    gets a general page, like any other text.
+    `proven` is the address that the button confirms. `ended` is `used` if the button was pressed before, `over` if the
+    link can do nothing any more. An unknown handle gets a general page, like any other text.
     """
     found = await actions.find_by_handle(session, handle)
     known = _UNKNOWN if found is None else CONFIRMATIONS.get(found.token.purpose, _UNKNOWN)
     described: dict[str, Any] = {
         "title": known.title, "what": known.asks, "button": known.button, "agrees": known.agrees,
         "agrees_if_joined": known.joins and BOTH_ARE_MINE, "rows": [], "ended": None, "done": known.done,
-        "message_brand": None if found is None else found.message.brand,
+        "message_brand": None if found is None else found.message.brand, "proven": "",
     }  # fmt: skip
     if found is None or known is _UNKNOWN:
         return described
     described["rows"] = _rows_of(found)
+    described["proven"] = found.message.recipient if found.token.purpose == "address" else ""
     if known.shows is not None:
         described["rows"] += await entry_points.load(known.shows)(session, found)
     try:

@@ -104,7 +104,9 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
         state.database, state.throttle, handle, link=link, code=code, answer=agreed, now=now
     )
     # Set a fragment: without one, a browser would keep the link's, which is the token (RFC 9110, 10.2.2).
-    return RedirectResponse(f"/confirmed/{result}#main", 303)
+    done = f"/confirmed/{result}"
+    page = RedirectResponse(f"{done}#main", 303)
+    return typed.remember_typed(page, done, described["proven"]) if described["proven"] else page
 
 
 @router.get("/confirmed/{result}")

@@ -1,6 +1,7 @@
 """The address that a browser sent last: its own page shows it whole, so that a slip is noticed; others see it masked.
 
-The cookie holds only what this browser sent, and the place it belongs to: the handle of a tracking page, or a form.
+The cookie holds only what this browser sent or has confirmed, and the place it belongs to: the handle of a tracking
+page, a form, or the page that says that an address is confirmed.
 """
 
 from typing import Final
@@ -24,7 +25,7 @@ def remember_typed(response: Response, place: str, text: str) -> Response:
 
 
 def filled_in(request: Request) -> dict[str, str]:
-    """Return the values of a form that asks for the address again: of the tracking page that led here (`?typed=`), or
+    """Return the values of a form that asks for the address again: of the page that led here (`?typed=`), or
     what was in this form when its language was changed."""
     place = request.query_params.get("typed") or request.url.path
     return {"email": find_typed(request, place)}

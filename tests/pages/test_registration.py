@@ -205,3 +205,21 @@ async def test_nobody_is_given_a_user_id_that_is_not_theirs_alone(service, calle
     if case != "confirmed":
         assert (await confirm_by(service, ANNA)).status_code == 200
     assert await service.rows("SELECT email FROM account WHERE user_id = :id", id=fresh.replace("-", "")) == [(ANNA,)]
+
+
+async def test_the_forms_after_a_confirmation_have_the_address(service):
+    """For the browser that confirmed it, from the page that says so and from the one with the User ID."""
+    browser = a_browser(service)
+    await register(browser, ANNA)
+    welcome = browser.page.url.path
+    await service.deliver()
+    letter = service.letter(ANNA, "Please confirm your email address")
+    path, link = re.search(r"https://id\.example\.com(/confirm/\S+?)#(\S+)", letter["text"]).groups()
+    await browser.open(path)
+    done = await browser.send(path, link=link, code="")
+    found = re.findall(r'href="([^"]+typed=[^"]+)"', done.text)
+    found += re.findall(r'href="(/reset\?typed=[^"]+)"', (await browser.open(welcome)).text)
+    assert len(found) == 3
+    for where in found:
+        assert f'value="{ANNA}"' in (await browser.open(where)).text, where
+        assert ANNA not in (await a_browser(service, "192.0.2.66").open(where)).text
