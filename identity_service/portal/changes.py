@@ -64,7 +64,7 @@ async def become_business(request: Request, session: Session, form: Form, custom
         raise CompanyMissing
     company = business_rules.checked_company({**given, "country": (given["country"] or "").upper()})
     await business.become_business(session, UserId(customer.account.user_id), company, actor="customer", now=now)
-    return RedirectResponse("/me?saved=company", 303)
+    return RedirectResponse("/me?saved=company#saved", 303)
 
 
 @router.get("/consumer")
@@ -80,7 +80,7 @@ async def become_consumer(session: Session, form: Form, customer: Customer, now:
     """Make the account a consumer again."""
     form.take()
     await business.become_consumer(session, UserId(customer.account.user_id), actor="customer", now=now)
-    return RedirectResponse("/me?saved=company", 303)
+    return RedirectResponse("/me?saved=company#saved", 303)
 
 
 @router.get("/email")
@@ -117,7 +117,7 @@ async def cancel_email(session: Session, form: Form, customer: Customer, now: No
     """End the change that waits to be confirmed."""
     form.take()
     await waiting.end_waiting(session, customer.account.user_id, now=now)
-    return RedirectResponse("/me/email", 303)
+    return RedirectResponse("/me?saved=stopped#saved", 303)
 
 
 @router.get("/history")

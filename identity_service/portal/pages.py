@@ -38,7 +38,7 @@ router = APIRouter(prefix="/me", route_class=FormRoute, include_in_schema=False)
 async def show_me(request: Request, session: Session, customer: Customer, now: Now, saved: str = "") -> Response:
     """Show the User ID as a card, with consents, sessions, company, staff access, summary and permission questions.
 
-    `saved` is what was just changed: `company` or `consent`.
+    `saved` is what was just changed: `company`, `consent`, `session`, or `stopped` for a change of address.
     """
     account = customer.account
     states = await consents.list_states(session, account.user_id)
@@ -78,7 +78,7 @@ async def change_consent(session: Session, purpose: str, form: Form, customer: C
         await consents.grant_consent(session, user_id, purpose, wording, channel="page", actor="customer", now=now)
     else:
         await consents.withdraw_consent(session, UserId(user_id), purpose, channel="page", actor="customer", now=now)
-    return RedirectResponse("/me?saved=consent#consents", 303)
+    return RedirectResponse("/me?saved=consent#saved", 303)
 
 
 @router.post("/password")
@@ -113,7 +113,7 @@ async def end_one(session: Session, session_id: uuid.UUID, form: Form, customer:
     """End one session of the customer; a session of another customer is answered as unknown."""
     form.take()
     await sign_in.end_session(session, customer.account.user_id, session_id, now=now)
-    return RedirectResponse("/me", 303)
+    return RedirectResponse("/me?saved=session#saved", 303)
 
 
 @router.post("/applications/{client_id}/end")

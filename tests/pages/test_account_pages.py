@@ -139,3 +139,25 @@ async def test_a_password_is_asked_for_with_one_press(caller, service):
     assert anna.browser.page.url.path.startswith("/reset/")
     await service.deliver()
     assert service.letter(anna.email, "Reset your password")
+
+
+NOTICE = re.compile(r'<p class="promise" role="status" id="saved" tabindex="-1">([^<]+)</p>')
+
+
+@pytest.mark.parametrize(
+    ("action", "fields", "said"),
+    [
+        ("/me/business", {**COMPANY, "company_name": "Berg", "country": "DK"}, "We've saved your change."),
+        ("/me/consents/email", {"decision": "withdrawn"}, "We've saved your change."),
+        ("/me/email/cancel", {}, "You've stopped the change. Your account stays as it is."),
+    ],
+)
+async def test_one_notice_says_that_a_change_was_saved(caller, service, action, fields, said):
+    """Focused by its place in the URL, in the middle of what was changed; a later visit to the page has none."""
+    anna = await a_business(caller, service, "en")
+    await anna.browser.open("/me/email")
+    await anna.browser.send("/me/email", email="other@example.org")
+    assert '<div class="promise" role="status">' in anna.browser.page.text
+    page = await anna.browser.send(action, **fields)
+    assert ([html.unescape(text) for text in NOTICE.findall(page.text)], page.url.fragment) == ([said], "saved")
+    assert NOTICE.findall((await anna.browser.open("/me")).text) == []

@@ -36,7 +36,7 @@ async def test_cancelled_neither_link_nor_page_knows_it(service, anna):
     link = await link_to(service, NEW, ASKED)
     service.clock.advance(seconds=1)
     page = await anna.send("/me/email/cancel")
-    assert (page.url.path, "Waiting for" in page.text) == ("/me/email", False)
+    assert (page.url.path, "Waiting for" in page.text) == ("/me", False)
     assert (await press(service, link)).page.status_code == 410
     assert "Waiting for" not in (await anna.open("/me")).text
     assert await service.rows("SELECT count(*) FROM account WHERE email = :new", new=NEW) == [(0,)]
