@@ -218,6 +218,12 @@ async def list_ended_changes(session: DatabaseSession, user_id: str, *, since: d
     return (await session.scalars(mine.order_by(ended.desc()).limit(10))).all()
 
 
+def concerned(change: PendingChange) -> list[str]:
+    """Return the User ID of the customer, and that of the other one if the change is a merge."""
+    others = [change.details["duplicate"]] if change.verb == "merge" and "duplicate" in change.details else []
+    return [change.user_id, *map(user_ids.parse, others)]
+
+
 async def _record_requested(
     session: DatabaseSession, user_id: str, verb: str, *, actor: str, now: datetime
 ) -> uuid.UUID:
@@ -321,12 +327,6 @@ async def _mailbox_answered(session: DatabaseSession, change: PendingChange) -> 
     for user_id in concerned(change):
         hashes += await ownership.mailbox_hashes_of(session, user_id, recent_at=change.requested_at)
     return await one_time_tokens.was_proven(session, hashes, since=change.requested_at)
-
-
-def concerned(change: PendingChange) -> list[str]:
-    """Return the User ID of the customer, and that of the other one if the change is a merge."""
-    others = [change.details["duplicate"]] if change.verb == "merge" and "duplicate" in change.details else []
-    return [change.user_id, *map(user_ids.parse, others)]
 
 
 _OPEN = PendingChange.done_at.is_(None) & PendingChange.stopped_at.is_(None)
