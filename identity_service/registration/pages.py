@@ -26,8 +26,10 @@ router = APIRouter(route_class=FormRoute, include_in_schema=False)
 
 @router.get("/")
 async def show_home(request: Request) -> Response:
-    """Show the registration form: the promise and one field."""
-    values = typed.filled_in(request) | {"corrects": request.query_params.get("typed", "")}
+    """Show the registration form: the promise and one field; or that for the address which this browser mistyped."""
+    values = typed.filled_in(request)
+    if values["email"]:
+        values["corrects"] = request.query_params.get("typed", "")
     return pages.render_page(request, "registration/home.html", values=values)
 
 

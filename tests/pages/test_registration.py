@@ -156,6 +156,8 @@ async def corrected(service, browser, to: str):
     service.clock.advance(seconds=1)
     await browser.open(re.search(r'href="(/\?typed=[^"]+)">Typed it wrong', browser.page.text)[1])
     kept = re.search(r'name="corrects" value="([^"]+)"', browser.page.text)[1]
+    assert "<h1>Change email address</h1>" in browser.page.text
+    assert "No email address?" not in browser.text
     return await browser.send("/", email=to, corrects=kept)
 
 
