@@ -25,6 +25,7 @@ from identity_service.keys import signing
 from identity_service.messages import actions as messages
 from identity_service.messages import erasure
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.openid import ending
 from identity_service.privacy import inventory
 from identity_service.privacy.inventory import INVENTORY
 from identity_service.values import contact_numbers, user_ids
@@ -95,11 +96,14 @@ async def erase_account(session: DatabaseSession, user_id: UserId, *, actor: str
     await events.record_events(session, erased, actor=actor, now=now)
     counted = await erasure.erase_messages(session, ids, hashes, now=now)
     await one_time_tokens.forget_address(session, hashes)
-    for one in mailboxes:
+    for mailbox in mailboxes:
         await messages.enqueue(
-            session, "account_erased", to=one.address, user_id=ids[0], locale=one.locale, cause="account.erased",
-            actor=actor, now=now,
+            session, "account_erased", to=mailbox.address, user_id=ids[0], locale=mailbox.locale,
+            cause="account.erased", actor=actor, now=now,
         )  # fmt: skip
+    # Before the rows go: from them it is known which applications must hear of it.
+    for one in ids:
+        await ending.end_for_customer(session, one, why="erased", now=now)
     for name in inventory.customer_tables():
         if name not in _ERASED_ELSEWHERE and INVENTORY[name].erase != "keep":
             counted[name] = await _erase_rows(session, name, ids)
