@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def with_dev_defaults(settings: Settings) -> Settings:
             stored_secret(data / "master.key", lambda: encoding.base64url_encode(secrets.token_bytes(32)))
         ),
         "relays": lambda: _mailbox_relay(data),
+        "outbound_networks": lambda: (ip_network("127.0.0.0/8"),),
     }
     missing = {name: make() for name, make in defaults.items() if name not in settings.model_fields_set}
     port = _stored_port(data, "public") if "port" not in settings.model_fields_set else None
