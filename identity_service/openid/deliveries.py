@@ -4,6 +4,7 @@ A row waits for each client session that ended. Whoever sends one takes it first
 two workers send it at once, and a worker that dies loses nothing.
 """
 
+import asyncio
 import secrets
 import ssl
 from datetime import datetime, timedelta
@@ -33,8 +34,7 @@ _PAUSES: Final = (2, 10, 30, 120, 600, 1800)
 async def deliver_due(database: Database, *, now: datetime) -> int:
     """Send the logout tokens that are due, and return how many were taken."""
     taken = await database.in_transaction(lambda session: _take(session, now))
-    for delivery in taken:
-        await _deliver(database, delivery, now=now)
+    await asyncio.gather(*(_deliver(database, delivery, now=now) for delivery in taken))
     return len(taken)
 
 

@@ -156,7 +156,8 @@ class Access(NamedTuple):
 async def list_access(session: DatabaseSession, user_id: str, *, now: datetime) -> list[Access]:
     """Return the applications that have access to a customer's data now, by name (OID-31)."""
     alive = OauthGrant.user_id == user_id, OauthGrant.ended_at.is_(None), OauthGrant.expires_at > now
-    mine = select(OauthGrant, Client.name).join(Client, Client.id == OauthGrant.client_id).where(*alive)
+    redeemed = OauthGrant.code_used_at.is_not(None)
+    mine = select(OauthGrant, Client.name).join(Client, Client.id == OauthGrant.client_id).where(*alive, redeemed)
     found: dict[str, Access] = {}
     for grant, name in (await session.execute(mine.order_by(Client.name, OauthGrant.granted_at))).all():
         known = found.get(grant.client_id)

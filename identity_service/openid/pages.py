@@ -201,7 +201,10 @@ async def _judge(
         granted = await grants.granted_scopes(session, account.user_id, application.client_id)
         request.state.locale = account.locale
     request.state.shown_brand = application.brand
-    hinted = None if asked.id_token_hint is None else _check_hint(session, asked)
+    try:
+        hinted = None if asked.id_token_hint is None else _check_hint(session, asked)
+    except RequestRefused as refused:
+        return waiting, customer, rules.Next("error", refused)
     step = rules.decide(
         asked, who, client=application, hinted=hinted, granted=granted, asked_at=waiting.requested_at, now=now
     )

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -36,12 +37,14 @@ class Waiting(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """Where a sign-in leads: the application's name and brand, the origin of its redirect URI, and whom it expects."""
+    """Where a sign-in leads: the application's name and brand, the origin of its redirect URI, whom it expects, and
+    in which languages."""
 
     application: str
     brand: str | None
     origin: str
     login_hint: str | None
+    ui_locales: Sequence[str]
 
 
 async def store_request(session: DatabaseSession, asked: Asked, *, browser: str | None, now: datetime) -> str:
@@ -99,7 +102,7 @@ async def find_destination(session: DatabaseSession, path: str, *, now: datetime
         return None
     asked = _from_json(row.parameters)
     origin = redirect_uris.origin_of(asked.redirect_uri)
-    return Destination(application.name, application.brand, origin, asked.login_hint)
+    return Destination(application.name, application.brand, origin, asked.login_hint, asked.ui_locales)
 
 
 async def mark_answered(session: DatabaseSession, request_id: str, *, now: datetime) -> None:

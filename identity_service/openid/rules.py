@@ -16,8 +16,9 @@ Prompt = Literal["none", "login", "consent", "select_account"]
 PROMPTS: Final = ("none", "login", "consent", "select_account")
 PASSWORD_LEVEL: Final = "urn:identity-service:acr:password"  # noqa: S105
 MAIL_LEVEL: Final = "0"
-LEVELS: Final = {"password": PASSWORD_LEVEL, "mail": MAIL_LEVEL}
-"""`acr` by the way of a sign-in; a mailed code is below level 1 (Core, 2: "0")."""
+LEVELS: Final = {"mail": MAIL_LEVEL, "password": PASSWORD_LEVEL}
+"""`acr` by the way of a sign-in, the weaker one first; a mailed code is below level 1 (Core, 2: "0")."""
+_RANKS: Final = {level: rank for rank, level in enumerate(LEVELS.values())}
 METHODS: Final = {"password": ("pwd",), "mail": ("otp",)}
 """`amr` (RFC 8176) by the way of a sign-in."""
 
@@ -114,13 +115,14 @@ def parse(given: Mapping[str, str], client: Application, *, repeated: str | None
     state, nonce = given.get("state"), given.get("nonce")
     if len(state or "") > LONGEST_STATE or len(nonce or "") > LONGEST_NONCE:
         raise RequestRefused("invalid_request", f"state may have {LONGEST_STATE} characters, nonce {LONGEST_NONCE}.")
-    hints = [given.get(name) for name in ("ui_locales", "acr_values")]
+    languages, levels = given.get("ui_locales", ""), given.get("acr_values", "").split()
     return Asked(
         client_id=client.client_id, redirect_uri=given["redirect_uri"], response_mode=client.response_mode,
         scope=_scope(given, client), state=state, nonce=nonce, code_challenge=_challenge(given, client),
-        prompt=_prompt(given), max_age=_max_age(given), acr_values=tuple((hints[1] or "").split()[:10]),
+        prompt=_prompt(given), max_age=_max_age(given),
+        acr_values=tuple(level for level in _RANKS if level in levels),
         login_hint=(given.get("login_hint") or "")[:320] or None, id_token_hint=given.get("id_token_hint"),
-        ui_locales=tuple((hints[0] or "").split()[:10]) if hints[0] and _TAGS.fullmatch(hints[0]) else (),
+        ui_locales=tuple(languages.split()[:10]) if _TAGS.fullmatch(languages) else (),
     )  # fmt: skip
 
 
@@ -226,7 +228,8 @@ def _needs_sign_in(asked: Asked, browser: Browser, hinted: str | None, asked_at:
     if asked.max_age is not None and not is_new and now - browser.signed_in_at > timedelta(seconds=asked.max_age):
         return True
     # A session that is too weak is asked for more; whoever has just signed in has shown what they can (OID-24).
-    return bool(asked.acr_values) and LEVELS[browser.method] not in asked.acr_values and not is_new
+    wanted = [_RANKS[level] for level in asked.acr_values]
+    return bool(wanted) and _RANKS[LEVELS[browser.method]] < min(wanted) and not is_new
 
 
 def _needs_page(asked: Asked, client: Application, granted: Collection[str]) -> bool:

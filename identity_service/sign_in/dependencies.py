@@ -11,7 +11,7 @@ from identity_service import entry_points
 from identity_service.errors import Problem
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in.actions import NewSession, SignedIn
-from identity_service.web import dependencies, forms, known_browsers
+from identity_service.web import dependencies, forms, known_browsers, pages
 from identity_service.web.dependencies import Now, Session
 
 
@@ -54,6 +54,7 @@ async def _wanted(request: Request, now: Now, given: Annotated[str, Query(alias=
         found = await dependencies.database_of(request).in_transaction(partial(find_destination, path=path, now=now))
         if found is not None:
             request.state.shown_brand, request.state.form_destination = found.brand, found.origin
+            pages.prefer_languages(request, found.ui_locales)
             request.state.page_facts = {"destination": found, "sign_in_query": f"?next={path}"}
     return path
 

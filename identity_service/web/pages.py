@@ -7,7 +7,7 @@ browser's cookie (`forms.py`).
 import copy
 import hashlib
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, partial
@@ -87,6 +87,13 @@ def locale_of(request: Request) -> str:
         return stored
     accepted = ",".join(request.headers.getlist("accept-language"))[:1000]
     return translations.choose_locale(accepted, offered)
+
+
+def prefer_languages(request: Request, tags: Sequence[str]) -> None:
+    """Show this page in the best of these languages, before those of the browser; what was chosen on a page counts."""
+    if tags:
+        accepted = ",".join((*tags, *request.headers.getlist("accept-language")))[:1000]
+        request.state.locale = translations.choose_locale(accepted, brand_of(request).offered)
 
 
 def brand_of(request: Request) -> Brand:

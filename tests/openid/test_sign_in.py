@@ -91,3 +91,11 @@ async def test_form_post_works_without_a_script_and_escapes_what_it_carries(serv
     assert "&#34;&gt;&lt;script&gt;" in page.text
     assert "<script>" not in page.text.replace('<script src="', "")
     assert "https://shop.example.org" in page.headers["content-security-policy"]
+
+
+async def test_the_sign_in_page_speaks_the_language_that_the_shop_asks_for(service):
+    """`ui_locales` before what the browser sends; a language that we do not have leaves it at that."""
+    shop = await a_shop(service)
+    for wanted, shown in (("de-AT en", "de"), ("se", "en"), ("", "en")):
+        page = await travel(a_browser(service), a_request(shop, ui_locales=wanted).path)
+        assert f'<html lang="{shown}"' in page.text
