@@ -175,7 +175,7 @@ async def test_no_order_of_calls_gives_a_password_a_letter_or_a_permission_that_
     """
     known = {"loop": asyncio.get_running_loop(), "service": service, "caller": caller}
     profile = settings(
-        max_examples=3, stateful_step_count=12, deadline=None, derandomize=not budget.SECONDS, database=None,
+        max_examples=2, stateful_step_count=12, deadline=None, derandomize=not budget.SECONDS, database=None,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     machine = type("LifeHere", (AbusedLife,), known)

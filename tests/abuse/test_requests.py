@@ -37,8 +37,8 @@ LEFT_OUT = {
 """Checks of the library that are not made, with the reason."""
 checks.load_all_checks()
 CHECKS = [check for check in checks.CHECKS.get_all() if check.__name__ not in LEFT_OUT]
-MADE_BY_OTHERS = {"/webhooks/{provider}", "/oauth/introspect", "/oauth/revoke"}
-EXAMPLES = budget.examples(60, 5)
+MADE_BY_OTHERS = {"/webhooks/{provider}", "/oauth/introspect", "/oauth/par", "/oauth/revoke"}
+EXAMPLES = budget.examples(30, 5)
 CHAINED = 200
 """So many requests of chains are answered as promised, at least."""
 
