@@ -12,7 +12,8 @@ _TYPES: Final = {"string": "text", "integer": "whole number", "number": "number"
 _FORMATS: Final = {"date-time": "time, like `2026-11-29T09:30:00Z`", "date": "day, like `2026-11-29`", "uuid": "UUID",
                    "uri": "URL", "email": "email address", "int64": "whole number"}  # fmt: skip
 _CREDENTIALS: Final = {"clientCredentials": '-H "Authorization: Bearer $TOKEN"',
-                       "clientSecretBasic": '-u "$CLIENT_ID:$CLIENT_SECRET"'}  # fmt: skip
+                       "clientSecretBasic": '-u "$CLIENT_ID:$CLIENT_SECRET"',
+                       "customerToken": '-H "Authorization: Bearer $CUSTOMER_TOKEN"'}  # fmt: skip
 Schema = Mapping[str, Any]
 
 
