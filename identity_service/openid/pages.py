@@ -27,7 +27,6 @@ from identity_service.web import dependencies, forms, pages, routing
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.forms import Form, FormRoute
 
-BROWSER_COOKIE = "__Host-authorize"
 PER_NETWORK = "120/minute; 2000/hour"
 router = APIRouter(include_in_schema=False)
 """What other sites send browsers to: any parameter may stand there, and forms come from elsewhere."""
@@ -47,7 +46,7 @@ async def authorize(request: Request, now: Now) -> Response:
     given, repeated = rules.take_once(await _parameters(request))
     state, network = request.app.state, dependencies.client_network(request)
     await state.throttle.hit_network("authorize", PER_NETWORK, network)
-    browser = request.cookies.get(BROWSER_COOKIE) or secrets.token_urlsafe(16)
+    browser = request.cookies.get(requests.BROWSER_COOKIE) or secrets.token_urlsafe(16)
 
     async def take(session: DatabaseSession) -> str | Response:
         application = await registration.find_application(session, given.get("client_id", ""))
@@ -66,7 +65,7 @@ async def authorize(request: Request, now: Now) -> Response:
     if isinstance(taken, Response):
         return taken
     response = RedirectResponse(f"{requests.PATH}{taken}", 303)
-    forms.set_cookie(response, BROWSER_COOKIE, browser, same_site="lax", seconds=24 * 3600)
+    forms.set_cookie(response, requests.BROWSER_COOKIE, browser, same_site="lax", seconds=24 * 3600)
     return response
 
 
@@ -190,7 +189,7 @@ async def _judge(
     request: Request, request_id: str, session: DatabaseSession, now: datetime
 ) -> tuple[Waiting, SignedIn | None, rules.Next]:
     """Return the request of this browser, who is signed in there, and what happens now."""
-    browser = request.cookies.get(BROWSER_COOKIE, "")
+    browser = request.cookies.get(requests.BROWSER_COOKIE, "")
     waiting = await requests.find_waiting(session, request_id, browser=browser, now=now)
     cookie = request.cookies.get(forms.SESSION_COOKIE)
     customer = await sign_in.find_session(session, cookie, now=now) if cookie else None

@@ -3,11 +3,11 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, update
 
 from identity_service.clients import redirect_uris, registration
 from identity_service.clients.rules import Application
@@ -19,6 +19,7 @@ from identity_service.openid.tables import AuthorizationRequest
 
 URN = "urn:ietf:params:oauth:request_uri:"
 PATH = "/oauth/authorize/"
+BROWSER_COOKIE = "__Host-authorize"
 
 
 class SignInEnded(Problem):
@@ -90,17 +91,15 @@ async def find_waiting(session: DatabaseSession, request_id: str, *, browser: st
     return Waiting(request_id, _from_json(row.parameters), application, row.requested_at)
 
 
-async def find_destination(session: DatabaseSession, path: str, *, now: datetime) -> Destination | None:
-    """Return where the sign-in page leads when `path` is that of a request; None if it is over."""
-    waiting = AuthorizationRequest.answered_at.is_(None), AuthorizationRequest.expires_at > now
-    mine = select(AuthorizationRequest).where(
-        AuthorizationRequest.id_hash == _hashed(path.removeprefix(PATH)), *waiting
-    )
-    row = await session.scalar(mine)
-    application = None if row is None else await registration.find_application(session, row.client_id)
-    if row is None or application is None:
+async def find_destination(
+    session: DatabaseSession, path: str, cookies: Mapping[str, str], *, now: datetime
+) -> Destination | None:
+    """Return where the sign-in page leads when `path` is that of a request of this browser; None if it is over."""
+    try:
+        waiting = await find_waiting(session, path.removeprefix(PATH), browser=cookies.get(BROWSER_COOKIE, ""), now=now)
+    except SignInEnded:
         return None
-    asked = _from_json(row.parameters)
+    asked, application = waiting.asked, waiting.application
     origin = redirect_uris.origin_of(asked.redirect_uri)
     return Destination(application.name, application.brand, origin, asked.login_hint, asked.ui_locales)
 

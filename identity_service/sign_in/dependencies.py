@@ -51,7 +51,8 @@ async def _wanted(request: Request, now: Now, given: Annotated[str, Query(alias=
     path = rules.read_return(given or request.cookies.get(forms.RETURN_COOKIE, ""))
     if rules.leads_to_application(path):
         find_destination = entry_points.load("openid.requests:find_destination")
-        found = await dependencies.database_of(request).in_transaction(partial(find_destination, path=path, now=now))
+        find = partial(find_destination, path=path, cookies=request.cookies, now=now)
+        found = await dependencies.database_of(request).in_transaction(find)
         if found is not None:
             request.state.shown_brand, request.state.form_destination = found.brand, found.origin
             pages.prefer_languages(request, found.ui_locales)

@@ -79,6 +79,17 @@ async def test_a_request_is_finished_in_the_browser_that_began_it(service, calle
     assert "begun in another browser" in other.text
 
 
+async def test_nobody_dresses_the_sign_in_page_of_another_browser(service, caller):
+    """BRD-06, OID-28: a stranger's link shows neither the name, the address nor the destination of their request."""
+    shop = await a_shop(service, "Garden Tools")
+    page = await travel(a_browser(service), a_request(shop, login_hint="eve@example.org").path)
+    other = a_browser(service, source="203.0.113.5")
+    seen = await other.open(str(page.url.copy_with(scheme="", host="")))
+    assert "Garden Tools" not in other.text
+    assert "eve@example.org" not in seen.text
+    assert "form-action 'self';" in seen.headers["content-security-policy"]
+
+
 async def test_form_post_works_without_a_script_and_escapes_what_it_carries(service, caller):
     """OID-05, OID-29: `response_mode=form_post` is the client's registration; state is text."""
     await a_customer(service, caller)
