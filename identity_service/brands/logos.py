@@ -17,6 +17,8 @@ LARGEST: Final = 256 * 1024
 """Bytes of a logo's file."""
 LONGEST_SIDE: Final = 2048
 """Pixels of a PNG's longer side."""
+DEEPEST: Final = 100
+"""Elements of an SVG that are in each other."""
 _SVG: Final = "http://www.w3.org/2000/svg"
 _SECONDS, _MEMORY = 10, 1 << 30
 _ELEMENTS: Final = frozenset(
@@ -41,9 +43,10 @@ def read_logo(path: Path) -> Logo:
     Raises:
         BrandError: it is too large, or not what its name says, or it has something that a logo does not need.
     """
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise BrandError(f"{path}: has {size} bytes; a logo may have {LARGEST}.")
     content = path.read_bytes()
-    if len(content) > LARGEST:
-        raise BrandError(f"{path}: has {len(content)} bytes; a logo may have {LARGEST}.")
     if path.suffix == ".svg":
         return Logo(media_type="image/svg+xml", content=clean_svg(content, str(path)))
     return Logo(media_type="image/png", content=_clean_png(content, str(path)))
@@ -55,18 +58,33 @@ def clean_svg(content: bytes, name: str) -> bytes:
     Raises:
         BrandError: it is no SVG, or it has anything else; nothing is silently left out.
     """
-    if re.search(rb"<!(?!--)|<\?(?!xml[ \t])", content):
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # expat takes zeros for UTF-16
+        raise BrandError(f"{name}: is not UTF-8; save it as plain SVG in UTF-8.")
+    if re.search(r"<!(?!--)|<\?(?!xml[ \t])", text):
         raise BrandError(f"{name}: has a document type or a processing instruction; save it as plain SVG.")
     try:
-        root = ET.fromstring(content)  # noqa: S314 (no document type: no entities)
+        root = ET.fromstring(text)  # noqa: S314 (no document type: no entities)
     except (ET.ParseError, ValueError) as problem:
         raise BrandError(f"{name}: is not well-formed XML ({problem}).") from None
     if root.tag != f"{{{_SVG}}}svg":
         raise BrandError(f"{name}: is not an SVG: its first element must be svg of {_SVG}.")
+    _check_depth(root, name)
     for element in root.iter():
         _check_element(element, name)
     ET.register_namespace("", _SVG)
     return bytes(ET.tostring(root, encoding="utf-8"))
+
+
+def _check_depth(root: ET.Element, name: str) -> None:
+    row, depth = [root], 0
+    while row:
+        row, depth = [child for element in row for child in element], depth + 1
+    if depth > DEEPEST:
+        raise BrandError(f"{name}: has {depth} elements in each other; a logo may have {DEEPEST}.")
 
 
 def _check_element(element: ET.Element, name: str) -> None:
@@ -103,7 +121,9 @@ def _write_anew() -> None:
     with Image.open(sys.stdin.buffer, formats=("PNG",)) as image:
         if max(image.size) > LONGEST_SIDE:
             sys.exit(f"it has {image.width} × {image.height} pixels; a side may have {LONGEST_SIDE}")
-        image.convert("RGBA").save(sys.stdout.buffer, "PNG")
+        pixels = image.convert("RGBA")
+        pixels.info.clear()
+        pixels.save(sys.stdout.buffer, "PNG")
 
 
 if __name__ == "__main__":

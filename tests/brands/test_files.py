@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from identity_service.brands import files, logos, rules
 from identity_service.brands.rules import Brand, BrandError
@@ -144,6 +144,28 @@ def test_an_svg_with_anything_but_shapes_is_refused(hostile):
     assert HOSTILE[hostile] in str(raised.value)
 
 
+ENTITY = '<!DOCTYPE svg [<!ENTITY a "b">]>' + svg("<text>&a;</text>")
+DISGUISED = {
+    "a byte order mark": (ENTITY.encode("utf-16"), "is not UTF-8"),
+    "UTF-16 without one": (ENTITY.encode("utf-16-le"), "is not UTF-8"),
+    "a byte order mark of UTF-8": (ENTITY.encode("utf-8-sig"), "has a document type"),
+    "elements in each other": (svg("<g>" * 30_000 + "</g>" * 30_000).encode(), "has 30001 elements in each other"),
+}
+
+
+@pytest.mark.parametrize("case", DISGUISED)
+def test_no_encoding_hides_an_entity_and_no_depth_ends_the_start(case):
+    """BRD-01: what is looked through is what is read."""
+    content, reason = DISGUISED[case]
+    with pytest.raises(BrandError, match=reason):
+        logos.clean_svg(content, "logo.svg")
+
+
+def test_an_encoding_that_nobody_knows_changes_nothing():
+    made = logos.clean_svg(b'<?xml version="1.0" encoding="foo"?>' + svg("<text>\u00e9</text>").encode(), "logo.svg")
+    assert "\u00e9".encode() in made
+
+
 def test_a_logo_of_shapes_stays_as_it_is():
     drawn = LOGO.format(color="#0b4f9c", name="Acme").replace("<rect", '<rect transform="translate(1 2) rotate(-4.5)"')
     made = logos.clean_svg(drawn.encode(), "logo.svg")
@@ -159,14 +181,27 @@ def png(width: int, height: int, data: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
+def chunks(content: bytes) -> list[bytes]:
+    """Return the types of a PNG's chunks."""
+    found, place = [], 8
+    while place < len(content):
+        found.append(content[place + 4 : place + 8])
+        place += 12 + int.from_bytes(content[place : place + 4], "big")
+    return found
+
+
 def test_a_png_is_written_anew_without_what_stood_behind_it(tmp_path):
     """BRD-01: a polyglot loses its other half, a picture its notes."""
     made = io.BytesIO()
-    Image.new("RGBA", (8, 4), "#0b4f9c").save(made, "PNG")
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("note", "<script>")
+    profile = b"<script>" * 20
+    Image.new("RGBA", (8, 4), "#0b4f9c").save(made, "PNG", pnginfo=notes, icc_profile=profile, exif=b"Exif\0\0<script>")
     path = tmp_path / "logo.png"
     path.write_bytes(made.getvalue() + b"<script>alert(1)</script>")
     logo = logos.read_logo(path)
     assert b"script" not in logo.content
+    assert chunks(logo.content) == [b"IHDR", b"IDAT", b"IEND"]
     assert Image.open(io.BytesIO(logo.content)).size == (8, 4)
 
 
