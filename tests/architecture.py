@@ -8,9 +8,10 @@ from tests.source import Module, called, enclosing, frameworks, imports
 
 LAYERS = (
     "__init__ errors clock entry_points translations",
+    "values",
     "brands",
     "settings",
-    "start_checks logs values keys",
+    "start_checks logs keys",
     "database",
     "key_store web",
     "events",

@@ -15,14 +15,19 @@ import orjson
 from identity_service.brands.rules import Brand, BrandError
 from identity_service.messages.copy import COPY, PLACE
 from identity_service.settings import Settings
+from identity_service.values import names
+from identity_service.values.text import is_line
 
 LONGEST: Final = 600
-_NOT_WORDS: Final = re.compile(
-    r"[<>{}\\`]|https?:|www\.|=\?|[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+_NOT_WORDS: Final = re.compile(r"[<>{}\\`]")
+_LEADS_AWAY: Final = re.compile(
+    r"https?:|://|\bwww\b|mailto:|tel:|@|(?<=\w)\.(?=[^\W\d_]{2})|\b\d+(?:\.\d+){3}\b", re.IGNORECASE
 )
+"""What mail programs make a link of, a dot between words as well."""
 _PROMOTES: Final = re.compile(
-    r"discount|offer|sale\b|newsletter|coupon|promo|angebot|rabatt|gutschein|aktion\b|soldes|oferta|sconto|"
-    r"aanbieding|korting|rabat\b|descuento|desconto|%\s*off",
+    r"discount|offer|voucher|bargain|sales?\b|newsletter|coupon|promo|%\s*off|angebot|rabatt|gutschein|schnäppchen|"
+    r"sonderpreis|aktion\b|\boffre\b|soldes|r[ée]duction|oferta|rebajas|descuento|desconto|sconto|saldi\b|aanbieding|"
+    r"korting|rabat\b|zniżk|wyprzeda|خصم|تخفيض",
     re.IGNORECASE,
 )
 _KEPT: Final = frozenset({"safety", "promise"})
@@ -69,11 +74,14 @@ def check_words(brand: Brand, folder: Path) -> None:
 def _check_sentence(where: str, name: str, text: str, ours: Mapping[str, str]) -> None:
     if name not in ours:
         raise BrandError(f"{where}: cannot be worded; this email has {', '.join(ours)}.")
-    rest = PLACE.sub("", text)
-    if not text.strip() or len(text) > LONGEST or _NOT_WORDS.search(rest):
+    rest = names.as_seen(PLACE.sub("x", text))
+    if not is_line(text, longest=LONGEST) or _NOT_WORDS.search(rest):
         raise BrandError(
-            f"{where}: must be plain text of at most {LONGEST} characters, without HTML, links and braces."
+            f"{where}: must be one line of plain text, at most {LONGEST} characters, without HTML and braces."
         )
+    leads = _LEADS_AWAY.search(rest)
+    if leads is not None:
+        raise BrandError(f"{where}: may have no link or address, and needs a blank behind a full stop: {leads[0]!r}.")
     if _PROMOTES.search(rest):
         raise BrandError(f"{where}: promotes something; an email about an account never does.")
     fault = _fault_of_places(PLACE.findall(text), list(dict.fromkeys(PLACE.findall(ours[name]))))

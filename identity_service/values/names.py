@@ -24,8 +24,13 @@ def name_for_message(name: str | None) -> str | None:
     """
     if name is None or len(name) > LONGEST_GREETED or not name.strip():
         return None
-    visible = "".join(c for c in name if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
-    plain = unicodedata.normalize("NFKC", visible).translate(_DOTS)
+    plain = as_seen(name)
     if _CARRIES_SOMETHING.search(plain) or sum(map(str.isdigit, plain)) > _MOST_DIGITS or not plain.isprintable():
         return None
     return name
+
+
+def as_seen(text: str) -> str:
+    """Return text without what nobody sees, and with look-alike forms as what they look like."""
+    visible = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
+    return unicodedata.normalize("NFKC", visible).translate(_DOTS)

@@ -238,7 +238,18 @@ REFUSED = {
     ("reset", "why", "{{7*7}} {user_id}"): "plain text",
     ("reset", "why", "{% if 1 %}{user_id}"): "plain text",
     ("reset", "why", "<a href=x>{user_id}</a>"): "plain text",
-    ("reset", "why", "{user_id} https://evil.example"): "plain text",
+    ("reset", "why", "{user_id} https://evil.example"): "may have no link or address",
+    ("reset", "why", "{user_id} HTTPS:evil"): "may have no link or address",
+    ("reset", "why", "{user_id}: hilfe@evil"): "may have no link or address",
+    ("reset", "why", "{user_id} auf evil.example"): "needs a blank behind a full stop",
+    ("reset", "why", "{user_id}.evil"): "needs a blank behind a full stop",
+    ("reset", "why", "{user_id} auf evil\u3002example"): "needs a blank behind a full stop",
+    ("reset", "why", "{user_id} auf ev\u00adil.example"): "plain text",
+    ("reset", "why", "{user_id} auf 192.0.2.1"): "may have no link or address",
+    ("reset", "why", "{user_id} mit Ra\u200bbatt"): "plain text",
+    ("reset", "why", "{user_id} mit \uff32abatt"): "promotes something",
+    ("reset", "why", "{user_id} avec une offre"): "promotes something",
+    ("reset", "why", "{user_id} خصم"): "promotes something",
     ("reset", "why", "{user_id} mit 20 % Rabatt"): "promotes something; an email about an account never does.",
     ("reset", "subject", "Neu\r\nBcc: e@example.com"): "plain text",
     ("reset", "subject", "=?utf-8?q?x?="): "plain text",
@@ -258,6 +269,13 @@ def test_words_that_leave_out_hide_or_add_something_are_refused(case):
     with pytest.raises(BrandError) as raised:
         words.check_words(brand, Path("/b"))
     assert REFUSED[case] in str(raised.value)
+
+
+@pytest.mark.parametrize("text", [
+    "Für {user_id}, z.B. am 24.12.2026 um 9.30 Uhr: S.p.A., GmbH. Ende.", "رقمك\u200f {user_id} هنا.",
+])  # fmt: skip
+def test_an_ordinary_sentence_is_taken(text):
+    words.check_words(Brand(key="acme", name="Acme", words={"de": {"reset": {"why": text}}}), Path("/b"))
 
 
 def test_words_in_an_unknown_language_are_told(tmp_path):
