@@ -48,7 +48,7 @@ async def ask(browser: Browser, address: str = ANNA) -> str:
 
 def link_in(letter: dict) -> str:
     """The fragment of the link in a letter of a reset."""
-    return re.search(r"^https://id\.example\.com/reset/choose/\S+?#(\S+)\s*$", letter["text"], re.M)[1]
+    return re.search(r"^https?://[^/\s]+/reset/choose/\S+?#(\S+)\s*$", letter["text"], re.M)[1]
 
 
 def code_in(letter: dict) -> str:

@@ -16,6 +16,7 @@ from authlib.integrations.base_client import OAuthError
 from identity_service.clients import actions as clients
 from identity_service.web.server import Server
 from tests.clients.given import Signing, a_client, a_key, key_set
+from tests.conftest import BASE
 from tests.source import ROOT
 
 NODE = ROOT / "tests/node"
@@ -42,7 +43,8 @@ def settings(settings):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    return settings.model_copy(update={"public_url": f"http://127.0.0.1:{port}"})
+    hosts = (BASE.removeprefix("https://"),)
+    return settings.model_copy(update={"public_url": f"http://127.0.0.1:{port}", "allowed_hosts": hosts})
 
 
 @pytest.fixture
