@@ -81,7 +81,7 @@ async def is_of_session(session: DatabaseSession, asked: LogoutRequest, customer
 
 def seal_request(keys: KeyRing, asked: LogoutRequest) -> str:
     """Return a checked request as a form's field that nobody else can make."""
-    return encoding.base64url_encode(keys.seal(_LABEL, orjson.dumps(asked)))
+    return encoding.base64url_encode(keys.seal(_LABEL, orjson.dumps(tuple(asked))))
 
 
 def unseal_request(session: DatabaseSession, sealed: str) -> LogoutRequest:

@@ -20,6 +20,7 @@ class Visitor:
         self.requests: list[Request] = []
         self.complaints: list[str] = []
         self.expected: set[int] = set()
+        self.known = {urlsplit(site).netloc}
         context.on("request", self._note)
         context.on("console", lambda line: self._complain(line.type, line.text))
         context.on("weberror", lambda problem: self.complaints.append(str(problem.error)))
@@ -78,8 +79,7 @@ class Visitor:
         await self.context.close()
         assert self.complaints == [], self.complaints
         assert stored == [0, 0]
-        own = urlsplit(self.site).netloc
-        assert {urlsplit(request.url).netloc for request in self.requests} <= {own}
+        assert {urlsplit(request.url).netloc for request in self.requests} <= self.known
 
     @property
     def visited(self) -> bool:
