@@ -13,6 +13,8 @@ from identity_service.web.dependencies import Now, Settings
 from identity_service.web.routing import StrictRoute
 
 CHECKS = "600/minute"
+PER_NETWORK = "60/minute; 600/hour"
+"""As at our own sign-in page: what one network at a service's form may try."""
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["passwords"])
 
@@ -31,8 +33,14 @@ router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["passwords"])
 async def check_password(
     request: Request, body: PasswordCheck, caller: Caller, settings: Settings, now: Now
 ) -> PasswordCheckResult:
-    """Check a password. Work, time and response are equal for unknown accounts, closed ones and those without one."""
+    """Check a password. Work, time and response are equal for unknown accounts, closed ones and those without one.
+
+    For services that still have a sign-in form of their own while they move: the service sees the password, and every
+    session it opens is its own to end. To sign customers in otherwise, use OpenID Connect (`/oauth/authorize`).
+    """
     state = request.app.state
+    if body.network is not None:
+        await state.throttle.hit_network("password-check-network", PER_NETWORK, body.network, caller.client_id)
     await state.throttle.hit("password-check", CHECKS, caller.client_id)
     who = (
         user_ids.parse(body.user_id)
@@ -43,4 +51,4 @@ async def check_password(
         state.database, state.hasher, who, body.password, actor=caller.actor, now=now
     )
     shown = None if checked.user_id is None else user_ids.show(checked.user_id)
-    return PasswordCheckResult(result=checked.result, user_id=shown, retry_after=checked.retry_after)
+    return PasswordCheckResult(result=checked.result, user_id=shown, retry_after=checked.retry_after, checked_at=now)

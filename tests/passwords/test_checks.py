@@ -1,6 +1,7 @@
 """A password is checked: counted first, hashed in no transaction, and the same for everybody who has none."""
 
 import unicodedata
+from datetime import datetime
 
 import argon2
 import pytest
@@ -26,7 +27,9 @@ from tests.together.given import at_once
 async def check(caller, password=GOOD, **who):
     answer = await caller.post("/v1/password-checks", {**(who or {"email": ANNA}), "password": password})
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    told = answer.json()
+    del told["checked_at"]
+    return told
 
 
 async def test_a_service_is_told_match_no_match_or_wait(service, caller):
@@ -35,6 +38,27 @@ async def test_a_service_is_told_match_no_match_or_wait(service, caller):
     assert await check(caller) == {"result": "match", "user_id": user_id, "retry_after": None}
     assert (await check(caller, user_id=user_id.lower().replace("-", " ")))["result"] == "match"
     assert await check(caller, OTHER) == {"result": "no_match", "user_id": None, "retry_after": None}
+
+
+async def test_the_answer_tells_when_it_was_checked(service, caller):
+    """The service's clock and no other decides what `sessions_valid_after` ends."""
+    await a_password(service, caller)
+    answer = await caller.post("/v1/password-checks", {"email": ANNA, "password": GOOD})
+    assert datetime.fromisoformat(answer.json()["checked_at"]) == service.clock()
+
+
+async def test_a_guesser_at_the_form_of_a_service_shuts_nobody_else_out(service, caller):
+    """PWD-08: the address of whoever typed is counted where the service gives it; the others go on."""
+    await a_password(service, caller)
+
+    async def typed_from(network: str) -> int:
+        body = {"email": ANNA, "password": GOOD, "network": network}
+        return (await caller.post("/v1/password-checks", body)).status_code
+
+    assert {await typed_from("2001:db8::1") for _ in range(60)} == {200}
+    assert await typed_from("2001:db8::2") == 429
+    assert await typed_from("198.51.100.99:443") == 200
+    assert await typed_from("somewhere") == 422
 
 
 async def test_everybody_without_a_fitting_password_costs_and_reads_the_same(service, caller, owner, asked):

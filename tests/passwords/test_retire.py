@@ -22,7 +22,8 @@ async def test_a_retired_password_leads_to_a_new_one_and_never_to_a_session(serv
     assert '<a class="button" href="/reset">' in refused.text
     assert await service.rows("SELECT count(*) FROM sign_in_session") == before
     checked = await caller.post("/v1/password-checks", {"email": ANNA, "password": GOOD})
-    assert checked.json() == {"result": "change_required", "user_id": None, "retry_after": None}
+    assert checked.json()["result"] == "change_required"
+    assert checked.json()["user_id"] is None
 
     wrong = await sign_in(browser, password=OTHER)
     assert (wrong.status_code, "can't use it" in browser.text) == (422, False)
