@@ -114,9 +114,12 @@ def warnings(brands: Brands) -> list[str]:
     """Return what an operator should look at: names that are read for each other, and brands without a sender."""
     found, seen = [], dict[str, str]()
     for brand in brands.by_key.values():
-        other = seen.setdefault(rules.skeleton(brand.name), brand.key)
-        if other != brand.key:
-            found.append(f"{brand.key}: its name looks like that of {other}; customers may mistake one for the other.")
+        names = {rules.skeleton(name) for name in (brand.name, brand.mail and brand.mail.from_name) if name}
+        others = {seen.setdefault(name, brand.key) for name in names} - {brand.key}
+        found += [
+            f"{brand.key}: its name looks like that of {other}; customers may mistake one for the other."
+            for other in sorted(others)
+        ]
         if brand.legal_name is None or brand.links.imprint is None:
             found.append(f"{brand.key}: has no legal name or no imprint; many countries require both.")
     return found

@@ -1,12 +1,14 @@
 """What a brand is, and what it may say: names, colours that can be read, links, sender, languages. Pure."""
 
 import re
+import unicodedata
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from identity_service import translations
+from identity_service.values import names, text
 
 DEFAULT: Final = "default"
 """The brand of whatever belongs to no other; its values come from the settings where it has no file."""
@@ -17,7 +19,10 @@ LIGHT, DARK = ("#ffffff", "#f4f5f2", "#e6efe9"), ("#172a24", "#10201b", "#1f362e
 _ON_ACCENT: Final = {"accent": "#ffffff", "accent_dark": "#0d1f19"}
 """What a button writes on the accent colour."""
 _HOST = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]|=\?")
+
+
+_LOOK_LATIN: Final = str.maketrans("авекмнорстухіѕјһԁԛԝαβεικνορτυχω", "abekmhopctyxisjhdqwabeikvoptuxw")
+"""Small Cyrillic and Greek letters, and the Latin ones that they look like."""
 
 
 class BrandError(ValueError):
@@ -36,10 +41,12 @@ def _luminance(color: str) -> float:
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def _line(text: str) -> str:
-    if _UNSAFE.search(text) or text != text.strip():
-        raise ValueError("must be one printable line, without blanks around it")
-    return text
+def _line(line: str) -> str:
+    fault = text.find_line_fault(line)
+    if fault is not None or line != line.strip():
+        why = "" if fault is None else f"; it {fault}"
+        raise ValueError(f"must be one printable line, without blanks around it{why}")
+    return line
 
 
 def _https(url: str) -> str:
@@ -180,8 +187,9 @@ class Brand(BaseModel):
 
 
 def skeleton(name: str) -> str:
-    """Return a name as it looks at a glance: `Acrne` and `Acme` are alike (UTS 39, the Latin part)."""
-    plain = re.sub(r"[\W_]", "", name.casefold())
+    """Return a name as it looks at a glance: `Acrne` and `Acmé` are like `Acme`, and so is one in Cyrillic (UTS 39)."""
+    marks = unicodedata.normalize("NFKD", names.as_seen(name).casefold())
+    plain = re.sub(r"[\W_]", "", names.as_seen(marks)).translate(_LOOK_LATIN)
     for pair, like in (("rn", "m"), ("vv", "w"), ("cl", "d"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s")):
         plain = plain.replace(pair, like)
     return plain

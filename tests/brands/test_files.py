@@ -45,6 +45,9 @@ WRONG = {
     'name = "Acme"\nhost = "localhost"': "host: must be a host name",
     'name = "A\u202ecme"': "name: must be one printable line",
     'name = "=?utf-8?q?Acme?="': "name: must be one printable line",
+    'name = "A\u200bcme"': "it contains",
+    'name = "\u200e"': "it contains nothing that can be seen",
+    'name = "Acme"\nlegal_name = "Acme \U000e0041"': "legal_name: must be one printable line",
     'name = "Acme"\ncolour = "red"': "colour: is unknown here; known: name, legal_name, postal_address,",
     'name = "Acme"\n[colors]\naccent = "red;}body{display:none"': "colors.accent",
     'name = "Acme"\n[colors]\naccent = "#ffd400"': "has a contrast of 1.4 to #ffffff, and needs 4.5",
@@ -94,10 +97,14 @@ def test_two_brands_with_one_host_are_refused(tmp_path):
         read(tmp_path)
 
 
-def test_a_name_that_is_read_for_another_is_warned_of(tmp_path):
+@pytest.mark.parametrize("toml", [
+    'name = "ACRNE"', 'name = "Acmé"', 'name = "\u0410\u0441m\u0435"', 'name = "\uff21cme"',
+    'name = "Other"\n[mail]\nfrom = "a@other.example"\nfrom_name = "Acme"',
+])  # fmt: skip
+def test_a_name_that_is_read_for_another_is_warned_of(tmp_path, toml):
     """BRD-07: "Acrne" beside "Acme"."""
     write_brand(tmp_path, "acme", ACME)
-    write_brand(tmp_path, "fake", 'name = "ACRNE"')
+    write_brand(tmp_path, "fake", toml)
     assert any("fake: its name looks like that of acme" in warning for warning in files.warnings(read(tmp_path)))
 
 
