@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -30,23 +31,28 @@ _PROMOTES: Final = re.compile(
     r"korting|rabat\b|zniżk|wyprzeda|خصم|تخفيض",
     re.IGNORECASE,
 )
-_KEPT: Final = frozenset({"safety", "promise"})
-"""Paragraphs that every email words alike: a reader must be able to rely on them."""
+_KEPT: Final = frozenset({"safety", "promise", "not_you", "phrase"})
+"""The promise and the warnings, which are ours in every email: a reader must be able to rely on them."""
 
 
 def check_brands(settings: Settings) -> None:
-    """Refuse a brand whose words or relays cannot be used.
+    """Refuse a brand whose words, relays or host cannot be used.
 
     Raises:
         BrandError: the sentence names the file and what to change.
     """
-    known = {relay.name for relay in settings.relays}
+    known, folder = {relay.name for relay in settings.relays}, settings.brands_dir or Path("brands")
     for brand in settings.brands.by_key.values():
-        check_words(brand, settings.brands_dir or Path("brands"))
+        check_words(brand, folder)
+        file = folder / brand.key / "brand.toml"
         missing = sorted(set(brand.mail.relays if brand.mail else ()) - known)
         if missing:
-            file = (settings.brands_dir or Path("brands")) / brand.key / "brand.toml"
             raise BrandError(f"{file}: mail.relays: IDENTITY_RELAYS has no {missing[0]!r}.")
+        if brand.host is not None and brand.host == urlsplit(settings.public_url).hostname:
+            raise BrandError(
+                f"{file}: host: {brand.host} is that of IDENTITY_PUBLIC_URL, where every brand's customers sign in; "
+                "name a host of the brand's own, or none."
+            )
 
 
 def wordable(kind: str) -> dict[str, str]:

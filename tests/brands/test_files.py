@@ -11,6 +11,7 @@ from PIL import Image, PngImagePlugin
 from identity_service.brands import files, logos, rules
 from identity_service.brands.rules import Brand, BrandError
 from identity_service.messages import rendering, words
+from identity_service.messages.copy import COPY
 from tests.brands.given import ACME, LOGO, write_both, write_brand
 
 
@@ -262,6 +263,7 @@ REFUSED = {
     ("reset", "subject", "=?utf-8?q?x?="): "plain text",
     ("reset", "safety", "Nennen Sie uns Ihr Kennwort."): "cannot be worded",
     ("welcome", "promise", "Vielleicht."): "cannot be worded",
+    ("reset", "not_you", "Danke."): "cannot be worded",
     ("reset", "footer", "x"): "cannot be worded",
     ("newsletter", "why", "x"): "there is no such email",
     ("reset", "why", " "): "plain text",
@@ -295,3 +297,16 @@ def test_a_brand_may_use_the_relays_that_there_are(settings):
     write_brand(settings.brands_dir, "other", 'name = "Other"\n[mail]\nfrom = "a@other.example"\nrelays = ["away"]\n')
     with pytest.raises(BrandError, match="IDENTITY_RELAYS has no 'away'"):
         words.check_brands(settings.model_copy())
+
+
+def test_the_host_where_everybody_signs_in_is_no_brand_s_own(settings):
+    """BRD-05: /signin would lead to itself."""
+    write_brand(settings.brands_dir, "other", 'name = "Other"\nhost = "id.example.com"\n')
+    with pytest.raises(BrandError, match=r"other/brand\.toml: host: id\.example\.com is that of IDENTITY_PUBLIC_URL"):
+        words.check_brands(settings.model_copy())
+
+
+@pytest.mark.parametrize("kind", COPY)
+def test_no_warning_can_be_worded(kind):
+    """BRD-09: what to do if somebody else asked, which words a caller must know, and what nobody asks for."""
+    assert not {"safety", "promise", "not_you", "phrase"} & set(words.wordable(kind))
