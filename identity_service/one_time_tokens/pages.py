@@ -5,7 +5,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service.one_time_tokens import actions, tracking
-from identity_service.web import dependencies, pages, streams
+from identity_service.web import brand_assets, dependencies, pages, streams
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.forms import Form, FormRoute
 
@@ -20,6 +20,7 @@ async def stream(request: Request, handle: str, now: Now) -> Response:
     """Send each change of a tracking page as a server-sent event; no database connection is held between reads."""
     database, locale, clock = dependencies.database_of(request), pages.locale_of(request), request.app.state.clock
     found = await database.in_transaction(lambda session: actions.find_by_tracking(session, handle, now=now))
+    brand_assets.wear(request, found.message.brand)
 
     async def load() -> streams.Snapshot:
         async with database.transaction() as session:
@@ -40,6 +41,7 @@ async def send_by_another_route(request: Request, handle: str, form: Form, sessi
     # Looked up before it is counted, so that a stranger's handle makes no counter; the transaction is over by then,
     # because counting takes a connection of its own.
     known = await database.in_transaction(lambda own: actions.find_by_tracking(own, handle, now=now))
+    brand_assets.wear(request, known.message.brand)
     await limits.hit_network("reroute", REROUTES, str(known.token.message_id))
     found = await actions.find_by_tracking(session, handle, now=now)
     await tracking.reroute_message(session, found, now=now)

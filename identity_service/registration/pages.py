@@ -12,7 +12,7 @@ from identity_service.one_time_tokens import confirmations, tracking
 from identity_service.one_time_tokens.rules import UnknownTracking
 from identity_service.registration import actions
 from identity_service.values.user_ids import UserId
-from identity_service.web import dependencies, forms, pages, typed, user_id_card
+from identity_service.web import brand_assets, dependencies, forms, pages, typed, user_id_card
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 from identity_service.web.networks import coarse_network
@@ -68,7 +68,7 @@ async def get_id_without_email(request: Request, form: Form, session: Session, n
 async def show_welcome(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the new User ID as a card, and the timeline of its message."""
     found = await one_time_tokens.find_by_tracking(session, handle, now=now)
-    request.state.shown_brand = found.message.brand
+    brand_assets.wear(request, found.message.brand)
     if found.token.purpose != "address" or found.token.user_id is None:
         raise UnknownTracking
     locale = pages.locale_of(request)
@@ -88,7 +88,7 @@ async def show_confirm(request: Request, handle: str, session: Session, now: Now
     A GET changes nothing: the token is in the URL fragment, which is not sent.
     """
     described = await confirmations.describe_confirmation(session, handle, now=now)
-    request.state.shown_brand = described.pop("message_brand")
+    brand_assets.wear(request, described.pop("message_brand"))
     return pages.render_page(request, "one_time_tokens/confirm.html", handle=handle, **described)
 
 
@@ -100,7 +100,7 @@ async def confirm(request: Request, handle: str, form: Form, now: Now) -> Respon
     described = await state.database.in_transaction(
         partial(confirmations.describe_confirmation, handle=handle, now=now)
     )
-    request.state.shown_brand = described.pop("message_brand")
+    brand_assets.wear(request, described.pop("message_brand"))
     forms.redisplay_on(request, "one_time_tokens/confirm.html", **described)
     result = await confirmations.confirm_token(
         state.database, state.throttle, handle, link=link, code=code, answer=agreed, now=now

@@ -1,11 +1,11 @@
-"""What a brand's pages load: its colours and its logo."""
+"""What a brand's pages load, its colours and its logo; and which brand the page of a message wears."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from identity_service.brands.rules import Brand
 from identity_service.web import dependencies
-from identity_service.web.problems import UnknownPath
+from identity_service.web.problems import MisdirectedRequest, UnknownPath
 
 router = APIRouter(include_in_schema=False)
 _KEPT = "public, max-age=86400"
@@ -36,6 +36,21 @@ async def show_logo(request: Request, key: str) -> Response:
 
 def _find(request: Request, key: str) -> Brand:
     brands = dependencies.database_of(request).settings.brands
-    if key not in brands.by_key:
+    if key not in brands.by_key or _is_of_another(request, key):
         raise UnknownPath
     return brands.find(key)
+
+
+def wear(request: Request, key: str | None) -> None:
+    """Let a page wear the brand of what it shows, if it shows something of one.
+
+    Raises:
+        MisdirectedRequest: the host is another brand's (BRD-04); a page leads to the issuer's, which is everybody's.
+    """
+    if key is not None and _is_of_another(request, key):
+        raise MisdirectedRequest.on_issuer(dependencies.database_of(request).settings, request.url.path)
+    request.state.shown_brand = key
+
+
+def _is_of_another(request: Request, key: str) -> bool:
+    return getattr(request.state, "brand", None) not in (None, key)

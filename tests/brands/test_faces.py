@@ -8,6 +8,7 @@ import httpx2
 import pytest
 
 from identity_service import translations
+from identity_service.brands.files import Brands
 from identity_service.clients import actions as clients
 from identity_service.dev import previews
 from identity_service.messages.copy import COPY
@@ -260,3 +261,45 @@ async def test_a_language_that_no_page_has_is_refused_in_words(service):
     await browser.send("/language", language="tlh", back="/reset")
     assert browser.page.status_code == 422
     assert "no pages in that language" in browser.page.text
+
+
+async def test_a_brand_s_host_shows_nothing_of_another(service, at):
+    """BRD-04: neither colours and logo nor the pages of a message; these lead to the issuer's host."""
+    browser = Browser(service.app, "https://compte.zeta.example")
+    await browser.open("/")
+    await browser.send("/", email="anna@example.com")
+    path, handle = browser.page.url.path, browser.page.url.path.rpartition("/")[2]
+    assert foreign((await at("compte.zeta.example", path)).text, "zeta") == []
+    for led in (path, f"/messages/{handle}/stream"):
+        page = await at("id.acme.example", led)
+        assert (page.status_code, page.headers["location"]) == (303, f"{BASE}{led}")
+        assert foreign(page.text, "acme") == []
+    await service.deliver()
+    text = service.mailbox.letters("anna@example.com")[0]["text"]
+    link = re.search(r"https://compte\.zeta\.example(/confirm/[^#\s]+)", text)[1]
+    assert (await at("id.acme.example", link)).headers["location"] == f"{BASE}{link}"
+    for kept in ("/brand/zeta/logo", "/brand/zeta/0/colors.css"):
+        assert (await at("id.acme.example", kept)).status_code == 404
+        assert (await at("compte.zeta.example", kept)).status_code == 200
+
+
+async def test_an_account_whose_brand_is_gone_has_the_default_one(service, at, monkeypatch):
+    """BRD-04: pages and emails go on, in the face of whatever belongs to no brand; the old host is refused."""
+    acme = await a_client(service, "acme")
+    anna = await register(service, acme, "anna@example.com")
+    await service.deliver()
+    before, settings = service.mailbox.letters("anna@example.com"), service.database.settings
+    left = {key: brand for key, brand in settings.brands.by_key.items() if key != "acme"}
+    monkeypatch.setitem(settings.__dict__, "brands", Brands(left))
+    monkeypatch.setitem(settings.__dict__, "hosts", settings.hosts - {"id.acme.example"})
+    answer = await service.http.post("/v1/resets", json={"user_id": anna["user_id"]}, headers=acme)
+    assert answer.status_code == 202, answer.text
+    await service.deliver()
+    (letter,) = [one for one in service.mailbox.letters("anna@example.com") if one not in before]
+    assert letter["headers"]["From"] == "Example Shop <service@identity.example>"
+    assert foreign(whole(letter), "default") == []
+    page = await at(BASE.partition("//")[2], answer.json()["tracking_url"].removeprefix(BASE))
+    assert page.status_code == 200
+    assert foreign(page.text, "default") == []
+    assert (await at("id.acme.example")).status_code == 421
+    assert (await service.http.get(f"/v1/accounts/{anna['user_id']}", headers=acme)).json()["brand"] == "acme"
