@@ -12,7 +12,9 @@ _LOOPBACK: Final = re.compile(r"http://(?:127\.0\.0\.1|\[::1\])(?::[1-9][0-9]{0,
 _PORT: Final = re.compile(r"^(http://(?:127\.0\.0\.1|\[::1\])):[1-9][0-9]{0,4}(?=[/?]|$)")
 _OWN_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(?:\.[a-z0-9+-]+)+:/[!-~]*")
 _CHARACTERS: Final = re.compile(r"[A-Za-z0-9._~:/?@!$&'()+,;=%\[\]-]+")
-_HOST: Final = re.compile(r"(?=[^.]*[a-z0-9])(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_LABEL: Final = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST: Final = re.compile(rf"(?=.{{1,253}}$)(?:{_LABEL}\.)*(?!0x[0-9a-f]*$|[0-9]+$){_LABEL}")
+"""A name of labels; browsers read one whose last label is a number as an address."""
 _DOTS: Final = re.compile(r"/\.{1,2}(?:/|;|$)|%2[ef]|%5c|//|;", re.IGNORECASE)
 
 
@@ -51,7 +53,7 @@ def find_registered(given: str, registered: Iterable[str], *, native: bool) -> s
         return None
     without = _PORT.sub(r"\1", given)
     local = {_PORT.sub(r"\1", uri) for uri in known if _LOOPBACK.match(uri)}
-    return given if _LOOPBACK.match(given) and without in local else None
+    return given if _LOOPBACK.match(given) and _is_canonical(given) and without in local else None
 
 
 def origin_of(uri: str) -> str:
@@ -68,10 +70,11 @@ def _is_canonical(uri: str) -> bool:
     except ValueError:
         return False
     host = parts.hostname or ""
-    if parts.username is not None or parts.password is not None or parts.netloc != parts.netloc.lower():
+    written = f"[{host}]" if ":" in host else host
+    if parts.netloc != (written if port is None else f"{written}:{port}"):
         return False
-    if parts.netloc.endswith(":") or port in (0, 443 if parts.scheme == "https" else 80):
+    if port in (0, 443 if parts.scheme == "https" else 80):
         return False
-    is_named = _HOST.fullmatch(host) is not None and not host.replace(".", "").isdigit()
+    is_named = _HOST.fullmatch(host) is not None
     is_loopback = parts.scheme == "http" and host in ("127.0.0.1", "::1")
     return (is_named or is_loopback) and _DOTS.search(parts.path) is None
