@@ -13,7 +13,7 @@ from identity_service.clients.oauth import TokenAnswer
 from identity_service.database.transactions import DatabaseSession
 from identity_service.keys import signing
 from identity_service.keys.ring import KeyRing
-from identity_service.openid import grants, requests, rules, schemas
+from identity_service.openid import grants, requests, rules, schemas, tokens
 from identity_service.openid.rules import RequestRefused
 from identity_service.settings import Settings as AllSettings
 from identity_service.web import dependencies, problems, rate_limits, routing, scopes
@@ -101,6 +101,7 @@ async def _push(session: DatabaseSession, client_id: str, form: dict[str, str], 
         given, repeated = rules.take_once(form.items())
         rules.check_destination(given, application)
         asked = rules.parse(given, application, repeated=repeated)
+        tokens.check_hint(asked, session.settings, session.keys)
     except RequestRefused as refused:
         return TokenAnswer(400, {"error": refused.error, "error_description": refused.description}, {})
     request_id = await requests.store_request(session, asked, browser=None, now=now)

@@ -6,7 +6,6 @@ two workers send it at once, and a worker that dies loses nothing.
 
 import asyncio
 import secrets
-import ssl
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -69,7 +68,7 @@ async def _send(settings: Settings, url: str, token: str) -> tuple[str | None, s
     """Return `told` or `refused` if that is the end, else None; and what came back, in one word."""
     try:
         status = await outbound.post_form(settings, url, {"logout_token": token})
-    except (OSError, TimeoutError, ssl.SSLError, *_NETWORK) as problem:
+    except (OSError, TimeoutError, ValueError, *_NETWORK) as problem:
         return None, type(problem).__name__
     if status in (200, 204):
         return "told", str(status)

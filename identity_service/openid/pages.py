@@ -16,10 +16,9 @@ from identity_service.clients import rules as client_rules
 from identity_service.clients.rules import Application
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
-from identity_service.keys import signing
 from identity_service.openid import grants, logout, requests, rules, tokens
 from identity_service.openid.requests import Waiting
-from identity_service.openid.rules import Asked, RequestRefused
+from identity_service.openid.rules import RequestRefused
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.actions import SignedIn
@@ -28,6 +27,8 @@ from identity_service.web.dependencies import Now, Session
 from identity_service.web.forms import Form, FormRoute
 
 PER_NETWORK = "120/minute; 2000/hour"
+_LEADING = ("client_id", "redirect_uri", "request_uri")
+"""What says where an answer goes: twice, nothing may be sent anywhere (OID-03)."""
 router = APIRouter(include_in_schema=False)
 """What other sites send browsers to: any parameter may stand there, and forms come from elsewhere."""
 own_pages = APIRouter(route_class=FormRoute, include_in_schema=False)
@@ -42,30 +43,38 @@ class UnknownApplication(Problem):
 @router.get("/oauth/authorize")
 @router.post("/oauth/authorize")
 async def authorize(request: Request, now: Now) -> Response:
-    """Take an authorization request (OpenID Connect Core 1.0, 3.1.2.1), and lead to its own path."""
+    """Take an authorization request (OpenID Connect Core 1.0, 3.1.2.1), and lead to its own path.
+
+    A form of another site brings no cookie, so its request is bound to the browser when it is led here by GET.
+    """
     given, repeated = rules.take_once(await _parameters(request))
     state, network = request.app.state, dependencies.client_network(request)
     await state.throttle.hit_network("authorize", PER_NETWORK, network)
-    browser = request.cookies.get(requests.BROWSER_COOKIE) or secrets.token_urlsafe(16)
+    browser = request.cookies.get(forms.AUTHORIZE_COOKIE) or secrets.token_urlsafe(16)
 
     async def take(session: DatabaseSession) -> str | Response:
         application = await registration.find_application(session, given.get("client_id", ""))
-        if application is None:
+        if application is None or repeated in _LEADING:
             raise UnknownApplication
-        if given.get("request_uri", "").startswith(requests.URN):
-            taken = await requests.take_pushed(
-                session, given["request_uri"], application.client_id, browser=browser, now=now
-            )
-            if taken is None:
-                raise requests.SignInEnded
-            return taken
-        return await _store(request, session, application, given, repeated, browser=browser, now=now)
+        uri, client_id = given.get("request_uri", ""), application.client_id
+        if not uri.startswith(requests.URN):
+            bound = None if request.method == "POST" else browser
+            stored = await _store(request, session, application, given, repeated, browser=bound, now=now)
+            if bound is not None or isinstance(stored, Response):
+                return stored
+            uri = f"{requests.URN}{stored}"
+        if request.method == "POST":
+            return _by_get("/oauth/authorize", [("client_id", client_id), ("request_uri", uri)])
+        taken = await requests.take_pushed(session, uri, client_id, browser=browser, now=now)
+        if taken is None:
+            raise requests.SignInEnded
+        return taken
 
     taken = await dependencies.database_of(request).in_transaction(take)
     if isinstance(taken, Response):
         return taken
     response = RedirectResponse(f"{requests.PATH}{taken}", 303)
-    forms.set_cookie(response, requests.BROWSER_COOKIE, browser, same_site="lax", seconds=24 * 3600)
+    forms.set_cookie(response, forms.AUTHORIZE_COOKIE, browser, same_site="lax", seconds=24 * 3600)
     return response
 
 
@@ -85,10 +94,10 @@ async def decide(request: Request, request_id: str, form: Form, session: Session
     """Take the customer's decision from the page that asks, and answer the application."""
     (decision,) = form.take("decision")
     waiting, customer, step = await _judge(request, request_id, session, now)
-    if step.step == "sign_in" or customer is None:
-        return RedirectResponse(f"{requests.PATH}{request_id}", 303)
     refused = None
     if decision == "allow":
+        if step.step != "grant" or customer is None:
+            return RedirectResponse(f"{requests.PATH}{request_id}", 303)
         scopes = waiting.asked.scope
         await grants.grant_scopes(session, customer.account.user_id, waiting.application, scopes, now=now)
     else:
@@ -105,7 +114,7 @@ async def sign_out(request: Request, now: Now) -> Response:
     """
     pairs = await _parameters(request)
     if request.method == "POST":
-        return RedirectResponse(f"/oauth/logout?{urlencode(pairs)}", 303)
+        return _by_get("/oauth/logout", pairs)
     cookie = request.cookies.get(forms.SESSION_COOKIE)
 
     async def end(session: DatabaseSession) -> Response:
@@ -135,15 +144,27 @@ async def confirm_sign_out(request: Request, form: Form, session: Session, now: 
     return _signed_out(asked, signed_in=customer is not None)
 
 
+def _by_get(path: str, pairs: list[tuple[str, str]]) -> Response:
+    return RedirectResponse(f"{path}?{urlencode(pairs)}", 303)
+
+
 async def _parameters(request: Request) -> list[tuple[str, str]]:
     """Return the parameters of a query or form (OpenID Connect Core 1.0, 3.1.2.1)."""
     if request.method == "GET":
-        return request.query_params.multi_items()
+        return _readable(request.query_params.multi_items())
     body = await routing.read_body(request, routing.BODY_LIMIT)
     try:
-        return parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=100)
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=100)
     except ValueError as wrong:
         raise forms.UnreadableForm from wrong
+    return _readable(pairs)
+
+
+def _readable(pairs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the parameters unless one is not UTF-8, or contains NUL, which PostgreSQL cannot store."""
+    if any(wrong in value for _, value in pairs for wrong in ("\0", "\ufffd")):
+        raise forms.UnreadableForm
+    return pairs
 
 
 async def _store(
@@ -153,7 +174,7 @@ async def _store(
     given: dict[str, str],
     repeated: str | None,
     *,
-    browser: str,
+    browser: str | None,
     now: datetime,
 ) -> str | Response:
     """Keep a request in order and return its id; tell the application of any other, where that is safe (OID-03)."""
@@ -165,31 +186,17 @@ async def _store(
         if application.needs_par:
             raise RequestRefused("invalid_request", "This client must push its requests (RFC 9126).")
         asked = rules.parse(given, application, repeated=repeated)
-        if asked.id_token_hint is not None:
-            _check_hint(session, asked)
+        tokens.check_hint(asked, session.settings, session.keys)
     except RequestRefused as refused:
         return _deliver(request, given["redirect_uri"], application, given.get("state"), _error(refused))
     return await requests.store_request(session, asked, browser=browser, now=now)
-
-
-def _check_hint(session: DatabaseSession, asked: Asked) -> str:
-    """Return the subject of the hint (OID-25).
-
-    Raises:
-        RequestRefused
-    """
-    try:
-        claims = tokens.verify_id_token(asked.id_token_hint or "", asked.client_id, session.settings, session.keys)
-    except signing.InvalidToken as wrong:
-        raise RequestRefused("invalid_request", "id_token_hint is no ID token of ours for this client.") from wrong
-    return str(claims["sub"])
 
 
 async def _judge(
     request: Request, request_id: str, session: DatabaseSession, now: datetime
 ) -> tuple[Waiting, SignedIn | None, rules.Next]:
     """Return the request of this browser, who is signed in there, and what happens now."""
-    browser = request.cookies.get(requests.BROWSER_COOKIE, "")
+    browser = request.cookies.get(forms.AUTHORIZE_COOKIE, "")
     waiting = await requests.find_waiting(session, request_id, browser=browser, now=now)
     cookie = request.cookies.get(forms.SESSION_COOKIE)
     customer = await sign_in.find_session(session, cookie, now=now) if cookie else None
@@ -201,7 +208,7 @@ async def _judge(
         request.state.locale = account.locale
     request.state.shown_brand = application.brand
     try:
-        hinted = None if asked.id_token_hint is None else _check_hint(session, asked)
+        hinted = tokens.check_hint(asked, session.settings, session.keys)
     except RequestRefused as refused:
         return waiting, customer, rules.Next("error", refused)
     step = rules.decide(

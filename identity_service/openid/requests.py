@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from identity_service.openid.tables import AuthorizationRequest
 
 URN = "urn:ietf:params:oauth:request_uri:"
 PATH = "/oauth/authorize/"
-BROWSER_COOKIE = "__Host-authorize"
 
 
 class SignInEnded(Problem):
@@ -85,18 +84,20 @@ async def find_waiting(session: DatabaseSession, request_id: str, *, browser: st
     is_mine = row is not None and bool(browser) and hmac.compare_digest(row.browser_hash or b"", _hashed(browser))
     if row is None or not is_mine or row.expires_at <= now or row.answered_at is not None:
         raise SignInEnded
-    application = await registration.find_application(session, row.client_id)
-    if application is None:
+    application, asked = await registration.find_application(session, row.client_id), _from_json(row.parameters)
+    # What was taken from the application meanwhile holds for requests on their way, too (OID-19).
+    if application is None or not redirect_uris.find_registered(
+        asked.redirect_uri, application.redirect_uris, native=application.native
+    ):
         raise SignInEnded
-    return Waiting(request_id, _from_json(row.parameters), application, row.requested_at)
+    asked = asked._replace(scope=asked.scope & (application.scopes | {"openid"}))
+    return Waiting(request_id, asked, application, row.requested_at)
 
 
-async def find_destination(
-    session: DatabaseSession, path: str, cookies: Mapping[str, str], *, now: datetime
-) -> Destination | None:
+async def find_destination(session: DatabaseSession, path: str, *, browser: str, now: datetime) -> Destination | None:
     """Return where the sign-in page leads when `path` is that of a request of this browser; None if it is over."""
     try:
-        waiting = await find_waiting(session, path.removeprefix(PATH), browser=cookies.get(BROWSER_COOKIE, ""), now=now)
+        waiting = await find_waiting(session, path.removeprefix(PATH), browser=browser, now=now)
     except SignInEnded:
         return None
     asked, application = waiting.asked, waiting.application

@@ -208,6 +208,8 @@ def decide(
     newer than the request satisfies `prompt=login` and any `max_age`: so neither asks for ever.
     """
     silent = "none" in asked.prompt
+    if browser is not None and hinted not in (None, browser.user_id) and browser.signed_in_at >= asked_at:
+        return Next("error", RequestRefused("login_required", "Another customer signed in than the one expected."))
     if browser is None or _needs_sign_in(asked, browser, hinted, asked_at, now):
         if silent:
             return Next("error", RequestRefused("login_required", "The customer has to sign in."))

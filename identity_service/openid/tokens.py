@@ -88,6 +88,22 @@ def verify_id_token(token: str, client_id: str | None, settings: Settings, keys:
     return claims
 
 
+def check_hint(asked: rules.Asked, settings: Settings, keys: KeyRing) -> str | None:
+    """Return the subject of a request's ID token hint, None if it has none (OID-25).
+
+    Raises:
+        rules.RequestRefused
+    """
+    if asked.id_token_hint is None:
+        return None
+    try:
+        return str(verify_id_token(asked.id_token_hint, asked.client_id, settings, keys)["sub"])
+    except signing.InvalidToken as wrong:
+        raise rules.RequestRefused(
+            "invalid_request", "id_token_hint is no ID token of ours for this client."
+        ) from wrong
+
+
 def verify_customer_token(token: str, settings: Settings, keys: KeyRing, now: datetime) -> dict[str, Any]:
     """Return the claims of a customer's access token.
 

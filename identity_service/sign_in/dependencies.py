@@ -51,8 +51,10 @@ async def _wanted(request: Request, now: Now, given: Annotated[str, Query(alias=
     path = rules.read_return(given or request.cookies.get(forms.RETURN_COOKIE, ""))
     if rules.leads_to_application(path):
         find_destination = entry_points.load("openid.requests:find_destination")
-        find = partial(find_destination, path=path, cookies=request.cookies, now=now)
-        found = await dependencies.database_of(request).in_transaction(find)
+        browser = request.cookies.get(forms.AUTHORIZE_COOKIE, "")
+        found = await dependencies.database_of(request).in_transaction(
+            partial(find_destination, path=path, browser=browser, now=now)
+        )
         if found is not None:
             request.state.shown_brand, request.state.form_destination = found.brand, found.origin
             pages.prefer_languages(request, found.ui_locales)

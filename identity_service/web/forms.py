@@ -30,6 +30,7 @@ SESSION_COOKIE = "__Host-session"
 STAFF_COOKIE = "__Host-staff"
 RECEIPT_COOKIE = "__Host-receipt"
 RETURN_COOKIE = "__Host-return"
+AUTHORIZE_COOKIE = "__Host-authorize"
 FORM_LIMIT = 16 * 1024
 _FIELDS = 20
 _HIDDEN = ("password", "code", "secret", "link", "seed", "form_token")
