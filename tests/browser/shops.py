@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.openid.given import Request, Shop, a_request, a_shop
 
-_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n\r\n"
+_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: {}\r\nReferrer-Policy: no-referrer\r\nConnection: close\r\n\r\n"
 
 
 class ShopSite:
@@ -17,6 +17,7 @@ class ShopSite:
         self.server, self.address = server, address
         self.came: list[dict[str, str]] = []
         self.link = ""
+        self.files: dict[str, str] = {}
 
     @classmethod
     async def open(cls, certificate: ssl.SSLContext) -> "ShopSite":
@@ -52,8 +53,9 @@ class ShopSite:
         where = urlsplit(line.split()[1])
         if where.path == "/checkout":
             self.came.append(dict(parse_qsl(where.query or body)))
+        kind = "text/javascript" if where.path.endswith(".js") else "text/html"
         title = "Checkout" if where.path == "/checkout" else "Garden Tools"
         page = f"<link rel=icon href=data:,><title>{title}</title><h1>{title}</h1><a href='{escape(self.link)}'>Go</a>"
-        writer.write((_HEAD + page).encode())
+        writer.write((_HEAD.format(kind) + self.files.get(where.path, page)).encode())
         await writer.drain()
         writer.close()
