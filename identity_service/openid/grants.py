@@ -14,7 +14,7 @@ from identity_service.accounts.tables import Account
 from identity_service.clients import registration
 from identity_service.clients.oauth import TokenAnswer
 from identity_service.clients.rules import Application
-from identity_service.clients.tables import Client
+from identity_service.clients.tables import Client, RevokedToken
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.keys import signing
@@ -101,9 +101,12 @@ async def refresh(session: DatabaseSession, client_id: str, form: dict[str, str]
 
 
 async def revoke(session: DatabaseSession, client_id: str, form: dict[str, str], *, now: datetime) -> TokenAnswer:
-    """End the family of a refresh token; one that is not this client's is left alone, and told nobody (OID-20)."""
+    """End the family of a refresh token, or an access token alone; one that is not this client's is left alone, and
+    told nobody (OID-20)."""
     presented = tokens.read_refresh_token(form.get("token", ""))
-    if presented is not None:
+    if presented is None:
+        await _revoke_access_token(session, client_id, form.get("token", ""), now=now)
+    else:
         mine = select(OauthGrant).where(OauthGrant.id == presented.grant_id, OauthGrant.client_id == client_id)
         grant = await session.scalar(mine)
         if grant is not None and tokens.is_genuine(presented, grant, session.keys):
@@ -111,15 +114,27 @@ async def revoke(session: DatabaseSession, client_id: str, form: dict[str, str],
     return TokenAnswer(200, {}, {})
 
 
+async def _revoke_access_token(session: DatabaseSession, client_id: str, token: str, *, now: datetime) -> None:
+    try:
+        claims = tokens.verify_customer_token(token, session.settings, session.keys, now)
+    except signing.InvalidToken:
+        return
+    if claims["client_id"] == client_id:
+        until = datetime.fromtimestamp(claims["exp"], now.tzinfo)
+        row = {"jti": claims["jti"], "client_id": client_id, "expires_at": until}
+        await session.execute(insert(RevokedToken).on_conflict_do_nothing(), row)
+
+
 async def read_userinfo(session: DatabaseSession, access_token: str, *, now: datetime) -> dict[str, Any]:
     """Return the claims that an access token may read.
 
     Raises:
-        signing.InvalidToken: also when the sign-in that it came of has ended.
+        signing.InvalidToken: also when it was revoked, or the sign-in that it came of has ended.
     """
     claims = tokens.verify_customer_token(access_token, session.settings, session.keys, now)
     grant = await session.get(OauthGrant, uuid.UUID(claims["grant"]))
-    if grant is None or not await _is_alive(session, grant, now=now):
+    is_revoked = await session.get(RevokedToken, claims["jti"]) is not None
+    if grant is None or is_revoked or not await _is_alive(session, grant, now=now):
         raise signing.InvalidToken
     account = await session.get(Account, grant.user_id)
     assert account is not None  # noqa: S101

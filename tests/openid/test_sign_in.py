@@ -110,3 +110,16 @@ async def test_the_sign_in_page_speaks_the_language_that_the_shop_asks_for(servi
     for wanted, shown in (("de-AT en", "de"), ("se", "en"), ("", "en")):
         page = await travel(a_browser(service), a_request(shop, ui_locales=wanted).path)
         assert f'<html lang="{shown}"' in page.text
+
+
+async def test_an_access_token_is_revoked_by_its_own_client_alone(service, caller):
+    """OID-20: and alone: the refresh token goes on."""
+    await a_customer(service, caller)
+    shop, other = await a_shop(service), await a_shop(service, "Other", kind="public")
+    tokens = await signed_in(service, shop)
+    for client, status in ((other, 200), (shop, 401)):
+        auth = {"auth": (client.client_id, client.secret)} if client.secret else {}
+        form = {"token": tokens["access_token"], **({} if client.secret else {"client_id": client.client_id})}
+        assert (await service.http.post("/oauth/revoke", data=form, **auth)).status_code == 200
+        assert (await shop.userinfo(tokens["access_token"])).status_code == status
+    assert (await shop.refresh(tokens["refresh_token"])).status_code == 200

@@ -133,7 +133,10 @@ async def test_authlibs_client_signs_a_customer_in(service, caller, issuer: str,
         claims = jwt.decode(token["id_token"], keys, algorithms=["ES256"]).claims
         assert (claims["sub"], claims["nonce"], claims["aud"]) == (user_id, "n-1", shop.client_id)
         assert (await client.get(found["userinfo_endpoint"])).json()["email"] == ANNA
+        await client.revoke_token(found["revocation_endpoint"], token["access_token"])
+        assert (await client.get(found["userinfo_endpoint"])).status_code == 401
         renewed = await client.refresh_token(found["token_endpoint"], token["refresh_token"])
+        assert (await client.get(found["userinfo_endpoint"])).status_code == 200
         gone = await client.revoke_token(found["revocation_endpoint"], renewed["refresh_token"])
         assert gone.status_code == 200
         assert (await client.get(found["userinfo_endpoint"])).status_code == 401
