@@ -1,12 +1,15 @@
 """The operator's commands, run as processes of their own beside the service: what they print, do and refuse."""
 
 import json
+import re
+import shlex
 
 import pytest
 
 from identity_service.clients.actions import Credentials
 from tests.clients.given import a_key, assertion, key_set, proven_by, status_with, token_of
 from tests.mail.given import a_letter
+from tests.source import ROOT
 
 NEW_MASTER = "o5cRZiNgXXbM-rhyWsRGbP_UytsD5Jt1W2tGcExDhhk"
 
@@ -188,3 +191,39 @@ async def test_a_limit_is_lifted_on_the_command_line(service, command):
     assert (await command("limit", "lift", row["limit"])).status == 1
     told = await service.rows("SELECT actor, data FROM event WHERE name = 'rate_limit.lifted'")
     assert told == [("operator", {"limit": "staff-name"})]
+
+
+async def test_shops_are_registered_as_the_guide_says(service, command):
+    """OID-02, OID-08, OID-13: its commands as they are printed; a public or native application has no secret."""
+    guide = (ROOT / "docs/sign-in.md").read_text("utf-8")
+    lines = re.findall(r"(?m)^identity-service (client add .*)$", guide)
+    made = [await command(*shlex.split(line), "--json") for line in lines]
+    assert [(one.status, one.err) for one in made] == [(0, "")] * 3
+    ids = [one.json["client_id"] for one in made]
+    assert [one.json.get("client_secret") is None for one in made] == [False, True, True]
+    shown = [(await command("client", "sign-in", client_id, "--json")).json[0] for client_id in ids]
+    assert [one["kind"] for one in shown] == ["confidential", "public", "native"]
+    assert shown[0]["redirect_uris"] == ["https://shop.example.com/callback"]
+
+
+async def test_how_a_shop_signs_customers_in_is_changed(service, command):
+    """OID-02, OID-10: each option of the guide's table; RS256 makes its key, which the metadata tells then."""
+    given = ("--redirect-uri", "https://shop.example.com/callback")
+    client_id = (await command("client", "add", "shop", *given, "--json")).json["client_id"]
+    told = "https://shop.example.com/logged-out"
+    options = (
+        "--third-party", "--sign-in-scope", "openid", "--id-token-alg", "RS256", "--response-mode", "form_post",
+        "--par", "--no-pkce", "--backchannel-logout-uri", told,
+    )  # fmt: skip
+    (changed,) = (await command("client", "sign-in", client_id, *options, "--json")).json
+    assert changed == {
+        **changed, "first_party": False, "scopes": ["openid"], "id_token_alg": "RS256", "response_mode": "form_post",
+        "needs_par": True, "needs_pkce": False, "backchannel_logout_uri": told,
+        "redirect_uris": ["https://shop.example.com/callback"],
+    }  # fmt: skip
+    await service.app.state.gate.reload()
+    metadata = (await service.http.get("/.well-known/openid-configuration")).json()
+    assert metadata["id_token_signing_alg_values_supported"] == ["ES256", "RS256"]
+    refused = await command("client", "sign-in", client_id, "--redirect-uri", "http://shop.example.com/")
+    assert refused.status != 0
+    assert "redirect URI must be canonical" in refused.err
