@@ -122,6 +122,30 @@ async def test_a_forgotten_password_and_a_letter_opened_elsewhere_lead_to_the_ch
     await expect_checkout(anna, garden)
 
 
+async def test_a_shop_asks_for_a_new_sign_in_once(come, service, site, garden, customer, letters):
+    """OID-22, OID-28: `prompt=login` shows the page to who is signed in; a password forgotten there leads back, too."""
+    shop = await garden.register(service)
+    anna = await come()
+    await anna.open("/signin")
+    await type_password(anna)
+    await anna.page.wait_for_url("**/me")
+    service.clock.advance(seconds=1)
+    request = garden.send_to(site, shop, prompt="login")
+    await go(anna, garden)
+    await anna.page.locator("main").get_by_role("link", name="I've forgotten my password").click()
+    await anna.type("Email address", ANNA)
+    await anna.press("Send the email")
+    await service.deliver()
+    await anna.open("about:blank")
+    await anna.open(letters.link(ANNA, "Reset your password"))
+    await anna.type("New password", OTHER)
+    await anna.press("Save password")
+    await anna.follow("Sign in with the new password")
+    assert "You're signing in to go on to Garden Tools." in await anna.text()
+    await type_password(anna, OTHER)
+    await redeem(garden, shop, await expect_checkout(anna, garden), request.verifier)
+
+
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "plain"])
 async def test_a_form_brings_the_answer_to_the_checkout(come, service, site, garden, customer, scripts):
     """OID-05, OID-29: with a script by itself, without one by a button."""
