@@ -320,7 +320,7 @@ async def test_an_excepted_client_may_go_without_a_challenge_and_is_held_to_one_
 
 
 async def test_answers_are_kept_by_nobody(service, caller, log):
-    """OID-10, ASVS 10.4.1, LOG-03: 303 after a form, no-store and no-referrer all along, and no code, state, hint or
+    """OID-10, LOG-03: 303 after a form, no-store and no-referrer all along, and no code, state, hint or
     verifier in a log line."""
     await a_customer(service, caller)
     shop, browser = await a_shop(service), a_browser(service)
