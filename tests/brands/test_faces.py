@@ -9,6 +9,7 @@ import pytest
 
 from identity_service import translations
 from identity_service.brands.files import Brands
+from identity_service.brands.rules import Brand
 from identity_service.clients import actions as clients
 from identity_service.dev import previews
 from identity_service.messages.copy import COPY
@@ -164,6 +165,7 @@ async def at(service):
 
 
 async def test_a_brand_s_host_shows_its_name_colours_logo_links_and_languages(service, at):
+    """BRD-02: the logo by itself runs and loads nothing."""
     page = await at("id.acme.example")
     assert page.status_code == 200
     assert '<html lang="de" dir="ltr">' in page.text
@@ -303,3 +305,22 @@ async def test_an_account_whose_brand_is_gone_has_the_default_one(service, at, m
     assert foreign(page.text, "default") == []
     assert (await at("id.acme.example")).status_code == 421
     assert (await service.http.get(f"/v1/accounts/{anna['user_id']}", headers=acme)).json()["brand"] == "acme"
+
+
+async def test_previews_are_in_sandboxed_frames_and_show_no_customer(service):
+    """BRD-11: and a name is text."""
+    acme = await a_client(service, "acme")
+    anna = await register(service, acme, "anna@example.com", display_name="Berta Quandt")
+    service.app.include_router(previews.router)
+    page = await service.http.get("/dev/messages?brand=acme&language=de")
+    frames = re.findall(r"<iframe [^>]+>", page.text)
+    assert len(frames) == len(COPY)
+    assert all(frame.startswith("<iframe sandbox title=") for frame in frames)
+    for words in COPY:
+        shown = await service.http.get(f"/dev/messages/{words}/de?brand=acme")
+        assert shown.headers["content-security-policy"].endswith("; sandbox")
+        assert not [known for known in ("anna@", "Quandt", anna["user_id"]) if known in page.text + shown.text]
+    named = Brand(name='<script>alert("1")</script>', legal_name="<img src=x>")
+    made = previews.sample("reset", "en", named)
+    assert "<script" not in made.html
+    assert "<img" not in made.html
