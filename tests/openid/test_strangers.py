@@ -1,4 +1,4 @@
-"""Somebody else's OpenID clients over a real port: told the issuer and their registration, and no more."""
+"""OID-42: somebody else's OpenID clients over a real port: told the issuer and their registration, and no more."""
 
 import asyncio
 import json
