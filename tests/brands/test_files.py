@@ -281,7 +281,7 @@ def test_words_that_leave_out_hide_or_add_something_are_refused(case):
 
 
 @pytest.mark.parametrize("text", [
-    "Für {user_id}, z.B. am 24.12.2026 um 9.30 Uhr: S.p.A., GmbH. Ende.", "رقمك\u200f {user_id} هنا.",
+    "Für {user_id}, z.B. am 24.12.2026 um 9.30 Uhr: S.p.A., GmbH. Schluss.", "رقمك\u200f {user_id} هنا.",
 ])  # fmt: skip
 def test_an_ordinary_sentence_is_taken(text):
     words.check_words(Brand(key="acme", name="Acme", words={"de": {"reset": {"why": text}}}), Path("/b"))

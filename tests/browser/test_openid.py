@@ -162,7 +162,7 @@ async def test_a_form_brings_the_answer_to_the_checkout(come, service, site, gar
 
 
 @pytest.mark.parametrize("phone", [False, True], ids=["desk", "phone"])
-async def test_another_companys_application_asks_on_a_page(come, service, site, garden, customer, phone):
+async def test_an_application_of_others_asks_on_a_page(come, service, site, garden, customer, phone):
     """OID-30, OID-31: a no is told, a yes is asked once, and ending access at `/me` ends both."""
     shop = await garden.register(service, first_party=False)
     request = garden.send_to(site, shop)
