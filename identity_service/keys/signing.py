@@ -135,17 +135,23 @@ def verify_access_token(
 
 
 def verify(
-    token: str, keys: Mapping[str, PublicKey], *, typ: str, maximum: int = MAXIMUM_TOKEN_LENGTH
+    token: str,
+    keys: Mapping[str, PublicKey],
+    *,
+    typ: str,
+    maximum: int = MAXIMUM_TOKEN_LENGTH,
+    also_rsa: bool = False,
 ) -> dict[str, Any]:
     """Return the claims of a JWS signed by one of `keys` with that key's algorithm; raise `InvalidToken` otherwise.
 
-    A statement that a key signed after it was revoked is refused too (`SignedAfterRevocation`).
+    A statement that a key signed after it was revoked is refused too (`SignedAfterRevocation`). `also_rsa` is for ID
+    and logout tokens alone (OID-38).
     """
     header, claims = unverified(token, maximum=maximum)
     key = keys.get(header.get("kid", "")) if isinstance(header.get("kid"), str) else None
     if key is None or set(header) != {"alg", "kid", "typ"} or header["typ"] != typ:
         raise InvalidToken
-    if header["alg"] != algorithm_of(key):
+    if header["alg"] != algorithm_of(key) or (isinstance(key, RSAKey) and not also_rsa):
         raise InvalidToken
     check_signature(token, header, key)
     if isinstance(keys, PublishedKeys):

@@ -79,7 +79,7 @@ def verify_id_token(token: str, client_id: str | None, settings: Settings, keys:
     Raises:
         signing.InvalidToken
     """
-    claims = signing.verify(token, keys.verifying_id_tokens(), typ=signing.ID_TOKEN_TYPE)
+    claims = signing.verify(token, keys.verifying_id_tokens(), typ=signing.ID_TOKEN_TYPE, also_rsa=True)
     named = [claims.get(name) for name in ("sub", "sid", "aud")]
     if claims.get("iss") != settings.issuer or not all(isinstance(name, str) for name in named):
         raise signing.InvalidToken

@@ -106,7 +106,7 @@ def test_what_is_recorded_by_name_is_listed():
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "events.record_event"
         if isinstance(node.args[1], ast.Constant)
     }
-    assert "account.registered" in given
+    assert "account.closed" in given
     assert given <= set(rules.NAMES)
 
 

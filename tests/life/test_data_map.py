@@ -9,8 +9,9 @@ from identity_service.privacy.inventory import INVENTORY
 from tests import export_schema
 
 KINDS = {"id", "fact", "personal", "proving", "kept"}
-IN_TRANSIT = {"import_row"}
-"""Lines of a file that is being taken over: they belong to nobody yet, and go when the import ends."""
+IN_TRANSIT = {"import_row", "authorization_request"}
+"""Lines of a file that is being taken over, and requests of applications: they belong to nobody yet, and go when the
+import, or their hour, ends."""
 
 
 def unmapped(metadata: MetaData) -> set[str]:

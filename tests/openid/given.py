@@ -45,7 +45,7 @@ class Shop(NamedTuple):
         return await self.service.http.get("/oauth/userinfo", headers={"Authorization": f"Bearer {token}"})
 
     def claims(self, token: str) -> dict:
-        return signing.verify(token, self.service.database.keys.verifying_id_tokens(), typ="JWT")
+        return signing.verify(token, self.service.database.keys.verifying_id_tokens(), typ="JWT", also_rsa=True)
 
 
 async def a_shop(service: Service, name: str = "Shop", **given) -> Shop:

@@ -34,7 +34,7 @@ class Receiver(NamedTuple):
 
     def claims(self, service) -> dict:
         (token,) = parse_qs(self.heard[-1])["logout_token"]
-        return signing.verify(token, service.database.keys.verifying_id_tokens(), typ="logout+jwt")
+        return signing.verify(token, service.database.keys.verifying_id_tokens(), typ="logout+jwt", also_rsa=True)
 
 
 @pytest.fixture
