@@ -103,7 +103,7 @@ REFUSED = {
     "option": (["client", "list", "--yaml"], 2, "--yaml"),
     "command": (["client", "open", "cli_0"], 2, "open"),
     "no such key set": (["client", "add", "shop", "--scope", "events:read", "--jwks", "/nothing"], 2, "--jwks"),
-    "algorithm": (["keys", "rotate", "--algorithm", "RS256"], 2, "ES256 or EdDSA"),
+    "algorithm": (["keys", "rotate", "--algorithm", "RS512"], 2, "ES256, EdDSA or RS256"),
     "no such key": (["keys", "rewrap", "/nothing"], 2, "new_key_file"),
 }
 
