@@ -21,6 +21,7 @@ from identity_service.web import networks, rate_limits
 
 LIMITS: Final[Mapping[str, str]] = {
     "account-search": "Searches for accounts by a client",
+    "authorize": "Sign-ins at applications from one network",
     "caller-check": "Codes for calls, sent by one member of staff",
     "code": "Wrong codes for one address",
     "code-network": "Sign-in codes from one network",
@@ -29,6 +30,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "mailbox-network": "Emails to one mailbox from one network",
     "message-search": "Searches for messages by a client",
     "password-check": "Password checks by a client",
+    "password-check-network": "Password checks at a client's form from one network",
     "register-mailbox-network": "New User IDs for one mailbox from one network",
     "register-network": "New User IDs from one network",
     "reroute": "Emails sent again another way",
@@ -46,6 +48,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "staff-search": "Searches by one member of staff",
     "strength": "Password checks while typing from one network",
     "unknown-token": "Unknown tokens of a client",
+    "wrong-access-token": "Wrong access tokens at userinfo from one network",
     "wrong-client-secret": "Wrong client secrets from one network",
 }
 """What each limit counts."""
