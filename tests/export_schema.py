@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, SmallInteger, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from identity_service import database_schema
 from identity_service.privacy import actions as privacy
@@ -53,6 +53,8 @@ def _columns(name: str) -> dict[str, Any]:
 
 def _value(column: Column[Any]) -> dict[str, Any]:
     match column.type:
+        case ARRAY():
+            found = {"type": "array", "items": {"type": "string"}}
         case JSONB():
             return {"type": ["object", "array", *(["null"] if column.nullable else [])]}
         case Boolean():

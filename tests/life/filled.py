@@ -12,6 +12,7 @@ from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
 from tests.faults.relay import FaultRelay
 from tests.life.given import an_entry, append, call, confirm, consent, merge, row_id, set_password, sign_in
+from tests.openid.given import a_request, a_shop, send, travel
 from tests.resets.given import forget_limits
 
 CANARY = "kanarienvogel"
@@ -82,6 +83,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     await forget_limits(service)
     service.clock.advance(seconds=1)
     await set_password(service, ADDRESS, GOOD)
+    await sign_in_at_a_shop(service)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
     await comes_back(service)
@@ -142,6 +144,18 @@ async def wait(service: Service, user_id: str, company: dict) -> None:
             now=service.clock(),
         )
     )  # fmt: skip
+
+
+async def sign_in_at_a_shop(service: Service) -> None:
+    """An application of others that may read while the customer is away, and is told of the sign-out."""
+    service.clock.advance(seconds=1)
+    shop = await a_shop(service, first_party=False, backchannel_logout_uri="https://shop.example.org/out")
+    browser = Browser(service.app, BASE)
+    page = await travel(browser, a_request(shop, scope="openid email offline_access").path)
+    page = await send(browser, str(page.url.copy_with(scheme="", host="")), email=ADDRESS, password=GOOD)
+    await send(browser, page.url.path, decision="allow")
+    await browser.open("/me")
+    await browser.send("/signout")
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:

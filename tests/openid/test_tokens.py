@@ -176,7 +176,12 @@ async def test_a_refresh_token_is_its_clients_and_its_scope_only_shrinks(service
     revoked = await service.http.post("/oauth/revoke", data={"token": token}, auth=(thief.client_id, thief.secret))
     assert revoked.status_code == 200
     head, number, proof = token.rsplit("_", 2)
-    for forged in (f"{head}_7_{proof}", f"{head}_{number}_{proof[1:]}{proof[0]}", f"{head}_{number}_{'A' * 43}", "rt_x"):
+    for forged in (
+        f"{head}_7_{proof}",
+        f"{head}_{number}_{proof[1:]}{proof[0]}",
+        f"{head}_{number}_{'A' * 43}",
+        "rt_x",
+    ):
         assert (await shop.refresh(forged)).json()["error"] == "invalid_grant"
     assert (await shop.refresh(token, scope=OFFLINE)).json()["error"] == "invalid_scope"
     less = (await shop.refresh(token, scope="openid email")).json()
