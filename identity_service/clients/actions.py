@@ -1,6 +1,5 @@
 """Add, change, rotate and close clients and their sources; load what every process must know of them."""
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,6 +23,7 @@ from identity_service.clients.tables import (
 )
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.keys import hashing
 from identity_service.web.rules import ClientStates, Registration
 
 OPERATOR = "operator"
@@ -203,11 +203,6 @@ async def purge_tokens(session: DatabaseSession) -> None:
     await session.execute(delete(RevokedToken).where(RevokedToken.expires_at < func.now()))
 
 
-def hash_secret(secret: str) -> bytes:
-    """Return the SHA-256 hash that is stored of a client secret."""
-    return hashlib.sha256(secret.encode()).digest()
-
-
 async def find_open(session: DatabaseSession, client_id: str) -> Client:
     """Return a client that is not closed, locked.
 
@@ -224,7 +219,7 @@ async def find_open(session: DatabaseSession, client_id: str) -> Client:
 
 async def _add_secret(session: DatabaseSession, client_id: str, now: datetime) -> str:
     secret = f"ids_{secrets.token_urlsafe(32)}"
-    row = {"secret_hash": hash_secret(secret), "client_id": client_id, "created_at": now}
+    row = {"secret_hash": hashing.hash_secret(secret), "client_id": client_id, "created_at": now}
     await session.execute(insert(ClientSecret), row)
     return secret
 

@@ -27,9 +27,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as SyncSession
 
 from identity_service import logs
-from identity_service.clients import actions, rules
+from identity_service.clients import rules
 from identity_service.clients.tables import Client, ClientSecret, OpenidClient, RevokedToken, UsedAssertion
-from identity_service.keys import signing
+from identity_service.keys import hashing, signing
 from identity_service.keys.ring import TOKEN_LIFETIME, KeyRing
 from identity_service.settings import Settings
 
@@ -147,7 +147,7 @@ class _Client:
     def check_client_secret(self, secret: str) -> bool:
         # The lookup is by hash of a 256-bit secret, so no comparison here depends on the secret (timing).
         valid = or_(ClientSecret.expires_at.is_(None), ClientSecret.expires_at > self._now)
-        mine = (ClientSecret.client_id == self.row.id) & (ClientSecret.secret_hash == actions.hash_secret(secret))
+        mine = (ClientSecret.client_id == self.row.id) & (ClientSecret.secret_hash == hashing.hash_secret(secret))
         return bool(self._db.scalar(select(exists().where(mine, valid))))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:

@@ -1,9 +1,9 @@
 """Redirect URIs of clients: which may be registered, and which one a request means. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from identity_service.errors import Unprocessable
 
@@ -54,6 +54,11 @@ def find_registered(given: str, registered: Iterable[str], *, native: bool) -> s
     without = _PORT.sub(r"\1", given)
     local = {_PORT.sub(r"\1", uri) for uri in known if _LOOPBACK.match(uri)}
     return given if _LOOPBACK.match(given) and _is_canonical(given) and without in local else None
+
+
+def with_query(uri: str, fields: Mapping[str, str]) -> str:
+    """Return a URI with these parameters behind those that it was registered with."""
+    return f"{uri}{'&' if '?' in uri else '?'}{urlencode(fields)}"
 
 
 def origin_of(uri: str) -> str:

@@ -1,6 +1,5 @@
 """Staff: add, enrol, sign in, sign out, remove; and the search of what staff did."""
 
-import hashlib
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from identity_service.console.tables import RecoveryCode, Staff, StaffSession
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.tables import Event
-from identity_service.keys import encoding
+from identity_service.keys import encoding, hashing
 from identity_service.keys.ring import KeyRing
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import strength
@@ -66,7 +65,7 @@ async def add_staff(session: DatabaseSession, name: str, role: str, *, now: date
         raise rules.StaffNameTaken
     secret = secrets.token_urlsafe(32)
     row = {
-        "id": uuid.uuid4(), "name": plain, "role": role, "enrol_hash": _hashed(secret),
+        "id": uuid.uuid4(), "name": plain, "role": role, "enrol_hash": hashing.hash_secret(secret),
         "enrol_until": now + rules.ENROLMENT, "added_at": now,
     }  # fmt: skip
     await session.execute(insert(Staff), row)
@@ -106,7 +105,7 @@ async def find_enrolment(
         rules.EnrolmentLinkInvalid
         rules.EnrolmentPageInvalid: `sealed_seed` was not made for this link.
     """
-    hashed = _hashed(rules.read_enrolment_secret(secret))
+    hashed = hashing.hash_secret(rules.read_enrolment_secret(secret))
     staff = await session.scalar(select(Staff).where(Staff.enrol_hash == hashed))
     if staff is None or staff.enrol_until is None or now >= staff.enrol_until or staff.removed_at is not None:
         raise rules.EnrolmentLinkInvalid
@@ -147,7 +146,7 @@ async def enrol_staff(
         if staff_id is None:
             raise rules.EnrolmentLinkInvalid
         await session.execute(
-            insert(RecoveryCode), [{"code_hash": _hashed(one), "staff_id": staff_id} for one in codes]
+            insert(RecoveryCode), [{"code_hash": hashing.hash_secret(one), "staff_id": staff_id} for one in codes]
         )
         data = {"staff": found.staff.name}
         await events.record_event(session, "staff.enrolled", actor=f"staff:{found.staff.name}", data=data, now=now)
@@ -186,7 +185,7 @@ async def find_staff_session(
 ) -> SignedInStaff | None:
     """Return the staff member and session of a console cookie; requests by scripts do not extend the session."""
     mine = select(StaffSession, Staff).join(Staff, Staff.id == StaffSession.staff_id)
-    row = (await session.execute(mine.where(StaffSession.cookie_hash == _hashed(cookie)))).one_or_none()
+    row = (await session.execute(mine.where(StaffSession.cookie_hash == hashing.hash_secret(cookie)))).one_or_none()
     if row is None:
         return None
     own, staff = row
@@ -249,7 +248,13 @@ async def _begin(session: DatabaseSession, staff_id: uuid.UUID, code: str, *, no
     older = update(StaffSession).where(StaffSession.staff_id == staff.id, StaffSession.ended_at.is_(None))
     await session.execute(older.values(ended_at=now))
     cookie = secrets.token_urlsafe(32)
-    row = {"id": uuid.uuid4(), "cookie_hash": _hashed(cookie), "staff_id": staff.id, "created_at": now, "seen_at": now}
+    row = {
+        "id": uuid.uuid4(),
+        "cookie_hash": hashing.hash_secret(cookie),
+        "staff_id": staff.id,
+        "created_at": now,
+        "seen_at": now,
+    }
     await session.execute(insert(StaffSession), row)
     data = {"staff": staff.name, "role": staff.role}
     await events.record_event(session, "staff.signed_in", actor=f"staff:{staff.name}", data=data, now=now)
@@ -271,7 +276,9 @@ async def _second_factor(session: DatabaseSession, staff: Staff, code: str, *, n
         await session.execute(update(Staff).where(Staff.id == staff.id).values(totp_step=step))
         return True
     mine = update(RecoveryCode).where(
-        RecoveryCode.code_hash == _hashed(typed), RecoveryCode.staff_id == staff.id, RecoveryCode.used_at.is_(None)
+        RecoveryCode.code_hash == hashing.hash_secret(typed),
+        RecoveryCode.staff_id == staff.id,
+        RecoveryCode.used_at.is_(None),
     )
     return await session.scalar(mine.values(used_at=now).returning(RecoveryCode.staff_id)) is not None
 
@@ -293,7 +300,3 @@ async def _by_name(session: DatabaseSession, name: str) -> Staff | None:
     )
     found: Staff | None = await session.scalar(mine)
     return found
-
-
-def _hashed(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

@@ -13,3 +13,8 @@ def keyed_hash(key: bytes, label: str, *parts: bytes) -> bytes:
 def hmac_sha256(key: bytes, message: bytes) -> bytes:
     """Return HMAC-SHA-256 (RFC 2104) of a message as it is, for hashes that others recompute."""
     return hmac.digest(key, message, hashlib.sha256)
+
+
+def hash_secret(secret: str) -> bytes:
+    """Return the SHA-256 that is stored of a random secret of 128 bits or more; no slow hash is needed (OAU-08)."""
+    return hashlib.sha256(secret.encode()).digest()

@@ -1,6 +1,5 @@
 """Send a message with a token, track it, check the link or code that is presented, and consume the token once."""
 
-import hashlib
 import secrets
 import uuid
 from collections.abc import Collection, Sequence
@@ -12,6 +11,7 @@ from sqlalchemy import delete, func, insert, select, update
 from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
+from identity_service.keys import hashing
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.messages import actions as messages
 from identity_service.messages import kinds
@@ -115,7 +115,7 @@ async def create_tracking_link(session: DatabaseSession, token_id: uuid.UUID, *,
     """Store a new tracking link for a token, valid for seven days; return its handle."""
     handle = secrets.token_urlsafe(18)
     row = {
-        "handle_hash": _hashed(handle),
+        "handle_hash": hashing.hash_secret(handle),
         "token_id": token_id,
         "created_at": now,
         "expires_at": now + rules.TRACKED_FOR,
@@ -133,7 +133,7 @@ async def find_by_tracking(
         rules.UnknownTracking: there is no such handle, it has expired, or the purpose is another one.
     """
     live = select(OneTimeToken).join(TrackingLink, TrackingLink.token_id == OneTimeToken.id)
-    hashed = _hashed(rules.read_tracking_handle(handle))
+    hashed = hashing.hash_secret(rules.read_tracking_handle(handle))
     token = await session.scalar(live.where(TrackingLink.handle_hash == hashed, TrackingLink.expires_at > now))
     if token is None or token.purpose not in purposes:
         raise rules.UnknownTracking
@@ -210,7 +210,11 @@ async def count_code_attempt(
         rate_limits.TooManyRequests, rules.LinkInvalid: there are no attempts left.
     """
     table: type[OneTimeToken | TrackingLink] = OneTimeToken if tracked_by is None else TrackingLink
-    mine = OneTimeToken.id == token.id if tracked_by is None else TrackingLink.handle_hash == _hashed(tracked_by)
+    mine = (
+        OneTimeToken.id == token.id
+        if tracked_by is None
+        else TrackingLink.handle_hash == hashing.hash_secret(tracked_by)
+    )
     counted = update(table).where(mine, table.code_attempts < rules.CODE_TRIES)
     counting = counted.values(code_attempts=table.code_attempts + 1).returning(table.code_attempts)
     async with database.transaction() as session:
@@ -368,7 +372,3 @@ def _lifetime(session: DatabaseSession, purpose: str) -> Lifetime:
         link, code = timedelta(minutes=settings.reset_link_minutes), timedelta(minutes=settings.reset_code_minutes)
         return lifetime._replace(link=link, code=code)
     return lifetime
-
-
-def _hashed(handle: str) -> bytes:
-    return hashlib.sha256(handle.encode()).digest()

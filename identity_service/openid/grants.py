@@ -1,6 +1,5 @@
 """Codes and tokens: answer a request with a code, redeem it, refresh, revoke, and read who a token is about."""
 
-import hashlib
 import secrets
 import uuid
 from datetime import datetime
@@ -17,7 +16,7 @@ from identity_service.clients.rules import Application
 from identity_service.clients.tables import Client, RevokedToken
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.keys import signing
+from identity_service.keys import hashing, signing
 from identity_service.openid import ending, rules, tokens
 from identity_service.openid.rules import Asked
 from identity_service.openid.tables import ClientSession, GrantedScope, OauthGrant
@@ -39,8 +38,9 @@ async def issue_code(
         "id": uuid.uuid4(), "client_id": application.client_id, "user_id": account.user_id,
         "sid": await _client_session(session, application, customer, now=now), "scope": sorted(asked.scope),
         "method": signed_in.method, "signed_in_at": signed_in.created_at, "nonce": asked.nonce,
-        "redirect_uri": asked.redirect_uri, "code_challenge": asked.code_challenge, "code_hash": _hashed(code),
-        "code_expires_at": now + rules.CODE_LIFETIME, "key_id": session.keys.link_key()[0], "granted_at": now,
+        "redirect_uri": asked.redirect_uri, "code_challenge": asked.code_challenge,
+        "code_hash": hashing.hash_secret(code), "code_expires_at": now + rules.CODE_LIFETIME, "granted_at": now,
+        "key_id": session.keys.link_key()[0],
         "expires_at": now + rules.IDLE_GRANT if offline else signed_in.expires_at,
     }  # fmt: skip
     await session.execute(insert(OauthGrant), row)
@@ -56,7 +56,7 @@ async def redeem_code(session: DatabaseSession, client_id: str, form: dict[str, 
     second one ends what came of the first (OID-11, OID-12)."""
     if await registration.find_application(session, client_id) is None:
         return _NOT_ALLOWED
-    hashed = _hashed(form.get("code", ""))
+    hashed = hashing.hash_secret(form.get("code", ""))
     mine = update(OauthGrant).where(OauthGrant.code_hash == hashed, OauthGrant.client_id == client_id)
     unused = mine.where(OauthGrant.code_used_at.is_(None), OauthGrant.code_expires_at > now)
     grant = await session.scalar(unused.values(code_used_at=now, last_used_at=now).returning(OauthGrant))
@@ -216,7 +216,7 @@ async def _rotate(session: DatabaseSession, grant: OauthGrant, *, now: datetime)
 
 def _is_lost_answer(generation: int, grant: OauthGrant, now: datetime) -> bool:
     """Return whether this is the token that was just replaced, and its successor was never used."""
-    was_replaced = generation == grant.generation - 1 and grant.rotated_at is not None
+    was_replaced = generation == grant.generation - 1
     return was_replaced and grant.rotated_at is not None and now - grant.rotated_at <= rules.GRACE
 
 
@@ -246,7 +246,3 @@ def _is_verified(verifier: str | None, challenge: str | None) -> bool:
 
 def _refused(description: str) -> TokenAnswer:
     return TokenAnswer(400, {"error": "invalid_grant", "error_description": description}, {})
-
-
-def _hashed(code: str) -> bytes:
-    return hashlib.sha256(code.encode()).digest()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import urlencode
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -13,13 +12,12 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
 from identity_service.keys import encoding, signing
 from identity_service.keys.ring import KeyRing
-from identity_service.openid import tokens
+from identity_service.openid import rules, tokens
 from identity_service.openid.tables import ClientSession
 from identity_service.sign_in.actions import SignedIn
 
 _KNOWN = ("id_token_hint", "client_id", "post_logout_redirect_uri", "state")
 _LABEL = "sign out"
-_LONGEST_STATE = 1024
 
 
 class WrongLogoutRequest(Problem):
@@ -52,7 +50,7 @@ async def read_request(session: DatabaseSession, pairs: Sequence[tuple[str, str]
     given = dict(known)
     client_id, hint, uri = (given.get(name) for name in ("client_id", "id_token_hint", "post_logout_redirect_uri"))
     claims: dict[str, str] = {}
-    if len(given) != len(known) or len(given.get("state", "")) > _LONGEST_STATE:
+    if len(given) != len(known) or len(given.get("state", "")) > rules.LONGEST_STATE:
         raise WrongLogoutRequest
     if hint is not None:
         try:
@@ -67,7 +65,7 @@ async def read_request(session: DatabaseSession, pairs: Sequence[tuple[str, str]
     ):
         raise WrongLogoutRequest
     if uri is not None and "state" in given:
-        uri = f"{uri}{'&' if '?' in uri else '?'}{urlencode({'state': given['state']})}"
+        uri = redirect_uris.with_query(uri, {"state": given["state"]})
     return LogoutRequest(application and application.name, claims.get("sub"), claims.get("sid"), uri)
 
 

@@ -21,6 +21,7 @@ from identity_service.openid.requests import Waiting
 from identity_service.openid.rules import RequestRefused
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
+from identity_service.sign_in import rules as sign_in_rules
 from identity_service.sign_in.actions import SignedIn
 from identity_service.web import dependencies, forms, pages, routing
 from identity_service.web.dependencies import Now, Session
@@ -84,8 +85,8 @@ async def go_on(request: Request, request_id: str, session: Session, now: Now) -
     waiting, customer, step = await _judge(request, request_id, session, now)
     if step.step == "sign_in":
         return RedirectResponse(f"/signin?next={requests.PATH}{request_id}", 303)
-    if step.step == "grant" and customer is not None:
-        return _grant_page(request, waiting, customer)
+    if step.step == "grant":
+        return _grant_page(request, waiting)
     return await _answer(request, session, waiting, customer, step.error, now=now)
 
 
@@ -115,11 +116,10 @@ async def sign_out(request: Request, now: Now) -> Response:
     pairs = await _parameters(request)
     if request.method == "POST":
         return _by_get("/oauth/logout", pairs)
-    cookie = request.cookies.get(forms.SESSION_COOKIE)
 
     async def end(session: DatabaseSession) -> Response:
         asked = await logout.read_request(session, pairs)
-        customer = await sign_in.find_session(session, cookie, now=now) if cookie else None
+        customer = await sign_in_dependencies.find_customer(request, session, now)
         if customer is None:
             return _signed_out(asked, signed_in=False)
         if not await logout.is_of_session(session, asked, customer):
@@ -137,8 +137,7 @@ async def confirm_sign_out(request: Request, form: Form, session: Session, now: 
     (sealed,) = form.take("request")
     asked = logout.unseal_request(session, sealed)
     request.state.form_destination = asked.origin
-    cookie = request.cookies.get(forms.SESSION_COOKIE)
-    customer = await sign_in.find_session(session, cookie, now=now) if cookie else None
+    customer = await sign_in_dependencies.find_customer(request, session, now)
     if customer is not None:
         await sign_in.end_session(session, customer.account.user_id, customer.session.id, now=now)
     return _signed_out(asked, signed_in=customer is not None)
@@ -198,8 +197,7 @@ async def _judge(
     """Return the request of this browser, who is signed in there, and what happens now."""
     browser = request.cookies.get(forms.AUTHORIZE_COOKIE, "")
     waiting = await requests.find_waiting(session, request_id, browser=browser, now=now)
-    cookie = request.cookies.get(forms.SESSION_COOKIE)
-    customer = await sign_in.find_session(session, cookie, now=now) if cookie else None
+    customer = await sign_in_dependencies.find_customer(request, session, now)
     asked, application, who, granted = waiting.asked, waiting.application, None, frozenset[str]()
     if customer is not None:
         account, signed_in = customer.account, customer.session
@@ -217,7 +215,7 @@ async def _judge(
     return waiting, customer, step
 
 
-def _grant_page(request: Request, waiting: Waiting, customer: SignedIn) -> Response:
+def _grant_page(request: Request, waiting: Waiting) -> Response:
     """Ask the customer in words: who wants what, for how long (OID-30)."""
     asked = waiting.asked
     request.state.form_destination = redirect_uris.origin_of(asked.redirect_uri)
@@ -225,7 +223,6 @@ def _grant_page(request: Request, waiting: Waiting, customer: SignedIn) -> Respo
     return pages.render_page(
         request, "openid/grant.html", application=waiting.application.name, wanted=wanted,
         host=request.state.form_destination.partition("://")[2] or request.state.form_destination,
-        account=customer.account,
     )  # fmt: skip
 
 
@@ -262,7 +259,7 @@ def _deliver(
     if application.response_mode == "form_post":
         request.state.form_destination = redirect_uris.origin_of(uri)
         return pages.render_page(request, "openid/form_post.html", uri=uri, fields=fields, application=application.name)
-    return RedirectResponse(f"{uri}{'&' if '?' in uri else '?'}{urlencode(fields)}", 303)
+    return RedirectResponse(redirect_uris.with_query(uri, fields), 303)
 
 
 def _sign_out_page(request: Request, asked: logout.LogoutRequest) -> Response:
@@ -274,5 +271,5 @@ def _sign_out_page(request: Request, asked: logout.LogoutRequest) -> Response:
 
 
 def _signed_out(asked: logout.LogoutRequest, *, signed_in: bool) -> Response:
-    response = RedirectResponse(asked.destination or "/signin?signed_out=yes", 303)
+    response = RedirectResponse(asked.destination or sign_in_rules.SIGNED_OUT, 303)
     return sign_in_dependencies.delete_session_cookie(response) if signed_in else response

@@ -1,6 +1,5 @@
 """Stored authorization requests: kept when first seen, bound to the browser, answered once (OID-06, OID-07)."""
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from identity_service.clients import redirect_uris, registration
 from identity_service.clients.rules import Application
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
+from identity_service.keys import hashing
 from identity_service.openid import rules
 from identity_service.openid.rules import Asked
 from identity_service.openid.tables import AuthorizationRequest
@@ -52,8 +52,8 @@ async def store_request(session: DatabaseSession, asked: Asked, *, browser: str 
     request_id = secrets.token_urlsafe(16)
     lifetime = rules.PUSHED_LIFETIME if browser is None else rules.REQUEST_LIFETIME
     row = {
-        "id_hash": _hashed(request_id), "client_id": asked.client_id, "parameters": _as_json(asked),
-        "browser_hash": None if browser is None else _hashed(browser), "requested_at": now,
+        "id_hash": hashing.hash_secret(request_id), "client_id": asked.client_id, "parameters": _as_json(asked),
+        "browser_hash": None if browser is None else hashing.hash_secret(browser), "requested_at": now,
         "expires_at": now + lifetime,
     }  # fmt: skip
     await session.execute(insert(AuthorizationRequest), row)
@@ -66,10 +66,14 @@ async def take_pushed(
     """Bind a pushed request to the browser that brings it, once, and return its id; None if there is none."""
     request_id = request_uri.removeprefix(URN)
     mine = update(AuthorizationRequest).where(
-        AuthorizationRequest.id_hash == _hashed(request_id), AuthorizationRequest.client_id == client_id,
+        AuthorizationRequest.id_hash == hashing.hash_secret(request_id), AuthorizationRequest.client_id == client_id,
         AuthorizationRequest.browser_hash.is_(None), AuthorizationRequest.expires_at > now,
     )  # fmt: skip
-    bound = {"browser_hash": _hashed(browser), "requested_at": now, "expires_at": now + rules.REQUEST_LIFETIME}
+    bound = {
+        "browser_hash": hashing.hash_secret(browser),
+        "requested_at": now,
+        "expires_at": now + rules.REQUEST_LIFETIME,
+    }
     taken = await session.scalar(mine.values(bound).returning(AuthorizationRequest.client_id))
     return None if taken is None else request_id
 
@@ -80,8 +84,10 @@ async def find_waiting(session: DatabaseSession, request_id: str, *, browser: st
     Raises:
         SignInEnded
     """
-    row = await session.get(AuthorizationRequest, _hashed(request_id))
-    is_mine = row is not None and bool(browser) and hmac.compare_digest(row.browser_hash or b"", _hashed(browser))
+    row = await session.get(AuthorizationRequest, hashing.hash_secret(request_id))
+    is_mine = (
+        row is not None and bool(browser) and hmac.compare_digest(row.browser_hash or b"", hashing.hash_secret(browser))
+    )
     if row is None or not is_mine or row.expires_at <= now or row.answered_at is not None:
         raise SignInEnded
     application, asked = await registration.find_application(session, row.client_id), _from_json(row.parameters)
@@ -111,7 +117,7 @@ async def mark_answered(session: DatabaseSession, request_id: str, *, now: datet
     Raises:
         SignInEnded
     """
-    mine = update(AuthorizationRequest).where(AuthorizationRequest.id_hash == _hashed(request_id))
+    mine = update(AuthorizationRequest).where(AuthorizationRequest.id_hash == hashing.hash_secret(request_id))
     waiting = mine.where(AuthorizationRequest.answered_at.is_(None)).values(answered_at=now)
     if await session.scalar(waiting.returning(AuthorizationRequest.client_id)) is None:
         raise SignInEnded
@@ -129,7 +135,3 @@ def _as_json(asked: Asked) -> dict[str, Any]:
 def _from_json(stored: dict[str, Any]) -> Asked:
     sets = {name: frozenset(stored[name]) for name in ("scope", "prompt")}
     return Asked(**{**stored, **sets})
-
-
-def _hashed(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

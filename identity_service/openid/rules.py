@@ -12,7 +12,6 @@ from typing import Final, Literal, NamedTuple
 from identity_service.clients import redirect_uris
 from identity_service.clients.rules import Application
 
-Prompt = Literal["none", "login", "consent", "select_account"]
 PROMPTS: Final = ("none", "login", "consent", "select_account")
 PASSWORD_LEVEL: Final = "urn:identity-service:acr:password"  # noqa: S105
 MAIL_LEVEL: Final = "0"
@@ -52,7 +51,6 @@ class Asked(NamedTuple):
 
     client_id: str
     redirect_uri: str
-    response_mode: str
     scope: frozenset[str]
     state: str | None
     nonce: str | None
@@ -90,17 +88,15 @@ def take_once(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], str | N
     return found, wrong
 
 
-def check_destination(given: Mapping[str, str], client: Application) -> str:
-    """Return the redirect URI of a request if it is registered, before anything else is looked at (OID-01).
+def check_destination(given: Mapping[str, str], client: Application) -> None:
+    """Refuse a request without a registered redirect URI, before anything else is looked at (OID-01).
 
     Raises:
         RequestRefused: nothing may be sent there.
     """
-    uri = given.get("redirect_uri")
-    found = None if uri is None else redirect_uris.find_registered(uri, client.redirect_uris, native=client.native)
-    if found is None:
+    uri = given.get("redirect_uri", "")
+    if redirect_uris.find_registered(uri, client.redirect_uris, native=client.native) is None:
         raise RequestRefused("invalid_request", "redirect_uri is missing or is not registered for this client.")
-    return found
 
 
 def parse(given: Mapping[str, str], client: Application, *, repeated: str | None = None) -> Asked:
@@ -117,9 +113,8 @@ def parse(given: Mapping[str, str], client: Application, *, repeated: str | None
         raise RequestRefused("invalid_request", f"state may have {LONGEST_STATE} characters, nonce {LONGEST_NONCE}.")
     languages, levels = given.get("ui_locales", ""), given.get("acr_values", "").split()
     return Asked(
-        client_id=client.client_id, redirect_uri=given["redirect_uri"], response_mode=client.response_mode,
-        scope=_scope(given, client), state=state, nonce=nonce, code_challenge=_challenge(given, client),
-        prompt=_prompt(given), max_age=_max_age(given),
+        client_id=client.client_id, redirect_uri=given["redirect_uri"], scope=_scope(given, client), state=state,
+        nonce=nonce, code_challenge=_challenge(given, client), prompt=_prompt(given), max_age=_max_age(given),
         acr_values=tuple(level for level in _RANKS if level in levels),
         login_hint=(given.get("login_hint") or "")[:320] or None, id_token_hint=given.get("id_token_hint"),
         ui_locales=tuple(languages.split()[:10]) if _TAGS.fullmatch(languages) else (),

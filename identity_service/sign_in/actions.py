@@ -1,6 +1,5 @@
 """Sign in by password or emailed code; find and end sessions."""
 
-import hashlib
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from identity_service.accounts.tables import Account
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
+from identity_service.keys import hashing
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import requests
@@ -172,7 +172,7 @@ async def why_signed_out(session: DatabaseSession, cookie: str, *, now: datetime
 
 async def _of_cookie(session: DatabaseSession, cookie: str) -> SignedIn | None:
     mine = select(SignInSession, Account).join(Account, Account.user_id == SignInSession.user_id)
-    row = (await session.execute(mine.where(SignInSession.cookie_hash == _hashed(cookie)))).one_or_none()
+    row = (await session.execute(mine.where(SignInSession.cookie_hash == hashing.hash_secret(cookie)))).one_or_none()
     return None if row is None else SignedIn(row[1], row[0])
 
 
@@ -247,7 +247,13 @@ async def _begin(
     if replaces is not None:
         await _end_replaced(session, replaces, session_id, user_id, now=now)
     expires_at = now + timedelta(hours=session.settings.session_hours)
-    row = {"id": session_id, "cookie_hash": _hashed(cookie), "user_id": user_id, "method": method, "browser": browser}
+    row = {
+        "id": session_id,
+        "cookie_hash": hashing.hash_secret(cookie),
+        "user_id": user_id,
+        "method": method,
+        "browser": browser,
+    }
     row["proven_by"] = proven_by
     await session.execute(insert(SignInSession), {**row, "created_at": now, "seen_at": now, "expires_at": expires_at})
     data = {"session_id": str(session_id), "by": method}
@@ -260,7 +266,9 @@ async def _end_replaced(
 ) -> None:
     """End the previous session of a browser that signs in again. If it was of the same customer, applications go on in
     the new one; of another account they end."""
-    mine = update(SignInSession).where(SignInSession.cookie_hash == _hashed(cookie), SignInSession.ended_at.is_(None))
+    mine = update(SignInSession).where(
+        SignInSession.cookie_hash == hashing.hash_secret(cookie), SignInSession.ended_at.is_(None)
+    )
     ended = mine.values(ended_at=now).returning(SignInSession.user_id, SignInSession.id)
     for owner, session_id in (await session.execute(ended)).all():
         if owner == user_id:
@@ -273,7 +281,3 @@ async def _tell_ended(session: DatabaseSession, user_id: str, session_id: uuid.U
     await entry_points.load("openid.ending:end_for_session")(session, session_id, why="signed_out", now=now)
     data = {"session_id": str(session_id)}
     await events.record_event(session, "sign_in.ended", user_id=user_id, actor="customer", data=data, now=now)
-
-
-def _hashed(cookie: str) -> bytes:
-    return hashlib.sha256(cookie.encode()).digest()

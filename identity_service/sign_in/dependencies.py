@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service import entry_points
+from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in.actions import NewSession, SignedIn
@@ -15,9 +16,14 @@ from identity_service.web import dependencies, forms, known_browsers, pages
 from identity_service.web.dependencies import Now, Session
 
 
-async def _customer(request: Request, session: Session, now: Now) -> SignedIn:
+async def find_customer(request: Request, session: DatabaseSession, now: datetime) -> SignedIn | None:
+    """Return who is signed in in this browser, or None."""
     cookie = request.cookies.get(forms.SESSION_COOKIE)
-    found = None if not cookie else await actions.find_session(session, cookie, now=now)
+    return await actions.find_session(session, cookie, now=now) if cookie else None
+
+
+async def _customer(request: Request, session: Session, now: Now) -> SignedIn:
+    found = await find_customer(request, session, now)
     if found is None:
         raise _leading(rules.NotSignedIn(), request)
     request.state.locale, request.state.shown_brand = found.account.locale, found.account.brand

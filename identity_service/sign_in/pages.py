@@ -117,8 +117,7 @@ async def change_password() -> Response:
 async def choose_language(request: Request, form: Form, session: Session, now: Now) -> Response:
     """Show pages in this language from now on, in this browser; if it is signed in, emails are in it, too."""
     language, back, email = form.take("language", "back", "email")
-    cookie = request.cookies.get(forms.SESSION_COOKIE)
-    customer = await actions.find_session(session, cookie, now=now) if cookie else None
+    customer = await sign_in_dependencies.find_customer(request, session, now)
     if customer is not None:
         request.state.shown_brand = customer.account.brand
     if language not in pages.brand_of(request).offered:

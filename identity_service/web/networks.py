@@ -39,6 +39,11 @@ def read_network(address: str) -> str | None:
     return str(ipaddress.ip_network((int(parsed), 64), strict=False))
 
 
+def holds_ipv4(address: ipaddress.IPv6Address) -> bool:
+    """Return whether an IPv6 address stands for an IPv4 address, which may be a private one."""
+    return any(address in network for network in _HOLDING_IPV4) or bool(address.sixtofour or address.teredo)
+
+
 def list_networks(network: str) -> list[tuple[str, int]]:
     """Return the networks that count a request from `network`, with how many times its limit each has.
 

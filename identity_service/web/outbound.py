@@ -15,12 +15,11 @@ from urllib.parse import urlencode
 import httpcore2
 
 from identity_service.settings import Settings
+from identity_service.web import networks
 
 CONNECT_SECONDS: Final = 3.0
 WHOLE_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
-_HOLDING: Final = tuple(ipaddress.IPv6Network(prefix) for prefix in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16"))
-"""Translated and tunnelled addresses hold an IPv4 address, which may be a private one (RFC 6052, RFC 3056)."""
 
 
 class AddressRefusedError(OSError):
@@ -57,15 +56,18 @@ async def post_form(settings: Settings, url: str, fields: Mapping[str, str]) -> 
 
 def check_addresses(addresses: Iterable[str], allowed: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> None:
     """Raise AddressRefusedError unless every address is public, or in a network that the operator allows."""
-    networks = tuple(allowed)
+    listed = tuple(allowed)
     for text in addresses:
         address = ipaddress.ip_address(text.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        if any(address.version == network.version and address in network for network in networks):
+        if any(address.version == network.version and address in network for network in listed):
             continue
-        holds_other = address.version == 6 and any(address in network for network in _HOLDING)
-        if holds_other or not address.is_global or address.is_multicast:
+        if (
+            (isinstance(address, ipaddress.IPv6Address) and networks.holds_ipv4(address))
+            or not address.is_global
+            or address.is_multicast
+        ):
             raise AddressRefusedError("the name leads to an address that is not public")
 
 

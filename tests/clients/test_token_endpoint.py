@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from identity_service.clients import actions as clients
-from identity_service.keys import encoding, signing
+from identity_service.keys import encoding, hashing, signing
 from identity_service.web import scopes
 from tests.accounts.given import an_account, sql
 from tests.clients.given import GRANT, REALM, a_client, a_key, assertion, key_set, proven_by, token_of
@@ -154,7 +154,7 @@ async def wrong_ways(service) -> dict[str, tuple[dict, dict]]:
             f"{name}, unknown": way("cli_0000000000000000", made.client_secret),
             f"{name}, closed": way(closed.client_id, closed.client_secret),
             f"{name}, another's": way(made.client_id, another.client_secret),
-            f"{name}, its hash": way(made.client_id, clients.hash_secret(made.client_secret).hex()),
+            f"{name}, its hash": way(made.client_id, hashing.hash_secret(made.client_secret).hex()),
             f"{name}, no secret of its own": way(signer.client_id, "x"),
             f"{name}, case": way(made.client_id.upper(), made.client_secret),
             f"{name}, a User ID": way("3W08-K7QX-M1C4", made.client_secret),

@@ -134,6 +134,7 @@ async def test_a_worker_that_died_loses_nothing(service, caller, receiver):
 @pytest.mark.parametrize("address", [
     "169.254.169.254", "100.64.0.1", "127.0.0.1", "10.1.2.3", "0.0.0.0", "224.0.0.1", "::1", "fd00::1", "fe80::1%eth0",
     "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::",
+    "::7f00:1", "::ffff:0:7f00:1", "2001:0:4136:e378:8000:63bf:3fff:fdd2",
 ])  # fmt: skip
 def test_an_address_that_is_not_public_is_refused(address):
     """WHK-01: every way to write what is not the internet; one public answer beside it does not help."""

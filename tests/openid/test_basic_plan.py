@@ -14,8 +14,7 @@ import httpx2
 import pytest
 from sqlalchemy import insert
 
-from identity_service.keys import signing
-from identity_service.sign_in import actions as sign_in
+from identity_service.keys import hashing, signing
 from identity_service.sign_in.tables import SignInSession
 from tests.accounts.given import an_account, sql
 from tests.browser import Browser
@@ -71,7 +70,7 @@ async def a_signed_in_browser(service, user_id: str) -> Browser:
     """A browser with a session of a password, without the way there."""
     browser, cookie, now = a_browser(service), secrets.token_urlsafe(32), service.clock()
     row = {
-        "id": uuid.uuid4(), "cookie_hash": sign_in._hashed(cookie), "user_id": user_id.replace("-", ""),
+        "id": uuid.uuid4(), "cookie_hash": hashing.hash_secret(cookie), "user_id": user_id.replace("-", ""),
         "method": "password", "browser": "a browser", "created_at": now, "seen_at": now,
         "expires_at": now + timedelta(hours=12),
     }  # fmt: skip
