@@ -28,6 +28,9 @@ _Brand = Annotated[
     str | None, typer.Option(help="The brand of its new accounts and of its emails; default: `default`.")
 ]
 _Keys = Annotated[Path | None, typer.Option(help="Its public keys, for private_key_jwt.", exists=True, dir_okay=False)]
+_KeysUri = Annotated[
+    str | None, typer.Option("--jwks-uri", help="Where it publishes its public keys, for private_key_jwt.")
+]
 _Kind = Annotated[str, typer.Option(help="confidential: on a server; public: in a browser; native: on a device.")]
 _RedirectUris = Annotated[
     list[str] | None,
@@ -39,7 +42,8 @@ _LogoutUris = Annotated[
 _SignInScopes = Annotated[
     list[str] | None,
     typer.Option(
-        "--sign-in-scope", help="What it may ask customers for: openid, profile, email, offline_access. [all]"
+        "--sign-in-scope",
+        help="What it may ask customers for: openid, profile, email, offline_access, scopes of APIs. [the first four]",
     ),
 ]
 _FirstParty = Annotated[
@@ -66,6 +70,7 @@ def add_client(
     desk: Annotated[bool, typer.Option(help="A desk tool, which acts for staff.")] = False,
     brand: _Brand = None,
     jwks: _Keys = None,
+    jwks_uri: _KeysUri = None,
     kind: _Kind = "confidential",
     redirect_uri: _RedirectUris = None,
     logout_uri: _LogoutUris = None,
@@ -77,12 +82,14 @@ def add_client(
     """
     if not scope and not redirect_uri:
         raise typer.BadParameter("Give --scope for our API, or --redirect-uri to sign customers in, or both.")
+    if jwks is not None and jwks_uri is not None:
+        raise typer.BadParameter("Give --jwks or --jwks-uri, not both.")
     keys = _read_keys(jwks)
     sign_in = {"kind": kind, "redirect_uris": _set(redirect_uri), "logout_uris": _set(logout_uri)}
 
     async def add(session: DatabaseSession) -> clients.Credentials:
         made = await clients.add_client(
-            session, name, scope or [], desk=desk, source=source, brand=brand, jwks=keys,
+            session, name, scope or [], desk=desk, source=source, brand=brand, jwks=keys, jwks_uri=jwks_uri,
             has_secret=kind == "confidential", now=clock.utc_now(),
         )  # fmt: skip
         if redirect_uri:
@@ -116,10 +123,9 @@ def set_sign_in(
         "response_mode": response_mode, "needs_pkce": pkce, "needs_par": par,
     }  # fmt: skip
     application = connections.run_in_transaction(lambda session: _set_sign_in(session, client_id, wanted))
-    row = {
-        name: sorted(value) if isinstance(value, frozenset) else value for name, value in application._asdict().items()
-    }
-    output.print_rows([row], as_json=as_json)
+    row = {**application._asdict(), "apis": list(application.apis)}
+    lists = {name: sorted(value) for name, value in row.items() if isinstance(value, frozenset)}
+    output.print_rows([{**row, **lists}], as_json=as_json)
 
 
 async def _set_sign_in(session: DatabaseSession, client_id: str, wanted: dict[str, Any]) -> client_rules.Application:

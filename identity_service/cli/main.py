@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "settings": ("settings:show_settings", "Print every variable with its value and source."),
     "openapi": ("installation:openapi", "Print the OpenAPI document."),
     "account": ("accounts:account_app", "Single accounts: reopen a closed one."),
+    "api": ("apis:api_app", "Other services' APIs that take our access tokens."),
     "client": ("clients:client_app", "Services and desk tools, with their secrets and scopes."),
     "keys": ("keys:keys_app", "The key ring: rotate, revoke, rewrap."),
     "user-id": ("user_ids:id_app", "User IDs, without a database."),

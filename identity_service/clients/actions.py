@@ -17,6 +17,7 @@ from identity_service.clients.tables import (
     ClientSecret,
     OpenidClient,
     RedirectUri,
+    ResourceScope,
     RevokedToken,
     Source,
     UsedAssertion,
@@ -46,37 +47,44 @@ async def add_client(
     source: str | None = None,
     brand: str | None = None,
     jwks: dict[str, Any] | None,
+    jwks_uri: str | None = None,
     has_secret: bool = True,
     now: datetime,
 ) -> Credentials:
-    """Add a client with a new secret, or with its own public keys (`jwks`), or with neither, to sign customers in.
+    """Add a client with a new secret, with its own public keys (or where it publishes them), or with neither.
 
     Its references and history are kept under `source`, which it may share with other clients; without one, under a
     new source named like the client.
 
     Raises:
         rules.UnknownScope, rules.MalformedClientName, rules.MalformedSource, rules.SourceTaken, rules.MalformedKeySet,
-        rules.UnknownBrand
+        rules.UnknownBrand, redirect_uris.MalformedRedirectUri
     """
     rules.check_name(name)
-    rules.check_scopes(scopes)
+    if jwks_uri is not None:
+        redirect_uris.check_registered(jwks_uri, native=False, development=session.settings.development)
+    rules.check_scopes(scopes, await _scopes_of_apis(session))
     rules.check_brand(brand, session.settings.brands.by_key)
+    kept_under = await _find_source(session, name, source, now=now)
+    client_id = f"cli_{secrets.token_hex(8)}"
+    keys = {"jwks": None if jwks is None else read_key_set(jwks), "jwks_uri": jwks_uri}
+    row = {"id": client_id, "name": name, "source": kept_under, "scopes": sorted(set(scopes)), **keys}
+    await session.execute(insert(Client), {**row, "desk": desk, "brand": brand, "created_at": now})
+    secret = await _add_secret(session, client_id, now) if has_secret and jwks is None and jwks_uri is None else None
+    data = {"client_id": client_id, "source": kept_under, "desk": desk, "scopes": sorted(set(scopes))}
+    await events.record_event(session, "client.added", actor=OPERATOR, data=data, now=now)
+    return Credentials(client_id, secret, kept_under)
+
+
+async def _find_source(session: DatabaseSession, name: str, source: str | None, *, now: datetime) -> str:
+    """Return the source of a new client: the one that was named, or a new one named like the client."""
     kept_under = source or rules.source_from(name)
     if not await add_source(session, kept_under, now=now) and source is None:
         raise rules.SourceTaken(
             f"There is a source {kept_under!r} already. With --source {kept_under} this client shares its references "
             "and history; with another name it gets its own."
         )
-    client_id = f"cli_{secrets.token_hex(8)}"
-    row = {
-        "id": client_id, "name": name, "source": kept_under, "desk": desk, "scopes": sorted(set(scopes)),
-        "brand": brand, "created_at": now,
-    }  # fmt: skip
-    await session.execute(insert(Client), {**row, "jwks": None if jwks is None else _public(jwks)})
-    secret = await _add_secret(session, client_id, now) if has_secret and jwks is None else None
-    data = {"client_id": client_id, "source": kept_under, "desk": desk, "scopes": sorted(set(scopes))}
-    await events.record_event(session, "client.added", actor=OPERATOR, data=data, now=now)
-    return Credentials(client_id, secret, kept_under)
+    return kept_under
 
 
 async def add_source(session: DatabaseSession, name: str, *, now: datetime) -> bool:
@@ -116,7 +124,7 @@ async def change_client(
         await add_source(session, source, now=now)
     wanted: dict[str, Any] = {"name": name, "source": source, "brand": brand}
     if scopes is not None:
-        rules.check_scopes(scopes)
+        rules.check_scopes(scopes, await _scopes_of_apis(session))
         wanted["scopes"] = sorted(set(scopes))
     given = {field: value for field, value in wanted.items() if value is not None}
     different = {field: value for field, value in given.items() if value != getattr(client, field)}
@@ -138,7 +146,7 @@ async def rotate_secret(session: DatabaseSession, client_id: str, *, now: dateti
     """
     client = await find_open(session, client_id)
     openid = await session.get(OpenidClient, client_id)
-    if client.jwks is not None or (openid is not None and openid.kind != "confidential"):
+    if client.jwks is not None or client.jwks_uri is not None or (openid is not None and openid.kind != "confidential"):
         raise rules.ClientHasNoSecret
     mine = update(ClientSecret).where(ClientSecret.client_id == client_id)
     await session.execute(mine.where(ClientSecret.expires_at > now).values(expires_at=now))
@@ -217,6 +225,10 @@ async def find_open(session: DatabaseSession, client_id: str) -> Client:
     return client
 
 
+async def _scopes_of_apis(session: DatabaseSession) -> Sequence[str]:
+    return (await session.scalars(select(ResourceScope.scope))).all()
+
+
 async def _add_secret(session: DatabaseSession, client_id: str, now: datetime) -> str:
     secret = f"ids_{secrets.token_urlsafe(32)}"
     row = {"secret_hash": hashing.hash_secret(secret), "client_id": client_id, "created_at": now}
@@ -224,7 +236,12 @@ async def _add_secret(session: DatabaseSession, client_id: str, now: datetime) -
     return secret
 
 
-def _public(jwks: dict[str, Any]) -> dict[str, Any]:
+def read_key_set(jwks: dict[str, Any]) -> dict[str, Any]:
+    """Return a set of public keys, each with an id.
+
+    Raises:
+        rules.MalformedKeySet
+    """
     try:
         kinds = {key["kty"] for key in jwks["keys"]}
         keys = KeySet.import_key_set(jwks).keys if kinds <= {"EC", "OKP"} else []  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ router = APIRouter(tags=["tokens"])
 @router.post(
     "/oauth/token",
     responses=dependencies.oauth_responses(schemas.AccessToken),
-    openapi_extra=dependencies.documented_form("grant_type", "scope"),
+    openapi_extra=dependencies.documented_form("grant_type", "scope", "resource"),
 )
 async def issue_token(request: Request, keys: Keys, now: Now) -> Response:
     """Get an access token by client credentials, or the tokens of a customer who signed in, by a code or refresh token.
@@ -43,8 +43,14 @@ async def issue_token(request: Request, keys: Keys, now: Now) -> Response:
     openapi_extra=dependencies.documented_form("token"),
 )
 async def introspect_token(request: Request, keys: Keys, now: Now) -> Response:
-    """Check whether one of your own tokens is still valid; any other one gets `{"active": false}`."""
+    """Check whether one of your own tokens, or a token for your own API, is still valid.
+
+    Any other one gets `{"active": false}`.
+    """
     form = await dependencies.read_form(request)
+    if _is_of_customer(form.get("token", "")):
+        introspect = entry_points.load("openid.introspection:introspect")
+        return await dependencies.answer_client(request, form, keys, now, introspect)
     return await dependencies.answer_by_authlib(
         request, form, keys, now, partial(OAuthServer.endpoint, name="introspect")
     )

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from identity_service import logs
-from identity_service.clients import oauth
+from identity_service.clients import key_sets, oauth
 from identity_service.clients.oauth import OAuthServer, TokenAnswer
 from identity_service.database.transactions import DatabaseSession
 from identity_service.keys.ring import KeyRing
@@ -101,16 +101,9 @@ async def read_form(request: Request) -> dict[str, str]:
         raise _Refused(_invalid("Send each parameter once, in the form only, with one way to authenticate."))
     if any("\x00" in value or "\ufffd" in value for value in fields.values()) or not fields:
         raise _Refused(_invalid("The form cannot be read."))
-    _check_resources(request, [value for name, value in pairs if name == "resource"])
-    return fields
-
-
-def _check_resources(request: Request, wanted: list[str]) -> None:
-    """Refuse a token for another service; `resource` may be repeated (RFC 8707, 2)."""
-    ours = dependencies.database_of(request).settings.audience
-    if any(resource not in ("", ours) for resource in wanted):
-        description = f"Tokens of this server are for the resource {ours} alone."
-        raise _Refused(TokenAnswer(400, {"error": "invalid_target", "error_description": description}, {}))
+    # RFC 8707, 2: it may be repeated. A URI has no blanks, so several stand side by side.
+    resources = dict.fromkeys(value for name, value in pairs if name == "resource" and value)
+    return {**fields, "resource": " ".join(resources)} if resources else fields
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -179,6 +172,8 @@ async def _answer(
     elif form.get("client_id", claimed) != claimed:
         answer = _invalid("The request names two clients.")
     else:
+        if "client_assertion" in form:
+            await key_sets.refresh(database, claimed, form["client_assertion"], now=now)
         answer = await database.in_transaction(respond)
     if claimed is not None:
         # `client` if it authenticated; otherwise the id is only what the request claims (LOG-02).

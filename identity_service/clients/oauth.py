@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session as SyncSession
 
 from identity_service import logs
-from identity_service.clients import rules
+from identity_service.clients import resource_servers, rules
 from identity_service.clients.tables import Client, ClientSecret, OpenidClient, RevokedToken, UsedAssertion
 from identity_service.keys import hashing, signing
 from identity_service.keys.ring import TOKEN_LIFETIME, KeyRing
@@ -55,6 +55,7 @@ class OAuthServer(AuthorizationServer):  # type: ignore[misc]
         """Register the grant, the three ways to authenticate and the two endpoints."""
         super().__init__(scopes_supported=None)
         self.db, self.settings, self.keys, self.now = db, settings, keys, now
+        self.audience = settings.audience
         self.register_grant(_Grant)
         self.register_token_generator("default", self._token)
         self.register_client_auth_method("private_key_jwt", _Assertion(self))
@@ -119,7 +120,7 @@ class OAuthServer(AuthorizationServer):  # type: ignore[misc]
         issued = int(self.now.timestamp())
         claims = {
             "iss": self.settings.issuer,
-            "aud": self.settings.audience,
+            "aud": self.audience,
             "sub": client.row.id,
             "client_id": client.row.id,
             "iat": issued,
@@ -153,7 +154,8 @@ class _Client:
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         if method == "none":
             return self._is_public() and endpoint != "introspect"
-        return (method == "private_key_jwt") == (self.row.jwks is not None) and method in METHODS
+        has_keys = self.row.jwks is not None or self.row.jwks_uri is not None
+        return (method == "private_key_jwt") == has_keys and method in METHODS
 
     def _is_public(self) -> bool:
         kind = self._db.scalar(select(OpenidClient.kind).where(OpenidClient.client_id == self.row.id))
@@ -167,11 +169,30 @@ class _Grant(ClientCredentialsGrant):  # type: ignore[misc]
     TOKEN_ENDPOINT_AUTH_METHODS = METHODS
 
     def validate_requested_scope(self) -> None:
-        requested, registered = self.request.payload.scope, self.request.client.row.scopes
+        registered = self._scopes_at(self.request.payload.data.get("resource") or self.server.audience)
+        requested = self.request.payload.scope
         scope = rules.granted(requested, registered)
         if scope is None:
             raise InvalidScopeError(rules.why_refused(requested, registered))
         self.request.payload.data["scope"] = scope
+
+    def _scopes_at(self, audience: str) -> list[str]:
+        """Return what the client may do at the API that the token is for: ours, or a registered one (RFC 8707)."""
+        server, scopes = self.server, self.request.client.row.scopes
+        foreign = dict(server.db.execute(resource_servers.with_audience(scopes)).all())
+        if audience == server.settings.audience:
+            return [scope for scope in scopes if scope not in foreign]
+        server.audience = audience
+        there = [scope for scope in scopes if foreign.get(scope) == audience]
+        if not there:
+            raise _InvalidTarget(f"{rules.WRONG_TARGET} Without it a token is for {server.settings.audience}.")
+        return there
+
+
+class _InvalidTarget(OAuth2Error):  # type: ignore[misc]
+    """RFC 8707, 2."""
+
+    error = "invalid_target"
 
 
 class _Assertion(JWTBearerClientAssertion):  # type: ignore[misc]
@@ -226,8 +247,10 @@ def _refused_assertion(claims: dict[str, Any], reason: str) -> InvalidClientErro
 class _Token:
     """Adapter from an access token to Authlib's token interface."""
 
-    def __init__(self, token: signing.AccessToken, claims: dict[str, Any], *, revoked: bool) -> None:
-        self.token, self.claims, self._revoked = token, claims, revoked
+    def __init__(
+        self, token: signing.AccessToken, claims: dict[str, Any], *, revoked: bool, introspects: str | None
+    ) -> None:
+        self.token, self.claims, self._revoked, self.introspects = token, claims, revoked, introspects
 
     def check_client(self, client: _Client) -> bool:
         return self.token.client_id == client.row.id
@@ -243,14 +266,19 @@ def _query_token(server: AuthorizationServer, text: str) -> _Token | None:
     keys = server.keys.verifying(server.now)
     settings = server.settings
     try:
-        token = signing.verify_access_token(
-            text, keys, issuer=settings.issuer, audience=settings.audience, now=server.now
-        )
+        claims = signing.verify(text, keys, typ=signing.ACCESS_TOKEN_TYPE)
+        audience = claims.get("aud")
+        introspects = None
+        if audience != settings.audience:
+            # For another API: it must be registered still, and its service may introspect (RFC 8707).
+            introspects = server.db.execute(resource_servers.service_of(str(audience))).one_or_none()
+            if introspects is None:
+                return None
+        token = signing.verify_access_token(text, keys, issuer=settings.issuer, audience=str(audience), now=server.now)
     except signing.InvalidToken:
         return None
     revoked = bool(server.db.scalar(select(exists().where(RevokedToken.jti == token.jti))))
-    claims = signing.verify(text, keys, typ=signing.ACCESS_TOKEN_TYPE)
-    return _Token(token, claims, revoked=revoked)
+    return _Token(token, claims, revoked=revoked, introspects=introspects and introspects[0])
 
 
 class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]
@@ -261,8 +289,13 @@ class _Introspection(IntrospectionEndpoint):  # type: ignore[misc]
         return _query_token(self.server, token)
 
     def check_permission(self, token: _Token, client: _Client, request: OAuth2Request) -> bool:  # noqa: ARG002
-        # A client may introspect only its own tokens (OAU-29).
-        return token.check_client(client)
+        # A client may introspect its own tokens (OAU-29), and an API's service those that are for that API and still
+        # hold: the client is open, and has every scope of the token.
+        if token.check_client(client):
+            return True
+        issued_to = self.server.query_client(token.token.client_id)
+        holds = issued_to is not None and set(token.claims["scope"].split()) <= set(issued_to.row.scopes)
+        return token.introspects == client.row.id and holds
 
     def introspect_token(self, token: _Token) -> dict[str, Any]:
         return {"active": True, "token_type": "Bearer", **token.claims}

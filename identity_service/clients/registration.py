@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import entry_points
-from identity_service.clients import actions, rules
+from identity_service.clients import actions, resource_servers, rules
 from identity_service.clients.rules import Application
 from identity_service.clients.tables import Client, OpenidClient, RedirectUri
 from identity_service.database.transactions import DatabaseSession
@@ -36,10 +36,11 @@ async def set_sign_in(
     before = await find_application(session, client_id)
     wanted = {name: value for name, value in given.items() if value is not None}
     named = {"client_id": client_id, "name": client.name, "brand": client.brand}
-    application = Application(**{**(_DEFAULTS if before is None else before._asdict()), **wanted, **named})
+    values = {**(_DEFAULTS if before is None else before._asdict()), **wanted, **named}
+    application = Application(**{**values, "apis": await _apis_of(session, values["scopes"])})
     if before is not None and before.kind != application.kind:
         raise rules.WrongSignInSettings("The kind of an application stays. Add another client.")
-    if application.kind != "confidential" and (client.scopes or client.jwks):
+    if application.kind != "confidential" and (client.scopes or client.jwks or client.jwks_uri):
         raise rules.WrongSignInSettings("A public or native application has no secret, key or scope of the API.")
     rules.check_sign_in(application, development=session.settings.development)
     await _store(session, application)
@@ -61,12 +62,24 @@ async def find_application(session: DatabaseSession, client_id: str) -> Applicat
         return None
     uris = (await session.scalars(select(RedirectUri).where(RedirectUri.client_id == client_id))).all()
     openid, client = row
+    apis = await _apis_of(session, openid.scopes)
+    # What an API lost, an application may not ask for any more.
+    scopes = frozenset(openid.scopes) & frozenset(rules.SIGN_IN_SCOPES).union(*apis.values())
     return Application(
         client_id, client.name, client.brand, openid.kind, openid.first_party, openid.id_token_alg,
-        openid.response_mode, openid.needs_pkce, openid.needs_par, frozenset(openid.scopes),
+        openid.response_mode, openid.needs_pkce, openid.needs_par, scopes,
         frozenset(uri.uri for uri in uris if uri.use == "redirect"),
         frozenset(uri.uri for uri in uris if uri.use == "logout"), openid.backchannel_logout_uri,
+        apis,
     )  # fmt: skip
+
+
+async def _apis_of(session: DatabaseSession, scopes: Collection[str]) -> dict[str, frozenset[str]]:
+    """Return those of the scopes that belong to other services' APIs, by audience."""
+    found: dict[str, frozenset[str]] = {}
+    for scope, audience in await session.execute(resource_servers.with_audience(scopes)):
+        found[audience] = found.get(audience, frozenset()) | {scope}
+    return found
 
 
 async def _store(session: DatabaseSession, application: Application) -> None:

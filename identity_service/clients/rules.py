@@ -30,6 +30,7 @@ KINDS: Final = ("confidential", "public", "native")
 """Of applications that sign customers in: with a secret on a server, in a browser, and installed on a device."""
 ID_TOKEN_ALGORITHMS: Final = ("ES256", "RS256")
 RESPONSE_MODES: Final = ("query", "form_post")
+WRONG_TARGET: Final = "resource must be one registered API of which this client has a scope, or be left out."
 SIGN_IN_SCOPES: Final = {
     "openid": "your User ID",
     "profile": "your name, your language, and whether your account is private or a business",
@@ -40,7 +41,8 @@ SIGN_IN_SCOPES: Final = {
 
 
 class Application(NamedTuple):
-    """A client that signs customers in, as it is registered."""
+    """A client that signs customers in, as it is registered; `apis` are those of its scopes that belong to another
+    service's API, by audience."""
 
     client_id: str
     name: str
@@ -55,6 +57,7 @@ class Application(NamedTuple):
     redirect_uris: frozenset[str]
     logout_uris: frozenset[str]
     backchannel_logout_uri: str | None
+    apis: Mapping[str, frozenset[str]]
 
     @property
     def native(self) -> bool:
@@ -133,13 +136,12 @@ def source_from(client_name: str) -> str:
     return name
 
 
-def check_scopes(scopes: Iterable[str]) -> None:
-    """Raise UnknownScope unless every scope exists."""
+def check_scopes(scopes: Iterable[str], of_apis: Iterable[str]) -> None:
+    """Raise UnknownScope unless every scope is one of ours or of a registered API."""
+    known = {*web_scopes.SCOPES, *of_apis}
     for scope in scopes:
-        if scope not in web_scopes.SCOPES:
-            raise UnknownScope(
-                f"There is no scope {scope[:40]!r}; the scopes are: {', '.join(sorted(web_scopes.SCOPES))}."
-            )
+        if scope not in known:
+            raise UnknownScope(f"There is no scope {scope[:40]!r}; the scopes are: {', '.join(sorted(known))}.")
 
 
 def check_sign_in(application: Application, *, development: bool) -> None:
@@ -154,7 +156,9 @@ def check_sign_in(application: Application, *, development: bool) -> None:
             application.id_token_alg not in ID_TOKEN_ALGORITHMS
         ),
         "Give at least one redirect URI.": not application.redirect_uris,
-        f"The scopes of a sign-in are {', '.join(SIGN_IN_SCOPES)}.": not application.scopes <= SIGN_IN_SCOPES.keys(),
+        f"The scopes of a sign-in are {', '.join(SIGN_IN_SCOPES)}, and those of registered APIs.": not (
+            application.scopes <= SIGN_IN_SCOPES.keys() | {scope for of in application.apis.values() for scope in of}
+        ),
         "Only a confidential application may go without PKCE.": (
             not application.needs_pkce and application.kind != "confidential"
         ),
@@ -188,8 +192,9 @@ def granted(requested: str | None, registered: Iterable[str]) -> str | None:
 def why_refused(requested: str, registered: Iterable[str]) -> str:
     """Return the sentence for scopes that are not granted; it repeats only names that exist."""
     wanted = {scope for scope in requested.split(" ") if scope}
-    if not wanted or not wanted <= web_scopes.SCOPES.keys():
-        return f"Separate scopes by blanks; the scopes are: {', '.join(sorted(web_scopes.SCOPES))}."
+    known = web_scopes.SCOPES.keys() | set(registered)
+    if not wanted or not wanted <= known:
+        return f"Separate scopes by blanks; the scopes are: {', '.join(sorted(known))}."
     return f"Not granted to this client: {', '.join(sorted(wanted - set(registered)))}."
 
 

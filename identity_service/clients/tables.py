@@ -28,11 +28,17 @@ class Source(Base):
 
 
 class Client(Base):
-    """A service that acts for customers it has signed in, or a desk tool that acts for staff."""
+    """A service that acts for customers it has signed in, or a desk tool that acts for staff.
+
+    Its public keys are registered, or fetched from `jwks_uri` and kept for an hour (OID-40).
+    """
 
     __tablename__ = "client"
     privacy = TablePrivacy()
-    __table_args__ = (CheckConstraint("id LIKE 'cli\\_%'", name="id"),)
+    __table_args__ = (
+        CheckConstraint("id LIKE 'cli\\_%'", name="id"),
+        CheckConstraint("jwks_uri ~ '^(https://|http://127\\.0\\.0\\.1)'", name="jwks_uri"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
     name: Mapped[str] = mapped_column(info=FACT)
@@ -41,6 +47,9 @@ class Client(Base):
     brand: Mapped[str | None] = mapped_column(info=FACT)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(TEXT), info=FACT)
     jwks: Mapped[dict[str, Any] | None] = mapped_column(JSONB, info=FACT)
+    jwks_uri: Mapped[str | None] = mapped_column(info=FACT)
+    jwks_tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    jwks_fetched_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
@@ -88,6 +97,29 @@ class RedirectUri(Base):
     client_id: Mapped[str] = mapped_column(ForeignKey("openid_client.client_id"), primary_key=True, info=IDENTIFIER)
     use: Mapped[str] = mapped_column(primary_key=True, info=FACT)
     uri: Mapped[str] = mapped_column(primary_key=True, info=FACT)
+
+
+class ResourceServer(Base):
+    """An API of another service that takes our access tokens; the client `client_id` introspects them (RFC 8707)."""
+
+    __tablename__ = "resource_server"
+    privacy = TablePrivacy()
+
+    audience: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    name: Mapped[str] = mapped_column(info=FACT)
+    client_id: Mapped[str | None] = mapped_column(ForeignKey("client.id"), info=IDENTIFIER)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+
+
+class ResourceScope(Base):
+    """A scope of an API, and what it allows in the operator's words."""
+
+    __tablename__ = "resource_scope"
+    privacy = TablePrivacy()
+
+    scope: Mapped[str] = mapped_column(primary_key=True, info=FACT)
+    audience: Mapped[str] = mapped_column(ForeignKey("resource_server.audience"), index=True, info=IDENTIFIER)
+    description: Mapped[str] = mapped_column(info=FACT)
 
 
 class ClientSecret(Base):

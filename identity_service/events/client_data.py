@@ -45,3 +45,16 @@ class ClientAddedData(ClientData):
     source: str
     desk: bool
     scopes: list[str]
+
+
+class ResourceServerData(EventData):
+    """The audience of an API."""
+
+    audience: str
+
+
+class ResourceServerSetData(ResourceServerData):
+    """The API, its scopes, and the client that introspects tokens for it."""
+
+    scopes: list[str]
+    client_id: str | None

@@ -11,6 +11,8 @@ from identity_service.events.client_data import (
     ClientChangedData,
     ClientData,
     ClientSignInChangedData,
+    ResourceServerData,
+    ResourceServerSetData,
 )
 from identity_service.events.data_models import (
     NAMES_STAFF,
@@ -104,6 +106,8 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ClientChangedData: "client.changed",
     ClientSignInChangedData: "client.sign_in_changed",
     ClientData: "client.rotated client.closed",
+    ResourceServerSetData: "resource_server.set",
+    ResourceServerData: "resource_server.removed",
     KeyData: "keys.rotated",
     KeyRevokedData: "keys.revoked",
     LimitData: "rate_limit.lifted",

@@ -71,6 +71,8 @@ NAMES: Final[Mapping[str, str]] = {
     "client.added": "a service or desk tool was added and may call us",
     "client.changed": "name, scopes or source of a client changed; its credentials stay",
     "client.sign_in_changed": "how an application signs customers in was registered or changed",
+    "resource_server.set": "another service's API was registered or changed; our access tokens can be for it",
+    "resource_server.removed": "another service's API was removed; no token for it is issued any more",
     "client.rotated": "a client got a second secret",
     "client.closed": "a client was closed and may no longer call us",
     "keys.rotated": "a new signing key was published",
@@ -96,7 +98,9 @@ NAMES: Final[Mapping[str, str]] = {
 """The registry of event names, `concept.what_happened`; no other name can be recorded."""
 
 AUDIT_ONLY: Final = frozenset(
-    name for name in NAMES if name.startswith(("staff.", "client.", "rate_limit.")) or name == "account.opened_by_staff"
+    name
+    for name in NAMES
+    if name.startswith(("staff.", "client.", "resource_server.", "rate_limit.")) or name == "account.opened_by_staff"
 )
 """What staff and administrators did: events that only readers with `audit:read` see."""
 

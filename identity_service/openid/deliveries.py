@@ -9,7 +9,6 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
-import httpcore2
 from sqlalchemy import select, update
 
 from identity_service import logs
@@ -25,7 +24,6 @@ AT_ONCE: Final = 8
 LEASE: Final = timedelta(seconds=60)
 GIVE_UP: Final = timedelta(hours=24)
 LIFETIME: Final = timedelta(minutes=2)
-_NETWORK: Final = (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException)
 _PAUSES: Final = (2, 10, 30, 120, 600, 1800)
 """Seconds to the next attempt; the last one until it is given up."""
 
@@ -58,9 +56,10 @@ async def _deliver(database: Database, delivery: LogoutDelivery, *, now: datetim
     answer = ""
     if application is not None and application.backchannel_logout_uri is not None:
         key = keys.id_token_key(application.id_token_alg, now)
-        assert key is not None  # noqa: S101
-        token = signing.sign(_claims(delivery, settings.issuer, now), key, typ=signing.LOGOUT_TOKEN_TYPE)
-        outcome, answer = await _send(settings, application.backchannel_logout_uri, token)
+        outcome, answer = None, "key_not_loaded"
+        if key is not None:
+            token = signing.sign(_claims(delivery, settings.issuer, now), key, typ=signing.LOGOUT_TOKEN_TYPE)
+            outcome, answer = await _send(settings, application.backchannel_logout_uri, token)
     await database.in_transaction(lambda session: _record(session, delivery, outcome, answer, now=now))
 
 
@@ -68,7 +67,7 @@ async def _send(settings: Settings, url: str, token: str) -> tuple[str | None, s
     """Return `told` or `refused` if that is the end, else None; and what came back, in one word."""
     try:
         status = await outbound.post_form(settings, url, {"logout_token": token})
-    except (OSError, TimeoutError, ValueError, *_NETWORK) as problem:
+    except outbound.FAILURES as problem:
         return None, type(problem).__name__
     if status in (200, 204):
         return "told", str(status)

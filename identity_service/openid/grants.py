@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from identity_service.accounts.tables import Account
 from identity_service.clients import registration
 from identity_service.clients.oauth import TokenAnswer
-from identity_service.clients.rules import Application
+from identity_service.clients.rules import SIGN_IN_SCOPES, WRONG_TARGET, Application
 from identity_service.clients.tables import Client, RevokedToken
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
@@ -69,9 +69,10 @@ async def redeem_code(session: DatabaseSession, client_id: str, form: dict[str, 
         return _refused("redirect_uri is not that of the authorization request.")
     if not _is_verified(form.get("code_verifier"), grant.code_challenge):
         return _refused("code_verifier does not fit the code_challenge of the authorization request.")
-    if not await _is_alive(session, grant, now=now):
+    if not await is_alive(session, grant, now=now):
         return _refused("The sign-in has ended.")
-    return await _answer(session, grant, frozenset(grant.scope), now=now)
+    target = await _target(session, grant, None, form.get("resource"))
+    return target if isinstance(target, TokenAnswer) else await _answer(session, grant, target, now=now)
 
 
 async def refresh(session: DatabaseSession, client_id: str, form: dict[str, str], *, now: datetime) -> TokenAnswer:
@@ -85,19 +86,17 @@ async def refresh(session: DatabaseSession, client_id: str, form: dict[str, str]
         grant = await session.scalar(mine.with_for_update())
     if presented is None or grant is None or not tokens.is_genuine(presented, grant, session.keys):
         return _refused("The refresh token is unknown.")
-    scope = frozenset(grant.scope)
-    wanted = frozenset(form["scope"].split()) if "scope" in form else scope
-    if not wanted <= scope:
-        description = "The scope may not grow; leave it out, or ask for less."
-        return TokenAnswer(400, {"error": "invalid_scope", "error_description": description}, {})
-    if not await _is_alive(session, grant, now=now):
+    target = await _target(session, grant, form.get("scope"), form.get("resource"))
+    if isinstance(target, TokenAnswer):
+        return target
+    if not await is_alive(session, grant, now=now):
         return _refused("The sign-in has ended.")
     if presented.generation == grant.generation:
         await _rotate(session, grant, now=now)
     elif not _is_lost_answer(presented.generation, grant, now):
         await ending.end_grant(session, grant, why="refresh_reused", now=now)
         return _refused("The refresh token was used before, so the sign-in has ended.")
-    return await _answer(session, grant, wanted, now=now)
+    return await _answer(session, grant, target, now=now)
 
 
 async def revoke(session: DatabaseSession, client_id: str, form: dict[str, str], *, now: datetime) -> TokenAnswer:
@@ -116,7 +115,7 @@ async def revoke(session: DatabaseSession, client_id: str, form: dict[str, str],
 
 async def _revoke_access_token(session: DatabaseSession, client_id: str, token: str, *, now: datetime) -> None:
     try:
-        claims = tokens.verify_customer_token(token, session.settings, session.keys, now)
+        claims = tokens.verify_customer_token(token, session.settings, session.keys, now, audience=None)
     except signing.InvalidToken:
         return
     if claims["client_id"] == client_id:
@@ -131,10 +130,11 @@ async def read_userinfo(session: DatabaseSession, access_token: str, *, now: dat
     Raises:
         signing.InvalidToken: also when it was revoked, or the sign-in that it came of has ended.
     """
-    claims = tokens.verify_customer_token(access_token, session.settings, session.keys, now)
+    audience = tokens.userinfo_of(session.settings)
+    claims = tokens.verify_customer_token(access_token, session.settings, session.keys, now, audience=audience)
     grant = await session.get(OauthGrant, uuid.UUID(claims["grant"]))
     is_revoked = await session.get(RevokedToken, claims["jti"]) is not None
-    if grant is None or is_revoked or not await _is_alive(session, grant, now=now):
+    if grant is None or is_revoked or not await is_alive(session, grant, now=now):
         raise signing.InvalidToken
     account = await session.get(Account, grant.user_id)
     assert account is not None  # noqa: S101
@@ -198,7 +198,7 @@ async def _client_session(
     return (await session.scalars(mine)).one()
 
 
-async def _is_alive(session: DatabaseSession, grant: OauthGrant, *, now: datetime) -> bool:
+async def is_alive(session: DatabaseSession, grant: OauthGrant, *, now: datetime) -> bool:
     """Return whether what came of an answer still holds; causes end it at once (`ending`), this is the second lock."""
     account = await session.get(Account, grant.user_id)
     if grant.ended_at is not None or grant.expires_at <= now or account is None or account.state != "active":
@@ -220,16 +220,48 @@ def _is_lost_answer(generation: int, grant: OauthGrant, now: datetime) -> bool:
     return was_replaced and grant.rotated_at is not None and now - grant.rotated_at <= rules.GRACE
 
 
-async def _answer(session: DatabaseSession, grant: OauthGrant, scope: frozenset[str], *, now: datetime) -> TokenAnswer:
+class _Target(NamedTuple):
+    """What an access token is for."""
+
+    audience: str
+    scope: frozenset[str]
+
+
+async def _target(
+    session: DatabaseSession, grant: OauthGrant, scope: str | None, resource: str | None
+) -> _Target | TokenAnswer:
+    """Return the one audience of a token with those of the scopes that belong there (RFC 8707, 2.2), or the refusal.
+
+    Without `resource` it is our userinfo endpoint, without `scope` all that was granted there.
+    """
+    application = await registration.find_application(session, grant.client_id)
+    assert application is not None  # noqa: S101
+    granted, userinfo = frozenset(grant.scope), tokens.userinfo_of(session.settings)
+    wanted = granted if scope is None else frozenset(scope.split())
+    apis = {**application.apis, userinfo: frozenset(SIGN_IN_SCOPES)}
+    there = apis.get(resource or userinfo, frozenset()) & granted
+    error, description = "invalid_scope", None
+    if not wanted <= granted:
+        description = "The scope may not grow; leave it out, or ask for less."
+    elif not there:
+        error, description = "invalid_target", WRONG_TARGET
+    elif not there & wanted:
+        description = f"scope has none of those of the resource: {', '.join(sorted(there))}."
+    if description is not None:
+        return TokenAnswer(400, {"error": error, "error_description": description}, {})
+    return _Target(resource or userinfo, there & wanted)
+
+
+async def _answer(session: DatabaseSession, grant: OauthGrant, target: _Target, *, now: datetime) -> TokenAnswer:
     application = await registration.find_application(session, grant.client_id)
     assert application is not None  # noqa: S101
     settings, keys = session.settings, session.keys
-    access_token = tokens.make_access_token(grant, scope, settings, keys, now)
+    access_token = tokens.make_access_token(grant, target.scope, target.audience, settings, keys, now)
     body = {
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": int(rules.ACCESS_LIFETIME.total_seconds()),
-        "scope": " ".join(sorted(scope)),
+        "scope": " ".join(sorted(target.scope)),
         "id_token": tokens.make_id_token(grant, access_token, application.id_token_alg, settings, keys, now),
         "refresh_token": tokens.make_refresh_token(grant, keys),
     }

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from identity_service.clients import redirect_uris, registration
+from identity_service.clients import redirect_uris, registration, resource_servers
 from identity_service.clients import rules as client_rules
 from identity_service.clients.rules import Application
 from identity_service.database.transactions import DatabaseSession
@@ -86,7 +86,7 @@ async def go_on(request: Request, request_id: str, session: Session, now: Now) -
     if step.step == "sign_in":
         return RedirectResponse(f"/signin?next={requests.PATH}{request_id}", 303)
     if step.step == "grant":
-        return _grant_page(request, waiting)
+        return await _grant_page(request, session, waiting)
     return await _answer(request, session, waiting, customer, step.error, now=now)
 
 
@@ -215,11 +215,12 @@ async def _judge(
     return waiting, customer, step
 
 
-def _grant_page(request: Request, waiting: Waiting) -> Response:
+async def _grant_page(request: Request, session: DatabaseSession, waiting: Waiting) -> Response:
     """Ask the customer in words: who wants what, for how long (OID-30)."""
     asked = waiting.asked
     request.state.form_destination = redirect_uris.origin_of(asked.redirect_uri)
     wanted = [words for scope, words in client_rules.SIGN_IN_SCOPES.items() if scope in asked.scope]
+    wanted += (await resource_servers.describe_scopes(session, asked.scope)).values()
     return pages.render_page(
         request, "openid/grant.html", application=waiting.application.name, wanted=wanted,
         host=request.state.form_destination.partition("://")[2] or request.state.form_destination,

@@ -75,16 +75,17 @@ class RequestRefused(Exception):
 def take_once(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], str | None]:
     """Return the known parameters, and the name of one that came twice or is too long; unknown ones are ignored.
 
-    An empty value is one that was left out (RFC 6749, 3.1).
+    An empty value is one that was left out (RFC 6749, 3.1). `resource` may come several times (RFC 8707, 2), and then
+    stands there once, with blanks between.
     """
     found: dict[str, str] = {}
     wrong: str | None = None
     for name, value in pairs:
         if name not in KNOWN or not value:
             continue
-        if name in found or len(value) > LONGEST_PARAMETER:
+        if (name in found and name != "resource") or len(value) > LONGEST_PARAMETER:
             wrong = wrong or name
-        found[name] = value
+        found[name] = f"{found[name]} {value}" if name == "resource" and name in found else value
     return found, wrong
 
 
@@ -125,8 +126,6 @@ def _check_kind(given: Mapping[str, str], client: Application) -> None:
     for name in ("request", "request_uri", "registration"):
         if name in given:
             raise RequestRefused(f"{name}_not_supported", f"{name} is not supported; send plain parameters.")
-    if "resource" in given:
-        raise RequestRefused("invalid_target", "Tokens for other resources are not issued.")
     if "response_type" not in given:
         raise RequestRefused("invalid_request", "response_type is missing; it must be code.")
     if given["response_type"] != "code":
@@ -140,7 +139,18 @@ def _scope(given: Mapping[str, str], client: Application) -> frozenset[str]:
     if "openid" not in wanted:
         raise RequestRefused("invalid_scope", "scope must contain openid.")
     # Core, 3.1.2.1: unknown scopes are ignored; so are those that this client may not ask for.
-    return wanted & (client.scopes | {"openid"})
+    wanted &= client.scopes | {"openid"}
+    if "resource" not in given:
+        return wanted
+    named = given["resource"].split(" ")
+    if not client.apis.keys() >= set(named):
+        raise RequestRefused("invalid_target", "resource must be a registered API of which this client has a scope.")
+    for audience in named:
+        if not wanted & client.apis[audience]:
+            scopes = ", ".join(sorted(client.apis[audience]))
+            raise RequestRefused("invalid_scope", f"scope has none of those of the resource: {scopes}.")
+    # RFC 8707, 2.1: what is asked for is meant for the resources that are named.
+    return wanted - {scope for audience, of in client.apis.items() if audience not in named for scope in of}
 
 
 def _challenge(given: Mapping[str, str], client: Application) -> str | None:

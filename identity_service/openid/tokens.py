@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from identity_service.accounts.tables import Account
 from identity_service.clients import rules as client_rules
+from identity_service.errors import Unavailable
 from identity_service.keys import encoding, hashing, signing
 from identity_service.keys.ring import KeyRing
 from identity_service.openid import rules
@@ -32,8 +33,8 @@ class Presented(NamedTuple):
     proof: str
 
 
-def audience(settings: Settings) -> str:
-    """Return the audience of a customer's access tokens: our userinfo endpoint, and no API of services (OID-15)."""
+def userinfo_of(settings: Settings) -> str:
+    """Return the audience of access tokens for our userinfo endpoint, which open no API (OID-15)."""
     return f"{settings.issuer}/oauth/userinfo"
 
 
@@ -43,14 +44,18 @@ def show_sub(user_id: str) -> str:
 
 
 def make_access_token(
-    grant: OauthGrant, scope: frozenset[str], settings: Settings, keys: KeyRing, now: datetime
+    grant: OauthGrant, scope: frozenset[str], audience: str, settings: Settings, keys: KeyRing, now: datetime
 ) -> str:
-    """Return a signed access token (RFC 9068) for our userinfo endpoint; it holds ids only."""
+    """Return a signed access token for one audience (RFC 9068): our userinfo endpoint, or another service's API.
+
+    It holds ids only, and how the customer signed in, for an API that asks for more (RFC 9470).
+    """
     issued = int(now.timestamp())
     claims = {
-        "iss": settings.issuer, "aud": audience(settings), "sub": show_sub(grant.user_id),
+        "iss": settings.issuer, "aud": audience, "sub": show_sub(grant.user_id),
         "client_id": grant.client_id, "iat": issued, "exp": issued + int(rules.ACCESS_LIFETIME.total_seconds()),
         "jti": secrets.token_urlsafe(16), "scope": " ".join(sorted(scope)), "grant": str(grant.id),
+        **_sign_in_of(grant),
     }  # fmt: skip
     return signing.sign(claims, keys.signing(now), typ=signing.ACCESS_TOKEN_TYPE)
 
@@ -58,19 +63,32 @@ def make_access_token(
 def make_id_token(
     grant: OauthGrant, access_token: str, algorithm: str, settings: Settings, keys: KeyRing, now: datetime
 ) -> str:
-    """Return a signed ID token; after a refresh it says the same of the sign-in, without the nonce (Core, 12.2)."""
+    """Return a signed ID token; after a refresh it says the same of the sign-in, without the nonce (Core, 12.2).
+
+    Raises:
+        Unavailable: the key for RS256 is new, and not known to this process yet.
+    """
     issued = int(now.timestamp())
     claims: dict[str, Any] = {
         "iss": settings.issuer, "aud": grant.client_id, "sub": show_sub(grant.user_id), "iat": issued,
         "exp": issued + int(rules.ID_TOKEN_LIFETIME.total_seconds()), "sid": str(grant.sid),
-        "auth_time": int(grant.signed_in_at.timestamp()), "acr": rules.LEVELS[grant.method],
-        "amr": list(rules.METHODS[grant.method]), "at_hash": _left_half(access_token),
+        "at_hash": _left_half(access_token), **_sign_in_of(grant),
     }  # fmt: skip
     if grant.nonce is not None and grant.generation == 0:
         claims["nonce"] = grant.nonce
     key = keys.id_token_key(algorithm, now)
-    assert key is not None  # noqa: S101
+    if key is None:
+        # Made for the first application that needs it; this process loads it within five seconds.
+        raise Unavailable(retry_after=5)
     return signing.sign(claims, key, typ=signing.ID_TOKEN_TYPE)
+
+
+def _sign_in_of(grant: OauthGrant) -> dict[str, Any]:
+    """Return when and how the customer signed in."""
+    return {
+        "auth_time": int(grant.signed_in_at.timestamp()), "acr": rules.LEVELS[grant.method],
+        "amr": list(rules.METHODS[grant.method]),
+    }  # fmt: skip
 
 
 def verify_id_token(token: str, client_id: str | None, settings: Settings, keys: KeyRing) -> dict[str, Any]:
@@ -104,14 +122,18 @@ def check_hint(asked: rules.Asked, settings: Settings, keys: KeyRing) -> str | N
         ) from wrong
 
 
-def verify_customer_token(token: str, settings: Settings, keys: KeyRing, now: datetime) -> dict[str, Any]:
-    """Return the claims of a customer's access token.
+def verify_customer_token(
+    token: str, settings: Settings, keys: KeyRing, now: datetime, *, audience: str | None
+) -> dict[str, Any]:
+    """Return the claims of a customer's access token, for this audience if one is named.
 
     Raises:
         signing.InvalidToken
     """
     claims = signing.verify(token, keys.verifying(now), typ=signing.ACCESS_TOKEN_TYPE)
-    if claims.get("iss") != settings.issuer or claims.get("aud") != audience(settings):
+    if claims.get("iss") != settings.issuer or "grant" not in claims:
+        raise signing.InvalidToken
+    if audience is not None and claims.get("aud") != audience:
         raise signing.InvalidToken
     if type(claims.get("exp")) is not int or claims["exp"] <= now.timestamp():
         raise signing.InvalidToken

@@ -1,6 +1,7 @@
 """The account page at /me: account data, consents, receipt and sessions."""
 
 import uuid
+from collections.abc import Iterable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -10,10 +11,12 @@ from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.addresses import waiting
 from identity_service.business import periods
+from identity_service.clients import resource_servers
 from identity_service.clients.rules import SIGN_IN_SCOPES
 from identity_service.consents import actions as consents
 from identity_service.consents import permissions, receipts, wordings
 from identity_service.consents import rules as consent_rules
+from identity_service.database.transactions import DatabaseSession
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.openid import ending, grants
@@ -44,6 +47,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
     states = await consents.list_states(session, account.user_id)
     ids = await ownership.user_ids_of(session, UserId(account.user_id))
     asked = await permissions.list_questions(session, ids, since=permissions.start_of_year(now))
+    applications = await grants.list_access(session, account.user_id, now=now)
     return pages.render_page(
         request, "portal/account.html", card=user_id_card(account.user_id, request), account=account,
         this=customer.session, waiting=await waiting.find_waiting(session, account, now=now),
@@ -55,9 +59,16 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         company=await periods.current_period(session, account.user_id),
         looked=await account_access.list_access(session, ids),
         summary=await history.summarise(session, ids, since=account.customer_since),
-        applications=await grants.list_access(session, account.user_id, now=now), scope_words=SIGN_IN_SCOPES,
+        applications=applications, scope_words=await _words_of(session, applications),
         descriptions=consent_rules.PURPOSES, asked=asked, saved=saved,
     )  # fmt: skip
+
+
+async def _words_of(session: DatabaseSession, applications: Iterable[grants.Access]) -> dict[str, str]:
+    """Return what the scopes of these applications allow; those of removed APIs say their name."""
+    scopes = {scope for one in applications for scope in one.scopes}
+    words = {scope: scope for scope in scopes} | SIGN_IN_SCOPES
+    return words | await resource_servers.describe_scopes(session, scopes)
 
 
 @router.get("/receipt")

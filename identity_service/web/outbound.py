@@ -1,4 +1,4 @@
-"""The one client for requests to addresses that others registered: logout tokens (WHK-01…03).
+"""The one client for requests to addresses that others registered: logout tokens, key sets (WHK-01…03).
 
 The name is resolved once, every address of it must be public, and the connection goes to the address that was checked,
 with the name in TLS. No redirects, proxies, cookies or `.netrc`; three seconds to connect, ten for all, 64 KiB.
@@ -20,38 +20,63 @@ from identity_service.web import networks
 CONNECT_SECONDS: Final = 3.0
 WHOLE_SECONDS: Final = 10.0
 LONGEST_BODY: Final = 64 * 1024
+FAILURES: Final = (
+    OSError, TimeoutError, ValueError, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException,
+    httpcore2.UnsupportedProtocol,
+)  # fmt: skip
+"""What a request raises when there was no answer in time, or the address is refused."""
 
 
 class AddressRefusedError(OSError):
     """The name leads to an address that is not public."""
 
 
+class TooLongError(OSError):
+    """The answer is longer than what is read."""
+
+
 async def post_form(settings: Settings, url: str, fields: Mapping[str, str]) -> int:
     """Send a form and return the status of the answer, of which no more than the limit is read.
 
     Raises:
-        OSError, TimeoutError, ssl.SSLError, httpcore2.NetworkError and others of the library: there was no answer in
-        time, or the address is refused.
+        FAILURES
     """
-    headers: dict[bytes | str, bytes | str] = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "Accept": "*/*",
-        "User-Agent": "identity-service",
-    }
-    content, times = urlencode(fields).encode(), {"connect": CONNECT_SECONDS, "read": WHOLE_SECONDS}
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
+    status, _ = await _send(settings, "POST", url, headers, urlencode(fields).encode())
+    return status
+
+
+async def get_json(settings: Settings, url: str) -> tuple[int, bytes]:
+    """Return the status and body of a JSON document.
+
+    Raises:
+        FAILURES, TooLongError: it is longer than the limit.
+    """
+    status, body = await _send(settings, "GET", url, {"Accept": "application/json"}, None)
+    if len(body) > LONGEST_BODY:
+        raise TooLongError("the answer is too long")
+    return status, body
+
+
+async def _send(
+    settings: Settings, method: str, url: str, headers: Mapping[str, str], content: bytes | None
+) -> tuple[int, bytes]:
+    sent: dict[bytes | str, bytes | str] = {"User-Agent": "identity-service"}
+    sent.update(headers)
+    times = {"connect": CONNECT_SECONDS, "read": WHOLE_SECONDS}
     async with (
         asyncio.timeout(WHOLE_SECONDS),
         httpcore2.AsyncConnectionPool(
             ssl_context=ssl.create_default_context(), network_backend=_PublicOnly(settings)
         ) as pool,
-        pool.stream("POST", url, headers=headers, content=content, extensions={"timeout": times}) as answer,
+        pool.stream(method, url, headers=sent, content=content, extensions={"timeout": times}) as answer,
     ):
-        size = 0
+        body = b""
         async for chunk in answer.aiter_stream():
-            size += len(chunk)
-            if size > LONGEST_BODY:
+            body += chunk
+            if len(body) > LONGEST_BODY:
                 break
-        return int(answer.status)
+        return int(answer.status), body
 
 
 def check_addresses(addresses: Iterable[str], allowed: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> None:

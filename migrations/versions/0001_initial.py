@@ -101,6 +101,8 @@ TABLES = (
     "oauth_grant",
     "granted_scope",
     "logout_delivery",
+    "resource_server",
+    "resource_scope",
 )
 """In the order in which they are created."""
 
@@ -294,11 +296,15 @@ def _create_tables() -> None:
         sa.Column("brand", sa.String(), nullable=True),
         sa.Column("scopes", postgresql.ARRAY(sa.TEXT()), nullable=False),
         sa.Column("jwks", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("jwks_uri", sa.String(), nullable=True),
+        sa.Column("jwks_tried_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("jwks_fetched_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("id LIKE 'cli\\_%'", name=op.f("ck_client_id")),
+        sa.CheckConstraint("jwks_uri ~ '^(https://|http://127\\.0\\.0\\.1)'", name=op.f("ck_client_jwks_uri")),
         sa.ForeignKeyConstraint(["source"], ["source.name"], name=op.f("fk_client_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_client")),
     )
@@ -1280,4 +1286,22 @@ def _create_tables() -> None:
         postgresql_where=sa.text("done_at IS NULL"),
     )
     op.create_index(op.f("ix_logout_delivery_user_id"), "logout_delivery", ["user_id"], unique=False)
+    op.create_table(
+        "resource_server",
+        sa.Column("audience", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("client_id", sa.String(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["client_id"], ["client.id"], name=op.f("fk_resource_server_client_id")),
+        sa.PrimaryKeyConstraint("audience", name=op.f("pk_resource_server")),
+    )
+    op.create_table(
+        "resource_scope",
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("audience", sa.String(), nullable=False),
+        sa.Column("description", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["audience"], ["resource_server.audience"], name=op.f("fk_resource_scope_audience")),
+        sa.PrimaryKeyConstraint("scope", name=op.f("pk_resource_scope")),
+    )
+    op.create_index(op.f("ix_resource_scope_audience"), "resource_scope", ["audience"], unique=False)
     # ### end Alembic commands ###

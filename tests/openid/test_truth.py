@@ -32,7 +32,7 @@ from tests.signin.test_by_mail import typed
 def test_every_order_of_prompts(number):
     """OID-22: unknown values, and `none` beside another, are refused; blanks say nothing."""
     client = registration.Application(
-        "cli_a", "A", None, **{**registration._DEFAULTS, "redirect_uris": frozenset({BACK})}
+        "cli_a", "A", None, **{**registration._DEFAULTS, "redirect_uris": frozenset({BACK}), "apis": {}}
     )
     given = {"redirect_uri": BACK, "response_type": "code", "scope": "openid", "code_challenge": "a" * 43}
     given["code_challenge_method"] = "S256"
