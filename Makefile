@@ -185,4 +185,4 @@ lock:
 
 ## Remove all that was installed or made here, also the data of `make run`.
 clean:
-	rm -rf $(VENV) .argon2 .contract .docs .fuzzing .sbom .site sbom.cdx.json tests/node/node_modules tests/bench/peers/node_modules .data .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .argon2 .contract .docs .fuzzing .sbom .site sbom.cdx.json .ci/node/node_modules tests/node/node_modules tests/bench/peers/node_modules .data .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -143,6 +143,7 @@ def test_a_script_from_here_passes():
 
 LOCKS = [
     *(ROOT / "requirements").glob("*.txt"),
+    ROOT / ".ci/node/package-lock.json",
     *(path for path in (ROOT / "tests").rglob("package-lock.json") if "node_modules" not in path.parts),
 ]
 # An option of pip, a package's address, or where npm found it; who funds a package stands in quotes.
