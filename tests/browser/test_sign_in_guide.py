@@ -7,6 +7,8 @@ import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -30,9 +32,10 @@ from tests.stories.test_oauth_libraries import NODE
 GUIDE = (ROOT / "docs/sign-in.md").read_text("utf-8")
 
 
-def block(heading: str) -> str:
-    """The first block of code under a heading."""
-    return re.search(rf"(?s)^## {heading}\n.*?```\w+\n(.*?)```", GUIDE, re.MULTILINE)[1]
+def block(heading: str, language: str = r"\w+") -> str:
+    """The first block of code under a heading, or the first one in a language."""
+    section = re.search(rf"(?s)^## {heading}\n(.*?)^## ", GUIDE, re.MULTILINE)[1]
+    return re.search(rf"(?s)```{language}\n(.*?)```", section)[1]
 
 
 class Remembered:
@@ -85,23 +88,36 @@ async def fastapi(site, local: Shop, port: int, monkeypatch) -> AsyncIterator[No
     await running
 
 
+@asynccontextmanager
+async def node_runs(folder: Path, code: str, package: str, *, shop: dict[str, str]) -> AsyncIterator[None]:
+    """A shop in Node, with what it finds in its environment."""
+    command = shutil.which("node")
+    if command is None or not (NODE / "node_modules" / package).is_dir():
+        pytest.skip(f"Node and its package {package} are not installed: run `npm ci --prefix tests/node`")
+    (folder / "node_modules").symlink_to(NODE / "node_modules")
+    (folder / "shop.mjs").write_text(code)
+    process = await asyncio.create_subprocess_exec(command, "--no-warnings", folder / "shop.mjs", env=shop)
+    try:
+        await listens(process, int(shop["SHOP_URL"].rpartition(":")[2]))
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
 @pytest.fixture
 async def node(site, local: Shop, port: int, tmp_path) -> AsyncIterator[None]:
-    command = shutil.which("node")
-    if command is None or not (NODE / "node_modules" / "openid-client").is_dir():
-        pytest.skip("Node and its package openid-client are not installed: run `npm ci --prefix tests/node`")
-    (tmp_path / "node_modules").symlink_to(NODE / "node_modules")
-    (tmp_path / "shop.mjs").write_text(block("Node and openid-client"))
-    process = await asyncio.create_subprocess_exec(
-        command, "--no-warnings", tmp_path / "shop.mjs", env=environment(site, local, port)
-    )
+    shop = environment(site, local, port)
+    async with node_runs(tmp_path, block("Node and openid-client"), "openid-client", shop=shop):
+        yield
+
+
+async def listens(process: asyncio.subprocess.Process, port: int) -> None:
+    """Wait until a process that was started takes connections."""
     async with asyncio.timeout(20):
         while not await is_open(port):
             assert process.returncode is None
             await asyncio.sleep(0.02)
-    yield
-    process.terminate()
-    await process.wait()
 
 
 async def is_open(port: int) -> bool:

@@ -196,13 +196,16 @@ async def test_a_limit_is_lifted_on_the_command_line(service, command):
 async def test_shops_are_registered_as_the_guide_says(service, command):
     """OID-02, OID-08, OID-13: its commands as they are printed; a public or native application has no secret."""
     guide = (ROOT / "docs/sign-in.md").read_text("utf-8")
-    lines = re.findall(r"(?m)^identity-service (client add .*)$", guide)
-    made = [await command(*shlex.split(line), "--json") for line in lines]
-    assert [(one.status, one.err) for one in made] == [(0, "")] * 3
-    ids = [one.json["client_id"] for one in made]
-    assert [one.json.get("client_secret") is None for one in made] == [False, True, True]
-    shown = [(await command("client", "sign-in", client_id, "--json")).json[0] for client_id in ids]
-    assert [one["kind"] for one in shown] == ["confidential", "public", "native"]
+    made = []
+    for line in re.findall(r"(?m)^identity-service (client .*)$", guide):
+        if line.startswith("client add "):
+            made.append((await command(*shlex.split(line), "--json")).json)
+        else:
+            words = shlex.split(line.replace("CLIENT_ID", made[-1]["client_id"]))
+            assert (await command(*words, "--json")).json[0]["backchannel_logout_uri"] in words
+    assert [one.get("client_secret") is None for one in made] == [False, True, True, False, False]
+    shown = [(await command("client", "sign-in", one["client_id"], "--json")).json[0] for one in made]
+    assert [one["kind"] for one in shown] == ["confidential", "public", "native", "confidential", "confidential"]
     assert shown[0]["redirect_uris"] == ["https://shop.example.com/callback"]
 
 
