@@ -27,6 +27,7 @@ from identity_service.messages.delivery import reaper
 from identity_service.messages.delivery.sender import OutboxSender
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.openid import deliveries, ending, requests
+from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import dummies
 from identity_service.sign_in import actions as sign_in
@@ -36,7 +37,7 @@ _PURGES: Final = (
     rate_limits.purge_counters, idempotency.purge_keys, clients.purge_tokens, heartbeat.purge_workers,
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
     console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
-    requests.purge_requests, ending.purge_ended,
+    requests.purge_requests, ending.purge_ended, passkeys.purge_challenges,
 )  # fmt: skip
 
 SEAL_EVERY: Final = 0.1

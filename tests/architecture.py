@@ -19,7 +19,7 @@ LAYERS = (
     "accounts",
     "messages",
     "one_time_tokens",
-    "approvals consents passwords",
+    "approvals consents passkeys passwords",
     "credentials",
     "history merges resets sign_in verification",
     "contacts openid registration",

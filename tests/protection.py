@@ -42,6 +42,7 @@ WHOSE = {
     "signin-renewed": "a message with a code beyond that, when the newest one has expired",
     "signin-network": "one network tries to sign in",
     "authorize": "one network is sent by applications",
+    "passkey-options": "one network begins to sign in with, or to add, a passkey",
     "password-check-network": "one network tries passwords at a client's form",
     "wrong-access-token": "one network shows wrong access tokens",
     "staff-name": "one name tries to sign in at the console, from all networks",

@@ -17,173 +17,182 @@ from identity_service.web import scopes as client_rules
 from tests.console.given import an_account
 
 MATRIX = """
+DELETE /v1/accounts/{user_id}/business                     | accounts:convert
+DELETE /v1/accounts/{user_id}/history/{entry_id}           | history:write
 GET /                                                      | anybody
-POST /                                                     | anybody
 GET /.well-known/change-password                           | anybody
 GET /.well-known/mail-transparency                         | anybody
 GET /.well-known/oauth-authorization-server                | anybody
 GET /.well-known/openid-configuration                      | anybody
+GET /.well-known/passkey-endpoints                         | anybody
+GET /account-closed                                                 | anybody
 GET /brand/{key}/logo                                      | anybody
 GET /brand/{key}/{mark}/colors.css                         | anybody
 GET /confirm/{handle}                                      | anybody
-POST /confirm/{handle}                                     | anybody
 GET /confirmed/{result}                                    | anybody
 GET /console                                               | staff: clerk lead auditor
-POST /console/accounts/open                                | staff: clerk lead
 GET /console/accounts/{user_id}                            | staff: clerk lead
+GET /console/accounts/{user_id}/history                    | staff: clerk lead
+GET /console/accounts/{user_id}/messages                   | staff: clerk lead
+GET /console/approvals                                     | staff: clerk lead
+GET /console/audit                                         | staff: auditor
+GET /console/audit/export                                  | staff: auditor
+GET /console/contacts/{number}                             | staff: clerk lead
+GET /console/enrol                                         | anybody
+GET /console/find                                          | staff: clerk lead auditor
+GET /console/operations                                         | staff: clerk lead auditor
+GET /console/signin                                        | anybody
+GET /erased                                                | anybody
+GET /me                                                    | customer
+GET /me/business                                           | customer
+GET /me/close                                              | customer
+GET /me/consumer                                           | customer
+GET /me/email                                              | customer
+GET /me/end                                                | customer
+GET /me/erase                                              | customer
+GET /me/everything                                         | customer
+GET /me/history                                            | customer
+GET /me/passkeys                                           | customer
+GET /me/receipt                                            | customer
+GET /messages/{handle}/stream                               | anybody
+GET /oauth/authorize                                       | anybody
+GET /oauth/authorize/{request_id}                          | anybody
+GET /oauth/jwks.json                                       | anybody
+GET /oauth/logout                                          | anybody
+GET /oauth/userinfo                                        | customer's token
+GET /receipt                                               | anybody
+GET /reset                                                 | anybody
+GET /reset/choose                                          | anybody
+GET /reset/choose/{handle}                                 | anybody
+GET /reset/done                                            | anybody
+GET /reset/{handle}                                        | anybody
+GET /reset/{handle}/code                                   | anybody
+GET /signin                                                | anybody
+GET /signin/{handle}                                       | anybody
+GET /v1/accounts/{user_id}                                 | accounts:read
+GET /v1/accounts/{user_id}/consents                        | consents:read
+GET /v1/accounts/{user_id}/consents/receipt                | consents:read
+GET /v1/accounts/{user_id}/desk-suggestion                            | accounts:read
+GET /v1/accounts/{user_id}/events                          | events:read
+GET /v1/accounts/{user_id}/export                          | accounts:read_personal
+GET /v1/accounts/{user_id}/history                         | history:read
+GET /v1/accounts/{user_id}/summary                         | history:read
+GET /v1/approvals                                          | audit:read
+GET /v1/audit/checkpoints                                        | anybody
+GET /v1/audit/events                                      | audit:read
+GET /v1/contacts                                           | contacts:read
+GET /v1/contacts/{number}                                  | contacts:read
+GET /v1/events                                             | events:read
+GET /v1/mail/health                                        | mail:operate
+GET /v1/messages                                           | messages:read
+GET /v1/messages/{message_id}                              | messages:read
+GET /v1/messages/{message_id}/stream                       | messages:read
+GET /v1/relays                                             | mail:operate
+GET /v1/resets/{reset_id}                                  | messages:read
+GET /v1/suppressions                                       | mail:operate
+GET /v1/wordings                                           | anybody
+GET /v1/wordings/{wording_id}                              | anybody
+GET /welcome/{handle}                                      | anybody
+PATCH /v1/accounts/{user_id}                               | accounts:write
+POST /                                                     | anybody
+POST /confirm/{handle}                                     | anybody
+POST /console/accounts/open                                | staff: clerk lead
 POST /console/accounts/{user_id}/ask                       | staff: clerk lead
 POST /console/accounts/{user_id}/business                  | staff: clerk lead
 POST /console/accounts/{user_id}/check                     | staff: clerk lead
 POST /console/accounts/{user_id}/check/{check_id}          | staff: clerk lead
-GET /console/accounts/{user_id}/history                    | staff: clerk lead
-GET /console/accounts/{user_id}/messages                   | staff: clerk lead
 POST /console/accounts/{user_id}/messages/{message_id}/retry | staff: clerk lead
 POST /console/accounts/{user_id}/receipt                   | staff: clerk lead
 POST /console/accounts/{user_id}/reopen                    | staff: lead
 POST /console/accounts/{user_id}/reset                     | staff: clerk lead
 POST /console/accounts/{user_id}/sessions/end              | staff: clerk lead
-GET /console/approvals                                     | staff: clerk lead
 POST /console/approvals/{change_id}                        | staff: clerk lead
 POST /console/approvals/{change_id}/decline                | staff: clerk lead
-GET /console/audit                                         | staff: auditor
-GET /console/audit/export                                  | staff: auditor
 POST /console/contacts                                     | staff: clerk lead
-GET /console/contacts/{number}                             | staff: clerk lead
 POST /console/contacts/{number}/close                      | staff: clerk lead
 POST /console/contacts/{number}/hand-over                  | staff: clerk lead
 POST /console/contacts/{number}/issue                      | staff: clerk lead
 POST /console/contacts/{number}/notes                      | staff: clerk lead
 POST /console/contacts/{number}/pick-up                    | staff: clerk lead
-GET /console/enrol                                         | anybody
 POST /console/enrol                                        | anybody
 POST /console/enrolled                                     | anybody
-GET /console/find                                          | staff: clerk lead auditor
 POST /console/find                                         | staff: clerk lead
-GET /console/signin                                        | anybody
+POST /console/operations/lift-limit                                   | staff: lead
+POST /console/operations/limits                                 | staff: lead
 POST /console/signin                                       | anybody
 POST /console/signout                                      | staff: clerk lead auditor
-GET /console/operations                                         | staff: clerk lead auditor
-POST /console/operations/limits                                 | staff: lead
-POST /console/operations/lift-limit                                   | staff: lead
-GET /erased                                                | anybody
-GET /account-closed                                                 | anybody
-POST /webhooks/{provider}                                     | signature
 POST /language                                             | anybody
-POST /messages/{handle}/reroute                               | anybody
-GET /messages/{handle}/stream                               | anybody
-GET /me                                                    | customer
 POST /me/applications/{client_id}/end                      | customer
-GET /me/business                                           | customer
 POST /me/business                                          | customer
-GET /me/close                                              | customer
 POST /me/close                                             | customer
 POST /me/consents/{purpose}                                | customer
-GET /me/consumer                                           | customer
-POST /me/password                                          | customer
 POST /me/consumer                                          | customer
-GET /me/email                                              | customer
 POST /me/email                                             | customer
 POST /me/email/cancel                                      | customer
-GET /me/end                                                | customer
-GET /me/erase                                              | customer
 POST /me/erase                                             | customer
-GET /me/everything                                         | customer
 POST /me/export                                            | customer
-GET /me/history                                            | customer
-GET /me/receipt                                            | customer
+POST /me/passkeys                                          | customer
+POST /me/passkeys/options                                  | customer
+POST /me/passkeys/{passkey_id}/remove                      | customer
+POST /me/password                                          | customer
 POST /me/sessions/end                                      | customer
 POST /me/sessions/{session_id}/end                         | customer
-GET /oauth/authorize                                       | anybody
+POST /messages/{handle}/reroute                               | anybody
 POST /oauth/authorize                                      | anybody
-GET /oauth/authorize/{request_id}                          | anybody
 POST /oauth/authorize/{request_id}                         | anybody
-GET /oauth/logout                                          | anybody
+POST /oauth/introspect                                     | client secret
 POST /oauth/logout                                         | anybody
 POST /oauth/logout/confirmed                               | anybody
 POST /oauth/par                                            | client secret
-GET /oauth/userinfo                                        | customer's token
-POST /oauth/userinfo                                       | customer's token
-POST /oauth/introspect                                     | client secret
-GET /oauth/jwks.json                                       | anybody
 POST /oauth/revoke                                         | client secret
 POST /oauth/token                                          | client secret
-GET /receipt                                               | anybody
+POST /oauth/userinfo                                       | customer's token
+POST /passkeys/new                                         | anybody
+POST /passkeys/new/options                                 | anybody
+POST /passkeys/sign-in                                     | anybody
+POST /passkeys/sign-in/options                             | anybody
 POST /receipt                                              | anybody
-GET /reset                                                 | anybody
 POST /reset                                                | anybody
-GET /reset/choose                                          | anybody
 POST /reset/choose                                         | anybody
-GET /reset/choose/{handle}                                 | anybody
 POST /reset/choose/{handle}                                | anybody
-GET /reset/done                                            | anybody
 POST /reset/opened                                         | anybody
 POST /reset/strength                                       | anybody
-GET /reset/{handle}                                        | anybody
-GET /reset/{handle}/code                                   | anybody
 POST /reset/{handle}/code                                  | anybody
-GET /signin                                                | anybody
 POST /signin                                               | anybody
 POST /signin/code                                          | anybody
-GET /signin/{handle}                                       | anybody
 POST /signin/{handle}                                      | anybody
 POST /signout                                              | customer
 POST /v1/accounts                                          | accounts:write
 POST /v1/accounts/search                                   | accounts:read
 POST /v1/accounts/verifications                            | accounts:verify
-GET /v1/accounts/{user_id}                                 | accounts:read
-PATCH /v1/accounts/{user_id}                               | accounts:write
-DELETE /v1/accounts/{user_id}/business                     | accounts:convert
 POST /v1/accounts/{user_id}/business/preview               | accounts:convert
-PUT /v1/accounts/{user_id}/business                        | accounts:convert
 POST /v1/accounts/{user_id}/caller-checks                  | callers:check
 POST /v1/accounts/{user_id}/caller-checks/{check_id}/answer | callers:check
 POST /v1/accounts/{user_id}/close                          | accounts:erase
-GET /v1/accounts/{user_id}/consents                        | consents:read
-GET /v1/accounts/{user_id}/consents/receipt                | consents:read
-PUT /v1/accounts/{user_id}/consents/{purpose}              | consents:write
-GET /v1/accounts/{user_id}/desk-suggestion                            | accounts:read
 POST /v1/accounts/{user_id}/email-changes                  | accounts:write
 POST /v1/accounts/{user_id}/erase                          | accounts:erase
-GET /v1/accounts/{user_id}/events                          | events:read
-PUT /v1/accounts/{user_id}/external-refs                   | accounts:write
 POST /v1/accounts/{user_id}/external-refs/remove           | accounts:write
-GET /v1/accounts/{user_id}/export                          | accounts:read_personal
-GET /v1/accounts/{user_id}/history                         | history:read
 POST /v1/accounts/{user_id}/history                        | history:write
-DELETE /v1/accounts/{user_id}/history/{entry_id}           | history:write
 POST /v1/accounts/{user_id}/merge                          | accounts:merge
 POST /v1/accounts/{user_id}/merge/preview                  | accounts:merge accounts:read
 POST /v1/accounts/{user_id}/merge/undo                     | accounts:merge
-GET /v1/accounts/{user_id}/summary                         | history:read
-GET /v1/approvals                                          | audit:read
-GET /v1/audit/events                                      | audit:read
-GET /v1/audit/checkpoints                                        | anybody
-GET /v1/contacts                                           | contacts:read
 POST /v1/contacts                                          | contacts:write
-GET /v1/contacts/{number}                                  | contacts:read
+POST /v1/contacts/{number}/account-access                           | contacts:write
 POST /v1/contacts/{number}/close                           | contacts:write
 POST /v1/contacts/{number}/hand-over                       | contacts:write
-POST /v1/contacts/{number}/account-access                           | contacts:write
 POST /v1/contacts/{number}/notes                           | contacts:write
 POST /v1/contacts/{number}/pick-up                         | contacts:write
-GET /v1/events                                             | events:read
-GET /v1/mail/health                                        | mail:operate
 POST /v1/marketing/permissions                             | marketing:check
-GET /v1/messages                                           | messages:read
 POST /v1/messages/search                                   | messages:read
-GET /v1/messages/{message_id}                              | messages:read
 POST /v1/messages/{message_id}/retry                  | messages:send
-GET /v1/messages/{message_id}/stream                       | messages:read
 POST /v1/password-checks                                   | passwords:check
-GET /v1/relays                                             | mail:operate
 POST /v1/resets                                            | resets:create
-GET /v1/resets/{reset_id}                                  | messages:read
-GET /v1/suppressions                                       | mail:operate
 POST /v1/suppressions/{suppression_id}/lift                | mail:operate
-GET /v1/wordings                                           | anybody
-GET /v1/wordings/{wording_id}                              | anybody
-GET /welcome/{handle}                                      | anybody
+POST /webhooks/{provider}                                     | signature
 POST /without-email                                        | anybody
+PUT /v1/accounts/{user_id}/business                        | accounts:convert
+PUT /v1/accounts/{user_id}/consents/{purpose}              | consents:write
+PUT /v1/accounts/{user_id}/external-refs                   | accounts:write
 """
 LINES = dict(tuple(part.strip() for part in line.split("|")) for line in MATRIX.strip().splitlines())
 ROUTES = {

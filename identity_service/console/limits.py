@@ -29,6 +29,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "email-change-to": "Address changes of one account to one address",
     "mailbox-network": "Emails to one mailbox from one network",
     "message-search": "Searches for messages by a client",
+    "passkey-options": "Passkey sign-ins begun from one network",
     "password-check": "Password checks by a client",
     "password-check-network": "Password checks at a client's form from one network",
     "register-mailbox-network": "New User IDs for one mailbox from one network",

@@ -43,6 +43,7 @@ class SessionsEndedReason(StrEnum):
 
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     PASSWORD_SET = "password_set"  # noqa: S105 (a reason)
+    PASSKEY_REMOVED = "passkey_removed"
     PASSWORD_COMPROMISED = "password_compromised"  # noqa: S105 (a reason)
     EMAIL_CHANGE_UNDONE = "email_change_undone"
     FIRST_PROOF = "first_proof"
@@ -169,6 +170,18 @@ class ChangeStoppedData(EmailChangeData):
     """The guarded change, and why it was stopped: a word, or the error code if it was refused when it was due."""
 
     reason: str
+
+
+class PasskeyData(EventData):
+    """The passkey."""
+
+    passkey_id: str
+
+
+class PasskeyAddedData(PasskeyData):
+    """The passkey, and whether it asked for a PIN or fingerprint when it was added."""
+
+    verified: bool
 
 
 class PasswordRemovedData(EventData):

@@ -83,7 +83,7 @@ async def _end_what_others_gained(
     """End what the former other side changed for an account since a moment: its address, merges and password."""
     await entry_points.load(_RETURN_OWN_ADDRESS)(session, user_id, since=since, actor=actor, now=now)
     await undo_foreign_merges(session, user_id, since=since, actor=actor, now=now)
-    await credentials.remove_foreign_password(session, user_id, since=since, actor=actor, now=now)
+    await credentials.remove_foreign_credentials(session, user_id, since=since, actor=actor, now=now)
 
 
 async def undo_foreign_merges(

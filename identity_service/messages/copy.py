@@ -175,6 +175,20 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("not_you", "If this wasn't you, someone may have access to your email. Secure your mailbox first, then "
              "choose a new password here, and contact us:", shows="link", button="Choose a new password"),
     )),
+    "passkey_added": EmailCopy("A passkey was added to your account", (
+        Part("why", "A passkey was added to your account {user_id} on {changed_at}. Whoever has it can sign in without "
+             "a password."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
+             "signs out all devices:", shows="link", button="Choose a new password"),
+    )),
+    "passkey_removed": EmailCopy("A passkey was removed from your account", (
+        Part("why", "A passkey was removed from your account {user_id} on {changed_at}. You've been signed out on all "
+             "other devices."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
+             "signs out all devices:", shows="link", button="Choose a new password"),
+    )),
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "
              "stay the same."),

@@ -142,6 +142,8 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "account_reopened": "Notice: account reopened",
     "caller_check": "Code for a call",
     "password_changed": "Notice: password changed",
+    "passkey_added": "Notice: passkey added",
+    "passkey_removed": "Notice: passkey removed",
     "test": "Test email",
 }
 """What the desk calls each kind of message."""

@@ -70,6 +70,12 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "password_changed": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "resets.emails:build_password_changed", is_notice=True
     ),
+    "passkey_added": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_added", is_notice=True
+    ),
+    "passkey_removed": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_removed", is_notice=True
+    ),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

@@ -14,11 +14,18 @@ from identity_service.clients.rules import Application
 
 PROMPTS: Final = ("none", "login", "consent", "select_account")
 PASSWORD_LEVEL: Final = "urn:identity-service:acr:password"  # noqa: S105
+TWO_FACTOR_LEVEL: Final = "urn:identity-service:acr:two-factor"
 MAIL_LEVEL: Final = "0"
-LEVELS: Final = {"mail": MAIL_LEVEL, "password": PASSWORD_LEVEL}
-"""`acr` by the way of a sign-in, the weaker one first; a mailed code is below level 1 (Core, 2: "0")."""
-_RANKS: Final = {level: rank for rank, level in enumerate(LEVELS.values())}
-METHODS: Final = {"password": ("pwd",), "mail": ("otp",)}
+ALL_LEVELS: Final = (MAIL_LEVEL, PASSWORD_LEVEL, TWO_FACTOR_LEVEL)
+"""The weakest first; a mailed code is below level 1 (Core, 2: "0")."""
+LEVELS: Final = {
+    "mail": MAIL_LEVEL, "password": PASSWORD_LEVEL, "passkey": PASSWORD_LEVEL, "verified_passkey": TWO_FACTOR_LEVEL,
+}  # fmt: skip
+"""`acr` by the way of a sign-in; a passkey that asked for a PIN or fingerprint this time is two factors (PKY-03)."""
+_RANKS: Final = {level: rank for rank, level in enumerate(ALL_LEVELS)}
+METHODS: Final = {
+    "password": ("pwd",), "mail": ("otp",), "passkey": ("pop",), "verified_passkey": ("pop", "user", "mfa"),
+}  # fmt: skip
 """`amr` (RFC 8176) by the way of a sign-in."""
 
 LONGEST_PARAMETER: Final = 8192

@@ -20,6 +20,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.openid import ending, grants
+from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.resets import actions as resets
 from identity_service.resets import rules as reset_rules
@@ -53,6 +54,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         this=customer.session, waiting=await waiting.find_waiting(session, account, now=now),
         sessions=await sign_in.active_sessions(session, account, now=now),
         has_password=await passwords.has_password(session, account.user_id),
+        passkeys=await passkeys.list_passkeys(session, account.user_id),
         consents=[
             (state, wordings.newest_wording(state.purpose, account.locale)) for state in states if _is_worded(state)
         ],

@@ -10,7 +10,7 @@ from identity_service.messages import budget
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import confirmations, tracking
 from identity_service.one_time_tokens.rules import UnknownTracking
-from identity_service.registration import actions
+from identity_service.registration import actions, new_accounts
 from identity_service.values.user_ids import UserId
 from identity_service.web import brand_assets, dependencies, forms, pages, typed, user_id_card
 from identity_service.web.dependencies import Now, Session, Settings
@@ -61,7 +61,9 @@ async def get_id_without_email(request: Request, form: Form, session: Session, n
         actor="customer", now=now,
     )  # fmt: skip
     card = user_id_card.user_id_card(issued.account.user_id, request)
-    return pages.render_page(request, "registration/card.html", card=card)
+    browser = forms.browser_cookie(request)
+    sealed = new_accounts.seal_account(session, issued.account.user_id, browser=browser, now=now)
+    return pages.render_page(request, "registration/card.html", card=card, sealed=sealed)
 
 
 @router.get("/welcome/{handle}")

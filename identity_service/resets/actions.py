@@ -19,6 +19,8 @@ from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.one_time_tokens.tables import OneTimeToken
+from identity_service.passkeys import actions as passkeys
+from identity_service.passkeys import rules as passkey_rules
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
 from identity_service.resets import rules
@@ -145,9 +147,11 @@ async def note_opened(session: DatabaseSession, link: str, *, now: datetime) -> 
         )
 
 
-async def choose_by_link(database: Database, hasher: Hasher, link: str, password: str, *, now: datetime) -> str:
+async def choose_by_link(
+    database: Database, hasher: Hasher, link: str, password: str, *, passkeys_too: bool = False, now: datetime
+) -> str:
     """Set the password with the link from the email; return its handle. A weak password does not consume the link
-    (RST-13).
+    (RST-13). Passkeys of the past week are removed, with `passkeys_too` all of them (PKY-14).
 
     Raises:
         LinkInvalid, passwords.rules.WeakPassword, passwords.rules.HashingBusy
@@ -158,7 +162,7 @@ async def choose_by_link(database: Database, hasher: Hasher, link: str, password
         own_words = _own_words(account, found)
     phc = await passwords.make_hash(hasher, database.settings, password, own_words)
     async with database.transaction() as session:
-        await _use_reset(session, found.token.id, phc, by="link", now=now)
+        await _use_reset(session, found.token.id, phc, by="link", passkeys_too=passkeys_too, now=now)
     return found.token.handle
 
 
@@ -172,6 +176,7 @@ async def choose_by_code(
     tracked: str | None = None,
     sent: str = "",
     browser: KnownBrowser | None = None,
+    passkeys_too: bool = False,
     now: datetime,
 ) -> str:
     """Set the password with the code from the email, on the page that tracks it (`tracked`) or on the one that its link
@@ -194,7 +199,7 @@ async def choose_by_code(
         account = await _account_of_token(session, found, by="code", now=now)
     phc = await passwords.make_hash(hasher, database.settings, password, _own_words(account, found))
     async with database.transaction() as session:
-        await _use_reset(session, found.token.id, phc, by="code", now=now)
+        await _use_reset(session, found.token.id, phc, by="code", passkeys_too=passkeys_too, now=now)
     return found.token.handle
 
 
@@ -250,7 +255,9 @@ async def _account_of_token(session: DatabaseSession, found: TokenWithMessage, *
     return account
 
 
-async def _use_reset(session: DatabaseSession, token_id: uuid.UUID, phc: str, *, by: str, now: datetime) -> None:
+async def _use_reset(
+    session: DatabaseSession, token_id: uuid.UUID, phc: str, *, by: str, passkeys_too: bool, now: datetime
+) -> None:
     """Consume the token and set the password, in one transaction (RST-09, RST-10)."""
     found = await find_reset(session, token_id)
     if found.token.user_id is not None:
@@ -264,6 +271,8 @@ async def _use_reset(session: DatabaseSession, token_id: uuid.UUID, phc: str, *,
     reason = SessionsEndedReason.PASSWORD_SET
     account = await credentials.confirm_mailbox(session, proof.user_id, proof, ends_sessions=reason, now=now)
     await passwords.set_password(session, proof, phc, now=now)
+    since = None if passkeys_too else now - passkey_rules.NEW
+    await passkeys.remove_since(session, account.user_id, since, actor="customer", now=now)
     facts = {"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}
     await credentials.notify_mailboxes(
         session, "password_changed", [account.user_id], facts=facts, cause="password.set", actor="customer", now=now

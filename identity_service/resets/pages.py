@@ -58,8 +58,8 @@ async def show_choose(request: Request) -> Response:
 @router.post("/choose", openapi_extra={"x-form": "resets/choose.html"})
 async def choose(request: Request, form: Form, now: Now) -> Response:
     """Set the password if the link is valid, and consume the link."""
-    link, password = form.take("link", "password")
-    return await _set_password(request, _by_link(request, link, password, now=now))
+    link, password, passkeys = form.take("link", "password", "passkeys")
+    return await _set_password(request, _by_link(request, link, password, passkeys, now=now))
 
 
 @router.get("/choose/{handle}")
@@ -76,14 +76,14 @@ async def show_choose_or_code(request: Request, handle: str, session: Session, n
 @router.post("/choose/{handle}", openapi_extra={"x-form": "resets/choose.html"})
 async def choose_by_link_or_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password if the link, or the code from the same email, is valid, and consume their token."""
-    link, code, password = form.take("link", "code", "password")
+    link, code, password, passkeys = form.take("link", "code", "password", "passkeys")
     described = await request.app.state.database.in_transaction(partial(actions.describe_link, handle=handle, now=now))
     forms.redisplay_on(request, "resets/choose.html", address=described.address)
     by_code = code and not link
     choosing = (
-        _by_code(request, code, password, sent=handle, now=now)
+        _by_code(request, code, password, passkeys, sent=handle, now=now)
         if by_code
-        else _by_link(request, link, password, now=now)
+        else _by_link(request, link, password, passkeys, now=now)
     )
     return await _set_password(request, choosing)
 
@@ -147,9 +147,9 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password with the code from the email, and consume its token."""
-    code, password = form.take("code", "password")
+    code, password, passkeys = form.take("code", "password", "passkeys")
     forms.redisplay_on(request, "resets/code.html", address=typed.find_typed(request, handle))
-    return await _set_password(request, _by_code(request, code, password, tracked=handle, now=now))
+    return await _set_password(request, _by_code(request, code, password, passkeys, tracked=handle, now=now))
 
 
 async def _set_password(request: Request, choosing: Awaitable[str]) -> Response:
@@ -168,19 +168,28 @@ async def _set_password(request: Request, choosing: Awaitable[str]) -> Response:
     return typed.remember_typed(RedirectResponse("/reset/done#main", 303), _USED, used)
 
 
-async def _by_link(request: Request, link: str, password: str, *, now: datetime) -> str:
+async def _by_link(request: Request, link: str, password: str, passkeys: str, *, now: datetime) -> str:
     state = request.app.state
-    return await actions.choose_by_link(state.database, state.hasher, link, password, now=now)
+    return await actions.choose_by_link(
+        state.database, state.hasher, link, password, passkeys_too=bool(passkeys), now=now
+    )
 
 
 async def _by_code(
-    request: Request, code: str, password: str, *, tracked: str | None = None, sent: str = "", now: datetime
+    request: Request,
+    code: str,
+    password: str,
+    passkeys: str,
+    *,
+    tracked: str | None = None,
+    sent: str = "",
+    now: datetime,
 ) -> str:
     state = request.app.state
     await state.throttle.hit_network("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
     return await actions.choose_by_code(
         state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
-        browser=known_browsers.browser_of(request), now=now,
+        browser=known_browsers.browser_of(request), passkeys_too=bool(passkeys), now=now,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import requests
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
 from identity_service.sign_in import rules
@@ -76,7 +77,7 @@ async def sign_in_by_password(
     user_id = checked.user_id
     async with database.transaction() as session:
         proven_by = await passwords.proven_by(session, user_id)
-        return await _begin(session, user_id, "password", proven_by, browser=browser, replaces=replaces, now=now)
+        return await begin_session(session, user_id, "password", proven_by, browser=browser, replaces=replaces, now=now)
 
 
 async def request_code(
@@ -149,8 +150,25 @@ async def sign_in_by_code(
         proof = await one_time_tokens.consume(session, found, now=now)
         if credentials.is_first_proof(session, account, proof):
             await credentials.confirm_mailbox(session, proof.user_id, proof, now=now)
-        return await _begin(
+        return await begin_session(
             session, proof.user_id, "mail", proof.recipient_hash, browser=browser, replaces=replaces, now=now
+        )
+
+
+async def sign_in_by_passkey(
+    database: Database, ceremony: str, response: str, *, browser: str, device: str, replaces: str | None, now: datetime
+) -> NewSession:
+    """Sign in with the response of a passkey to a challenge of this browser (`browser` is its cookie, `device` what a
+    customer recognises it by); return the new session. `replaces` as in `sign_in_by_password`.
+
+    Raises:
+        passkeys.rules.PasskeyRefused
+    """
+    proven = await passkeys.check_response(database, ceremony, response, browser=browser, now=now)
+    method: rules.Method = "verified_passkey" if proven.verified else "passkey"
+    async with database.transaction() as session:
+        return await begin_session(
+            session, proven.account.user_id, method, None, browser=device, replaces=replaces, now=now
         )
 
 
@@ -206,14 +224,19 @@ async def end_session(session: DatabaseSession, user_id: str, session_id: uuid.U
     await _tell_ended(session, user_id, session_id, now=now)
 
 
-def check_fresh(customer: SignedIn, *, now: datetime) -> None:
-    """Refuse a session whose sign-in is older than `rules.FRESH` (ASVS 7.5.1).
+async def check_fresh(session: DatabaseSession, customer: SignedIn, *, now: datetime) -> None:
+    """Refuse a session whose sign-in is older than `rules.FRESH` (ASVS 7.5.1), or weaker than the strongest that the
+    account has.
 
     Raises:
-        rules.ReauthenticationRequired
+        rules.ReauthenticationRequired, rules.PasskeyRequired
     """
     if not rules.is_fresh(customer.session.created_at, now=now):
         raise rules.ReauthenticationRequired
+    if rules.STRENGTH[customer.session.method] < rules.STRONGEST and await passkeys.has_verified(
+        session, customer.account.user_id
+    ):
+        raise rules.PasskeyRequired
 
 
 async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:
@@ -233,7 +256,7 @@ def _valid_after(account: Account) -> datetime | None:
     return max(filter(None, (account.sessions_valid_after, account.tokens_valid_after)), default=None)
 
 
-async def _begin(
+async def begin_session(
     session: DatabaseSession,
     user_id: str,
     method: rules.Method,
@@ -243,6 +266,7 @@ async def _begin(
     replaces: str | None,
     now: datetime,
 ) -> NewSession:
+    """Begin a session of a customer who has proven themselves by this method."""
     cookie, session_id = secrets.token_urlsafe(32), uuid.uuid4()
     if replaces is not None:
         await _end_replaced(session, replaces, session_id, user_id, now=now)

@@ -35,16 +35,17 @@ Customer = Annotated[SignedIn, Depends(_customer)]
 """The customer of the request's session cookie; without a valid session the page redirects to `/signin`."""
 
 
-async def _fresh_customer(request: Request, customer: Customer, now: Now) -> SignedIn:
+async def _fresh_customer(request: Request, session: Session, customer: Customer, now: Now) -> SignedIn:
     try:
-        actions.check_fresh(customer, now=now)
+        await actions.check_fresh(session, customer, now=now)
     except rules.ReauthenticationRequired as refusal:
         raise _leading(refusal, request) from None
     return customer
 
 
 FreshCustomer = Annotated[SignedIn, Depends(_fresh_customer)]
-"""The customer, signed in within the last ten minutes; an older session leads to `/signin`, and back afterwards."""
+"""The customer, signed in within the last ten minutes, and as strongly as the account can; any other session leads to
+`/signin`, and back afterwards."""
 
 
 def _leading(refusal: Problem, request: Request) -> Problem:

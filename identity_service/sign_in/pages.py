@@ -1,16 +1,19 @@
 """The sign-in pages: by password, or by an emailed code with a tracking page; and the language of all pages."""
 
 import re
+from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service import translations
 from identity_service.accounts import actions as accounts
+from identity_service.database.transactions import DatabaseSession
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import tracking
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in import dependencies as sign_in_dependencies
+from identity_service.sign_in.actions import SignedIn
 from identity_service.sign_in.dependencies import Customer, Wanted
 from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
@@ -37,9 +40,10 @@ async def show_sign_in(request: Request, now: Now, wanted: Wanted, signed_out: s
         async with dependencies.database_of(request).transaction() as session:
             customer = await actions.find_session(session, cookie, now=now)
             why = await actions.why_signed_out(session, cookie, now=now) or ""
-        if customer is not None and (not back or rules.is_fresh(customer.session.created_at, now=now)):
+            if customer is not None:
+                why = await _why_again(session, customer, now=now) if back else ""
+        if customer is not None and not why:
             return RedirectResponse(wanted, 303)
-        why = "again" if customer is not None else why
     first = "signed_out" if signed_out else "first" if wanted != "/me" and not for_application else ""
     page = pages.render_page(request, "sign_in/signin.html", why=why or first, values=_filled_in(request))
     if "next" in request.query_params:
@@ -139,6 +143,17 @@ async def sign_out(session: Session, form: Form, customer: Customer, now: Now) -
     form.take()
     await actions.end_session(session, customer.account.user_id, customer.session.id, now=now)
     return sign_in_dependencies.delete_session_cookie(RedirectResponse(rules.SIGNED_OUT, 303))
+
+
+async def _why_again(session: DatabaseSession, customer: SignedIn, *, now: datetime) -> str:
+    """Return why who is signed in has to sign in again, "" if they need not."""
+    try:
+        await actions.check_fresh(session, customer, now=now)
+    except rules.PasskeyRequired:
+        return "passkey"
+    except rules.ReauthenticationRequired:
+        return "again"
+    return ""
 
 
 def _query(wanted: str) -> str:

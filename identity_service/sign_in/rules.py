@@ -1,14 +1,19 @@
 """Validity of sessions, limits and errors of sign-in. Pure."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from identity_service.errors import Forbidden, NotFound, Problem, Unprocessable
 
-Method = Literal["password", "mail"]
+Method = Literal["password", "mail", "passkey", "verified_passkey"]
 WhyOver = Literal["inactive", "changed", "ended", "unused"]
-METHODS: Final = ("password", "mail")
+METHODS: Final = ("password", "mail", "passkey", "verified_passkey")
+"""A verified passkey asked for a PIN or fingerprint at this sign-in, so it counts as two factors (PKY-03)."""
+STRENGTH: Final[Mapping[str, int]] = {"mail": 0, "password": 1, "passkey": 1, "verified_passkey": 2}
+"""How strong a sign-in is: a mailed code, one factor, two."""
+STRONGEST: Final = 2
 
 SEEN_EVERY: Final = timedelta(minutes=5)
 IDLE: Final = timedelta(hours=2)
@@ -30,7 +35,7 @@ class NotSignedIn(Problem):
 
 
 RETURNS: Final = frozenset(
-    f"/me/{page}" for page in "business close consumer email end erase everything history receipt".split()
+    f"/me/{page}" for page in "business close consumer email end erase everything history passkeys receipt".split()
 )
 """The pages that a sign-in may lead back to, beside `/me`."""
 
@@ -62,6 +67,10 @@ class ReauthenticationRequired(Problem):
 
     status = 401
     leads_always = True
+
+
+class PasskeyRequired(ReauthenticationRequired):
+    """Please sign in with your passkey. Your account has one, so a password or code isn't enough for this."""
 
 
 class WrongPassword(Unprocessable):

@@ -33,7 +33,7 @@ RETURN_COOKIE = "__Host-return"
 AUTHORIZE_COOKIE = "__Host-authorize"
 FORM_LIMIT = 16 * 1024
 _FIELDS = 20
-_HIDDEN = ("password", "code", "secret", "link", "seed", "form_token")
+_HIDDEN = ("password", "code", "secret", "link", "seed", "ceremony", "response", "account", "form_token")
 
 
 class InvalidCsrfToken(Forbidden):
@@ -117,6 +117,11 @@ def csrf_token(request: Request) -> tuple[str, str | None]:
         cookie = request.cookies.get(COOKIE)
     new_cookie = None if cookie else secrets.token_urlsafe(16)
     return _token(request, cookie or new_cookie or ""), new_cookie
+
+
+def browser_cookie(request: Request) -> str:
+    """Return the cookie that this browser's forms are bound to, "" without one; a form that was checked has it."""
+    return request.cookies.get(SESSION_COOKIE) or request.cookies.get(COOKIE) or ""
 
 
 def set_cookie(

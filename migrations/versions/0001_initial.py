@@ -103,6 +103,8 @@ TABLES = (
     "logout_delivery",
     "resource_server",
     "resource_scope",
+    "passkey",
+    "passkey_challenge",
 )
 """In the order in which they are created."""
 
@@ -994,7 +996,9 @@ def _create_tables() -> None:
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("method IN ('password', 'mail')", name=op.f("ck_sign_in_session_method")),
+        sa.CheckConstraint(
+            "method IN ('password', 'mail', 'passkey', 'verified_passkey')", name=op.f("ck_sign_in_session_method")
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_sign_in_session_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_session")),
         sa.UniqueConstraint("cookie_hash", name=op.f("uq_sign_in_session_cookie_hash")),
@@ -1304,4 +1308,46 @@ def _create_tables() -> None:
         sa.PrimaryKeyConstraint("scope", name=op.f("pk_resource_scope")),
     )
     op.create_index(op.f("ix_resource_scope_audience"), "resource_scope", ["audience"], unique=False)
+    op.create_table(
+        "passkey",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("user_handle", sa.LargeBinary(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
+        sa.Column("verified", sa.Boolean(), nullable=False),
+        sa.Column("backup_eligible", sa.Boolean(), nullable=False),
+        sa.Column("backed_up", sa.Boolean(), nullable=False),
+        sa.Column("sign_count", sa.BigInteger(), nullable=False),
+        sa.Column("transports", postgresql.ARRAY(sa.TEXT()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("backup_eligible OR NOT backed_up", name=op.f("ck_passkey_backed_up")),
+        sa.CheckConstraint("octet_length(user_handle) = 64", name=op.f("ck_passkey_user_handle")),
+        sa.CheckConstraint("sign_count >= 0", name=op.f("ck_passkey_sign_count")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_passkey_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_passkey")),
+        sa.UniqueConstraint("credential_id", name=op.f("uq_passkey_credential_id")),
+    )
+    op.create_index(op.f("ix_passkey_user_id"), "passkey", ["user_id"], unique=False)
+    op.create_table(
+        "passkey_challenge",
+        sa.Column("id_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("challenge", sa.LargeBinary(), nullable=False),
+        sa.Column("browser_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=True),
+        sa.Column("user_handle", sa.LargeBinary(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(purpose = 'register') = (user_id IS NOT NULL AND user_handle IS NOT NULL)",
+            name=op.f("ck_passkey_challenge_account"),
+        ),
+        sa.CheckConstraint("purpose IN ('register', 'sign_in')", name=op.f("ck_passkey_challenge_purpose")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_passkey_challenge_user_id")),
+        sa.PrimaryKeyConstraint("id_hash", name=op.f("pk_passkey_challenge")),
+    )
+    op.create_index("ix_passkey_challenge_expires_at", "passkey_challenge", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_passkey_challenge_user_id"), "passkey_challenge", ["user_id"], unique=False)
     # ### end Alembic commands ###

@@ -191,7 +191,7 @@ async def test_one_form_takes_one_address_for_a_password_or_a_code(service, call
     browser = a_browser(service)
     text = (await browser.open("/signin")).text
     assert text.count('name="email"') == 1
-    assert text.index('autocomplete="username"') < text.index('autocomplete="current-password"')
+    assert text.index('autocomplete="username webauthn"') < text.index('autocomplete="current-password"')
     assert text.index("Sign in</button>") < text.index('formaction="/signin/code" formnovalidate')
     page = await browser.send("/signin/code", email=ANNA, password="canary of a password manager")
     assert (page.status_code, "canary" in page.text) == (200, False)

@@ -64,7 +64,9 @@ async def test_cookies_have_neither_order_nor_time(service, caller):
 
     async def begin(session):
         new = {"browser": "x", "replaces": None, "now": service.clock()}
-        return [(await sign_in_actions._begin(session, user_id, "mail", None, **new)).cookie for _ in range(1000)]
+        return [
+            (await sign_in_actions.begin_session(session, user_id, "mail", None, **new)).cookie for _ in range(1000)
+        ]
 
     made = await service.database.in_transaction(begin)
     assert len(set(made)) == 1000
@@ -248,15 +250,17 @@ async def test_ending_them_all_tells_the_services(service, caller):
 
 
 @pytest.mark.parametrize(("minutes", "is_fresh"), [(0, True), (10, True), (10.1, False)])
-def test_what_cannot_be_undone_needs_a_fresh_sign_in(minutes, is_fresh):
+async def test_what_cannot_be_undone_needs_a_fresh_sign_in(minutes, is_fresh):
     """ASVS 7.5.1, 7.5.3."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    customer = sign_in_actions.SignedIn(None, SimpleNamespace(created_at=now - timedelta(minutes=minutes)))
+    customer = sign_in_actions.SignedIn(
+        None, SimpleNamespace(created_at=now - timedelta(minutes=minutes), method="verified_passkey")
+    )
     if is_fresh:
-        sign_in_actions.check_fresh(customer, now=now)
+        await sign_in_actions.check_fresh(None, customer, now=now)
     else:
         with pytest.raises(sign_in_rules.ReauthenticationRequired):
-            sign_in_actions.check_fresh(customer, now=now)
+            await sign_in_actions.check_fresh(None, customer, now=now)
 
 
 async def test_a_browser_is_named_by_no_more_than_its_kind(service, caller):

@@ -1,0 +1,240 @@
+"""Keep challenges and passkeys: begin and finish a registration, check a response to a sign-in, list and remove."""
+
+import secrets
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from identity_service.accounts import actions as accounts
+from identity_service.accounts import ownership
+from identity_service.accounts.tables import Account
+from identity_service.database.transactions import Database, DatabaseSession
+from identity_service.events import actions as events
+from identity_service.keys import hashing
+from identity_service.logs import log
+from identity_service.passkeys import responses, rules
+from identity_service.passkeys.responses import Malformed
+from identity_service.passkeys.tables import Passkey, PasskeyChallenge
+from identity_service.values import user_ids
+from identity_service.values.user_ids import UserId
+
+
+class Registered(NamedTuple):
+    """A checked response to a registration, which is not stored yet."""
+
+    user_id: str
+    user_handle: bytes
+    credential: responses.NewCredential
+
+
+class Begun(NamedTuple):
+    """A ceremony: the id that its response comes back with, and the options for the browser."""
+
+    ceremony: str
+    options: dict[str, Any]
+
+
+class Proven(NamedTuple):
+    """Whose passkey answered, and whether a PIN or fingerprint was asked for this time (PKY-03)."""
+
+    account: Account
+    verified: bool
+
+
+async def begin_registration(session: DatabaseSession, account: Account, *, browser: str, now: datetime) -> Begun:
+    """Return a challenge for a new passkey of this account, bound to the browser."""
+    known = await _of_accounts(session, [account.user_id])
+    handle = known[0].user_handle if known else secrets.token_bytes(64)
+    challenge = secrets.token_bytes(32)
+    row = {"purpose": "register", "user_id": account.user_id, "user_handle": handle, "challenge": challenge}
+    ceremony = await _store_challenge(session, row, browser=browser, now=now)
+    options = responses.creation_options(
+        session.settings, name=account.email or user_ids.show(account.user_id), handle=handle, challenge=challenge,
+        exclude=[one.credential_id for one in known],
+    )  # fmt: skip
+    return Begun(ceremony, options)
+
+
+async def begin_sign_in(session: DatabaseSession, *, browser: str, now: datetime) -> Begun:
+    """Return a challenge for a sign-in by whoever has a passkey, bound to the browser."""
+    challenge = secrets.token_bytes(32)
+    row = {"purpose": "sign_in", "user_id": None, "user_handle": None, "challenge": challenge}
+    ceremony = await _store_challenge(session, row, browser=browser, now=now)
+    return Begun(ceremony, responses.request_options(session.settings, challenge=challenge))
+
+
+async def read_registration(
+    database: Database, user_id: str, ceremony: str, response: str, *, browser: str, now: datetime
+) -> Registered:
+    """Return what a response to this account's challenge registers; it uses the challenge up, whatever it is (PKY-01).
+
+    Raises:
+        rules.PasskeyNotAdded
+    """
+    asked = await database.in_transaction(
+        lambda session: _take_challenge(session, "register", ceremony, browser=browser, now=now)
+    )
+    if asked is None or asked.user_id != user_id or asked.user_handle is None:
+        raise rules.PasskeyNotAdded
+    try:
+        made = responses.read_new(database.settings, response, asked.challenge)
+    except Malformed as wrong:
+        log.info("passkey.refused", reason=type(wrong.__cause__).__name__)
+        raise rules.PasskeyNotAdded from wrong
+    return Registered(user_id, asked.user_handle, made)
+
+
+async def add_passkey(session: DatabaseSession, new: Registered, name: str, *, now: datetime) -> Passkey:
+    """Store a passkey; the account is locked, so that of several at once no more are stored than there may be (PKY-07).
+
+    Raises:
+        rules.PasskeyNotAdded, rules.PasskeyExists, rules.TooManyPasskeys
+    """
+    account = await accounts.find_account(session, UserId(new.user_id), lock=True)
+    if account.state != "active":
+        raise rules.PasskeyNotAdded
+    if len(await _of_accounts(session, [account.user_id])) >= rules.MOST:
+        raise rules.TooManyPasskeys
+    row = {
+        **new.credential._asdict(), "id": uuid.uuid4(), "user_id": new.user_id, "user_handle": new.user_handle,
+        "label": _label(name), "created_at": now,
+    }  # fmt: skip
+    passkey: Passkey | None = await session.scalar(
+        insert(Passkey).values(**row).on_conflict_do_nothing().returning(Passkey)
+    )
+    if passkey is None:
+        raise rules.PasskeyExists
+    data = {"passkey_id": str(passkey.id), "verified": passkey.verified}
+    await events.record_event(session, "passkey.added", user_id=account.user_id, actor="customer", data=data, now=now)
+    return passkey
+
+
+async def check_response(database: Database, ceremony: str, response: str, *, browser: str, now: datetime) -> Proven:
+    """Return whose passkey answered this browser's challenge. Whatever is wrong is refused alike (PKY-04, PKY-06).
+
+    The state of the account is looked at after the signature (PKY-13). A merged account's passkey leads to the one
+    that answers for it.
+
+    Raises:
+        rules.PasskeyRefused
+    """
+    asked = await database.in_transaction(
+        lambda session: _take_challenge(session, "sign_in", ceremony, browser=browser, now=now)
+    )
+    try:
+        if asked is None:
+            raise Malformed
+        claimed = responses.read_claimed(response)
+        return await database.in_transaction(
+            lambda session: _check(session, claimed, response, asked.challenge, now=now)
+        )
+    except Malformed as wrong:
+        log.info("passkey.refused", reason=type(wrong.__cause__).__name__)
+        raise rules.PasskeyRefused from wrong
+
+
+async def list_passkeys(session: DatabaseSession, user_id: str) -> Sequence[Passkey]:
+    """Return the passkeys that sign this customer in, those of merged accounts included, oldest first."""
+    return await _of_accounts(session, await ownership.user_ids_of(session, UserId(user_id)))
+
+
+async def has_verified(session: DatabaseSession, user_id: str) -> bool:
+    """Return whether this customer has a passkey that asks for a PIN or fingerprint: the strongest way in."""
+    return any(one.verified for one in await list_passkeys(session, user_id))
+
+
+async def remove_passkey(session: DatabaseSession, user_id: str, passkey_id: uuid.UUID, *, now: datetime) -> Passkey:
+    """Remove a passkey of this customer, unless it is the only way in.
+
+    Raises:
+        rules.UnknownPasskey, rules.LastWayIn
+    """
+    account = await accounts.find_account(session, UserId(user_id), lock=True)
+    mine = await list_passkeys(session, user_id)
+    found = next((one for one in mine if one.id == passkey_id), None)
+    if found is None:
+        raise rules.UnknownPasskey
+    if len(mine) == 1 and account.email_state != "confirmed":
+        raise rules.LastWayIn
+    await _delete(session, [found], actor="customer", now=now)
+    return found
+
+
+async def remove_since(
+    session: DatabaseSession, user_id: str, since: datetime | None, *, actor: str, now: datetime
+) -> int:
+    """Remove this customer's passkeys that were added since a moment, all of them without one; return how many."""
+    found = [one for one in await list_passkeys(session, user_id) if since is None or one.created_at >= since]
+    await _delete(session, found, actor=actor, now=now)
+    return len(found)
+
+
+async def purge_challenges(session: DatabaseSession) -> None:
+    """Delete challenges whose time is over."""
+    await session.execute(delete(PasskeyChallenge).where(PasskeyChallenge.expires_at < func.now()))
+
+
+async def _of_accounts(session: DatabaseSession, user_ids_: Sequence[str]) -> Sequence[Passkey]:
+    mine = select(Passkey).where(Passkey.user_id.in_(user_ids_)).order_by(Passkey.created_at, Passkey.id)
+    return (await session.scalars(mine)).all()
+
+
+async def _store_challenge(session: DatabaseSession, row: dict[str, Any], *, browser: str, now: datetime) -> str:
+    ceremony = secrets.token_urlsafe(16)
+    kept = {
+        "id_hash": hashing.hash_secret(ceremony), "browser_hash": hashing.hash_secret(browser),
+        "expires_at": now + rules.CHALLENGE_LIFETIME,
+    }  # fmt: skip
+    await session.execute(insert(PasskeyChallenge), {**row, **kept})
+    return ceremony
+
+
+async def _take_challenge(
+    session: DatabaseSession, purpose: str, ceremony: str, *, browser: str, now: datetime
+) -> PasskeyChallenge | None:
+    """Use up the challenge of a ceremony of this browser by one statement; None if there is none that is valid."""
+    mine = delete(PasskeyChallenge).where(
+        PasskeyChallenge.id_hash == hashing.hash_secret(ceremony), PasskeyChallenge.purpose == purpose,
+        PasskeyChallenge.browser_hash == hashing.hash_secret(browser), PasskeyChallenge.expires_at > now,
+    )  # fmt: skip
+    taken: PasskeyChallenge | None = await session.scalar(mine.returning(PasskeyChallenge))
+    return taken
+
+
+async def _check(
+    session: DatabaseSession, claimed: responses.Claimed, response: str, challenge: bytes, *, now: datetime
+) -> Proven:
+    mine = select(Passkey).where(Passkey.credential_id == claimed.credential_id).with_for_update()
+    passkey = await session.scalar(mine)
+    if passkey is None or passkey.user_handle != claimed.user_handle:
+        raise Malformed
+    said = responses.check_assertion(session.settings, response, challenge, passkey.public_key)
+    if said.backup_eligible != passkey.backup_eligible:
+        raise Malformed
+    account = await accounts.find_active_account(session, UserId(passkey.user_id))
+    if account.state != "active":
+        raise Malformed
+    went_back = said.sign_count <= passkey.sign_count and (said.sign_count or passkey.sign_count)
+    if went_back:
+        data = {"passkey_id": str(passkey.id)}
+        name = "passkey.counter_went_back"
+        await events.record_event(session, name, user_id=account.user_id, actor="service", data=data, now=now)
+    values = {"sign_count": said.sign_count, "backed_up": said.backed_up, "last_used_at": now}
+    await session.execute(update(Passkey).where(Passkey.id == passkey.id).values(values))
+    return Proven(account, said.verified)
+
+
+async def _delete(session: DatabaseSession, found: Sequence[Passkey], *, actor: str, now: datetime) -> None:
+    for one in found:
+        await session.execute(delete(Passkey).where(Passkey.id == one.id))
+        data = {"passkey_id": str(one.id)}
+        await events.record_event(session, "passkey.removed", user_id=one.user_id, actor=actor, data=data, now=now)
+
+
+def _label(given: str) -> str:
+    """Return the name as one line; without one it is just a passkey."""
+    return " ".join("".join(sign for sign in given if sign.isprintable()).split())[: rules.LONGEST_NAME] or "Passkey"

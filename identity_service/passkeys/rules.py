@@ -1,0 +1,41 @@
+"""Limits and errors of passkeys. Pure."""
+
+from datetime import timedelta
+from typing import Final
+
+from identity_service.errors import Conflict, NotFound, Unprocessable
+
+PURPOSES: Final = ("register", "sign_in")
+CHALLENGE_LIFETIME: Final = timedelta(minutes=5)
+MOST: Final = 10
+"""Passkeys of one account (PKY-07)."""
+NEW: Final = timedelta(days=7)
+"""A reset removes passkeys that are younger: whoever took an account over may have added one (PKY-14)."""
+LONGEST_NAME: Final = 60
+OPTIONS_PER_NETWORK: Final = "120/minute; 1200/hour"
+"""Challenges that one network may ask for; the sign-in page asks for one when it opens."""
+TRANSPORTS: Final = ("ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb")
+
+
+class PasskeyRefused(Unprocessable):
+    """We couldn't sign you in with this passkey. Try again, or sign in another way."""
+
+
+class PasskeyNotAdded(Unprocessable):
+    """We couldn't add this passkey. Try again. If that doesn't help, use another device or browser."""
+
+
+class TooManyPasskeys(Conflict):
+    """You have ten passkeys, and there can't be more. Remove one that you don't use first."""
+
+
+class PasskeyExists(Conflict):
+    """This passkey is there already. Use another device or password manager for a second one."""
+
+
+class LastWayIn(Conflict):
+    """This passkey is the only way to sign in to your account. Add another passkey or an email address first."""
+
+
+class UnknownPasskey(NotFound):
+    """We can't find this passkey. It may have been removed already."""

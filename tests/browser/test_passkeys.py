@@ -1,0 +1,160 @@
+"""Passkeys in a real Chromium with its virtual authenticator: somebody without an address, and a customer with one."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import GOOD
+from tests.browser.visitor import Visitor
+from tests.openid.given import a_customer
+from tests.resets.given import ANNA
+
+
+class Authenticator:
+    """A device of Chromium's own, which answers by itself or is told not to."""
+
+    def __init__(self, cdp, number: str) -> None:
+        self.cdp, self.number = cdp, number
+
+    @classmethod
+    async def attach(cls, visitor: Visitor, **given) -> "Authenticator":
+        cdp = await visitor.context.new_cdp_session(visitor.page)
+        await cdp.send("WebAuthn.enable", {"enableUI": False})
+        options = {
+            "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+            "isUserVerified": True, "automaticPresenceSimulation": True, **given,
+        }  # fmt: skip
+        made = await cdp.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        return cls(cdp, made["authenticatorId"])
+
+    async def credentials(self) -> list[dict]:
+        told = await self.cdp.send("WebAuthn.getCredentials", {"authenticatorId": self.number})
+        return told["credentials"]
+
+    async def verify(self, value: bool) -> None:
+        await self.cdp.send("WebAuthn.setUserVerified", {"authenticatorId": self.number, "isUserVerified": value})
+
+    async def copy_to(self, other: "Authenticator") -> None:
+        """Put the same keys into another device, with the counter that they have now."""
+        for one in await self.credentials():
+            await other.cdp.send("WebAuthn.addCredential", {"authenticatorId": other.number, "credential": one})
+
+
+@pytest.fixture
+async def somebody(visit: Callable) -> Callable:
+    async def come(*, suggests: bool = False, **given) -> tuple[Visitor, Authenticator]:
+        one = await visit()
+        if not suggests:
+            # The virtual device answers at once: a page that suggests passkeys would be left before a button is seen.
+            await one.page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
+        return one, await Authenticator.attach(one, **given)
+
+    return come
+
+
+async def sign_in_with_passkey(one: Visitor) -> None:
+    await one.open("/signin")
+    await one.page.get_by_role("button", name="Sign in with a passkey").click()
+    await one.page.wait_for_url("**/me")
+
+
+async def test_somebody_without_an_address_comes_back_with_a_passkey(somebody: Callable, service):
+    """PKY-05, story 1: an account of a User ID and a passkey is complete; nobody was ever asked for an address."""
+    ben, device = await somebody()
+    await ben.open("/")
+    await ben.press("Get a User ID without email")
+    user_id = await ben.page.locator(".card .id").inner_text()
+    assert await ben.barriers() == []
+    await ben.page.get_by_role("button", name="Add a passkey").click()
+    await ben.page.wait_for_url("**/me")
+    assert user_id in await ben.text()
+    assert "passkey" in await ben.text()
+    (kept,) = await device.credentials()
+    assert user_id.replace("-", "") not in kept["userHandle"]
+    await ben.press("Sign out")
+    service.clock.advance(minutes=1)
+    await sign_in_with_passkey(ben)
+    assert user_id in await ben.text()
+    # The only way in cannot go.
+    ben.expected = {409}
+    await ben.follow("Add or remove passkeys")
+    await ben.page.get_by_role("button", name=re.compile("^Remove ")).click()
+    await expect(ben.page.get_by_role("alert")).to_contain_text("the only way to sign in")
+    assert await service.rows("SELECT email FROM account") == [(None,)]
+
+
+async def test_a_customer_adds_uses_and_removes_passkeys(somebody: Callable, service, caller):
+    """PKY-01, 06, 07, 08, 09, 14: told by email each time; a password does no longer what a passkey is needed for."""
+    await a_customer(service, caller)
+    anna, _ = await somebody()
+    await sign_in_by_password(anna)
+    await anna.follow("Add or remove passkeys")
+    assert await anna.barriers() == []
+    await anna.type("Name, to recognise it by", "My telephone")
+    await anna.page.get_by_role("button", name="Add a passkey").click()
+    await expect(anna.page.locator("#saved")).to_contain_text("Your passkey is added.")
+    assert "My telephone" in await anna.text()
+    assert await anna.barriers() == []
+    await service.deliver()
+    assert "/reset" in service.letter(ANNA, "A passkey was added to your account")["text"]
+    await anna.press("Sign out")
+    service.clock.advance(minutes=1)
+    await sign_in_by_password(anna)
+    await anna.open("/me/passkeys")
+    assert anna.path == "/signin"
+    assert "a password or code isn't enough" in await anna.text()
+    await anna.page.get_by_role("button", name="Sign in with a passkey").click()
+    await anna.page.wait_for_url("**/me/passkeys")
+    await anna.page.get_by_role("button", name="Remove My telephone").click()
+    await expect(anna.page.locator("#saved")).to_contain_text("The passkey is removed.")
+    await service.deliver()
+    assert service.letter(ANNA, "A passkey was removed from your account")
+    anna.expected = {422}
+    await anna.press("Sign out")
+    await anna.open("/signin")
+    await anna.page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(anna.page.get_by_role("alert")).to_contain_text("We couldn't sign you in with this passkey.")
+
+
+async def sign_in_by_password(one: Visitor) -> None:
+    await one.open("/signin")
+    await one.page.locator("#email").fill(ANNA)
+    await one.type("Password", GOOD)
+    await one.page.locator("main").get_by_role("button", name="Sign in", exact=True).click()
+    await one.page.wait_for_url("**/me")
+
+
+async def test_the_page_suggests_passkeys_by_itself(somebody: Callable, service, caller):
+    """Autofill (conditional mediation): who has a passkey need not press anything of ours."""
+    await a_customer(service, caller)
+    anna, _ = await somebody(suggests=True)
+    await sign_in_by_password(anna)
+    await anna.open("/me/passkeys")
+    await anna.page.get_by_role("button", name="Add a passkey").click()
+    await expect(anna.page.locator("#saved")).to_be_visible()
+    await anna.press("Sign out")
+    await anna.page.wait_for_url("**/me")
+
+
+async def test_without_scripts_the_page_says_what_is_missing(visit: Callable, service, caller):
+    await a_customer(service, caller)
+    anna = await visit(scripts=False)
+    await sign_in_by_password(anna)
+    await anna.open("/me/passkeys")
+    assert "This browser can't add passkeys, or scripts are turned off." in await anna.text()
+    assert await anna.page.get_by_role("button", name="Add a passkey").count() == 0
+    await anna.press("Sign out")
+    assert await anna.page.get_by_role("button", name="Sign in with a passkey").count() == 0
+
+
+async def test_a_device_that_says_no_is_no_dead_end(somebody: Callable):
+    """The browser gives nothing: the page says so, and everything on it works."""
+    ben, _ = await somebody(isUserVerified=False, hasUserVerification=False, hasResidentKey=False)
+    ben.expected = {404}
+    await ben.open("/signin")
+    await ben.page.evaluate("() => { navigator.credentials.get = () => Promise.reject(new Error()) }")
+    await ben.page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(ben.page.get_by_text("Your browser didn't give us a passkey.")).to_be_visible()
+    await ben.type("Password", "typed anyway")
