@@ -24,6 +24,7 @@ from identity_service.accounts import references_api
 from identity_service.addresses import api as addresses_api
 from identity_service.approvals import api as approvals_api
 from identity_service.audit import api as audit_api
+from identity_service.brand_records import flows as brand_records
 from identity_service.business import api as business_api
 from identity_service.clients import actions as clients
 from identity_service.clients import api as clients_api
@@ -204,9 +205,11 @@ def internal_app(app: FastAPI) -> ASGIApp:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     verifier: authentication.TokenVerifier = app.state.gate
     await verifier.reload()
+    await brand_records.load(app.state.database)
     await dummies.reload_kinds(app.state.database, app.state.hasher.dummies)
     refreshing = dummies.keep_fresh(app.state.database, app.state.hasher.dummies)
-    tasks = [asyncio.create_task(verifier.keep_fresh()), asyncio.create_task(refreshing)]
+    proving = brand_records.keep_fresh(app.state.database)
+    tasks = [asyncio.create_task(task) for task in (verifier.keep_fresh(), refreshing, proving)]
     # Start-up objects live as long as the process: the garbage collector skips them (p99 of reads: 35 to 6 ms).
     gc.collect()
     gc.freeze()

@@ -23,6 +23,7 @@ from identity_service.accounts import tables as accounts
 from identity_service.addresses import tables as addresses
 from identity_service.approvals import tables as approvals
 from identity_service.audit import tables as audit
+from identity_service.brand_records import tables as brand_records
 from identity_service.business import tables as business
 from identity_service.clients import tables as clients
 from identity_service.consents import tables as consents
@@ -54,6 +55,7 @@ ALL = (
     addresses,
     approvals,
     audit,
+    brand_records,
     business,
     clients,
     consents,

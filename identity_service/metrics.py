@@ -6,7 +6,7 @@ answer, they are left out and `identity_database_up` is 0: an outdated number wo
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from identity_service import logs
+from identity_service.brand_records import proofs as brand_proofs
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.messages import heartbeat, statistics
@@ -36,6 +37,7 @@ class DatabaseStats(NamedTuple):
     workers: int
     position: int
     unsealed: int
+    proofs: Mapping[tuple[str, str], int]
 
 
 class Metrics:
@@ -100,8 +102,9 @@ async def show_metrics(request: Request) -> Response:
     async def count(session: DatabaseSession) -> DatabaseStats:
         position, unsealed = await events.position(session)
         return DatabaseStats(
-            await statistics.measure_outbox(session, now=now), await heartbeat.count_alive(session), position, unsealed
-        )
+            await statistics.measure_outbox(session, now=now), await heartbeat.count_alive(session), position, unsealed,
+            await brand_proofs.count_states(session, now=now),
+        )  # fmt: skip
 
     shared = None
     try:
@@ -127,7 +130,7 @@ class _DatabaseCollector(Collector):
         yield _family("identity_database_up", "1 if the database answered, else 0", [((), self.latest is not None)])
         if self.latest is None:
             return
-        mail, workers, position, unsealed = self.latest
+        mail, workers, position, unsealed, proofs = self.latest
         by_priority = "by priority: 0 first, 9 last"
         yield _family(
             "identity_outbox_waiting", f"messages queued, deferred or being sent, {by_priority}",
@@ -153,6 +156,10 @@ class _DatabaseCollector(Collector):
         yield _family(
             "identity_relay_breakers", "workers by relay and state of their circuit breaker: closed, half_open, open",
             [((row.relay, row.breaker), row.workers) for row in mail.breakers], "relay", "state",
+        )  # fmt: skip
+        yield _family(
+            "identity_brand_proofs", "hosts and senders of brands by their proof in DNS: proven, lost, missing",
+            [(key, count) for key, count in proofs.items()], "what", "state",
         )  # fmt: skip
         yield _family("identity_workers_alive", "workers with a recent heartbeat", [((), workers)])
         yield _family("identity_feed_position", "newest sealed position of the feed", [((), position)])

@@ -16,6 +16,7 @@ import asyncpg
 from identity_service import logs
 from identity_service.approvals import actions as approvals
 from identity_service.audit import actions as audit
+from identity_service.brand_records import flows as brand_records
 from identity_service.clients import actions as clients
 from identity_service.console import actions as console
 from identity_service.database.transactions import Database
@@ -40,6 +41,7 @@ _PURGES: Final = (
     requests.purge_requests, ending.purge_ended, passkeys.purge_challenges,
 )  # fmt: skip
 
+PROVE_EVERY: Final = 60.0
 SEAL_EVERY: Final = 0.1
 PUBLISH_EVERY: Final = 15.0
 REAP_EVERY: Final = 5.0
@@ -71,6 +73,7 @@ class Worker:
                 self._every(TEND_EVERY, self._tend),
                 self._every(PURGE_EVERY, self._purge),
                 self._every(COUNT_EVERY, self._count),
+                self._every(PROVE_EVERY, self._prove),
                 self._listen(),
             )
         ]
@@ -120,14 +123,20 @@ class Worker:
             pass
 
     async def _tend(self) -> None:
-        """Reload the keys, and write the heartbeat: this worker is alive, and the state of its relay breakers."""
+        """Reload the keys and the proofs of brands; write the heartbeat: this worker is alive, and what it sees of
+        relays."""
         async with self.database.transaction() as session:
             self.database.keys = await key_store.load_keys(session, self._master_key)
             await heartbeat.beat(session, self.sender, self.started_at)
+        await brand_records.load(self.database)
 
     async def _purge(self) -> None:
         for purge in _PURGES:
             await self.database.in_transaction(purge)
+
+    async def _prove(self) -> None:
+        """Look up the proofs of brands' hosts and senders that are due (BRD-07)."""
+        await brand_records.prove_due(self.database)
 
     async def _count(self) -> None:
         await self.database.in_transaction(dummies.count_kinds)

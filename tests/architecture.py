@@ -18,7 +18,7 @@ LAYERS = (
     "account_access audit clients",
     "accounts",
     "messages",
-    "one_time_tokens",
+    "brand_records one_time_tokens",
     "approvals consents passkeys passwords",
     "credentials",
     "history merges resets sign_in verification",
@@ -47,6 +47,7 @@ _BY_NAME = {
     "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
     "clients.redirect_uris": PURE, "events.data": TABLES, "events.data_models": TABLES, "events.client_data": TABLES,
+    "events.brand_data": TABLES,
     **dict.fromkeys(
         (
             "messages.inbound.automatic_replies", "messages.inbound.complaints", "messages.inbound.delivery_status",

@@ -26,6 +26,7 @@ JITTER = {"messages.delivery.sender", "messages.delivery.queue", "messages.deliv
 CRYPTO = {
     "clients.actions": {"joserfc.ECKey", "joserfc.KeySet", "joserfc.OKPKey"},
     "clients.oauth": {"joserfc.KeySet"},
+    "brands.proofs": {"hashlib.sha256"},
     "cli.audit": {"joserfc.ECKey", "joserfc.OKPKey"},
     "cli.imports": {"hashlib.file_digest", "hashlib.sha256"},
     "console.actions": {"cryptography.InvalidTag"},

@@ -16,9 +16,10 @@ _FILES = {"brand.toml", "logo.svg", "logo.png", "words"}
 
 
 class Brands(NamedTuple):
-    """Every brand by its key; `default` is always among them."""
+    """Every brand by its key; `default` is always among them. `own_sender` is the one of the settings."""
 
     by_key: Mapping[str, Brand]
+    own_sender: rules.Mail | None = None
 
     def find(self, key: str | None) -> Brand:
         """Return a brand; the default one for a key that no folder has any more."""
@@ -44,12 +45,13 @@ def read_brands(
             "from_address": sender, "bounce_domain": bounce_domain or None,
             "dkim_selector": dkim_selector or None,
         }  # fmt: skip
-    found = {rules.DEFAULT: Brand.model_construct(**_default_values(settings))}
+    own = Brand.model_construct(**_default_values(settings))
+    found = {rules.DEFAULT: own}
     for path in sorted(folder.iterdir()) if folder is not None else ():
         if path.is_dir() and not path.name.startswith("."):
             found[path.name] = _read_brand(path, settings if path.name == rules.DEFAULT else {})
     _check_together(found.values())
-    return Brands(found)
+    return Brands(found, own.mail)
 
 
 def _default_values(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,25 @@
-"""`brand check|words|preview`: look at the brands before customers do."""
+"""`brand check|prove|words|preview`: look at the brands before customers do."""
 
+import asyncio
 import json
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
-from identity_service import translations
-from identity_service.brands import files
+from identity_service import clock, translations
+from identity_service.brand_records import flows as brand_records
+from identity_service.brand_records import proofs as brand_proofs
+from identity_service.brand_records.tables import BrandProof
+from identity_service.brands import files, proofs
 from identity_service.brands.rules import BrandError
 from identity_service.cli import connections, output
 from identity_service.cli.output import AsJson
+from identity_service.clients import actions as clients
 from identity_service.dev import previews
 from identity_service.messages import words
 from identity_service.messages.copy import COPY
+from identity_service.settings import Settings
 
 brand_app = typer.Typer(no_args_is_help=True, help="Names, logos, colours, senders and words of pages and emails.")
 
@@ -40,6 +47,65 @@ def check_brands(as_json: AsJson = False) -> None:
     output.print_rows(rows, as_json=False)
     for warning in warnings:
         print("warning:", warning)
+
+
+@brand_app.command("prove")
+def prove_brands(
+    name: Annotated[str, typer.Argument(help="The brand's folder; without one, all of them.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what DNS must have before a brand's host serves and its sender writes, look it up, and store what was seen.
+
+    Exit status 1: something is not proven. Running processes learn it within 10 s; development needs no proof.
+    """
+    settings = connections.load_settings()
+    words.check_brands(settings)
+    if name and name not in settings.brands.by_key:
+        raise BrandError(f"There is no brand {name!r}; there are {', '.join(settings.brands.by_key)}.")
+    rows = asyncio.run(_prove(settings, name))
+    if as_json:
+        output.print_json(rows)
+    else:
+        for row in rows:
+            _print_proof(row)
+    raise typer.Exit(0 if all(row["state"] == "proven" for row in rows) else 1)
+
+
+async def _prove(settings: Settings, name: str) -> list[dict[str, Any]]:
+    wanted = {
+        subject: [brand.key for brand in users]
+        for subject, users in proofs.needed(settings.brands).items()
+        if not name or name in {brand.key for brand in users}
+    }
+    async with connections.open_at_head(settings) as database:
+        for subject in wanted:
+            await brand_records.prove(database, subject, actor=clients.OPERATOR)
+        known = await database.in_transaction(brand_proofs.rows)
+    now = clock.utc_now()
+    return [_proof_row(subject, keys, known[subject], settings, now) for subject, keys in wanted.items()]
+
+
+def _proof_row(
+    subject: proofs.Subject, brands: list[str], row: BrandProof, settings: Settings, now: datetime
+) -> dict[str, Any]:
+    is_host = subject.what == "host"
+    needs = (
+        [f"{proofs.record_name(subject.name)} TXT {proofs.record_value(settings.issuer, subject.name)}"]
+        if is_host
+        else ["SPF, DKIM and DMARC of the sender, each without a warning in `mail doctor`"]
+    )
+    return {
+        **subject._asdict(), "brands": brands, "state": brand_proofs.state_of(row, now), "needs": needs,
+        "proven_at": row.proven_at and row.proven_at.isoformat(timespec="seconds"),
+        "lost_at": row.lost_at and row.lost_at.isoformat(timespec="seconds"), "seen": row.seen,
+    }  # fmt: skip
+
+
+def _print_proof(row: dict[str, Any]) -> None:
+    print(f"{row['state']:<8} {row['what']} {row['name']} of {', '.join(row['brands'])}")
+    for part in ("needs", "seen"):
+        for line in row[part]:
+            print(f"    {part}: {line}")
 
 
 @brand_app.command("words")

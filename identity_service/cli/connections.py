@@ -7,6 +7,7 @@ from typing import Any
 
 from identity_service import database_schema
 from identity_service import settings as configuration
+from identity_service.brand_records import flows as brand_records
 from identity_service.cli import defaults
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.key_store import flows as key_store_flows
@@ -56,4 +57,5 @@ async def open_with_keys(settings: Settings) -> AsyncIterator[Database]:
     """Open the service's database at head, with the key ring loaded."""
     async with open_at_head(settings) as database:
         await key_store_flows.load_key_ring(database, settings.key())
+        await brand_records.load(database)
         yield database

@@ -10,6 +10,7 @@ import orjson
 
 from identity_service import app as web
 from identity_service import clock, database_schema, logs
+from identity_service.brand_records import flows as brand_records
 from identity_service.cli import defaults, processes
 from identity_service.clients import actions as clients
 from identity_service.database.transactions import Database
@@ -41,6 +42,7 @@ async def run_everything() -> None:
         if traces is not None:
             traces.look_at(database)
         await key_store_flows.load_key_ring(database, settings.key())
+        await brand_records.load(database)
         app = web.create_app(database, settings.key())
         app.state.mailbox = box
         app.include_router(mailbox.router)

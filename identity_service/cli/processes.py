@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from identity_service import app as web
 from identity_service import database_schema, logs, start_checks
+from identity_service.brand_records import flows as brand_records
 from identity_service.cli import defaults
 from identity_service.database.engine import url_of
 from identity_service.database.failures import is_unavailable
@@ -154,6 +155,7 @@ async def _check_and_load(database: Database, master_key: bytes) -> None:
     if not await database.in_transaction(database_schema.at_head):
         raise start_checks.StartRefused([database_schema.MigrationsMissing.title()])
     await key_store_flows.load_key_ring(database, master_key)
+    await brand_records.load(database)
 
 
 async def when_up(work: Callable[[], Awaitable[None]], seconds: int = 60) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
 from identity_service import logs
+from identity_service.brands.proofs import Subject
 from identity_service.database import engine, failures
 from identity_service.database import reads as database_reads
 from identity_service.database.reads import ReadPool
@@ -49,10 +50,10 @@ class DatabaseSession(AsyncSession):
 
     brand: str | None = None
 
-    def __init__(self, bind: AsyncEngine, settings: Settings, keys: KeyRing | None) -> None:
-        """Open no transaction yet; `keys` is None before the ring is loaded."""
+    def __init__(self, bind: AsyncEngine, database: "Database") -> None:
+        """Open no transaction yet; it carries what the database has now, which may be before the ring is loaded."""
         super().__init__(bind, expire_on_commit=False)
-        self.settings, self._keys = settings, keys
+        self.settings, self._keys, self._proves = database.settings, database._keys, database.proves
 
     @property
     def default_language(self) -> str:
@@ -65,6 +66,10 @@ class DatabaseSession(AsyncSession):
         if self._keys is None:
             raise RuntimeError("the key ring is not loaded")
         return self._keys
+
+    def proves(self, subject: Subject | None) -> bool:
+        """Return whether a brand's host may serve, or its sender may write (BRD-07)."""
+        return self._proves(subject)
 
 
 class Database:
@@ -79,6 +84,8 @@ class Database:
         # Without a replica this engine is never used, so it never connects.
         self.replica = engine.create_engine(self._read_url, size=settings.read_pool_size, execution_options=_READ_ONLY)
         self._keys: KeyRing | None = None
+        self.proofs: frozenset[Subject] | None = None if settings.development else frozenset()
+        """Which hosts and senders of brands are proven, as last loaded; None: nothing needs a proof (development)."""
         # First come, first served: in SQLAlchemy's pool newcomers can overtake (REL-06). A request that holds its place
         # may call `in_transaction`; one queue for both could deadlock, so each has its own.
         self._requests, self._short = asyncio.Semaphore(size), asyncio.Semaphore(size)
@@ -99,13 +106,17 @@ class Database:
         """Set the key ring of sessions that are opened from now on."""
         self._keys = ring
 
+    def proves(self, subject: Subject | None) -> bool:
+        """Return whether a brand's host may serve, or its sender may write; what has no subject needs no proof."""
+        return subject is None or self.proofs is None or subject in self.proofs
+
     @contextlib.asynccontextmanager
     async def transaction(self, *, on_replica: bool = False) -> AsyncIterator[DatabaseSession]:
         """Open a session in a transaction that commits at the end of the block; an exception rolls it back."""
         bind = self.replica if on_replica else self.engine
         async with (
             _place_in(self._requests),
-            DatabaseSession(bind, self.settings, self._keys) as session,
+            DatabaseSession(bind, self) as session,
             session.begin(),
         ):
             yield session
@@ -116,7 +127,7 @@ class Database:
         async def attempt() -> T:
             async with (
                 _place_in(self._short),
-                DatabaseSession(self.engine, self.settings, self._keys) as session,
+                DatabaseSession(self.engine, self) as session,
                 session.begin(),
             ):
                 return await work(session)

@@ -82,6 +82,8 @@ NAMES: Final[Mapping[str, str]] = {
     "keys.revoked": "a key that leaked was revoked; what it signed or derived since `since` is not ours",
     "feed.restored": "the service was restored from a backup; sealed events after `position` are lost",
     "keys.rewrapped": "the key ring was encrypted under another master key",
+    "brand.proven": "DNS proved a host or sender of a brand: it serves or writes from now on",
+    "brand.proof_lost": "a look-up in DNS no longer found the proof of a host or sender; it holds for seven days more",
     "mail.queued": "a message was enqueued; `cause` and `cause_id` name the event that it is about",
     "mail.test_requested": "an operator requested a test message",
     "mail.deferred": "a delivery failed; another is planned",
@@ -103,7 +105,8 @@ NAMES: Final[Mapping[str, str]] = {
 AUDIT_ONLY: Final = frozenset(
     name
     for name in NAMES
-    if name.startswith(("staff.", "client.", "resource_server.", "rate_limit.")) or name == "account.opened_by_staff"
+    if name.startswith(("staff.", "client.", "resource_server.", "rate_limit.", "brand."))
+    or name == "account.opened_by_staff"
 )
 """What staff and administrators did: events that only readers with `audit:read` see."""
 

@@ -305,6 +305,13 @@ async def notify_workers(session: DatabaseSession) -> None:
         await session.execute(select(_NOTIFY))
 
 
+async def release_held(session: DatabaseSession, brands: Sequence[str], *, now: datetime) -> None:
+    """Let messages of these brands go now that waited for the proof of their sender (BRD-07)."""
+    held = (Message.state == "deferred", Message.last_class == rules.NOT_PROVEN, Message.brand.in_(brands))
+    await session.execute(update(Message).where(*held).values(next_attempt_at=now))
+    await notify_workers(session)
+
+
 _QUEUE = text(
     """
     SELECT count(*) FILTER (WHERE state IN ('queued', 'deferred')) AS waiting,

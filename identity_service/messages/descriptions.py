@@ -60,6 +60,9 @@ _ATTEMPT: Final[Mapping[str, str]] = {
     "released": "We were interrupted before this attempt began. Another of our systems is taking over.",
     "not_wanted": "This email was no longer needed, so we didn't send it.",
     "no_relay_available": "None of our mail servers was available at this moment.",
+    "sender_not_proven": (
+        "Our sender address isn't set up completely, so we're holding the email back. This is our fault, not yours."
+    ),
     "render_failed": "We couldn't create the email. This is our fault.",
     "unsafe_recipient": "We can't send safely to the stored address, so we sent nothing.",
 }

@@ -121,6 +121,8 @@ DELIVERY_TIME: Final = {0: 120 * kinds.SECOND, 5: 360 * kinds.SECOND, 9: 360 * k
 AFTER_UNKNOWN: Final = (60 * kinds.SECOND, 5 * kinds.MINUTE, 15 * kinds.MINUTE, 30 * kinds.MINUTE)
 LOST_IN_A_ROW: Final = 3
 GREYLIST_WAIT: Final = 60 * kinds.SECOND
+NOT_PROVEN: Final = "sender_not_proven"
+"""The class of an attempt that was not made, because DNS has not proven the brand's sender (BRD-07)."""
 
 
 class UnknownMessage(NotFound):
@@ -210,6 +212,11 @@ def state_after_abort(facts: RetryContext, now: datetime) -> Transition:
     if facts.aborted_before + 1 >= LOST_IN_A_ROW:
         return Transition("failed")
     return Transition("deferred", now + 15 * kinds.SECOND)
+
+
+def state_while_held(facts: RetryContext, now: datetime, *, jitter: float) -> Transition:
+    """Return the next state of a message whose sender is not proven: it waits, and is looked at again."""
+    return Transition("deferred", _next(facts, now, None, jitter))
 
 
 def _next(facts: RetryContext, now: datetime, hint: timedelta | None, jitter: float) -> datetime:

@@ -29,7 +29,7 @@ class MailFinding(NamedTuple):
     detail: str
 
 
-class _Unanswered(Exception):
+class Unanswered(Exception):
     """The name servers of this machine cannot be asked."""
 
 
@@ -47,13 +47,27 @@ async def check_records(mail: Mail, resolver: dns.asyncresolver.Resolver) -> lis
     results = await asyncio.gather(*(check for _, _, check in checks), return_exceptions=True)
     found = []
     for (what, name, _), result in zip(checks, results, strict=True):
-        if isinstance(result, _Unanswered):
+        if isinstance(result, Unanswered):
             found.append(MailFinding(what, "warning", f"{name}: DNS cannot be asked from here ({result})"))
         elif isinstance(result, BaseException):
             raise result
         else:
             found.append(MailFinding(what, *result))
     return found
+
+
+async def check_alignment(mail: Mail, resolver: dns.asyncresolver.Resolver) -> list[MailFinding]:
+    """Return the findings of SPF, DMARC and DKIM alone: what must be well before a brand's sender writes (BRD-07).
+
+    Raises:
+        Unanswered: the name servers of this machine cannot be asked, which says nothing about the records.
+    """
+    bounce = mail.bounce_domain or mail.domain
+    found = (
+        ("SPF", await _check_spf(resolver, bounce)), ("DMARC", await _check_dmarc(resolver, mail, bounce)),
+        ("DKIM", await _check_dkim(resolver, mail)),
+    )  # fmt: skip
+    return [MailFinding(what, *result) for what, result in found]
 
 
 _NO_STS: Final = "returned mail may be sent to us without TLS (RFC 8461)"
@@ -117,8 +131,17 @@ def _organisation(domain: str) -> str:
     return ".".join(domain.rstrip(".").split(".")[-2:])
 
 
+async def find_texts(resolver: dns.asyncresolver.Resolver, name: str) -> list[str]:
+    """Return the TXT records of a name; none if it does not exist.
+
+    Raises:
+        Unanswered
+    """
+    return await _ask(resolver, name, "TXT")
+
+
 async def _find(resolver: dns.asyncresolver.Resolver, name: str, part: str) -> str | None:
-    return next((text for text in await _ask(resolver, name, "TXT") if part in text), None)
+    return next((text for text in await find_texts(resolver, name) if part in text), None)
 
 
 async def _ask(resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> list[str]:
@@ -127,5 +150,5 @@ async def _ask(resolver: dns.asyncresolver.Resolver, name: str, kind: str) -> li
     except (dns.resolver.NoAnswer, dns.resolver.NXDOMAIN):
         return []
     except (dns.exception.DNSException, OSError) as problem:
-        raise _Unanswered(type(problem).__name__) from problem
+        raise Unanswered(type(problem).__name__) from problem
     return [b"".join(r.strings).decode("ascii", "replace") if kind == "TXT" else r.to_text() for r in answer]

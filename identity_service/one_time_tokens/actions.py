@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from identity_service.accounts import ownership
 from identity_service.accounts.tables import Account
+from identity_service.brands import proofs as brand_proofs
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.keys import hashing
 from identity_service.keys.known_browsers import KnownBrowser
@@ -340,11 +341,12 @@ def code_of(session: DatabaseSession, token: OneTimeToken) -> str:
 
 def link_of(session: DatabaseSession, found: TokenWithMessage, path: str) -> str:
     """Return the link for a message, secret in the fragment (RST-03): below the configured public URL (ATT-32), or on
-    the host of the message's brand, which serves confirmations.
+    the host of the message's brand, which serves confirmations once it is proven (BRD-07).
     """
     settings, token = session.settings, found.token
-    host = settings.brands.find(found.message.brand).host if path.startswith("/confirm/") else None
-    base = f"https://{host}" if host else settings.public_url
+    brand = settings.brands.find(found.message.brand)
+    serves = path.startswith("/confirm/") and brand.host and session.proves(brand_proofs.host_subject(brand))
+    base = f"https://{brand.host}" if serves else settings.public_url
     return f"{base}{path}#v1.{token.handle}.{secret_of(session, token)}"
 
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from identity_service import logs
+from identity_service.brands import proofs as brand_proofs
 from identity_service.errors import Problem
 from identity_service.web import dependencies, problems, routing
 
@@ -145,17 +146,27 @@ def _refuse(request: Request) -> Problem | None:
     name = None if under_any else _HOST.fullmatch(hosts[0])
     if not under_any and (name is None or name[1].lower() not in hosted):
         return problems.MisdirectedRequest()
-    brand = None if name is None else dependencies.database_of(request).settings.brands.of_host(name[1].lower())
-    if brand is not None:
-        request.state.brand = brand.key
-        if not _ON_BRAND_HOSTS.fullmatch(path):
-            return problems.MisdirectedRequest.on_issuer(dependencies.database_of(request).settings, path)
+    refused = None if name is None else _refuse_on_brand_host(request, name[1].lower())
+    if refused is not None:
+        return refused
     methods = request.scope["methods"].get(path)
     if methods is not None and not _is_preflight(request) and request.method not in methods:
         return problems.MethodNotAllowed.at(methods)
     if request.headers.get("sec-fetch-dest") == "document" and routing.is_api_path(path):
         return NotForDocuments()
     return None
+
+
+def _refuse_on_brand_host(request: Request, host: str) -> Problem | None:
+    """Let pages of a brand's own host wear it; return the problem of one that is not proven, or does not serve this."""
+    database, path = dependencies.database_of(request), request.scope["path"]
+    brand = database.settings.brands.of_host(host)
+    if brand is None:
+        return None
+    if not database.proves(brand_proofs.host_subject(brand)):
+        return problems.UnprovenHost()
+    request.state.brand = brand.key
+    return None if _ON_BRAND_HOSTS.fullmatch(path) else problems.MisdirectedRequest.on_issuer(database.settings, path)
 
 
 def _response_headers(message: Message, scope: Scope) -> None:

@@ -63,6 +63,12 @@ class MisdirectedRequest(Problem):
         return refusal
 
 
+class UnprovenHost(Problem):
+    """We don't serve this host name yet. The operator first proves it in DNS: `identity-service brand prove`."""
+
+    status = 421
+
+
 class BadRequest(Problem):
     """We can't read this request."""
 

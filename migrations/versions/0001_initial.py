@@ -105,6 +105,7 @@ TABLES = (
     "resource_scope",
     "passkey",
     "passkey_challenge",
+    "brand_proof",
 )
 """In the order in which they are created."""
 
@@ -1350,4 +1351,16 @@ def _create_tables() -> None:
     )
     op.create_index("ix_passkey_challenge_expires_at", "passkey_challenge", ["expires_at"], unique=False)
     op.create_index(op.f("ix_passkey_challenge_user_id"), "passkey_challenge", ["user_id"], unique=False)
+    op.create_table(
+        "brand_proof",
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("proven_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lost_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("seen", postgresql.ARRAY(sa.TEXT()), nullable=False),
+        sa.CheckConstraint("lost_at IS NULL OR proven_at IS NOT NULL", name=op.f("ck_brand_proof_lost")),
+        sa.CheckConstraint("what IN ('host', 'sender')", name=op.f("ck_brand_proof_what")),
+        sa.PrimaryKeyConstraint("what", "name", name=op.f("pk_brand_proof")),
+    )
     # ### end Alembic commands ###

@@ -18,7 +18,7 @@ from tests.accounts.given import an_account
 from tests.events.given import events
 
 CUSTOMERS = 200
-LABELS = {"method", "route", "status", "le", "priority", "state", "quantile", "relay"}
+LABELS = {"method", "route", "status", "le", "priority", "state", "quantile", "relay", "what"}
 PER_ROUTE = 15
 
 

@@ -5,10 +5,7 @@ import json
 import os
 from pathlib import Path
 
-import dns.asyncresolver
-import dns.message
 import dns.rcode
-import dns.rrset
 import pytest
 from pydantic import SecretStr
 
@@ -20,6 +17,7 @@ from tests.faults.conftest import certificate  # noqa: F401 (a fixture)
 from tests.faults.processes import COMMAND
 from tests.faults.relay import HANG, FaultRelay
 from tests.mail.given import everything_read
+from tests.mail.name_server import ask
 
 KEY = bytes(range(32))
 SPF, DMARC, DKIM = "v=spf1 include:relay.example -all", "v=DMARC1; p=reject", "v=DKIM1; k=rsa; p=MIIB"
@@ -29,36 +27,6 @@ ZONE = {
     ("identity.example.", "MX"): ["10 mx.identity.example."],
     ("s1._domainkey.identity.example.", "TXT"): [f'"{DKIM[:8]}" "{DKIM[8:]}"'],
 }
-
-
-class NameServer(asyncio.DatagramProtocol):
-    """Answers from a zone; what is not in it does not exist."""
-
-    def __init__(self, zone: dict, *, rcode: int = dns.rcode.NXDOMAIN) -> None:
-        self.zone, self.rcode = zone, rcode
-
-    def connection_made(self, transport) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data, address) -> None:
-        query = dns.message.from_wire(data)
-        (asked,) = query.question
-        kind = dns.rdatatype.to_text(asked.rdtype)
-        found = self.zone.get((asked.name.to_text(), kind))
-        answer = dns.message.make_response(query)
-        if found is None:
-            answer.set_rcode(self.rcode)
-        else:
-            answer.answer.append(dns.rrset.from_text(asked.name, 60, "IN", kind, *found))
-        self.transport.sendto(answer.to_wire(), address)
-
-
-async def ask(zone: dict, **options) -> tuple[dns.asyncresolver.Resolver, asyncio.DatagramTransport]:
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: NameServer(zone, **options), ("127.0.0.1", 0))
-    resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers, resolver.port = ["127.0.0.1"], transport.get_extra_info("sockname")[1]
-    return resolver, transport
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from typing import Final
 from sqlalchemy import text
 
 from identity_service import logs
+from identity_service.brands import proofs as brand_proofs
 from identity_service.database.failures import is_unavailable
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.messages import kinds, rendering
@@ -181,6 +182,9 @@ class OutboxSender:
         if self._stopping.is_set():
             await self._release(message)
             return
+        if not self._may_write(message):
+            await self._hold(message)
+            return
         try:
             envelope = await self._compose(message)
         except Exception as problem:  # noqa: BLE001
@@ -193,6 +197,18 @@ class OutboxSender:
             )
             return
         await self._try_relays(message, envelope)
+
+    def _may_write(self, message: ClaimedMessage) -> bool:
+        """Return whether DNS has proven the sender of the message's brand (BRD-07)."""
+        brands = self.database.settings.brands
+        return self.database.proves(brand_proofs.sender_subject(brands.find(message.brand), brands))
+
+    async def _hold(self, message: ClaimedMessage) -> None:
+        """Keep a message whose sender is not proven: no relay sees it, and the proof sends it at once."""
+        logs.log.warning("mail.sender_not_proven", message_id=str(message.id), brand=message.brand)
+        facts = message_rules.RetryContext(message.kind, message.deliveries, message.deadline_at)
+        step = message_rules.state_while_held(facts, self.now(), jitter=queue.jitter())
+        await self._end(message, AttemptReport("claimed", "aborted", message_rules.NOT_PROVEN), step)
 
     async def _compose(self, message: ClaimedMessage) -> SmtpEnvelope | None:
         builder = self.composers.get(message.kind)
