@@ -11,7 +11,7 @@ contacts/ account_access/ approvals/ console/    conversations, staff access to 
 messages/                                        the outbox: every message with its attempts, replies and bounces
 events/ audit/                                   the feed that other services read, sealed into a chain; checkpoints
 clients/                                         the services and desk tools that call us, their tokens and scopes
-brand_records/                                   which hosts and senders of brands DNS has proven
+brand_records/                                   proofs of brands in DNS, and the words that were in use
 brands/                                          names, logos, colours, senders and words of pages and emails
 web/ database/ keys/ key_store/ values/          HTTP, transactions, cryptography, the key ring, pure values
 cli/ dev/                                        commands; a database and mailbox for development, never in production

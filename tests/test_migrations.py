@@ -24,7 +24,8 @@ from tests.conftest import Fresh
 from tests.given import PRODUCTION, run
 
 LEDGERS = {
-    "event", "sealed_event", "feedback", "checkpoint", "consent_entry", "consent_wording", "permission_check",
+    "brand_words", "event", "sealed_event", "feedback", "checkpoint", "consent_entry", "consent_wording",
+    "permission_check",
 }  # fmt: skip
 TABLES = sorted(database_schema.METADATA.tables)
 

@@ -1,4 +1,4 @@
-"""Look up proofs in DNS between two transactions, and let a process learn which hold (BRD-07)."""
+"""What a process does about brands when it starts, and the proofs in DNS, looked up between two transactions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 import dns.asyncresolver
 
 from identity_service import logs
-from identity_service.brand_records import proofs
+from identity_service.brand_records import proofs, words
 from identity_service.brands import proofs as rules
 from identity_service.brands.proofs import Subject
 from identity_service.brands.rules import Brand, Mail
-from identity_service.database.transactions import Database, database_now
+from identity_service.database.transactions import Database, DatabaseSession, database_now
 from identity_service.messages import sender_records
 from identity_service.settings import Settings
 
@@ -24,6 +24,16 @@ class Seen(NamedTuple):
 
     found: bool | None
     sentences: list[str]
+
+
+async def start(database: Database) -> None:
+    """Let a process that starts learn which proofs hold, and pin the words that it is the first to load (BRD-09)."""
+    await load(database)
+
+    async def pin(session: DatabaseSession) -> int:
+        return await words.pin(session, now=await database_now(session))
+
+    await database.in_transaction(pin)
 
 
 async def load(database: Database) -> None:

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint
-from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.database.privacy import FACT, IDENTIFIER, TablePrivacy
-from identity_service.database.types import Base, UtcDateTime, one_of
+from identity_service.database.types import APPEND_ONLY, Base, UtcDateTime, one_of
 
 
 class BrandProof(Base):
@@ -27,3 +27,18 @@ class BrandProof(Base):
     proven_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     lost_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     seen: Mapped[list[str]] = mapped_column(ARRAY(TEXT), info=FACT)
+
+
+class BrandWords(Base):
+    """The sentences of one email that a brand words itself, kept for good: an attempt names their version."""
+
+    __tablename__ = "brand_words"
+    privacy = TablePrivacy()
+    __table_args__ = ({"info": {APPEND_ONLY: True}},)
+
+    brand: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    language: Mapped[str] = mapped_column(primary_key=True, info=FACT)
+    version: Mapped[str] = mapped_column(primary_key=True, info=IDENTIFIER)
+    kind: Mapped[str] = mapped_column(primary_key=True, info=FACT)
+    sentences: Mapped[dict[str, str]] = mapped_column(JSONB, info=FACT)
+    loaded_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)

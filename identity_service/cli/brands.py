@@ -1,4 +1,4 @@
-"""`brand check|prove|words|preview`: look at the brands before customers do."""
+"""`brand check|prove|words|used|preview`: look at the brands before customers do."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ import typer
 from identity_service import clock, translations
 from identity_service.brand_records import flows as brand_records
 from identity_service.brand_records import proofs as brand_proofs
+from identity_service.brand_records import words as brand_words
 from identity_service.brand_records.tables import BrandProof
 from identity_service.brands import files, proofs
 from identity_service.brands.rules import BrandError
@@ -125,6 +126,21 @@ def list_words(
         for name, text in sentences.items():
             print(f"{name} = {json.dumps(text, ensure_ascii=False)}")
         print()
+
+
+@brand_app.command("used")
+def list_used_words(
+    version: Annotated[str, typer.Argument(help="A version that an attempt names; without one, all of them.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the sentences that brands have worded themselves, also those that their files have no longer.
+
+    Exit status 1: some do not have the hash that their event pinned.
+    """
+    found = connections.run_in_transaction(lambda session: brand_words.list_pinned(session, version or None))
+    rows = [{**one._asdict(), "loaded_at": one.loaded_at.isoformat(timespec="seconds")} for one in found]
+    output.print_rows(rows, as_json=as_json)
+    raise typer.Exit(0 if all(one.is_intact for one in found) else 1)
 
 
 @brand_app.command("preview")

@@ -57,5 +57,5 @@ async def open_with_keys(settings: Settings) -> AsyncIterator[Database]:
     """Open the service's database at head, with the key ring loaded."""
     async with open_at_head(settings) as database:
         await key_store_flows.load_key_ring(database, settings.key())
-        await brand_records.load(database)
+        await brand_records.start(database)
         yield database

@@ -42,7 +42,7 @@ async def run_everything() -> None:
         if traces is not None:
             traces.look_at(database)
         await key_store_flows.load_key_ring(database, settings.key())
-        await brand_records.load(database)
+        await brand_records.start(database)
         app = web.create_app(database, settings.key())
         app.state.mailbox = box
         app.include_router(mailbox.router)

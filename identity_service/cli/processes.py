@@ -155,7 +155,7 @@ async def _check_and_load(database: Database, master_key: bytes) -> None:
     if not await database.in_transaction(database_schema.at_head):
         raise start_checks.StartRefused([database_schema.MigrationsMissing.title()])
     await key_store_flows.load_key_ring(database, master_key)
-    await brand_records.load(database)
+    await brand_records.start(database)
 
 
 async def when_up(work: Callable[[], Awaitable[None]], seconds: int = 60) -> None:

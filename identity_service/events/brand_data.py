@@ -11,3 +11,14 @@ class BrandProofData(EventData):
     what: Literal["host", "sender"]
     name: str
     brands: list[str]
+
+
+class BrandWordsData(EventData):
+    """The email, and the brand's own sentences in it: `hash` is SHA-256 of their JSON with sorted keys, `version` the
+    start of that of all the brand's sentences in the language, which every attempt to send names."""
+
+    brand: str
+    language: str
+    version: str
+    kind: str
+    hash: str

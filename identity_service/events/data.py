@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from identity_service.events import rules
-from identity_service.events.brand_data import BrandProofData
+from identity_service.events.brand_data import BrandProofData, BrandWordsData
 from identity_service.events.client_data import (
     ApplicationData,
     ApplicationEndedData,
@@ -114,6 +114,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ResourceServerSetData: "resource_server.set",
     ResourceServerData: "resource_server.removed",
     BrandProofData: "brand.proven brand.proof_lost",
+    BrandWordsData: "brand.words_loaded",
     KeyData: "keys.rotated",
     KeyRevokedData: "keys.revoked",
     LimitData: "rate_limit.lifted",

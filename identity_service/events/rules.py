@@ -83,6 +83,7 @@ NAMES: Final[Mapping[str, str]] = {
     "feed.restored": "the service was restored from a backup; sealed events after `position` are lost",
     "keys.rewrapped": "the key ring was encrypted under another master key",
     "brand.proven": "DNS proved a host or sender of a brand: it serves or writes from now on",
+    "brand.words_loaded": "a brand's own sentences of an email were loaded for the first time; `hash` pins them",
     "brand.proof_lost": "a look-up in DNS no longer found the proof of a host or sender; it holds for seven days more",
     "mail.queued": "a message was enqueued; `cause` and `cause_id` name the event that it is about",
     "mail.test_requested": "an operator requested a test message",

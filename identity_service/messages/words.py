@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
@@ -117,4 +117,9 @@ def own_sentence(brand: Brand, language: str, kind: str, name: str) -> str | Non
 def version(brand: Brand, language: str) -> str | None:
     """Return the version of a brand's sentences in a language: the start of their SHA-256; None if it has none."""
     own = brand.words.get(language)
-    return None if not own else hashlib.sha256(orjson.dumps(own, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    return None if not own else hash_of(own)[:16]
+
+
+def hash_of(sentences: Mapping[str, Any]) -> str:
+    """Return SHA-256 of sentences, by name or by email and name, as hexadecimal digits: of their JSON, sorted."""
+    return hashlib.sha256(orjson.dumps(sentences, option=orjson.OPT_SORT_KEYS)).hexdigest()

@@ -36,6 +36,7 @@ $$
 """
 
 APPEND_ONLY = (
+    "brand_words",
     "checkpoint",
     "consent_entry",
     "consent_wording",
@@ -106,6 +107,7 @@ TABLES = (
     "passkey",
     "passkey_challenge",
     "brand_proof",
+    "brand_words",
 )
 """In the order in which they are created."""
 
@@ -1362,5 +1364,16 @@ def _create_tables() -> None:
         sa.CheckConstraint("lost_at IS NULL OR proven_at IS NOT NULL", name=op.f("ck_brand_proof_lost")),
         sa.CheckConstraint("what IN ('host', 'sender')", name=op.f("ck_brand_proof_what")),
         sa.PrimaryKeyConstraint("what", "name", name=op.f("pk_brand_proof")),
+    )
+    op.create_table(
+        "brand_words",
+        sa.Column("brand", sa.String(), nullable=False),
+        sa.Column("language", sa.String(), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("sentences", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("brand", "language", "version", "kind", name=op.f("pk_brand_words")),
+        info={"append_only": True},
     )
     # ### end Alembic commands ###

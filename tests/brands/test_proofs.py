@@ -1,8 +1,6 @@
 """BRD-07: in production a brand's host serves, and its sender writes, once DNS has proven them."""
 
 import asyncio
-import json
-import os
 import re
 from datetime import timedelta
 
@@ -20,8 +18,8 @@ from identity_service.web.security_txt import PATH
 from tests.brands.given import ACME, write_brand
 from tests.brands.test_faces import a_client, foreign, register, whole
 from tests.browser import Browser
-from tests.commands import command_line, where
-from tests.conftest import BASE, MASTER_KEY
+from tests.conftest import BASE
+from tests.given import PRODUCTION, run
 from tests.mail.name_server import listen, resolver_of
 
 HOST = Subject("host", "id.acme.example")
@@ -318,36 +316,24 @@ def test_another_return_domain_or_key_needs_a_proof_of_its_own(tmp_path):
     assert {subject.name.partition("dkim=")[2] for subject in subjects} == {"s1", "s2"}
 
 
-def environment(settings, urls) -> dict[str, str]:
-    relays = [{"name": "first", "host": "127.0.0.1", "port": 1, "tls": "none"}]
-    return {
-        "PATH": os.environ["PATH"], "DATABASE_URL": urls.application, "IDENTITY_PUBLIC_URL": BASE,
-        "IDENTITY_MASTER_KEY": MASTER_KEY, "IDENTITY_RELAYS": json.dumps(relays),
-        "IDENTITY_MAIL_FROM": "service@identity.example", "IDENTITY_BRANDS_DIR": str(settings.brands_dir),
-    }  # fmt: skip
-
-
-async def run(settings, urls, *words: str) -> tuple[int, str]:
+async def prove(settings, urls, *words: str) -> tuple[int, str]:
     """Run the command as an operator does; whatever this machine's name server says, `.example` proves nothing."""
-    process = await asyncio.create_subprocess_exec(
-        *command_line("brand", "prove", *words), env=environment(settings, urls) | where(),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    out, _ = await process.communicate()
-    return process.returncode or 0, out.decode()
+    given = PRODUCTION | {"DATABASE_URL": urls.application, "IDENTITY_BRANDS_DIR": str(settings.brands_dir)}
+    ended = await asyncio.to_thread(run, "brand", "prove", *words, folder=settings.data_dir, **given)
+    return ended.returncode, ended.stdout + ended.stderr
 
 
 async def test_the_command_prints_the_record_that_a_host_needs_and_ends_with_1_before_it_is_there(
     database, settings, urls
 ):
-    status, out = await run(settings, urls)
+    status, out = await prove(settings, urls)
     assert status == 1, out
     assert f"missing  host {HOST.name} of acme" in out
     assert f"needs: _identity-service.{HOST.name} TXT {VALUE}" in out
     assert f"missing  sender {SENDER.name} of acme" in out
-    status, out = await run(settings, urls, "plain")
+    status, out = await prove(settings, urls, "plain")
     assert (status, out) == (0, "")
-    status, out = await run(settings, urls, "nobody")
+    status, out = await prove(settings, urls, "nobody")
     assert status == 1
     assert "There is no brand 'nobody'" in out
 

@@ -18,8 +18,10 @@ CHECK = """
     INSERT INTO permission_check (id, client_id, purpose, occurred_at, user_ids, allowed, with_addresses)
     VALUES (gen_random_uuid(), 'shop', 'email', now(), '{000000000000}', '{f}', 0)
 """
+WORDS = "INSERT INTO brand_words VALUES ('acme', 'de', 'v', 'reset', '{}', now())"
 TABLES = sorted(table.name for table in database_schema.METADATA.sorted_tables if table.info.get(APPEND_ONLY))
 COLUMN = {
+    "brand_words": "sentences = '{}'",
     "checkpoint": "seal = ''",
     "consent_entry": "decision = 'granted'",
     "consent_wording": "text = 'anything'",
@@ -35,7 +37,13 @@ CHANGES = {
     "truncate": "TRUNCATE {table} CASCADE",
     "merge": "MERGE INTO {table} t USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE",
 }
-KEY = {"sealed_event": "position", "checkpoint": "position", "event": "actor", "consent_entry": "actor"}
+KEY = {
+    "brand_words": "brand",
+    "sealed_event": "position",
+    "checkpoint": "position",
+    "event": "actor",
+    "consent_entry": "actor",
+}
 ROWS = "SELECT string_agg(t::text, ' ' ORDER BY t::text) FROM {table} t"
 
 
@@ -50,6 +58,7 @@ async def kept(service, caller) -> dict[str, str]:
     async with service.database.transaction() as session:
         await session.execute(text(FEEDBACK))
         await session.execute(text(CHECK))
+        await session.execute(text(WORDS))
     found = {table: (await service.rows(ROWS.format(table=table)))[0][0] for table in TABLES}
     assert all(found.values())
     return found
