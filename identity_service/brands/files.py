@@ -1,7 +1,7 @@
 """Read the brands of an installation: once, at start; a mistake stops the start with the file and the remedy."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from identity_service.brands import logos, rules, words
-from identity_service.brands.rules import Brand, BrandError
+from identity_service.brands.rules import Brand, Mistakes
 
 _NO_ENTRIES = ("key", "logo", "words")
 _FILES = {"brand.toml", "logo.svg", "logo.png", "words"}
@@ -37,7 +37,7 @@ def read_brands(
     """Return every brand below `folder`, with the default one, whose values come from the settings.
 
     Raises:
-        BrandError
+        BrandError: it has every mistake of every brand's files.
     """
     settings: dict[str, Any] = {"name": name, "time_zone": time_zone}
     if sender:
@@ -47,10 +47,12 @@ def read_brands(
         }  # fmt: skip
     own = Brand.model_construct(**_default_values(settings))
     found = {rules.DEFAULT: own}
+    mistakes = Mistakes()
     for path in sorted(folder.iterdir()) if folder is not None else ():
         if path.is_dir() and not path.name.startswith("."):
-            found[path.name] = _read_brand(path, settings if path.name == rules.DEFAULT else {})
-    _check_together(found.values())
+            found[path.name] = _read_brand(path, settings if path.name == rules.DEFAULT else {}, mistakes)
+    mistakes += _two_with_one_host(found.values())
+    mistakes.tell(*found.values())
     return Brands(found, own.mail)
 
 
@@ -61,38 +63,50 @@ def _default_values(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, "mail": made, "key": rules.DEFAULT}
 
 
-def _read_brand(folder: Path, inherited: Mapping[str, Any]) -> Brand:
+def _read_brand(folder: Path, inherited: Mapping[str, Any], mistakes: Mistakes) -> Brand:
+    """Return a brand; what is wrong is told in `mistakes`, and then only its words can be relied on."""
     file = folder / "brand.toml"
     strange = sorted(path.name for path in folder.iterdir() if path.name not in _FILES)
-    if strange:
-        raise BrandError(f"{folder / strange[0]}: is not read; a brand has {', '.join(sorted(_FILES))}.")
+    mistakes += [f"{folder / name}: is not read; a brand has {', '.join(sorted(_FILES))}." for name in strange]
+    given = _read_values(file, mistakes)
+    read: dict[str, Any] = {"key": folder.name, "words": words.read_words(folder / "words", mistakes)}
+    images = [path for path in (folder / "logo.svg", folder / "logo.png") if path.is_file()]
+    if len(images) > 1:
+        mistakes.append(f"{folder}: has two logos; remove one.")
+    for image in images:
+        with mistakes.collecting():
+            read["logo"] = logos.read_logo(image)
+    if given is not None:
+        try:
+            return Brand.model_validate({**inherited, **given, **read})
+        except ValidationError as problem:
+            mistakes += [f"{file}: {wrong}." for wrong in describe(problem)]
+    return Brand.model_construct(**read)
+
+
+def _read_values(file: Path, mistakes: Mistakes) -> dict[str, Any] | None:
+    """Return what `brand.toml` has; None if it cannot be read at all."""
     try:
         given = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BrandError(f'{file}: is missing; the folder needs it, at least with name = "…".') from None
+        mistakes.append(f'{file}: is missing; the folder needs it, at least with name = "…".')
+        return None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise BrandError(f"{file}: is not TOML ({problem}).") from None
-    for name in _NO_ENTRIES:
-        if name in given:
-            raise BrandError(f"{file}: {name} is no entry of this file; it is the folder's name or a file beside it.")
-    images = [path for path in (folder / "logo.svg", folder / "logo.png") if path.is_file()]
-    if len(images) > 1:
-        raise BrandError(f"{folder}: has two logos; remove one.")
-    values = {**inherited, **given, "key": folder.name, "words": words.read_words(folder / "words")}
-    if images:
-        values["logo"] = logos.read_logo(images[0])
-    try:
-        return Brand.model_validate(values)
-    except ValidationError as problem:
-        raise BrandError(f"{file}: {describe(problem)}.") from None
+        mistakes.append(f"{file}: is not TOML ({problem}).")
+        return None
+    beside = [name for name in _NO_ENTRIES if name in given]
+    mistakes += [
+        f"{file}: {name} is no entry of this file; it is the folder's name or a file beside it." for name in beside
+    ]
+    return {name: value for name, value in given.items() if name not in beside}
 
 
-def describe(problem: ValidationError) -> str:
-    """Return what is wrong in one line: each place, and what it needs."""
-    return "; ".join(
+def describe(problem: ValidationError) -> list[str]:
+    """Return what is wrong: each place, and what it needs."""
+    return [
         ": ".join(filter(None, [".".join(map(str, one["loc"])), _said(one["type"], one["loc"], one["msg"])]))
         for one in problem.errors(include_url=False)
-    )
+    ]
 
 
 def _said(kind: str, place: tuple[int | str, ...], message: str) -> str:
@@ -104,12 +118,12 @@ def _said(kind: str, place: tuple[int | str, ...], message: str) -> str:
     return f"is unknown here; known: {', '.join(names)}"
 
 
-def _check_together(brands: Iterable[Brand]) -> None:
-    """Refuse two brands with one host: a reader could not tell whose page it is."""
+def _two_with_one_host(brands: Iterable[Brand]) -> Iterator[str]:
+    """Yield the brands whose host another one has: a reader could not tell whose page it is."""
     hosts: dict[str, str] = {}
     for brand in brands:
         if brand.host is not None and brand.key != hosts.setdefault(brand.host, brand.key):
-            raise BrandError(f"brands/{brand.key}: {hosts[brand.host]} has the host {brand.host} already.")
+            yield f"brands/{brand.key}: {hosts[brand.host]} has the host {brand.host} already."
 
 
 def warnings(brands: Brands) -> list[str]:

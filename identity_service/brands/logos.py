@@ -8,10 +8,11 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from identity_service.brands.rules import BrandError, Logo
+from identity_service.brands.rules import BrandError, Logo, Mistakes
 
 LARGEST: Final = 256 * 1024
 """Bytes of a logo's file."""
@@ -73,8 +74,8 @@ def clean_svg(content: bytes, name: str) -> bytes:
     if root.tag != f"{{{_SVG}}}svg":
         raise BrandError(f"{name}: is not an SVG: its first element must be svg of {_SVG}.")
     _check_depth(root, name)
-    for element in root.iter():
-        _check_element(element, name)
+    mistakes = Mistakes(dict.fromkeys(wrong for element in root.iter() for wrong in _wrong_in(element, name)))
+    mistakes.tell()
     ET.register_namespace("", _SVG)
     return bytes(ET.tostring(root, encoding="utf-8"))
 
@@ -87,16 +88,18 @@ def _check_depth(root: ET.Element, name: str) -> None:
         raise BrandError(f"{name}: has {depth} elements in each other; a logo may have {DEEPEST}.")
 
 
-def _check_element(element: ET.Element, name: str) -> None:
+def _wrong_in(element: ET.Element, name: str) -> Iterator[str]:
+    """Yield what an element may not have, a sentence each."""
     namespace, _, tag = str(element.tag).rpartition("}")
     if namespace != f"{{{_SVG}" or tag not in _ELEMENTS:
-        raise BrandError(f"{name}: the element {tag} is not allowed in a logo; remove it.")
+        yield f"{name}: the element {tag} is not allowed in a logo; remove it."
+        return
     for attribute, value in element.attrib.items():
         if attribute not in _ATTRIBUTES:
             shown = attribute.rpartition("}")[2]
-            raise BrandError(f"{name}: the attribute {shown} is not allowed in a logo; remove it from {tag}.")
-        if not (_INNER.fullmatch(value) or _PLAIN.fullmatch(value)):
-            raise BrandError(f"{name}: the value of {attribute} in {tag} refers to something outside; remove it.")
+            yield f"{name}: the attribute {shown} is not allowed in a logo; remove it from {tag}."
+        elif not (_INNER.fullmatch(value) or _PLAIN.fullmatch(value)):
+            yield f"{name}: the value of {attribute} in {tag} refers to something outside; remove it."
 
 
 def _clean_png(content: bytes, name: str) -> bytes:

@@ -1,11 +1,22 @@
 """What a brand is, and what it may say: names, colours that can be read, links, sender, languages. Pure."""
 
+import contextlib
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from identity_service import translations
 from identity_service.values import names, text
@@ -26,7 +37,32 @@ _LOOK_LATIN: Final = str.maketrans("авекмнорстухіѕјһԁԛԝαβε
 
 
 class BrandError(ValueError):
-    """A brand cannot be used; the sentence names the file and what to change."""
+    """Brands cannot be used; each of `mistakes` is a sentence that names the file and what to change.
+
+    `readable` has what could be read all the same, for checks that find more.
+    """
+
+    def __init__(self, *mistakes: str, readable: "tuple[Brand, ...]" = ()) -> None:
+        """Take the sentences; the text of the error is all of them, a line each."""
+        super().__init__("\n".join(mistakes))
+        self.mistakes, self.readable = mistakes, readable
+
+
+class Mistakes(list[str]):
+    """Mistakes of several files, collected so that whoever mends them sees all of them at once."""
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Keep the mistakes of a `BrandError` inside the block, and go on behind it."""
+        try:
+            yield
+        except BrandError as problem:
+            self.extend(problem.mistakes)
+
+    def tell(self, *readable: "Brand") -> None:
+        """Raise a `BrandError` with every mistake, if there was one."""
+        if self:
+            raise BrandError(*self, readable=readable)
 
 
 def contrast(one: str, other: str) -> float:
@@ -88,15 +124,18 @@ class Colors(BaseModel):
 
     @model_validator(mode="after")
     def _can_be_read(self) -> Self:
+        wrong = []
         for name, behind in (("accent", LIGHT), ("accent_dark", DARK)):
-            for other in (*behind, _ON_ACCENT[name]):
-                found = contrast(getattr(self, name), other)
-                if found < LEAST_CONTRAST:
-                    side = "darker" if name == "accent" else "lighter"
-                    raise ValueError(
-                        f"{name}: {getattr(self, name)} has a contrast of {found:.1f} to {other}, and needs "
-                        f"{LEAST_CONTRAST} (WCAG 2.2, 1.4.3); choose a {side} colour"
-                    )
+            color = getattr(self, name)
+            found, other = min((contrast(color, one), one) for one in (*behind, _ON_ACCENT[name]))
+            if found < LEAST_CONTRAST:
+                side = "darker" if name == "accent" else "lighter"
+                wrong.append(
+                    f"{name}: {color} has a contrast of {found:.1f} to {other}, and needs "
+                    f"{LEAST_CONTRAST} (WCAG 2.2, 1.4.3); choose a {side} colour"
+                )
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
 
@@ -168,11 +207,13 @@ class Brand(BaseModel):
             raise ValueError(f"there is no locales/{sorted(unknown)[0]}.po; there are {have}")
         return value
 
-    @model_validator(mode="after")
-    def _default_is_offered(self) -> Self:
-        if self.languages and self.default_language not in self.languages:
-            raise ValueError("default_language: must be one of the brand's languages")
-        return self
+    @field_validator("default_language", mode="after")
+    @classmethod
+    def _default_is_offered(cls, value: str, info: ValidationInfo) -> str:
+        offered = info.data.get("languages", ())
+        if offered and value not in offered:
+            raise ValueError("must be one of the brand's languages")
+        return value
 
     @property
     def offered(self) -> tuple[str, ...]:

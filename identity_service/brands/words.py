@@ -8,30 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from identity_service import translations
-from identity_service.brands.rules import BrandError
+from identity_service.brands.rules import Mistakes
 
 
-def read_words(folder: Path) -> dict[str, dict[str, dict[str, str]]]:
+def read_words(folder: Path, mistakes: Mistakes) -> dict[str, dict[str, dict[str, str]]]:
     """Return the sentences by language, kind of email, and name of the paragraph (`subject` for the subject).
 
-    Raises:
-        BrandError
+    What cannot be read is left out, and told in `mistakes`.
     """
     found: dict[str, dict[str, dict[str, str]]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix != ".toml" or path.stem not in translations.languages():
             known = ", ".join(f"{language}.toml" for language in translations.languages())
-            raise BrandError(f"{path}: is not read; words are in {known}.")
-        found[path.stem] = _read(path)
+            mistakes.append(f"{path}: is not read; words are in {known}.")
+        else:
+            found[path.stem] = _read(path, mistakes)
     return found
 
 
-def _read(path: Path) -> dict[str, dict[str, str]]:
+def _read(path: Path, mistakes: Mistakes) -> dict[str, dict[str, str]]:
     try:
         given: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise BrandError(f"{path}: is not TOML ({problem}).") from None
-    for kind, sentences in given.items():
+        mistakes.append(f"{path}: is not TOML ({problem}).")
+        return {}
+    for kind, sentences in list(given.items()):
         if not isinstance(sentences, dict) or not all(isinstance(text, str) for text in sentences.values()):
-            raise BrandError(f'{path}: {kind} must be a table of sentences: [{kind}], then why = "…".')
+            mistakes.append(f'{path}: {kind} must be a table of sentences: [{kind}], then why = "…".')
+            del given[kind]
     return given

@@ -27,7 +27,10 @@ brand_app = typer.Typer(no_args_is_help=True, help="Names, logos, colours, sende
 
 @brand_app.command("check")
 def check_brands(as_json: AsJson = False) -> None:
-    """Read every brand, its logo and its words. Exit status 1: one has a mistake, and the service would not start."""
+    """Read every brand, its logo and its words. Exit status 1: they have mistakes, and the service would not start.
+
+    Every mistake of every file is told at once.
+    """
     settings = connections.load_settings()
     words.check_brands(settings)
     warnings = files.warnings(settings.brands)

@@ -6,14 +6,14 @@ value that the reader needs can be left out, and nothing is a template: braces h
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
 
-from identity_service.brands.rules import Brand, BrandError
+from identity_service.brands.rules import Brand, BrandError, Mistakes
 from identity_service.messages.copy import COPY, PLACE
 from identity_service.settings import Settings
 from identity_service.values import names
@@ -36,23 +36,34 @@ _KEPT: Final = frozenset({"safety", "promise", "not_you", "phrase"})
 
 
 def check_brands(settings: Settings) -> None:
-    """Refuse a brand whose words, relays or host cannot be used.
+    """Refuse brands whose files have a mistake, or whose words, relays or host cannot be used.
 
     Raises:
-        BrandError: the sentence names the file and what to change.
+        BrandError: it has every mistake; each sentence names the file and what to change.
     """
-    known, folder = {relay.name for relay in settings.relays}, settings.brands_dir or Path("brands")
-    for brand in settings.brands.by_key.values():
-        check_words(brand, folder)
-        file = folder / brand.key / "brand.toml"
-        missing = sorted(set(brand.mail.relays if brand.mail else ()) - known)
-        if missing:
-            raise BrandError(f"{file}: mail.relays: IDENTITY_RELAYS has no {missing[0]!r}.")
-        if brand.host is not None and brand.host == urlsplit(settings.public_url).hostname:
-            raise BrandError(
-                f"{file}: host: {brand.host} is that of IDENTITY_PUBLIC_URL, where every brand's customers sign in; "
-                "name a host of the brand's own, or none."
-            )
+    folder, mistakes = settings.brands_dir or Path("brands"), Mistakes()
+    try:
+        brands = tuple(settings.brands.by_key.values())
+    except BrandError as problem:
+        mistakes += problem.mistakes
+        brands = problem.readable
+    for brand in brands:
+        mistakes += _wrong_here(brand, folder / brand.key / "brand.toml", settings)
+        with mistakes.collecting():
+            check_words(brand, folder)
+    mistakes.tell()
+
+
+def _wrong_here(brand: Brand, file: Path, settings: Settings) -> Iterator[str]:
+    """Yield what a brand has that does not fit the settings."""
+    known = {relay.name for relay in settings.relays}
+    for missing in sorted(set(brand.mail.relays if brand.mail else ()) - known):
+        yield f"{file}: mail.relays: IDENTITY_RELAYS has no {missing!r}."
+    if brand.host is not None and brand.host == urlsplit(settings.public_url).hostname:
+        yield (
+            f"{file}: host: {brand.host} is that of IDENTITY_PUBLIC_URL, where every brand's customers sign in; "
+            "name a host of the brand's own, or none."
+        )
 
 
 def wordable(kind: str) -> dict[str, str]:
@@ -65,16 +76,20 @@ def check_words(brand: Brand, folder: Path) -> None:
     """Refuse sentences that leave out, hide or add something; `folder` has the brand's own.
 
     Raises:
-        BrandError
+        BrandError: it has every sentence that is refused.
     """
+    mistakes = Mistakes()
     for language, kinds in brand.words.items():
         for kind, sentences in kinds.items():
             where = f"{folder / brand.key / 'words' / language}.toml [{kind}]"
             if kind not in COPY:
-                raise BrandError(f"{where}: there is no such email; there are {', '.join(COPY)}.")
+                mistakes.append(f"{where}: there is no such email; there are {', '.join(COPY)}.")
+                continue
             ours = wordable(kind)
             for name, text in sentences.items():
-                _check_sentence(f"{where} {name}", name, text, ours)
+                with mistakes.collecting():
+                    _check_sentence(f"{where} {name}", name, text, ours)
+    mistakes.tell()
 
 
 def _check_sentence(where: str, name: str, text: str, ours: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from identity_service.brands import files, logos, rules
 from identity_service.brands.rules import Brand, BrandError
+from identity_service.cli import main
 from identity_service.messages import rendering, words
 from identity_service.messages.copy import COPY
 from tests.brands.given import ACME, LOGO, write_both, write_brand
@@ -51,7 +53,7 @@ WRONG = {
     'name = "Acme"\nlegal_name = "Acme \U000e0041"': "legal_name: must be one printable line",
     'name = "Acme"\ncolour = "red"': "colour: is unknown here; known: name, legal_name, postal_address,",
     'name = "Acme"\n[colors]\naccent = "red;}body{display:none"': "colors.accent",
-    'name = "Acme"\n[colors]\naccent = "#ffd400"': "has a contrast of 1.4 to #ffffff, and needs 4.5",
+    'name = "Acme"\n[colors]\naccent = "#ffd400"': "has a contrast of 1.2 to #e6efe9, and needs 4.5",
     'name = "Acme"\n[colors]\naccent_dark = "#0b4f9c"': "choose a lighter colour",
     'name = "Acme"\n[mail]\nsender = "a@acme.example"': "mail.sender: is unknown here; known: from, from_name,",
     'name = "Acme"\n[links]\nhelp = "javascript:alert(1)"': "links.help: must be an https:// address",
@@ -310,3 +312,43 @@ def test_the_host_where_everybody_signs_in_is_no_brand_s_own(settings):
 def test_no_warning_can_be_worded(kind):
     """BRD-09: what to do if somebody else asked, which words a caller must know, and what nobody asks for."""
     assert not {"safety", "promise", "not_you", "phrase"} & set(words.wordable(kind))
+
+
+def test_every_mistake_of_every_file_is_told_at_once(tmp_path, capsys, monkeypatch):
+    """An operator who mends one mistake after the other gives up at the fourth: a line each, and none is twice."""
+    wrong = (
+        'host = "ID.acme.example"\nkey = "x"\ncolor = "red"\ndefault_language = "de"\nlanguages = ["fr"]\n'
+        '[colors]\naccent = "#ffff00"\naccent_dark = "#000000"\n[links]\nhelp = "http://acme.example/"\n'
+    )
+    write_brand(
+        tmp_path, "acme", wrong, logo_svg=svg("<script/><script/><rect onclick='x' style='y'/>"), logo_jpg=b"",
+        words_tlh="", words_fr="=",
+        words_de='welcome = 1\n[reset]\nwhy = "Neu."\nfooter = "x"\n[newsletter]\nwhy = "x"',
+    )  # fmt: skip
+    other = '[mail]\nfrom = "a@other.example"\nrelays = ["away", "gone"]\n'
+    write_brand(tmp_path, "one", f'name = "One"\nhost = "id.one.example"\n{other}')
+    write_brand(tmp_path, "two", 'name = "Two"\nhost = "id.one.example"\n', logo_png=b"x")
+    write_brand(tmp_path, "three", "name =")
+    monkeypatch.setenv("IDENTITY_BRANDS_DIR", str(tmp_path))
+    monkeypatch.setenv("IDENTITY_PUBLIC_URL", "https://id.one.example")
+    monkeypatch.setattr(sys, "argv", ["identity-service", "brand", "check"])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert end.value.code == 1
+    told = [line.removeprefix(f"{tmp_path}/") for line in capsys.readouterr().err.splitlines()]
+    assert len(told) == len(set(told))
+    expected = [
+        "acme/brand.toml: key is no entry", "acme/brand.toml: name: Field required", "acme/brand.toml: host: must be",
+        "acme/brand.toml: color: is unknown here", "acme/brand.toml: default_language: must be one of",
+        "acme/brand.toml: colors: accent: #ffff00", "accent_dark: #000000", "acme/brand.toml: links.help: must be",
+        "acme/logo.jpg: is not read", "acme/logo.svg: the element script", "acme/logo.svg: the attribute onclick",
+        "acme/logo.svg: the attribute style", "acme/words/tlh.toml: is not read", "acme/words/fr.toml: is not TOML",
+        "acme/words/de.toml: welcome must be a table", "acme/words/de.toml [reset] why: lacks {user_id}",
+        "acme/words/de.toml [reset] footer: cannot be worded", "acme/words/de.toml [newsletter]: there is no such",
+        "one/brand.toml: mail.relays: IDENTITY_RELAYS has no 'away'", "IDENTITY_RELAYS has no 'gone'",
+        "one/brand.toml: host: id.one.example is that of IDENTITY_PUBLIC_URL",
+        "two/brand.toml: host: id.one.example is",
+        "two/logo.png: cannot be read as a PNG", "brands/two: one has the host", "three/brand.toml: is not TOML",
+    ]  # fmt: skip
+    assert [wanted for wanted in expected if not any(wanted in line for line in told)] == []
+    assert len(told) == len(expected) - 1, told
