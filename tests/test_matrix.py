@@ -131,6 +131,8 @@ POST /me/email                                             | customer
 POST /me/email/cancel                                      | customer
 POST /me/erase                                             | customer
 POST /me/export                                            | customer
+GET /me/name                                                | customer
+POST /me/name                                               | customer
 POST /me/passkeys                                          | customer
 POST /me/passkeys/options                                  | customer
 POST /me/passkeys/{passkey_id}/remove                      | customer

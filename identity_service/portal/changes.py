@@ -1,5 +1,5 @@
-"""Changes at /me: become a business, change the address, export, close and erase. Exporting and what cannot be undone
-need a sign-in of the last ten minutes (`FreshCustomer`)."""
+"""Changes at /me: give a name, become a business, change the address, export, close and erase. Exporting and what
+cannot be undone need a sign-in of the last ten minutes (`FreshCustomer`)."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
+from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
 from identity_service.addresses import actions as addresses
 from identity_service.addresses import rules as address_rules
@@ -41,8 +42,30 @@ class CompanyMissing(Unprocessable):
     """Enter the company name and a two-letter country code."""
 
 
+class MalformedName(Unprocessable):
+    """Enter your name on one line, with no more than 200 printable characters."""
+
+
 class NotConfirmed(Unprocessable):
     """Type your own User ID to confirm."""
+
+
+@router.get("/name")
+async def show_name(request: Request, customer: Customer) -> Response:
+    """Show the form for the customer's name, filled in with what is stored."""
+    return pages.render_page(request, "portal/name.html", values={"name": customer.account.display_name or ""})
+
+
+@router.post("/name")
+async def change_name(request: Request, session: Session, form: Form, customer: Customer, now: Now) -> Response:
+    """Set the customer's name, or remove it if nothing was entered, by the rules of `PATCH /v1/accounts/{user_id}`."""
+    forms.redisplay_on(request, "portal/name.html")
+    name = values_text.read_line(*form.take("name")) or None
+    if name is not None and not values_text.is_line(name):
+        raise MalformedName
+    changes, own = {"display_name": name}, UserId(customer.account.user_id)
+    await accounts.update_account(session, own, changes, actor="customer", now=now)
+    return RedirectResponse("/me?saved=name#saved", 303)
 
 
 @router.get("/business")

@@ -42,7 +42,7 @@ router = APIRouter(prefix="/me", route_class=FormRoute, include_in_schema=False)
 async def show_me(request: Request, session: Session, customer: Customer, now: Now, saved: str = "") -> Response:
     """Show the User ID as a card, with consents, sessions, company, staff access, summary and permission questions.
 
-    `saved` is what was just changed: `company`, `consent`, `session`, or `stopped` for a change of address.
+    `saved` is what was just changed: `name`, `company`, `consent`, `session`, or `stopped` for a change of address.
     """
     account = customer.account
     states = await consents.list_states(session, account.user_id)

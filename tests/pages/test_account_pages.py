@@ -161,3 +161,56 @@ async def test_one_notice_says_that_a_change_was_saved(caller, service, action, 
     page = await anna.browser.send(action, **fields)
     assert ([html.unescape(text) for text in NOTICE.findall(page.text)], page.url.fragment) == ([said], "saved")
     assert NOTICE.findall((await anna.browser.open("/me")).text) == []
+
+
+async def name_at_rest(caller, anna: Customer) -> str | None:
+    return (await caller.get(f"/v1/accounts/{anna.user_id}")).json()["display_name"]
+
+
+async def test_a_customer_gives_changes_and_removes_their_name(caller, service):
+    """As `PATCH /v1/accounts/{user_id}` does: composed and trimmed, with an event that has no name; what is unchanged
+    records nothing."""
+    anna = await a_customer(caller, service)
+    await anna.sign_in()
+    assert "Add your name" in (await anna.browser.open("/me")).text
+    ali = "\u0639\u0644\u064a"
+    for typed, stored in ((" Anna  Be\u0301rg\u200b ", "Anna  B\u00e9rg"), (ali, ali)):
+        await anna.browser.open("/me/name")
+        page = (await anna.browser.send("/me/name", name=typed)).text
+        assert anna.browser.page.url.path == "/me"
+        assert "We've saved your change." in anna.browser.text
+        assert f"<bdi>{stored}</bdi>" in page
+        assert "Change your name" in page
+        assert await name_at_rest(caller, anna) == stored
+    assert f'value="{ali}"' in (await anna.browser.open("/me/name")).text
+    await anna.browser.send("/me/name", name=ali)
+    await anna.browser.open("/me/name")
+    await anna.browser.send("/me/name", name=" ")
+    assert "<dt>Name</dt><dd><bdi>–</bdi></dd>" in anna.browser.page.text
+    assert await name_at_rest(caller, anna) is None
+    told = await service.rows("SELECT actor, data FROM event WHERE name = 'account.updated' ORDER BY id")
+    assert told == [("customer", {"fields": ["display_name"]})] * 3
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "Anna\u202egreB", "=?utf-8?q?x?=", "a" + "\u0301" * 31])
+async def test_a_name_that_is_no_line_is_refused_with_what_was_typed(caller, service, name):
+    """The same as the interface refuses; the form stays filled in."""
+    anna = await a_customer(caller, service)
+    await anna.sign_in()
+    await anna.browser.open("/me/name")
+    page = await anna.browser.send("/me/name", name=name)
+    assert page.status_code == 422
+    assert "Enter your name on one line" in anna.browser.text
+    assert html.escape(name[:20]) in page.text
+    refused = await caller.patch(f"/v1/accounts/{anna.user_id}", {"display_name": name})
+    assert refused.status_code == 422
+    assert await name_at_rest(caller, anna) is None
+
+
+async def test_a_name_with_html_is_text(caller, service):
+    anna = await a_customer(caller, service)
+    await anna.sign_in()
+    await anna.browser.open("/me/name")
+    await anna.browser.send("/me/name", name='"><script>alert(1)</script>')
+    for path in ("/me", "/me/name", "/me/everything"):
+        assert "<script>alert" not in (await anna.browser.open(path)).text
