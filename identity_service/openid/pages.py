@@ -267,8 +267,9 @@ def _sign_out_page(request: Request, asked: logout.LogoutRequest) -> Response:
     database = dependencies.database_of(request)
     request.state.form_destination = asked.origin
     return pages.render_page(
-        request, "openid/sign_out.html", application=asked.application, sealed=logout.seal_request(database.keys, asked)
-    )
+        request, "openid/sign_out.html", application=asked.application,
+        sealed=logout.seal_request(database.keys, asked), back=f"/oauth/logout?{request.url.query}",
+    )  # fmt: skip
 
 
 def _signed_out(asked: logout.LogoutRequest, *, signed_in: bool) -> Response:

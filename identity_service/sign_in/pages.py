@@ -22,7 +22,8 @@ from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute, refuse_user_id
 from identity_service.web.networks import coarse_network
 
-_PATH = re.compile(r"/([\w~.-]+(/[\w~.-]+)*)?", re.ASCII)
+_OWN_PAGE = re.compile(r"/([\w~.-]+(/[\w~.-]+)*)?(\?[\w~.!$&'()*+,;=:@/?%-]{0,4000})?", re.ASCII)
+"""A path of ours, with its query: a browser reads `//host` and `/\\host` as another site."""
 router = APIRouter(route_class=FormRoute, include_in_schema=False)
 
 
@@ -129,10 +130,10 @@ async def choose_language(request: Request, form: Form, session: Session, now: N
     if customer is not None and translations.find_language(customer.account.locale) != language:
         changes = {"locale": language}
         await accounts.update_account(session, UserId(customer.account.user_id), changes, actor="customer", now=now)
-    # Only a path of ours: a browser reads `//host` and `/\\host` as another site.
-    response = RedirectResponse(back if _PATH.fullmatch(back) else "/", 303)
+    back = back if _OWN_PAGE.fullmatch(back) else "/"
+    response = RedirectResponse(back, 303)
     if email:
-        typed.remember_typed(response, back, email)
+        typed.remember_typed(response, typed.place_of(back), email)
     forms.set_cookie(response, forms.LANGUAGE_COOKIE, language, same_site="lax", seconds=365 * 24 * 3600)
     return response
 

@@ -6,12 +6,14 @@ browser's cookie (`forms.py`).
 
 import copy
 import hashlib
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -26,6 +28,8 @@ from identity_service.web import api_documentation, dependencies, forms
 LOCAL_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 """Content security policy of development pages: our own styles and images, no script."""
 _PAGES = Environment(loader=PackageLoader("identity_service"), undefined=StrictUndefined, autoescape=True)
+_IN_QUERY = re.compile(r"[\w-]+(/[\w-]+)*", re.ASCII)
+"""Name and value of a query's parameter that a page names again: a word, a handle or a path of ours."""
 _PAGES.filters["moment"] = datetime.fromisoformat
 
 
@@ -45,6 +49,7 @@ def render_page(request: Request, template: str, *, status: int = 200, **facts: 
         "values": {},
         "form_token": token,
         "path": request.url.path,
+        "back": _address_of(request),
         "signed_in": forms.SESSION_COOKIE in request.cookies and not getattr(request.state, "signed_out", False),
         **_of_reader(tag),
         "brand": brand,
@@ -57,6 +62,18 @@ def render_page(request: Request, template: str, *, status: int = 200, **facts: 
     if cookie is not None:
         forms.set_cookie(response, forms.COOKIE, cookie, same_site="strict")
     return response
+
+
+def _address_of(request: Request) -> str:
+    """Return where the reader finds this page again, in another language: its path, with whatever handle or page of
+    ours the query names; "/" for one that only a form leads to. A link's secret is in the fragment, which `link.js`
+    adds.
+    """
+    methods: set[str] = request.scope.get("methods", {}).get(getattr(request.scope.get("route"), "path", None), set())
+    if request.method != "GET" and "GET" not in methods:
+        return "/"
+    kept = [(name, value) for name, value in request.query_params.multi_items() if _IN_QUERY.fullmatch(name + value)]
+    return f"{request.url.path}?{urlencode(kept, safe='/')}" if kept else request.url.path
 
 
 def render(template: str, **facts: Any) -> str:  # noqa: ANN401

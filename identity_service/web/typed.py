@@ -5,6 +5,7 @@ page, a form, or the page that says that an address is confirmed.
 """
 
 from typing import Final
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -22,6 +23,12 @@ def remember_typed(response: Response, place: str, text: str) -> Response:
     kept = f"{place}~{encoding.base64url_encode(text[:_LONGEST].encode())}"
     forms.set_cookie(response, COOKIE, kept, same_site="lax", seconds=_SECONDS)
     return response
+
+
+def place_of(address: str) -> str:
+    """Return the place that the page at this address, a path with its query, asks for what was typed."""
+    parts = urlsplit(address)
+    return parse_qs(parts.query).get("typed", [parts.path])[0]
 
 
 def filled_in(request: Request) -> dict[str, str]:

@@ -247,9 +247,7 @@ async def test_a_language_is_chosen_on_the_page_and_kept(service):
     assert '<html lang="fr" dir="ltr">' in browser.page.text
 
 
-@pytest.mark.parametrize(
-    "back", ["//evil.example", "https://evil.example", "/\\evil.example", "/a?b", "javascript:1", ""]
-)
+@pytest.mark.parametrize("back", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:1", ""])
 async def test_choosing_a_language_leads_nowhere_else(service, back):
     browser = Browser(service.app, BASE)
     await browser.open("/reset")

@@ -96,3 +96,32 @@ async def test_a_refusal_is_announced_and_belongs_to_its_field(visit):
     assert await told.get_attribute("role") == "alert"
     assert "isn't a valid domain" in await told.inner_text()
     assert await field.input_value() == "ben@localhost"
+
+
+SECRET = "document.querySelector('form[data-link]')?.elements.link.value ?? ''"
+FORM = "document.querySelector('.languages')"
+ADDRESS = "location.pathname + location.search"
+WITHOUT_ADDRESS = {"/signin/code": "/signin"}
+"""Pages that only a form leads to, and where their language switch leads."""
+
+
+async def test_the_language_switch_keeps_the_address_and_secret_of_every_page(visit, service, letters):
+    """There and back on every page that an address leads to; a refused form names the page that asks again."""
+    one, switched = await visit(), []
+    async for name in every_page(one, service, letters, "en"):
+        if not await one.page.evaluate(f"!!{FORM}"):
+            continue
+        here, secret = await one.page.evaluate(ADDRESS), await one.page.evaluate(SECRET)
+        assert await one.page.evaluate(f"{FORM}.elements.back.value") in (here, WITHOUT_ADDRESS.get(one.path)), name
+        if [request for request in one.requests if request.is_navigation_request()][-1].method != "GET":
+            continue
+        for tag in ("fr", "en"):
+            await one.page.locator(f".languages button[value={tag}]").click()
+            await one.page.wait_for_selector(f"html[lang={tag}]")
+            assert await one.page.evaluate(ADDRESS) == here, name
+            if secret:
+                await one.page.wait_for_selector("body.has-link")
+                assert await one.page.evaluate(SECRET) == secret, name
+        switched.append(name)
+    must = {"confirm by code", "choose", "watch waiting", "welcome", "code", "confirm another address", "reopen"}
+    assert must < set(switched)

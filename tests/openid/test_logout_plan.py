@@ -4,6 +4,7 @@ attacker tries beside them."""
 import asyncio
 import base64
 import contextlib
+from html import unescape
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -119,6 +120,21 @@ async def test_without_a_hint_a_page_asks(service, caller, given):
     assert page.url.path == "/signin"
     assert "signed out" in browser.text
     assert await is_signed_out(browser, shop)
+
+
+async def test_the_question_in_another_language_still_leads_back_to_the_application(service, caller):
+    """The request is in the address, which the language switch keeps."""
+    shop, browser, _ = await begun(service, caller)
+    asked = {"client_id": shop.client_id, "post_logout_redirect_uri": HOME, "state": "a b+c"}
+    await leave(browser, **asked)
+    assert QUESTION in browser.text
+    back = unescape(browser.page.text.partition('name="back" value="')[2].partition('"')[0])
+    assert dict(parse_qsl(urlsplit(back).query)) == asked
+    await browser.send("/language", language="fr", back=back)
+    assert '<html lang="fr" dir="ltr">' in browser.page.text
+    sealed = browser.page.text.partition('name="request" value="')[2].partition('"')[0]
+    page = await send(browser, "/oauth/logout/confirmed", request=sealed)
+    assert page.headers.get("location", str(page.url)).startswith(HOME)
 
 
 async def test_no_post_logout_redirect_uri(service, caller):
