@@ -38,6 +38,8 @@ async def start(database: Database) -> None:
 
 async def load(database: Database) -> None:
     """Set `database.proofs`: what this process lets serve and write from now on."""
+    if not rules.needed(database.settings.brands):
+        return
     async with database.transaction() as session:
         database.proofs = await proofs.load(session, now=await database_now(session))
 

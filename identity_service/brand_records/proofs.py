@@ -82,7 +82,7 @@ async def record(
     elif found is False and row.proven_at is not None and row.lost_at is None:
         row.lost_at = now
         await _tell(session, "brand.proof_lost", subject, actor, now)
-    if found is not True and row.proven_at is not None:
+    if found is not True:
         until = None if row.lost_at is None else (row.lost_at + rules.HOLDS_WITHOUT).isoformat(timespec="seconds")
         logs.log.warning("brand.proof_not_found", what=subject.what, subject=subject.name, holds_until=until)
     return row

@@ -72,7 +72,7 @@ async def page(service, host: str, path: str = "/", accept: str = "text/html"):
     return await service.http.get(path, headers={"Host": host, "Accept": accept})
 
 
-async def test_a_host_serves_after_its_record_is_seen_and_not_before(service, zone, look):
+async def test_a_host_serves_after_its_record_is_seen_and_not_before(service, zone, look, log):
     refused = await page(service, HOST.name)
     assert refused.status_code == 421
     assert "proves it in DNS" in refused.text
@@ -81,6 +81,7 @@ async def test_a_host_serves_after_its_record_is_seen_and_not_before(service, zo
     assert (told.status_code, told.json()["code"]) == (421, "unproven_host")
     assert (await page(service, BASE.partition("//")[2])).status_code == 200
     assert await look(HOST) == [False]
+    assert "brand.proof_not_found" in log.text
     assert (await page(service, HOST.name)).status_code == 421
     zone |= HOST_RECORD
     assert await look(HOST) == [True]

@@ -102,6 +102,13 @@ async def _signing_in(one, service, letters, say) -> AsyncIterator[str]:
 
 async def _account(one, service, letters, say) -> AsyncIterator[str]:
     yield "me"
+    await one.follow(say("Add your name"))
+    yield "name"
+    await one.type(say("Your name"), "x" * 40 + " =?x")
+    await one.press(say("Save"))
+    yield "name refused"
+    await one.type(say("Your name"), "Benjamin Berg-Hartmann von und zu Oberunterach")
+    await one.press(say("Save"))
     await one.page.locator("#consents button").first.click()
     await one.page.wait_for_load_state()
     yield "me with a yes"
