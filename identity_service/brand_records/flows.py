@@ -56,7 +56,7 @@ async def keep_fresh(database: Database, pause: Callable[[float], Awaitable[None
 
 
 async def prove_due(database: Database, resolver: dns.asyncresolver.Resolver | None = None) -> int:
-    """Look up whatever is due, and return how many; in development nothing is."""
+    """Look up whatever is due, log what is not proven, and return how many; in development nothing is due."""
     if database.settings.development:
         return 0
     wanted = rules.needed(database.settings.brands)
@@ -65,7 +65,9 @@ async def prove_due(database: Database, resolver: dns.asyncresolver.Resolver | N
     async with database.transaction() as session:
         claimed = await proofs.claim(session, wanted, now=await database_now(session))
     for subject in claimed:
-        await prove(database, subject, actor="worker", resolver=resolver)
+        seen = await prove(database, subject, actor="worker", resolver=resolver)
+        if not seen.found:
+            logs.log.warning("brand.not_proven", what=subject.what, subject=subject.name, seen=seen.sentences)
     return len(claimed)
 
 

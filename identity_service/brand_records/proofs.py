@@ -6,7 +6,6 @@ from datetime import datetime
 from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from identity_service import logs
 from identity_service.brand_records.tables import BrandProof
 from identity_service.brands import proofs as rules
 from identity_service.brands.proofs import Proof, Subject
@@ -82,9 +81,6 @@ async def record(
     elif found is False and row.proven_at is not None and row.lost_at is None:
         row.lost_at = now
         await _tell(session, "brand.proof_lost", subject, actor, now)
-    if found is not True:
-        until = None if row.lost_at is None else (row.lost_at + rules.HOLDS_WITHOUT).isoformat(timespec="seconds")
-        logs.log.warning("brand.proof_not_found", what=subject.what, subject=subject.name, holds_until=until)
     return row
 
 

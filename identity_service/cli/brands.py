@@ -72,6 +72,8 @@ def prove_brands(
     else:
         for row in rows:
             _print_proof(row)
+        if settings.development:
+            print("Development needs no proof: every host is served, and every sender writes.")
     raise typer.Exit(0 if all(row["state"] == "proven" for row in rows) else 1)
 
 

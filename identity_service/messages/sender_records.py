@@ -115,7 +115,10 @@ async def _check_mx(resolver: dns.asyncresolver.Resolver, domain: str) -> _Resul
 
 async def _check_dkim(resolver: dns.asyncresolver.Resolver, mail: Mail) -> _Result:
     if not mail.dkim_selector:
-        return "warning", "no selector is set (IDENTITY_DKIM_SELECTOR): the relay's key was not looked up"
+        return (
+            "warning",
+            "no selector is set (mail.dkim_selector or IDENTITY_DKIM_SELECTOR): the relay's key is unknown",
+        )
     name = f"{mail.dkim_selector}._domainkey.{mail.domain}"
     record = await _find(resolver, name, "p=")
     return ("ok", f"{name}: {record[:120]}") if record else ("warning", f"{name}: the signature cannot be checked")
