@@ -148,7 +148,14 @@ async def note_opened(session: DatabaseSession, link: str, *, now: datetime) -> 
 
 
 async def choose_by_link(
-    database: Database, hasher: Hasher, link: str, password: str, *, passkeys_too: bool = False, now: datetime
+    database: Database,
+    hasher: Hasher,
+    link: str,
+    password: str,
+    *,
+    sent: str | None = None,
+    passkeys_too: bool = False,
+    now: datetime,
 ) -> str:
     """Set the password with the link from the email; return its handle. A weak password does not consume the link
     (RST-13). Passkeys of the past week are removed, with `passkeys_too` all of them (PKY-14).
@@ -158,6 +165,8 @@ async def choose_by_link(
     """
     async with database.transaction() as session:
         found = await one_time_tokens.verify_link(session, PURPOSE, link)
+        if sent not in (None, found.token.handle):
+            raise LinkInvalid
         account = await _account_of_token(session, found, by="link", now=now)
         own_words = _own_words(account, found)
     phc = await passwords.make_hash(hasher, database.settings, password, own_words)

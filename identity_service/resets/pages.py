@@ -83,7 +83,7 @@ async def choose_by_link_or_code(request: Request, handle: str, form: Form, now:
     choosing = (
         _by_code(request, code, password, passkeys, sent=handle, now=now)
         if by_code
-        else _by_link(request, link, password, passkeys, now=now)
+        else _by_link(request, link, password, passkeys, sent=handle, now=now)
     )
     return await _set_password(request, choosing)
 
@@ -168,10 +168,12 @@ async def _set_password(request: Request, choosing: Awaitable[str]) -> Response:
     return typed.remember_typed(RedirectResponse("/reset/done#main", 303), _USED, used)
 
 
-async def _by_link(request: Request, link: str, password: str, passkeys: str, *, now: datetime) -> str:
+async def _by_link(
+    request: Request, link: str, password: str, passkeys: str, *, sent: str | None = None, now: datetime
+) -> str:
     state = request.app.state
     return await actions.choose_by_link(
-        state.database, state.hasher, link, password, passkeys_too=bool(passkeys), now=now
+        state.database, state.hasher, link, password, sent=sent, passkeys_too=bool(passkeys), now=now
     )
 
 
