@@ -15,7 +15,9 @@ class Road:
 
     Where an answer takes long, a reading does too (`times`), and `connections` are no more than somebody would open:
     what a queue holds at the end of a reading is still worked off when the next one begins. `may_be_busy`: it has a
-    bounded queue, and says 503 where that is full. `grows`: it may cost more where there are more accounts.
+    bounded queue, and says 503 where that is full. `grows`: it may cost more where there are more accounts. `steps` is
+    how many requests make one whole. A road that defines `took(status, headers, body)` judges its answers itself, and
+    makes the next requests of them.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Road:
     connections: tuple[int, ...] = (1, 16, 64)
     may_be_busy: bool = False
     grows: bool = True
+    steps: int = 1
 
 
 def _batch(name: str, ids: int, times: int) -> Road:
@@ -125,7 +128,90 @@ RESET = Road(
     """,
     '"tracking_url"',
 )
-ALL = (VERIFY, BATCH_100, BATCH_1000, REGISTER, PERMISSIONS, HISTORY, PASSWORD_CHECK, TOKEN, RESET)
+_AT_A_SHOP = """
+local client, auth, challenge, verifier, browsers
+local form = "application/x-www-form-urlencoded"
+
+local function shop()
+  local facts = lines(folder .. "/shop")
+  client, auth, challenge, verifier = facts[1], facts[2], facts[3], facts[4]
+  browsers = lines(folder .. "/browsers")
+end
+
+local function token(body)
+  return wrk.format("POST", "/oauth/token", {["Content-Type"] = form, ["Authorization"] = auth}, body)
+end
+"""
+# Each customer comes from a network of their own; wrk does not say whose an answer is, so what it leads to waits in a
+# queue, and the next free connection sends it.
+SIGN_IN_AT_A_SHOP = Road(
+    "sign-in at a shop, each of its 4 requests",
+    _AT_A_SHOP
+    + """
+    local ready, back = {}, "https%3A%2F%2Fshop.example.org%2Fcallback"
+    function road() shop() end
+
+    local function page(path, browser)
+      local network = "10." .. math.random(0, 255) .. "." .. math.random(0, 255) .. "." .. math.random(0, 255)
+      return wrk.format("GET", path, {["Cookie"] = browser, ["X-Forwarded-For"] = network})
+    end
+
+    function request()
+      local next = table.remove(ready)
+      if next then return next end
+      turn = turn + 1
+      return page("/oauth/authorize?response_type=code&scope=openid%20profile%20email&state=s&nonce=n&client_id="
+        .. client .. "&redirect_uri=" .. back .. "&code_challenge_method=S256&code_challenge=" .. challenge,
+        browsers[turn % #browsers + 1])
+    end
+
+    function took(status, headers, body)
+      local where = headers["Location"] or headers["location"] or ""
+      local code = where:match("[?&]code=([^&]+)")
+      local access = body:match('"access_token":"([^"]+)"')
+      local named = where:match("^(/oauth/authorize/.+)$")
+      if code then
+        table.insert(ready, token("grant_type=authorization_code&redirect_uri=" .. back .. "&code_verifier="
+          .. verifier .. "&code=" .. code))
+      elseif access then
+        table.insert(ready, wrk.format("GET", "/oauth/userinfo", {["Authorization"] = "Bearer " .. access}))
+      elseif named then
+        local set = headers["Set-Cookie"] or headers["set-cookie"] or ""
+        local browser = set:match("__Host%-authorize=([^;]+)")
+        table.insert(ready, page(named, "__Host-session=" .. browser .. "; __Host-authorize=" .. browser))
+      elseif not body:find('"email_verified":true', 1, true) then
+        wrong = wrong + 1
+      end
+    end
+    """,
+    '"email_verified":true',
+    steps=4,
+)
+REFRESH = Road(
+    "refresh",
+    _AT_A_SHOP
+    + """
+    local ready = {}
+    function road()
+      shop()
+      for place, one in ipairs(lines(folder .. "/refreshes")) do
+        if place % threads == number - 1 then table.insert(ready, one) end
+      end
+    end
+
+    function request() return token("grant_type=refresh_token&refresh_token=" .. table.remove(ready)) end
+
+    function took(status, headers, body)
+      local next = body:match('"refresh_token":"([^"]+)"')
+      if next then table.insert(ready, 1, next) else wrong = wrong + 1 end
+    end
+    """,
+    '"refresh_token"',
+)
+AT_A_SHOP = (SIGN_IN_AT_A_SHOP, REFRESH)
+ALL = (
+    VERIFY, BATCH_100, BATCH_1000, REGISTER, PERMISSIONS, HISTORY, PASSWORD_CHECK, TOKEN, RESET, *AT_A_SHOP,
+)  # fmt: skip
 
 MIXED = Road(
     "mixed",

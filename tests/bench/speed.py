@@ -56,6 +56,8 @@ class Speed:
     async def _drive(self, road: Road, connections: int, seconds: float, *, check: bool) -> Reading:
         stage = self.stage
         await stage.renew_tokens()
+        if road in roads.AT_A_SHOP:
+            await stage.shop.renew()
         found = await wrk.run(
             road, stage.folder, stage.ports, stage.pids, connections=connections, seconds=seconds, seed=a_seed(),
             check=check,
@@ -89,6 +91,9 @@ class Speed:
             "limit: pgbench, verify's statement": self.limits.lookup,
             "limit: pgbench, account, consent and message in one CTE": self.limits.three_rows,
             "limit: argon2id in bare threads": self.limits.hashes,
+            "limit: pgbench, a sign-in's statements": self.limits.sign_in_rows,
+            "limit: pgbench, a refresh's statement": self.limits.refresh_row,
+            "limit: two ES256 signatures": self.limits.signatures,
         }
 
     def tell(self, name: str, connections: int, found: Reading) -> None:
@@ -115,6 +120,11 @@ class Speed:
             ("permissions", lambda: self.read(roads.PERMISSIONS, 1)),
             ("thousand", lambda: self.read(roads.BATCH_1000, 1)),
             ("grants", lambda: self.read(roads.TOKEN, 16)),
+            ("at_a_shop", lambda: self.read(roads.SIGN_IN_AT_A_SHOP, 16)),
+            ("sign_in_rows", lambda: self.limits.sign_in_rows(16, SECONDS)),
+            ("signatures", lambda: self.limits.signatures(16, SECONDS)),
+            ("refresh_row", lambda: self.limits.refresh_row(16, SECONDS)),
+            ("refresh", lambda: self.read(roads.REFRESH, 16)),
         ]
         seen = {name: await turn() for name, turn in (turns if number % 2 == 0 else reversed(turns))}
         return _ratios(seen)
@@ -196,7 +206,15 @@ def _ratios(seen: dict[str, Reading]) -> dict[targets.Target, float]:
         targets.PERMISSIONS: seen["permissions"].p50 / seen["thousand"].p50,
         targets.GRANTS: _per_cpu_second(seen["grants"]) / targets.KEYCLOAK_GRANTS,
         targets.SIGN_INS: _per_cpu_second(seen["sign_in"]) / targets.KEYCLOAK_SIGN_INS,
+        targets.SHOP: seen["at_a_shop"].rate / roads.SIGN_IN_AT_A_SHOP.steps / _both(seen, "sign_in_rows"),
+        targets.REFRESH: seen["refresh"].rate / _both(seen, "refresh_row"),
+        targets.REFRESHES: _per_cpu_second(seen["refresh"]) / targets.KEYCLOAK_REFRESHES,
     }
+
+
+def _both(seen: dict[str, Reading], rows: str) -> float:
+    """Return how often a second the rows are written and two tokens signed, one after the other."""
+    return 1 / (1 / seen[rows].rate + 1 / seen["signatures"].rate)
 
 
 def _p99(found: Reading) -> float:

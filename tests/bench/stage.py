@@ -28,6 +28,7 @@ from identity_service.passwords.hashing import Hasher
 from identity_service.values import user_ids
 from identity_service.web import scopes as client_rules
 from tests.bench.roads import PASSWORD
+from tests.bench.shop import Shop
 from tests.bench.wrk import cpu_seconds
 from tests.faults.processes import Cluster
 
@@ -107,6 +108,8 @@ class Stage:
     async def open(self) -> None:
         """Start the database, and add the clients."""
         await self.cluster.prepare()
+        # Customers of a shop come from many networks; a request that says nothing of its own comes from this machine.
+        self.cluster.environment["IDENTITY_TRUSTED_PROXY_COUNT"] = "1"
         named = ("IDENTITY_", "DATABASE")
         os.environ.update({k: v for k, v in self.cluster.environment.items() if k.startswith(named)})
         settings = configuration.read()
@@ -116,6 +119,8 @@ class Stage:
         self.credentials = [await self._client(number) for number in range(CLIENTS)]
         lines = (base64.b64encode(f"{one.client_id}:{one.client_secret}".encode()).decode() for one in self.credentials)
         self._write("secrets", [f"Basic {line}" for line in lines])
+        self.shop = Shop(self.database, self.folder)
+        await self.shop.open()
 
     async def serve(self, count: int) -> None:
         """Have so many processes of the API, each at its own port, and wait until they are ready."""

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-KEYCLOAK_GRANTS, KEYCLOAK_SIGN_INS = 120, 15
+KEYCLOAK_GRANTS, KEYCLOAK_SIGN_INS, KEYCLOAK_REFRESHES = 120, 15, 120
 """A second and vCPU, as Keycloak publishes them for sizing; theirs is a service whose database is counted apart."""
 IMPORT_ROWS = 10_000
 """A second: a million customers come over in less than two minutes."""
@@ -63,6 +63,10 @@ LETTERS = Target(17, "letters a second of one worker, fully recorded", f"{LETTER
 LETTERS_SOON = Target(17, "commit to the relay's 250 at 50/s, p99", f"{LETTER_MS:,} ms", 1, 0.47, most=True)
 IMPORT = Target(20, "import: rows a second", f"{IMPORT_ROWS:,}", 1, 3)
 IMPORT_MEMORY = Target(20, "memory at the end of an import", "after a tenth of it", 1.05, 1.0, most=True)
+
+SHOP = Target(21, "whole sign-ins at a shop: rate", "pgbench, its statements, and two signatures", 0.04, 0.06)
+REFRESH = Target(22, "refresh: rate", "pgbench, its statement, and two signatures", 0.04, 0.06)
+REFRESHES = Target(23, "refreshes a CPU second", f"Keycloak's {KEYCLOAK_REFRESHES}", 2, 4)
 
 
 def _short(value: float) -> str:

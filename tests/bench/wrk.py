@@ -19,6 +19,7 @@ local all = {}
 function setup(thread)
   table.insert(all, thread)
   thread:set("number", #all)
+  thread:set("threads", #ports)
   thread.addr = wrk.lookup("127.0.0.1", ports[#all])[1]
 end
 
@@ -29,7 +30,8 @@ local function lines(path)
 end
 
 function init()
-  local folder, seed = "%(folder)s", "%(seed)d-" .. number
+  folder = "%(folder)s"
+  local seed = "%(seed)d-" .. number
   ids, tokens, secrets = lines(folder .. "/ids"), lines(folder .. "/tokens"), lines(folder .. "/secrets")
   math.randomseed(%(seed)d * 8 + number)
   turn, wrong, busy = 0, 0, 0
@@ -68,7 +70,9 @@ _CHECK = """
 local may_be_busy, wait = %(may_be_busy)s, 0
 
 function response(status, headers, body)
-  if may_be_busy and status == 503 then
+  if took then
+    took(status, headers, body)
+  elseif may_be_busy and status == 503 then
     busy, wait = busy + 1, tonumber(headers["Retry-After"] or headers["retry-after"]) * 1000
   elseif status >= 300 or not body:find('%(expects)s', 1, true) then
     wrong = wrong + 1
@@ -115,7 +119,7 @@ async def run(
 ) -> Reading:  # fmt: skip
     """Drive a road for some seconds; with `check`, look into every answer, which costs the generator time."""
     script = folder / f"{seed}.lua"
-    check = check or road.may_be_busy
+    check = check or road.may_be_busy or "function took" in road.lua
     look = _CHECK % {"may_be_busy": str(road.may_be_busy).lower(), "expects": road.expects} if check else ""
     facts = {"ports": ", ".join(map(str, ports)), "folder": folder, "seed": seed, "road": road.lua, "check": look}
     script.write_text(_FRAME % facts, encoding="utf-8")
