@@ -32,12 +32,17 @@ def asked_for(expression: str) -> set[str]:
     return set(re.findall(r"\b(?:identity|process)_[a-z_]+", expression))
 
 
-async def told(service, caller) -> set[str]:
-    """Every name in /metrics after a little of everything has happened."""
+async def exposed(service, caller) -> str:
+    """/metrics after a little of everything has happened."""
     await caller.post("/v1/accounts", {"email": "anna@example.com"})
     await service.deliver()
     await service.database.in_transaction(lambda s: heartbeat.beat(s, service.sender(), service.clock()))
-    return set(re.findall(r"(?m)^([a-z_]+)[{ ]", (await service.http.get("/metrics")).text))
+    return (await service.http.get("/metrics")).text
+
+
+async def told(service, caller) -> set[str]:
+    """Every name in /metrics."""
+    return set(re.findall(r"(?m)^([a-z_]+)[{ ]", await exposed(service, caller)))
 
 
 def of_security_txt() -> str:
@@ -53,6 +58,23 @@ async def test_every_metric_that_is_asked_for_is_told(service, caller):
     known = await told(service, caller) | {of_security_txt()}
     asked = set().union(*map(asked_for, EXPRESSIONS))
     assert asked - known == set()
+
+
+async def test_every_label_that_is_asked_for_is_told(service, caller):
+    """An alert on a label that no metric has never fires, and a panel by such a label draws one line of many."""
+    text = await exposed(service, caller)
+    samples = re.findall(r"(?m)^([a-z_]+)\{([^}]*)\}", text)
+    labels: dict[str, set[str]] = {}
+    for name, pairs in samples:
+        labels.setdefault(name, {"instance"}).update(re.findall(r'(\w+)="', pairs))
+    wrong = []
+    for expression in EXPRESSIONS:
+        for name, chosen in re.findall(r"\b(identity_[a-z_]+)\{([^}]*)\}", expression):
+            wrong += [(expression, one) for one in re.findall(r'(\w+)[=!]~?"', chosen) if one not in labels[name]]
+        known = {"instance"}.union(*(labels.get(name, set()) for name in asked_for(expression)))
+        by = ",".join(re.findall(r"by \(([^)]*)\)", expression))
+        wrong += [(expression, one) for one in re.split(r"[, ]+", by) if one and one not in known]
+    assert wrong == []
 
 
 async def test_every_metric_of_ours_is_looked_at(service, caller):
