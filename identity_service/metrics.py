@@ -23,6 +23,7 @@ from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.messages import heartbeat, statistics
 from identity_service.messages.statistics import OutboxStats
+from identity_service.openid import deliveries
 from identity_service.passwords.hashing import Hasher
 from identity_service.web import dependencies
 
@@ -38,6 +39,7 @@ class DatabaseStats(NamedTuple):
     position: int
     unsealed: int
     proofs: Mapping[tuple[str, str], int]
+    logouts: deliveries.Waiting
 
 
 class Metrics:
@@ -104,6 +106,7 @@ async def show_metrics(request: Request) -> Response:
         return DatabaseStats(
             await statistics.measure_outbox(session, now=now), await heartbeat.count_alive(session), position, unsealed,
             await brand_proofs.count_states(session, now=now),
+            await deliveries.measure_waiting(session, now=now),
         )  # fmt: skip
 
     shared = None
@@ -130,7 +133,21 @@ class _DatabaseCollector(Collector):
         yield _family("identity_database_up", "1 if the database answered, else 0", [((), self.latest is not None)])
         if self.latest is None:
             return
-        mail, workers, position, unsealed, proofs = self.latest
+        yield from self._of_messages(self.latest.mail)
+        yield _family("identity_workers_alive", "workers with a recent heartbeat", [((), self.latest.workers)])
+        yield _family("identity_feed_position", "newest sealed position of the feed", [((), self.latest.position)])
+        yield _family("identity_feed_unsealed", "events without a position yet", [((), self.latest.unsealed)])
+        yield _family(
+            "identity_brand_proofs", "hosts and senders of brands by their proof in DNS: proven, lost, missing",
+            [(key, count) for key, count in self.latest.proofs.items()], "what", "state",
+        )  # fmt: skip
+        waiting, oldest_s = self.latest.logouts
+        yield _family("identity_logouts_waiting", "logout tokens that are not delivered yet", [((), waiting)])
+        yield _family(
+            "identity_logouts_oldest_seconds", "age of the oldest undelivered logout token in seconds", [((), oldest_s)]
+        )
+
+    def _of_messages(self, mail: OutboxStats) -> Iterable[Metric]:
         by_priority = "by priority: 0 first, 9 last"
         yield _family(
             "identity_outbox_waiting", f"messages queued, deferred or being sent, {by_priority}",
@@ -157,13 +174,6 @@ class _DatabaseCollector(Collector):
             "identity_relay_breakers", "workers by relay and state of their circuit breaker: closed, half_open, open",
             [((row.relay, row.breaker), row.workers) for row in mail.breakers], "relay", "state",
         )  # fmt: skip
-        yield _family(
-            "identity_brand_proofs", "hosts and senders of brands by their proof in DNS: proven, lost, missing",
-            [(key, count) for key, count in proofs.items()], "what", "state",
-        )  # fmt: skip
-        yield _family("identity_workers_alive", "workers with a recent heartbeat", [((), workers)])
-        yield _family("identity_feed_position", "newest sealed position of the feed", [((), position)])
-        yield _family("identity_feed_unsealed", "events without a position yet", [((), unsealed)])
 
 
 def _family(name: str, description: str, values: Iterable[tuple[tuple[Any, ...], float]], *labels: str) -> Metric:

@@ -43,6 +43,7 @@ from identity_service.messages import actions as messages
 from identity_service.messages import descriptions, retries
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.openid import deliveries
 from identity_service.resets import actions as resets
 from identity_service.values import email_addresses, user_ids
 from identity_service.values import text as values_text
@@ -262,6 +263,7 @@ async def _facts(
         "contacts": await contacts.list_contacts(session, user_ids=ids, limit=_CONTACTS_SHOWN),
         "changes": await approvals.list_open_changes(session, account.user_id),
         "ended": await approvals.list_ended_changes(session, account.user_id, since=now - _ENDED_SHOWN),
+        "untold": await deliveries.list_failed(session, ids),
         "check": check,
         "tries": contact_rules.TRIES,
         "phrase": None if check is None else await checks.phrase(session, check),

@@ -6,13 +6,15 @@ two workers send it at once, and a worker that dies loses nothing.
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, or_, select, update
 
 from identity_service import logs
 from identity_service.clients import registration
+from identity_service.clients.tables import Client
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.keys import signing
 from identity_service.openid import tokens
@@ -26,6 +28,37 @@ GIVE_UP: Final = timedelta(hours=24)
 LIFETIME: Final = timedelta(minutes=2)
 _PAUSES: Final = (2, 10, 30, 120, 600, 1800)
 """Seconds to the next attempt; the last one until it is given up."""
+
+
+class Waiting(NamedTuple):
+    """How many logout tokens are not delivered yet, and the age of the oldest in seconds, 0 if there is none."""
+
+    tokens: int
+    oldest_s: float
+
+
+class Failed(NamedTuple):
+    """A logout token that an application has not taken, and the application's name."""
+
+    delivery: LogoutDelivery
+    application: str
+
+
+async def measure_waiting(session: DatabaseSession, *, now: datetime) -> Waiting:
+    """Count the logout tokens that are not delivered yet."""
+    waiting = select(func.count(), func.min(LogoutDelivery.created_at)).where(LogoutDelivery.done_at.is_(None))
+    count, oldest = (await session.execute(waiting)).one()
+    return Waiting(count, 0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
+
+
+async def list_failed(session: DatabaseSession, user_ids: Sequence[str]) -> list[Failed]:
+    """Return the logout tokens of a customer that an application has not taken: those that failed and are tried again,
+    and those that ended otherwise than told, newest first. Kept for a week."""
+    failed = or_(LogoutDelivery.last_answer.is_not(None), LogoutDelivery.outcome.is_not(None))
+    mine = LogoutDelivery.user_id.in_(user_ids), failed, LogoutDelivery.outcome.is_distinct_from("told")
+    listed = select(LogoutDelivery, Client.name).join(Client, Client.id == LogoutDelivery.client_id).where(*mine)
+    newest_first = listed.order_by(LogoutDelivery.created_at.desc(), LogoutDelivery.id)
+    return [Failed(delivery, name) for delivery, name in (await session.execute(newest_first)).all()]
 
 
 async def deliver_due(database: Database, *, now: datetime) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from identity_service.keys import signing
 from identity_service.openid import deliveries
 from identity_service.settings import Settings
 from identity_service.web import outbound
+from tests.console.given import a_clerk
 from tests.openid.given import a_customer, a_shop, signed_in
 from tests.resets.given import a_browser
 
@@ -115,6 +117,48 @@ async def test_a_refusal_is_the_end_and_so_is_a_day(service, caller, receiver):
         await deliver(service)
     rows = await service.rows("SELECT outcome FROM logout_delivery ORDER BY created_at")
     assert [row.outcome for row in rows] == ["refused", "given_up"]
+
+
+async def test_what_waits_is_measured_and_the_console_shows_who_was_not_told(service, caller, receiver):
+    """OID-37: count and age of what is not delivered; on the account's page the application and its answer, until it
+    has been told, and after it was given up."""
+    user_id = await a_customer(service, caller)
+    shop, browser = await a_shop(service, "Shoe Shop", backchannel_logout_uri=receiver.url), a_browser(service)
+    clerk = await a_clerk(service)
+    heading = "Applications that were not told of a sign-out"
+    await signed_in(service, shop, browser)
+    assert await waiting(service) == (0, 0)
+    await sign_out(browser)
+    service.clock.advance(seconds=90)
+    assert await waiting(service) == (1, 90)
+    number = await clerk.open_account(user_id)
+    assert heading not in clerk.text, "it was not tried yet"
+    receiver.answers.append(b"HTTP/1.1 503 Away\r\nContent-Length: 0\r\n\r\n")
+    await deliver(service)
+    page = f"/console/accounts/{user_id}?contact={number}"
+    await clerk.open(page)
+    assert f"{heading} Shoe Shop : tried 1×, next at" in clerk.text
+    assert "it answered 503" in clerk.text
+    service.clock.advance(seconds=3)
+    await deliver(service)
+    assert await waiting(service) == (0, 0)
+    await clerk.open(page)
+    assert heading not in clerk.text
+    await signed_in(service, shop, browser)
+    await sign_out(browser)
+    receiver.answers.append(b"")
+    # A clerk's session does not last for a day.
+    service.clock.advance(minutes=10)
+    await service.rows("UPDATE logout_delivery SET created_at = created_at - interval '1 day' RETURNING id")
+    await deliver(service)
+    await clerk.open(page)
+    assert "Shoe Shop : given up after a day; no answer:" in clerk.text
+
+
+async def waiting(service) -> tuple[float, float]:
+    told = (await service.http.get("/metrics")).text
+    names = ("identity_logouts_waiting", "identity_logouts_oldest_seconds")
+    return tuple(float(re.search(rf"(?m)^{name} (\S+)$", told)[1]) for name in names)
 
 
 async def test_a_worker_that_died_loses_nothing(service, caller, receiver):
