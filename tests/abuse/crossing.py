@@ -37,6 +37,19 @@ PLAIN_FIELDS = frozenset(
     "response_mode response_type scope token_type_hint ui_locales".split()
 )
 """Names under which no secret of ours comes in: ids, facts, and what a client has made itself."""
+PLAIN_HEADERS = frozenset(
+    "accept accept-language content-encoding content-length content-type etag host if-none-match last-event-id origin "
+    "sec-fetch-dest sec-fetch-mode sec-fetch-site user-agent x-amz-sns-rawdelivery x-envelope-to "
+    "x-forwarded-for".split()
+)
+SECRET_HEADERS = {
+    "clients/dependencies.py authorization": "POST /oauth/token basic",
+    "openid/api.py authorization": "GET /oauth/userinfo bearer",
+    "web/authentication.py authorization": "GET /v1/accounts/{user_id} bearer",
+    "messages/inbound/webhooks.py authorization": "POST /webhooks/{provider} bearer",
+    "messages/inbound/webhooks.py x-webhook-secret": "POST /webhooks/{provider} header:X-Webhook-Secret",
+}
+"""Where a header that carries a secret is read, and a place that stands for all which are read there."""
 _READ = ("form", "given", "fields", "parameters")
 """How endpoints of the protocols call what they read."""
 NEW_PASSWORDS = frozenset(
@@ -213,6 +226,18 @@ def _read_by(node: ast.AST) -> Iterator[str]:
     mapping, name = read
     if getattr(mapping, "id", "") in _READ and isinstance(name, ast.Constant) and isinstance(name.value, str):
         yield name.value
+
+
+def headers_in_code() -> set[str]:
+    """Every header that is read, as `web/forms.py origin`, but for those in which no secret comes."""
+    found = set()
+    for path, tree in _trees():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args):
+            read = getattr(call.func, "value", None)
+            of_headers = "headers" in (getattr(read, "attr", ""), getattr(read, "id", ""))
+            if of_headers and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str):
+                found.add((path.relative_to(PACKAGE).as_posix(), call.args[0].value.lower()))
+    return {f"{path} {name}" for path, name in found if name not in PLAIN_HEADERS}
 
 
 def secret_inputs() -> set[str]:

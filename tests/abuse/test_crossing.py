@@ -56,6 +56,12 @@ def test_every_field_is_known_to_carry_a_secret_or_none():
     assert protocols & crossing.SECRET_FIELDS <= {line.place.rpartition(":")[2] for line in crossing.LINES}
 
 
+def test_every_header_is_known_to_carry_a_secret_or_none():
+    """ATT-66: of those that carry one, each place where it is read has a line."""
+    assert crossing.headers_in_code() == set(crossing.SECRET_HEADERS)
+    assert set(crossing.SECRET_HEADERS.values()) <= {line.place for line in crossing.LINES}
+
+
 def test_every_secret_that_the_code_makes_has_its_line():
     """ATT-66: columns, labels, cookies, signed types and settings, in both directions."""
     assert crossing.sources_in_code() - crossing.sources_in_table() == set()
@@ -105,11 +111,15 @@ async def cross(tries: Tries, rows: Rows, line: Line, whose: Person, secrets: li
     for count, secret in enumerate(secrets):
         if line.counted or count % 20 == 0:
             await rows.put_back(line)
+            if WHOLE:
+                await rows.look()
         why = await tries.why_wrong(line, whose, secret, quiet)
         changes = await rows.changes(line) if WHOLE else []
         found += [(f"{secret.kind} of {secret.owner}", one) for one in (why, *changes) if one]
-    if secrets:
-        await rows.put_back(line)
+    await rows.put_back(line)
+    if WHOLE:
+        await rows.look()
+    elif secrets:
         found += [("all of them", change) for change in await rows.changes(line)]
     return found
 
