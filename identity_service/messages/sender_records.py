@@ -18,6 +18,10 @@ MailVerdict = Literal["ok", "warning", "failed"]
 MOST_LOOKUPS: Final = 10
 """RFC 7208, 4.6.4: with more, receivers treat the record as broken."""
 _COSTS: Final = re.compile(r"[+~?-]?(include:|a(?=$|[:/])|mx(?=$|[:/])|ptr(?=$|:)|exists:)|redirect=", re.IGNORECASE)
+_ALLOWS: Final = re.compile(
+    r"(?:^|\s)(?:\+?(?:include:|a\b|mx\b|ptr\b|exists:|ip4:|ip6:|all\b)|redirect=)", re.IGNORECASE
+)
+_HAS_KEY: Final = re.compile(r"(?:^|;)\s*p\s*=\s*[^;\s]")
 _FOLLOWED: Final = re.compile(r"[+~?-]?include:(\S+)|redirect=(\S+)", re.IGNORECASE)
 
 
@@ -79,6 +83,8 @@ async def _check_spf(resolver: dns.asyncresolver.Resolver, domain: str) -> _Resu
     record = await _find(resolver, domain, "v=spf1")
     if record is None:
         return "warning", f"{domain}: receivers cannot check whether our relays may send for us"
+    if not _ALLOWS.search(record):
+        return "warning", f"{domain}: {record[:120]} lets nobody send"
     cost = await _lookups(resolver, record, seen=frozenset({domain}))
     if cost > MOST_LOOKUPS:
         return "warning", f"{domain}: needs {cost} look-ups and may have {MOST_LOOKUPS}; receivers ignore it (RFC 7208)"
@@ -121,7 +127,11 @@ async def _check_dkim(resolver: dns.asyncresolver.Resolver, mail: Mail) -> _Resu
         )
     name = f"{mail.dkim_selector}._domainkey.{mail.domain}"
     record = await _find(resolver, name, "p=")
-    return ("ok", f"{name}: {record[:120]}") if record else ("warning", f"{name}: the signature cannot be checked")
+    if record is None:
+        return "warning", f"{name}: the signature cannot be checked"
+    if not _HAS_KEY.search(record):
+        return "warning", f"{name}: the key is revoked: p= is empty (RFC 6376, 3.6.1)"
+    return "ok", f"{name}: {record[:120]}"
 
 
 async def _check_policy(resolver: dns.asyncresolver.Resolver, name: str, prefix: str, without: str) -> _Result:

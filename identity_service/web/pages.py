@@ -28,8 +28,10 @@ from identity_service.web import api_documentation, dependencies, forms
 LOCAL_POLICY = "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 """Content security policy of development pages: our own styles and images, no script."""
 _PAGES = Environment(loader=PackageLoader("identity_service"), undefined=StrictUndefined, autoescape=True)
-_IN_QUERY = re.compile(r"[\w-]+(/[\w-]+)*", re.ASCII)
-"""Name and value of a query's parameter that a page names again: a word, a handle or a path of ours."""
+_KEPT = frozenset({"next", "typed", "again", "saved", "signed_out"})
+_IN_QUERY = re.compile(r"/?[\w-]+(/[\w-]+)*", re.ASCII)
+"""Names and values of a query's parameters that a page names again: a word, a handle or a path of ours. What else
+stands in an address, newsletters and attackers have added."""
 _PAGES.filters["moment"] = datetime.fromisoformat
 
 
@@ -72,7 +74,11 @@ def _address_of(request: Request) -> str:
     methods: set[str] = request.scope.get("methods", {}).get(getattr(request.scope.get("route"), "path", None), set())
     if request.method != "GET" and "GET" not in methods:
         return "/"
-    kept = [(name, value) for name, value in request.query_params.multi_items() if _IN_QUERY.fullmatch(name + value)]
+    kept = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name in _KEPT and _IN_QUERY.fullmatch(value)
+    ]
     return f"{request.url.path}?{urlencode(kept, safe='/')}" if kept else request.url.path
 
 

@@ -160,7 +160,7 @@ async def test_a_return_domain_of_somebody_else_is_not_aligned(service, zone, re
     folder = service.database.settings.brands_dir
     strange = ACME.replace("bounce.acme.example", "bounce.post.example")
     write_brand(folder, "beta", f'{strange}dkim_selector = "s1"\n'.replace("id.acme.example", "id.beta.example"))
-    zone |= SENDER_RECORDS | {("bounce.post.example.", "TXT"): ['"v=spf1 -all"']}
+    zone |= SENDER_RECORDS | {("bounce.post.example.", "TXT"): ['"v=spf1 include:relay.example -all"']}
     brands = read_brands(folder, "Shop", "service@identity.example", "", "", "UTC")
     subject = Subject("sender", "acme.example return=bounce.post.example dkim=s1")
     (brand,) = rules.needed(brands)[subject]

@@ -102,6 +102,24 @@ async def test_one_relay_that_is_well_is_enough(settings, relay):
     assert doctor.will_flow(found["all"])
 
 
+@pytest.mark.parametrize(("name", "record", "what", "said"), [
+    ("identity.example.", "v=spf1 -all", "SPF", "lets nobody send"),
+    ("identity.example.", "v=spf1 ~all", "SPF", "lets nobody send"),
+    ("identity.example.", "v=spf1 ip4:192.0.2.1 -all", "SPF", None),
+    ("identity.example.", "v=spf1 mx -all", "SPF", None),
+    ("identity.example.", "v=spf1 redirect=other.example", "SPF", None),
+    ("s1._domainkey.identity.example.", "v=DKIM1; p=", "DKIM", "the key is revoked"),
+    ("s1._domainkey.identity.example.", "v=DKIM1; p= ; k=rsa", "DKIM", "the key is revoked"),
+    ("s1._domainkey.identity.example.", "k=rsa; p=MIIB", "DKIM", None),
+])  # fmt: skip
+async def test_a_record_that_allows_nothing_is_a_warning(settings, relay, name, record, what, said):
+    """RFC 7208, 5; RFC 6376, 3.6.1: it is there, and receivers refuse by it."""
+    found = await examine(settings, to(relay), zone={**ZONE, (name, "TXT"): [f'"{record}"']}, dkim_selector="s1")
+    (finding,) = found[what]
+    assert finding.verdict == ("ok" if said is None else "warning"), finding
+    assert said is None or said in finding.detail
+
+
 async def test_no_relay_at_all_is_a_failure(settings):
     found = await examine(settings)
     assert found["relays"][0].verdict == "failed"
