@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import GOOD
+from tests.browser.test_openid import certificate, garden, redeem  # noqa: F401 (two fixtures)
 from tests.browser.visitor import Visitor
 from tests.openid.given import a_customer
 from tests.resets.given import ANNA
@@ -44,8 +45,8 @@ class Authenticator:
 
 @pytest.fixture
 async def somebody(visit: Callable) -> Callable:
-    async def come(*, suggests: bool = False, **given) -> tuple[Visitor, Authenticator]:
-        one = await visit()
+    async def come(*, suggests: bool = False, trusts: bool = False, **given) -> tuple[Visitor, Authenticator]:
+        one = await visit(ignore_https_errors=trusts)
         if not suggests:
             # The virtual device answers at once: a page that suggests passkeys would be left before a button is seen.
             await one.page.add_init_script("PublicKeyCredential.isConditionalMediationAvailable = async () => false")
@@ -158,3 +159,27 @@ async def test_a_device_that_says_no_is_no_dead_end(somebody: Callable):
     await ben.page.get_by_role("button", name="Sign in with a passkey").click()
     await expect(ben.page.get_by_text("Your browser didn't give us a passkey.")).to_be_visible()
     await ben.type("Password", "typed anyway")
+
+
+async def test_somebody_without_an_address_signs_in_at_a_shop(somebody: Callable, service, site, garden):  # noqa: F811
+    """PKY-03, OID-21: the second story's end without a mailbox: back in the checkout, by User ID and passkey."""
+    ben, _ = await somebody(trusts=True)
+    ben.known.add(garden.host)
+    shop = await garden.register(service)
+    request = garden.send_to(site, shop)
+    await ben.open("/")
+    await ben.press("Get a User ID without email")
+    user_id = await ben.page.locator(".card .id").inner_text()
+    await ben.page.get_by_role("button", name="Add a passkey").click()
+    await ben.page.wait_for_url("**/me")
+    await ben.press("Sign out")
+    await ben.open(garden.address)
+    await ben.follow("Go")
+    assert "You're signing in to go on to Garden Tools." in await ben.text()
+    await ben.page.get_by_role("button", name="Sign in with a passkey").click()
+    await expect(ben.page).to_have_title("Checkout")
+    tokens = await redeem(garden, shop, garden.came[-1], request.verifier)
+    said = shop.claims(tokens["id_token"])
+    assert (said["sub"], said["acr"]) == (user_id, "urn:identity-service:acr:two-factor")
+    assert said["amr"] == ["pop", "user", "mfa"]
+    assert "email" not in (await shop.userinfo(tokens["access_token"])).json()
