@@ -91,3 +91,18 @@ async def test_a_request_may_begin_a_transaction_of_its_own_before_its_first_sta
         assert await database.in_transaction(lambda inner: inner.scalar(text("SELECT 1"))) == 1
         assert await session.scalar(text("SELECT 2")) == 2
     await database.close()
+
+
+async def test_requests_that_need_a_second_connection_do_not_wait_for_each_other(service):
+    """REL-06: more requests than connections, each with a transaction of its own beside it, are all served."""
+    database = Database(service.database.settings.model_copy(update={"database_pool_size": 4}), service.database._url)
+
+    async def ask() -> None:
+        async with database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+            await asyncio.sleep(0)
+            await database.in_transaction(lambda short: short.execute(text("SELECT 1")))
+
+    await asyncio.gather(*(ask() for _ in range(12)))
+    assert database.in_use() == 0
+    await database.close()

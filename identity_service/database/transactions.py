@@ -86,9 +86,11 @@ class Database:
         self._keys: KeyRing | None = None
         self.proofs: frozenset[Subject] | None = None if settings.development else frozenset()
         """Which hosts and senders of brands are proven, as last loaded; None: nothing needs a proof (development)."""
-        # First come, first served: in SQLAlchemy's pool newcomers can overtake (REL-06). A request that holds its place
-        # may call `in_transaction`; one queue for both could deadlock, so each has its own.
-        self._requests, self._short = asyncio.Semaphore(size), asyncio.Semaphore(size)
+        # First come, first served: in SQLAlchemy's pool newcomers can overtake (REL-06). A request that holds a
+        # connection may call `in_transaction`; if both took from all connections, as many requests as there are would
+        # wait for each other, so each has its own share.
+        short = max(1, size // 3)
+        self._requests, self._short = asyncio.Semaphore(max(1, size - short)), asyncio.Semaphore(short)
         self._replica_pause_until = 0.0
         self._pools: dict[str, ReadPool] = {}
         self._query_log: Callable[[Any], None] | None = None
