@@ -61,8 +61,11 @@ async def get_id_without_email(request: Request, form: Form, session: Session, n
         actor="customer", now=now,
     )  # fmt: skip
     card = user_id_card.user_id_card(issued.account.user_id, request)
-    browser = forms.browser_cookie(request)
-    sealed = new_accounts.seal_account(session, issued.account.user_id, browser=browser, now=now)
+    sealed = None
+    # Passkeys are bound to the issuer's host; on a brand's the browser would refuse (BRD-05).
+    if getattr(request.state, "brand", None) is None:
+        browser = forms.browser_cookie(request)
+        sealed = new_accounts.seal_account(session, issued.account.user_id, browser=browser, now=now)
     return pages.render_page(request, "registration/card.html", card=card, sealed=sealed)
 
 

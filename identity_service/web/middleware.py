@@ -21,7 +21,8 @@ from identity_service.web import dependencies, problems, routing
 _HOST = re.compile(r"\[?([a-z0-9.:-]+?)\]?\.?(?::[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _ON_BRAND_HOSTS = re.compile(
-    r"/|/(confirm|confirmed|welcome|messages|receipt|static|brand|language)(/.*)?|/\.well-known/security\.txt|/robots\.txt|/favicon\.ico"
+    r"/|/(confirm|confirmed|welcome|without-email|messages|receipt|static|brand|language)(/.*)?"
+    r"|/\.well-known/security\.txt|/robots\.txt|/favicon\.ico"
 )
 """What a brand's own host serves; sign-in, passwords and accounts are on the issuer's host alone (BRD-05)."""
 _UNDER_ANY_HOST = ("/livez", "/readyz", "/metrics")

@@ -221,6 +221,18 @@ async def test_who_registers_on_a_brand_s_host_stays_there(service):
     assert await service.rows("SELECT brand FROM account") == [("acme",)]
 
 
+async def test_a_brand_s_host_offers_no_passkey(service):
+    """BRD-05, PKY-02: passkeys are the issuer's; a page of another host that offered one could only fail."""
+    for base, offers in (("https://id.acme.example", False), (BASE, True)):
+        browser = Browser(service.app, base)
+        await browser.open("/")
+        await browser.send("/without-email")
+        assert browser.page.status_code == 200
+        assert ("/passkeys/new" in browser.page.text, "Add a passkey" in browser.text) == (offers, offers)
+    refused = await service.http.post("/passkeys/new", headers={"Host": "id.acme.example"})
+    assert refused.status_code == 421
+
+
 async def test_a_customer_s_pages_on_the_issuer_s_host_wear_the_account_s_brand(service):
     """BRD-06: from the account; the page says whose it is, and the address bar where it is."""
     acme = await a_client(service, "acme")
