@@ -24,7 +24,6 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.confirmations import Row
 from identity_service.one_time_tokens.rules import LinkInvalid
-from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.registration import actions as registration
 from identity_service.resets import actions as resets
@@ -241,7 +240,7 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
     reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
     await credentials.end_access(session, proof.user_id, reason=reason, actor="customer", now=now)
     await passwords.remove_password(session, proof.user_id, reason=reason, actor="customer", now=now)
-    await passkeys.remove_since(session, proof.user_id, change.changed_at, actor="customer", now=now)
+    await credentials.remove_passkeys(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
     await undo.undo_foreign_merges(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
     await consents.withdraw_granted_since(
         session, proof.user_id, change.changed_at, channel="email_link", actor="customer", now=now

@@ -48,7 +48,7 @@ async def confirm_mailbox(
         await passwords.remove_password(
             session, user_id, only_unproven=True, reason="first_proof", actor=actor, now=now
         )
-        await passkeys.remove_since(session, user_id, None, actor=actor, now=now)
+        await remove_passkeys(session, user_id, since=None, actor=actor, now=now)
         await approvals.stop_open_changes(session, [user_id], reason="first_proof", actor=actor, now=now)
     return await mailbox.record_mailbox_read(
         session, account, confirms=is_first, ends_tokens=ends_tokens or is_first,
@@ -72,11 +72,20 @@ async def remove_foreign_credentials(
 ) -> None:
     """Remove a password that was set since a moment by a mailbox that is not this customer's now, and every passkey
     that was added since: whoever added one may have come by the other account."""
-    await passkeys.remove_since(session, user_id, since, actor=actor, now=now)
+    await remove_passkeys(session, user_id, since=since, actor=actor, now=now)
     own = await ownership.mailbox_hashes_of(session, user_id)
     await passwords.remove_password(
         session, user_id, since=since, unless_proven_by=own, reason="merge_undone", actor=actor, now=now
     )
+
+
+async def remove_passkeys(
+    session: DatabaseSession, user_id: str, *, since: datetime | None, actor: str, now: datetime
+) -> None:
+    """Remove the passkeys that this customer has added since a moment, all of them without one; tell every mailbox if
+    there were any (PKY-08)."""
+    if await passkeys.remove_since(session, user_id, since, actor=actor, now=now):
+        await notify_mailboxes(session, "passkey_removed", [user_id], cause="passkey.removed", actor=actor, now=now)
 
 
 async def notify_mailboxes(

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import ownership
+from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
@@ -97,8 +98,12 @@ async def add_passkey(session: DatabaseSession, new: Registered, name: str, *, n
     account = await accounts.find_account(session, UserId(new.user_id), lock=True)
     if account.state != "active":
         raise rules.PasskeyNotAdded
-    if len(await _of_accounts(session, [account.user_id])) >= rules.MOST:
+    known = await _of_accounts(session, [account.user_id])
+    if len(known) >= rules.MOST:
         raise rules.TooManyPasskeys
+    if known and known[0].user_handle != new.user_handle:
+        # Two tabs began before there was a first one: an account has one handle.
+        raise rules.PasskeyNotAdded
     row = {
         **new.credential._asdict(), "id": uuid.uuid4(), "user_id": new.user_id, "user_handle": new.user_handle,
         "label": _label(name), "created_at": now,
@@ -140,11 +145,6 @@ async def check_response(database: Database, ceremony: str, response: str, *, br
 async def list_passkeys(session: DatabaseSession, user_id: str) -> Sequence[Passkey]:
     """Return the passkeys that sign this customer in, those of merged accounts included, oldest first."""
     return await _of_accounts(session, await ownership.user_ids_of(session, UserId(user_id)))
-
-
-async def has_verified(session: DatabaseSession, user_id: str) -> bool:
-    """Return whether this customer has a passkey that asks for a PIN or fingerprint: the strongest way in."""
-    return any(one.verified for one in await list_passkeys(session, user_id))
 
 
 async def remove_passkey(session: DatabaseSession, user_id: str, passkey_id: uuid.UUID, *, now: datetime) -> Passkey:
@@ -215,7 +215,10 @@ async def _check(
     said = responses.check_assertion(session.settings, response, challenge, passkey.public_key)
     if said.backup_eligible != passkey.backup_eligible:
         raise Malformed
-    account = await accounts.find_active_account(session, UserId(passkey.user_id))
+    try:
+        account = await accounts.find_active_account(session, UserId(passkey.user_id))
+    except (account_rules.AccountErased, account_rules.UnknownUserId) as gone:
+        raise Malformed from gone
     if account.state != "active":
         raise Malformed
     went_back = said.sign_count <= passkey.sign_count and (said.sign_count or passkey.sign_count)

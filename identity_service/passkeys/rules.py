@@ -12,6 +12,8 @@ MOST: Final = 10
 NEW: Final = timedelta(days=7)
 """A reset removes passkeys that are younger: whoever took an account over may have added one (PKY-14)."""
 LONGEST_NAME: Final = 60
+LONGEST_ID: Final = 1023
+"""Bytes of a credential's id (WebAuthn, 7.1)."""
 OPTIONS_PER_NETWORK: Final = "120/minute; 1200/hour"
 """Challenges that one network may ask for; the sign-in page asks for one when it opens."""
 TRANSPORTS: Final = ("ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb")

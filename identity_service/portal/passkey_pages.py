@@ -44,7 +44,7 @@ async def begin(request: Request, session: Session, form: Form, customer: FreshC
     return JSONResponse(begun._asdict(), headers={"Cache-Control": "no-store"})
 
 
-@router.post("", openapi_extra={"x-form": "portal/passkeys.html"})
+@router.post("")
 async def add(
     request: Request, session: Session, form: Form, customer: FreshCustomer, settings: Settings, now: Now
 ) -> Response:
@@ -71,7 +71,7 @@ async def add(
     return sign_in_dependencies.begin_session(request, begun, path, settings.session_hours, now=now)
 
 
-@router.post("/{passkey_id}/remove", openapi_extra={"x-form": "portal/passkeys.html"})
+@router.post("/{passkey_id}/remove")
 async def remove(
     request: Request, passkey_id: uuid.UUID, session: Session, form: Form, customer: FreshCustomer, now: Now,
     settings: Settings,

@@ -19,7 +19,6 @@ from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.one_time_tokens.tables import OneTimeToken
-from identity_service.passkeys import actions as passkeys
 from identity_service.passkeys import rules as passkey_rules
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
@@ -281,7 +280,7 @@ async def _use_reset(
     account = await credentials.confirm_mailbox(session, proof.user_id, proof, ends_sessions=reason, now=now)
     await passwords.set_password(session, proof, phc, now=now)
     since = None if passkeys_too else now - passkey_rules.NEW
-    await passkeys.remove_since(session, account.user_id, since, actor="customer", now=now)
+    await credentials.remove_passkeys(session, account.user_id, since=since, actor="customer", now=now)
     facts = {"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}
     await credentials.notify_mailboxes(
         session, "password_changed", [account.user_id], facts=facts, cause="password.set", actor="customer", now=now

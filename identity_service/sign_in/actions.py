@@ -233,9 +233,11 @@ async def check_fresh(session: DatabaseSession, customer: SignedIn, *, now: date
     """
     if not rules.is_fresh(customer.session.created_at, now=now):
         raise rules.ReauthenticationRequired
-    if rules.STRENGTH[customer.session.method] < rules.STRONGEST and await passkeys.has_verified(
-        session, customer.account.user_id
-    ):
+    strength = rules.STRENGTH[customer.session.method]
+    if strength == rules.STRONGEST:
+        return
+    found = await passkeys.list_passkeys(session, customer.account.user_id)
+    if any(strength < rules.STRENGTH["verified_passkey" if one.verified else "passkey"] for one in found):
         raise rules.PasskeyRequired
 
 

@@ -8,6 +8,7 @@ from playwright.async_api import expect
 
 from identity_service.approvals import actions as approvals
 from identity_service.cli import dev
+from identity_service.credentials import actions as credentials
 from identity_service.dev import design, mailbox, previews
 from identity_service.messages.kinds import KINDS
 from identity_service.privacy import closing
@@ -157,6 +158,16 @@ async def approve_change(service, user_id: str, address: str) -> None:
     )
 
 
+async def tell_of_passkeys(service, user_id: str) -> None:
+    """The notices alone; how they come about is shown with a device in test_passkeys.py."""
+    for kind in ("passkey_added", "passkey_removed"):
+        await service.database.in_transaction(
+            lambda s, kind=kind: credentials.notify_mailboxes(
+                s, kind, [row_id(user_id)], cause=kind.replace("_", "."), actor="customer", now=service.clock()
+            )
+        )
+
+
 async def reopened(service, reader: Reader, user_id: str) -> None:
     """Staff open a closed account again; its own link in the message about the closing is left alone."""
     await reader.read_all()
@@ -211,6 +222,8 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await call(caller, "PUT", f"/v1/accounts/{hans}/business", COMPANY)
     await reader.leave_unread()
     await call(caller, "DELETE", f"/v1/accounts/{hans}/business")
+    await reader.read_all()
+    await tell_of_passkeys(service, await account(caller, "iris@example.org"))
     await reader.read_all()
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK

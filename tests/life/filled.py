@@ -13,6 +13,7 @@ from tests.conftest import BASE, Caller, Service
 from tests.faults.relay import FaultRelay
 from tests.life.given import an_entry, append, call, confirm, consent, merge, row_id, set_password, sign_in
 from tests.openid.given import a_request, a_shop, send, travel
+from tests.passkeys.given import ME, begin, enrol
 from tests.resets.given import forget_limits
 
 CANARY = "kanarienvogel"
@@ -84,6 +85,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     service.clock.advance(seconds=1)
     await set_password(service, ADDRESS, GOOD)
     await sign_in_at_a_shop(service)
+    await add_passkeys(service)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
     await comes_back(service)
@@ -156,6 +158,13 @@ async def sign_in_at_a_shop(service: Service) -> None:
     await send(browser, page.url.path, decision="allow")
     await browser.open("/me")
     await browser.send("/signout")
+
+
+async def add_passkeys(service: Service) -> None:
+    """A passkey that the customer named, and the challenge of one that is being added."""
+    browser = await sign_in(service, ADDRESS, GOOD)
+    await enrol(browser, name=f"Telephone of {CANARY}")
+    await begin(browser, ME, ME)
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:
