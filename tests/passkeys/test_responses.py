@@ -97,6 +97,20 @@ def test_only_one_spelling_of_a_challenge_is_right(other):
         sign_in(said={"challenge": other})
 
 
+@pytest.mark.parametrize("spelling", ["{}=", "{}==", " {}", "{}\n", "!{}", "{}*"])
+@pytest.mark.parametrize("read", ["register", "sign_in"])
+def test_base64url_is_strict(read, spelling):
+    """PKY-12: a good response is refused in any other spelling of any of its fields; a lax decoder reads over signs."""
+    device = Authenticator()
+    good = device.create(ASKED) if read == "register" else device.get(ASKED)
+    for name in ("clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"):
+        if name in good["response"]:
+            other = spelling.format(good["response"][name])
+            text = json.dumps({**good, "response": {**good["response"], name: other}})
+            with pytest.raises(Malformed):
+                responses.read_new(OURS, text, CHALLENGE) if read == "register" else responses.read_claimed(text)
+
+
 def test_a_field_that_stands_twice_is_refused():
     """PKY-12: two readers of the same response never see different ones."""
     device = Authenticator()
