@@ -90,7 +90,9 @@ def test_each_wrong_field_is_refused(wrong):
         sign_in(**WRONG[wrong])
 
 
-@pytest.mark.parametrize("other", [ASKED["challenge"][:-1] + "_", ASKED["challenge"] + "A"])
+@pytest.mark.parametrize(
+    "other", [ASKED["challenge"][:-1] + "_", ASKED["challenge"] + "A"], ids=["another last character", "one more"]
+)
 def test_only_one_spelling_of_a_challenge_is_right(other):
     """PKY-12: base64url that decodes to the same bytes, or nearly, is another text."""
     with pytest.raises(Malformed):
