@@ -150,7 +150,8 @@ async def test_a_request_that_is_cut_off_has_no_effect(service, caller, owner, u
 
 async def test_when_all_connections_are_busy_a_request_waits_and_then_says_so(service, caller):
     """REL: a pool that is used up is a 503, not a 500 and not an endless wait."""
-    settings = service.database.settings.model_copy(update={"database_pool_size": 2})
+    # Of three connections two are for requests.
+    settings = service.database.settings.model_copy(update={"database_pool_size": 3})
     small = Database(settings, service.database._url)
     small.keys = service.database.keys
     service.app.state.database = small

@@ -69,7 +69,8 @@ async def test_more_waiters_than_connections_do_not_pile_up(service, caller, own
             for number in range(24)
         ]
         await asyncio.sleep(0.5)
-        assert small.in_use() == 8
+        # The other two are kept for transactions beside a request.
+        assert small.in_use() == 6
         assert (await service.http.get("/livez")).status_code == 200
         assert (await caller.post("/v1/accounts/verifications", {"user_ids": [held]})).status_code == 200
         refused = await asyncio.gather(*asked)
