@@ -74,7 +74,9 @@ async def request_own_email(
         accounts.rules.UnknownUserId, AccountClosed
     """
     try:
-        await request_or_add_email(session, user_id, address, proven_by=proven_by, actor="customer", now=now)
+        # Also the first address waits for its mailbox: the account may have a passkey, which the first proof of an
+        # unconfirmed address would remove.
+        await request_email_change(session, user_id, address, proven_by=proven_by, actor="customer", now=now)
     except account_rules.EmailTaken:
         await _store_request(session, user_id, address, None, actor="customer", now=now)
         holder = await ownership.owner_of_address(session, address)

@@ -161,6 +161,25 @@ async def test_a_device_that_says_no_is_no_dead_end(somebody: Callable):
     await ben.type("Password", "typed anyway")
 
 
+async def test_a_first_address_is_added_when_its_mailbox_confirms_it(somebody: Callable, service, letters):
+    """PKY-05: the passkey stays, because nobody else could have added it; the address counts from its proof on."""
+    ben, _ = await somebody()
+    await ben.open("/")
+    await ben.press("Get a User ID without email")
+    await ben.page.get_by_role("button", name="Add a passkey").click()
+    await ben.page.wait_for_url("**/me")
+    await ben.follow("Add an email address")
+    assert await ben.barriers() == []
+    await ben.type("Email address", "ben@example.org")
+    await ben.press("Send the email")
+    assert await service.rows("SELECT email FROM account") == [(None,)]
+    await service.deliver()
+    await ben.open(letters.link("ben@example.org", "Please confirm your new email address"))
+    await ben.press("Use this address")
+    assert await service.rows("SELECT email, email_state FROM account") == [("ben@example.org", "confirmed")]
+    assert await service.rows("SELECT count(*) FROM passkey") == [(1,)]
+
+
 async def test_somebody_without_an_address_signs_in_at_a_shop(somebody: Callable, service, site, garden):  # noqa: F811
     """PKY-03, OID-21: the second story's end without a mailbox: back in the checkout, by User ID and passkey."""
     ben, _ = await somebody(trusts=True)
