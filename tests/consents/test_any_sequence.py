@@ -101,6 +101,8 @@ class Doors(RuleBasedStateMachine):
         self.used.add(letter)
         if counts:
             self.said(letter[0], "withdrawn")
+            # The notice that the link was used leaves at once, so that none is left where nothing may be sent.
+            assert self.do(self.service.deliver()) == 1
 
     @invariant()
     def the_last_word_counts(self) -> None:
