@@ -178,8 +178,8 @@ async def purge_challenges(session: DatabaseSession) -> None:
     await session.execute(delete(PasskeyChallenge).where(PasskeyChallenge.expires_at < func.now()))
 
 
-async def _of_accounts(session: DatabaseSession, user_ids_: Sequence[str]) -> Sequence[Passkey]:
-    mine = select(Passkey).where(Passkey.user_id.in_(user_ids_)).order_by(Passkey.created_at, Passkey.id)
+async def _of_accounts(session: DatabaseSession, owners: Sequence[str]) -> Sequence[Passkey]:
+    mine = select(Passkey).where(Passkey.user_id.in_(owners)).order_by(Passkey.created_at, Passkey.id)
     return (await session.scalars(mine)).all()
 
 
