@@ -55,10 +55,15 @@ from identity_service.portal import changes as portal_changes
 from identity_service.portal import ended_pages
 from identity_service.portal import pages as portal_pages
 from identity_service.portal import passkey_pages as portal_passkey_pages
+from identity_service.portal import recovery_pages as portal_recovery_pages
+from identity_service.portal import support_pages as portal_support_pages
 from identity_service.privacy import api as privacy_api
+from identity_service.recovery import pages as recovery_pages
+from identity_service.recovery import support_pages as recovery_support_pages
 from identity_service.registration import api as registration_api
 from identity_service.registration import pages as registration_pages
 from identity_service.registration import passkey_pages as new_passkey_pages
+from identity_service.registration import recovery_pages as new_recovery_pages
 from identity_service.resets import api as resets_api
 from identity_service.resets import pages as reset_pages
 from identity_service.settings import Settings
@@ -118,10 +123,15 @@ ROUTERS = (
     tracking_pages.router,
     portal_pages.router,
     portal_passkey_pages.router,
+    portal_recovery_pages.router,
+    portal_support_pages.router,
+    recovery_support_pages.router,
+    recovery_pages.router,
     portal_changes.router,
     ended_pages.router,
     registration_pages.router,
     new_passkey_pages.router,
+    new_recovery_pages.router,
     brand_assets.router,
 )
 """Every router. Order matters: fixed paths before parameterised ones."""

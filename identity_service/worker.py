@@ -31,6 +31,8 @@ from identity_service.openid import deliveries, ending, requests
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import dummies
+from identity_service.recovery import actions as recovery
+from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.sign_in import actions as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -39,6 +41,7 @@ _PURGES: Final = (
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
     console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
     requests.purge_requests, ending.purge_ended, passkeys.purge_challenges,
+    recovery.purge_recoveries, recovery_codes.purge_shown,
 )  # fmt: skip
 
 PROVE_EVERY: Final = 60.0

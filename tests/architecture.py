@@ -20,10 +20,12 @@ LAYERS = (
     "messages",
     "brand_records one_time_tokens",
     "approvals consents passkeys passwords",
+    "recovery_codes",
     "credentials",
     "history merges resets sign_in verification",
     "contacts openid registration",
     "addresses business",
+    "recovery",
     "console dev imports",
     "database_schema metrics worker",
     "privacy telemetry",
@@ -47,7 +49,7 @@ _BY_NAME = {
     "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
     "clients.redirect_uris": PURE, "events.data": TABLES, "events.data_models": TABLES, "events.client_data": TABLES,
-    "events.brand_data": TABLES,
+    "events.brand_data": TABLES, "events.proof_data": TABLES,
     **dict.fromkeys(
         (
             "messages.inbound.automatic_replies", "messages.inbound.complaints", "messages.inbound.delivery_status",

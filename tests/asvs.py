@@ -90,12 +90,15 @@ def proofs() -> dict[str, tuple[str, ...]]:
 
 def unknown(named: Mapping[str, Any]) -> set[str]:
     """Return the ids that neither ASVS nor we have."""
-    ours = {f"{prefix}-{number}" for prefix, last in facts()["ours"].items() for number in _numbers(prefix, last)}
+    ours = {f"{prefix}-{number}" for prefix, spans in facts()["ours"].items() for number in _numbers(prefix, spans)}
     return set(named) - ours - set(facts()["requirement"])
 
 
-def _numbers(prefix: str, last: int) -> list[str]:
-    return [str(number) if prefix in ("FACT", "META") else f"{number:02}" for number in range(1, last + 1)]
+def _numbers(prefix: str, spans: int | str) -> list[str]:
+    """Return the numbers of a prefix: up to the last one, or those of spans like "1-8 20-30"."""
+    parts = [one.partition("-") for one in (f"1-{spans}" if isinstance(spans, int) else spans).split()]
+    found = [number for first, _, last in parts for number in range(int(first), int(last or first) + 1)]
+    return [str(number) if prefix in ("FACT", "META") else f"{number:02}" for number in found]
 
 
 def rows(proven: Mapping[str, tuple[str, ...]] | None = None) -> list[Row]:
@@ -158,8 +161,8 @@ def page() -> str:
         lines += ["", f"## {chapter}. {title}", "", "| number | level | what | state | by, or why |", "|-|-|-|-|-|"]
         lines += [f"| {row.number} | {row.level} | {row.words} | {row.state} | {row.why} |" for row in mine]
     lines += ["", "## Ids of our own", "", "| id | tests |", "|-|-|"]
-    for prefix, last in facts()["ours"].items():
-        for name in (f"{prefix}-{number}" for number in _numbers(prefix, last)):
+    for prefix, spans in facts()["ours"].items():
+        for name in (f"{prefix}-{number}" for number in _numbers(prefix, spans)):
             lines.append(f"| {name} | {', '.join(_files(proofs().get(name, ()))) or '–'} |")
     return "\n".join(lines) + "\n"
 

@@ -21,6 +21,7 @@ from identity_service import app, translations
 from identity_service.accounts.rules import PROMISE
 from identity_service.clients.rules import SIGN_IN_SCOPES
 from identity_service.consents.rules import PURPOSES
+from identity_service.contacts.customer_views import METHOD_WORDS, PURPOSE_WORDS
 from identity_service.history.rules import KINDS
 from identity_service.messages import copy, descriptions
 from identity_service.one_time_tokens import change_emails, tracking
@@ -44,7 +45,7 @@ TABLES: tuple[Mapping[str, str], ...] = (
     descriptions.CODES, descriptions._ATTEMPT, descriptions._STATE, descriptions._FEEDBACK,
     tracking.NOW_DO, tracking._NOW_DO_ABOUT, tracking._HEADLINES, tracking._ENDS,
     password_rules._WEAK, user_ids._PROBLEMS, PURPOSES, change_emails.VERB_DESCRIPTIONS, KINDS, TITLES,
-    COLUMN_TITLES, AFTER, LABELS, user_ids.WORDS, SIGN_IN_SCOPES,
+    COLUMN_TITLES, AFTER, LABELS, user_ids.WORDS, SIGN_IN_SCOPES, METHOD_WORDS, PURPOSE_WORDS,
 )  # fmt: skip
 _PLACE = re.compile(r"%\([a-z_]+\)s|\{[a-z_]+\}")
 

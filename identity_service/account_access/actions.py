@@ -13,6 +13,7 @@ from identity_service.account_access.tables import AccountAccess
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions
 from identity_service.events.tables import Event
+from identity_service.values import secret_codes
 from identity_service.web.rate_limits import RateLimiter
 
 _SALT_BYTES = 16
@@ -25,7 +26,9 @@ async def record_access(
 
     Raises:
         rules.ReasonMissing: the reason is blank.
+        values.secret_codes.RecoveryCodeSpoken: it has a recovery code in it; it is not kept (REC-29).
     """
+    secret_codes.refuse_recovery_code(reason)
     reason, salt = reason.strip()[: rules.LONGEST_REASON], secrets.token_bytes(_SALT_BYTES)
     if not reason:
         raise rules.ReasonMissing

@@ -29,7 +29,8 @@ from identity_service.console import actions, opened, rules
 from identity_service.console.dependencies import DeskStaff, ReopeningStaff
 from identity_service.console.views import CHANGE_NAMES, console_page, spelled
 from identity_service.contacts import actions as contacts
-from identity_service.contacts import checks
+from identity_service.contacts import checks, screen_answers
+from identity_service.contacts import limits as check_limits
 from identity_service.contacts import rules as contact_rules
 from identity_service.contacts.desks import suggest_desk_for
 from identity_service.contacts.tables import Contact
@@ -105,11 +106,14 @@ async def show_account(
 async def start_check(
     request: Request, user_id: str, session: Session, form: Form, staff: DeskStaff, now: Now
 ) -> Response:
-    """Email a code to the address on file, and show the two words that the clerk reads out."""
-    (number,) = form.take("contact")
+    """Start a check by one of the methods, and show the two words that the clerk reads out."""
+    number, method = form.take("contact", "method")
     await request.app.state.throttle.hit("caller-check", contact_rules.CHECKS_PER_CLERK, staff.actor)
     account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
-    await checks.start_check(session, UserId(account.user_id), contact.number, "identify", clerk=staff.actor, now=now)
+    await checks.start_check(
+        session, UserId(account.user_id), contact.number, "identify", method=contact_rules.read_method(method),
+        may_weaken=rules.may(staff.staff.role, "weaken"), clerk=staff.actor, now=now,
+    )  # fmt: skip
     return _back(account, contact)
 
 
@@ -119,10 +123,10 @@ async def answer_check(
 ) -> Response:
     """Compare the code that the caller reads out; staff never see the right one."""
     number, code = form.take("contact", "code")
-    database = dependencies.database_of(request)
-    account, contact = await database.in_transaction(
-        lambda session: opened.find_opened(session, staff, user_id, number, now=now)
-    )
+    database, throttle = dependencies.database_of(request), request.app.state.throttle
+    async with database.transaction() as session:
+        account, contact = await opened.find_opened(session, staff, user_id, number, now=now)
+        await check_limits.count_answer(session, throttle, check_id, code, clerk=staff.actor)
     await checks.answer_check(
         database, UserId(account.user_id), check_id, code, contact=contact.number,
         clerk=staff.actor, now=now,
@@ -266,8 +270,11 @@ async def _facts(
         "untold": await deliveries.list_failed(session, ids),
         "check": check,
         "tries": contact_rules.TRIES,
-        "phrase": None if check is None else await checks.phrase(session, check),
+        "phrase": None if check is None else await checks.phrase(session, check, now=now),
+        "digits": screen_answers.digits_of(session, check) if check and check.method == "on_screen" else None,
         "check_letter": None if check is None else await checks.check_message(session, check),
+        "methods": await check_limits.list_methods(session, contact, now=now),
+        "warned": await check_limits.list_warnings(session, account.user_id, now=now),
         "relays": [relay.name for relay in settings.relays],
         "words": descriptions,
         "spelled": spelled(account.user_id, account.locale),

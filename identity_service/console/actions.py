@@ -12,7 +12,7 @@ from sqlalchemy import Row, delete, func, insert, or_, select, update
 
 from identity_service.account_access.tables import AccountAccess
 from identity_service.console import rules
-from identity_service.console.tables import RecoveryCode, Staff, StaffSession
+from identity_service.console.tables import Staff, StaffRecoveryCode, StaffSession
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.tables import Event
@@ -84,7 +84,7 @@ async def remove_staff(session: DatabaseSession, name: str, *, now: datetime) ->
         raise rules.UnknownStaff
     removed = {"removed_at": now, "phc": None, "totp_sealed": None, "enrol_hash": None}
     await session.execute(update(Staff).where(Staff.id == staff.id).values(**removed))
-    await session.execute(delete(RecoveryCode).where(RecoveryCode.staff_id == staff.id))
+    await session.execute(delete(StaffRecoveryCode).where(StaffRecoveryCode.staff_id == staff.id))
     await events.record_event(session, "staff.removed", actor="operator", data={"staff": staff.name}, now=now)
 
 
@@ -146,7 +146,7 @@ async def enrol_staff(
         if staff_id is None:
             raise rules.EnrolmentLinkInvalid
         await session.execute(
-            insert(RecoveryCode), [{"code_hash": hashing.hash_secret(one), "staff_id": staff_id} for one in codes]
+            insert(StaffRecoveryCode), [{"code_hash": hashing.hash_secret(one), "staff_id": staff_id} for one in codes]
         )
         data = {"staff": found.staff.name}
         await events.record_event(session, "staff.enrolled", actor=f"staff:{found.staff.name}", data=data, now=now)
@@ -275,12 +275,12 @@ async def _second_factor(session: DatabaseSession, staff: Staff, code: str, *, n
             raise rules.StaffCodeUsed
         await session.execute(update(Staff).where(Staff.id == staff.id).values(totp_step=step))
         return True
-    mine = update(RecoveryCode).where(
-        RecoveryCode.code_hash == hashing.hash_secret(typed),
-        RecoveryCode.staff_id == staff.id,
-        RecoveryCode.used_at.is_(None),
+    mine = update(StaffRecoveryCode).where(
+        StaffRecoveryCode.code_hash == hashing.hash_secret(typed),
+        StaffRecoveryCode.staff_id == staff.id,
+        StaffRecoveryCode.used_at.is_(None),
     )
-    return await session.scalar(mine.values(used_at=now).returning(RecoveryCode.staff_id)) is not None
+    return await session.scalar(mine.values(used_at=now).returning(StaffRecoveryCode.staff_id)) is not None
 
 
 def _totp_step(seed: str, code: str, *, now: datetime) -> int | None:

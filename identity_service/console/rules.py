@@ -13,6 +13,7 @@ MAY: Final = {
     "approve": ("clerk", "lead"),
     "operations": ("clerk", "lead", "auditor"),
     "lift": ("lead",),
+    "weaken": ("lead",),
     "reopen": ("lead",),
     "audit": ("auditor",),
 }

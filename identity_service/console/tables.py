@@ -33,10 +33,10 @@ class Staff(Base):
     removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
-class RecoveryCode(Base):
+class StaffRecoveryCode(Base):
     """A printed code that replaces the one-time code once (REC-05)."""
 
-    __tablename__ = "recovery_code"
+    __tablename__ = "staff_recovery_code"
     privacy = TablePrivacy()
 
     code_hash: Mapped[bytes] = mapped_column(primary_key=True, info=PROVING)

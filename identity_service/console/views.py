@@ -27,9 +27,28 @@ ENTRY_NAMES: Final = {
     "opened": "opened", "note": "note", "handed_over": "handed over", "picked_up": "picked up", "closed": "closed",
     "verified": "caller verified", "not_verified": "the code didn't match", "did": "done",
 }  # fmt: skip
+METHOD_NAMES: Final = {
+    "email": "a code by email", "text": "a code by text message", "support_code": "support code",
+    "on_screen": "an answer on their screen",
+}  # fmt: skip
+METHOD_BUTTONS: Final = {
+    "email": "Send a code", "text": "Text a code", "support_code": "They read a support code",
+    "on_screen": "Ask on their screen",
+}  # fmt: skip
+SESSION_NAMES: Final = {
+    "password": "password", "mail": "emailed code", "passkey": "passkey", "verified_passkey": "passkey",
+    "recovery": "recovery code", "new_account": "the page of their new account",
+}  # fmt: skip
+CHECK_WARNINGS: Final = {
+    "check_failed": "A check of this account failed in the past 24 hours.",
+    "call_denied": "The customer said that a call wasn't theirs. Nobody can be verified for 24 hours.",
+    "unexpected_call": "The customer said that somebody called them and says that they are us.",
+}  # fmt: skip
 pages.share(
     show=user_ids.show, mask=email_addresses.mask, amount=currencies.write_amount, may=rules.may,
     target=lambda change: approval_rules.describe_target(change.verb, change.details),
+    METHOD_NAMES=METHOD_NAMES, METHOD_BUTTONS=METHOD_BUTTONS, SESSION_NAMES=SESSION_NAMES,
+    CHECK_WARNINGS=CHECK_WARNINGS,
     CHANGE_NAMES=CHANGE_NAMES, END_REASONS=END_REASONS, ENTRY_NAMES=ENTRY_NAMES,
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from identity_service.contacts import rules
 from identity_service.contacts.tables import Contact, ContactEntry
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
+from identity_service.values import secret_codes
 from identity_service.values import user_ids as values_user_ids
 from identity_service.values.user_ids import UserId
 
@@ -199,7 +200,12 @@ async def close_contact(
 async def add_entry(
     session: DatabaseSession, contact: Contact, kind: str, note: str | None, *, actor: str, now: datetime
 ) -> None:
-    """Add an entry of one of `rules.ENTRY_KINDS` to a contact."""
+    """Add an entry of one of `rules.ENTRY_KINDS` to a contact.
+
+    Raises:
+        values.secret_codes.RecoveryCodeSpoken: the note has a recovery code in it; it is not kept (REC-29).
+    """
+    secret_codes.refuse_recovery_code(note or "")
     row = {
         "contact_id": contact.id,
         "occurred_at": now,

@@ -11,11 +11,13 @@ from identity_service.account_access import rules as access_rules
 from identity_service.account_access.dependencies import InContact
 from identity_service.accounts import ownership
 from identity_service.accounts import rules as account_rules
-from identity_service.contacts import actions, checks, rules
+from identity_service.contacts import actions, checks, limits, rules
 from identity_service.contacts.schemas import (
     CallerCheckAnswer,
     CallerCheckResult,
     CallerCheckStarted,
+    CallerCheckState,
+    CallerMethodView,
     ContactClosing,
     ContactEntryView,
     ContactHandOver,
@@ -26,10 +28,11 @@ from identity_service.contacts.schemas import (
     NewCallerCheck,
     NewContact,
     NewContactNote,
+    VerifiedByView,
 )
 from identity_service.contacts.tables import Contact
 from identity_service.events import rules as event_rules
-from identity_service.values import contact_numbers, user_ids
+from identity_service.values import contact_numbers, secret_codes, user_ids
 from identity_service.values.user_ids import MalformedUserId
 from identity_service.web import authentication, dependencies, idempotency, pagination, problems, rate_limits
 from identity_service.web.authentication import Caller, Clerk, MissingClerk, Person
@@ -123,11 +126,21 @@ async def read_contact(number: str, session: Session, now: Now) -> ContactWithEn
     if contact.user_id is not None:
         match = await checks.find_verification(session, contact, contact.user_id, now=now)
     until = None if match is None or match.answered_at is None else match.answered_at + rules.HOLDS
+    verified_by = None if match is None else VerifiedByView(
+        method=match.method, session_method=match.session_method, session_since=match.session_since
+    )  # fmt: skip
+    methods = [
+        CallerMethodView(method=one.method, why_not=None if one.why_not is None else one.why_not.code())
+        for one in await limits.list_methods(session, contact, now=now)
+    ]
     shown = [
         ContactEntryView(occurred_at=e.occurred_at, actor=e.actor, desk=e.desk, kind=e.kind, note=e.note)
         for e in entries
     ]
-    return ContactWithEntriesView(**_fields(contact), entries=shown, verified_until=until)
+    return ContactWithEntriesView(
+        **_fields(contact), entries=shown, verified_until=until, verified_by=verified_by, caller_methods=methods,
+        warnings=await limits.list_warnings(session, contact.user_id, now=now),
+    )  # fmt: skip
 
 
 @router.post(
@@ -215,6 +228,10 @@ async def close_contact(number: str, body: ContactClosing, session: Session, cle
         account_rules.NoEmail,
         account_rules.AccountMoved,
         account_rules.AccountClosed,
+        rules.ChecksDenied,
+        rules.CallerMethodRefused,
+        rules.WeakerMethod,
+        rules.AskPaused,
         *rate_limits.RATE_LIMIT_ERRORS,
         *idempotency.IDEMPOTENCY_ERRORS,
         *authentication.AUTH_ERRORS,
@@ -223,14 +240,33 @@ async def close_contact(number: str, body: ContactClosing, session: Session, cle
 async def start_caller_check(
     request: Request, user_id: str, body: NewCallerCheck, session: Session, clerk: Clerk, now: Now
 ) -> CallerCheckStarted:
-    """Email a code to the address on file, for the caller to read back; read the `phrase` of the answer to them."""
+    """Start a check: email a code to the address on file, wait for the customer's support code, or ask on their screen.
+    Read the `phrase` of the answer to the caller first."""
     await request.app.state.throttle.hit("caller-check", rules.CHECKS_PER_CLERK, clerk)
     started = await checks.start_check(
-        session, user_ids.parse(user_id), body.contact, body.purpose, clerk=clerk, now=now
+        session, user_ids.parse(user_id), body.contact, body.purpose, method=body.method, clerk=clerk, now=now
     )
     return CallerCheckStarted(
-        id=started.check.id, phrase=started.phrase, message_id=started.message_id, expires_at=started.expires_at
-    )
+        id=started.check.id, method=body.method, phrase=started.phrase, digits=started.digits,
+        message_id=started.message_id, expires_at=started.expires_at,
+    )  # fmt: skip
+
+
+@router.get(
+    "/accounts/{user_id}/caller-checks/{check_id}",
+    dependencies=[authentication.requires("callers:check")],
+    responses=problems.error_responses(*_ACCOUNT, MissingClerk, rules.UnknownCheck, *authentication.AUTH_ERRORS),
+)
+async def read_caller_check(
+    user_id: str, check_id: uuid.UUID, session: Session, clerk: Clerk, now: Now
+) -> CallerCheckState:
+    """Read a check that you started: the words to say, and whether the customer has answered."""
+    check = await checks.find_own_check(session, user_ids.parse(user_id), check_id, clerk=clerk)
+    return CallerCheckState(
+        id=check.id, method=check.method, phrase=await checks.phrase(session, check, now=now), matched=check.matched,
+        denied=check.denied_at is not None, tries_left=max(0, rules.TRIES - check.tries),
+        answered_at=check.answered_at,
+    )  # fmt: skip
 
 
 @router.post(
@@ -241,6 +277,9 @@ async def start_caller_check(
         MissingClerk,
         rules.UnknownCheck,
         rules.CheckEnded,
+        rules.AnsweredOnScreen,
+        secret_codes.RecoveryCodeSpoken,
+        *rate_limits.RATE_LIMIT_ERRORS,
         *idempotency.IDEMPOTENCY_ERRORS,
         *authentication.AUTH_ERRORS,
     ),
@@ -251,10 +290,14 @@ async def answer_caller_check(
     check_id: uuid.UUID,
     body: CallerCheckAnswer,
     session: Session,
+    caller: Caller,
     clerk: Clerk,
     now: Now,
 ) -> CallerCheckResult:
     """Submit the code that the caller read out; the result is match or no match."""
-    left = await checks.count_try(dependencies.database_of(request), user_ids.parse(user_id), check_id, clerk=clerk)
+    wanted, throttle = user_ids.parse(user_id), request.app.state.throttle
+    await limits.count_answer(session, throttle, check_id, body.code, clerk=clerk, client=caller.client_id)
+    database = dependencies.database_of(request)
+    left = await checks.count_try(database, wanted, check_id, clerk=clerk, now=now)
     answer = await checks.conclude_check(session, check_id, body.code, left=left, clerk=clerk, now=now)
     return CallerCheckResult(result="match" if answer.matched else "no_match", tries_left=answer.tries_left)

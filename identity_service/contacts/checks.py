@@ -1,14 +1,15 @@
-"""Check a caller by a code emailed to the address on file and read back; tries are counted before the comparison."""
+"""Check a caller by a code that was emailed to the address on file, or that they read from their own page; tries are
+counted before the comparison."""
 
 import uuid
 from datetime import datetime
-from math import ceil
 from typing import NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from identity_service.accounts import actions as accounts
-from identity_service.contacts import actions, rules
+from identity_service.accounts.tables import Account
+from identity_service.contacts import actions, limits, rules, screen_answers, support_codes
 from identity_service.contacts.tables import CallerCheck, Contact
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
@@ -20,16 +21,18 @@ from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.values import pasted, user_ids
 from identity_service.values.user_ids import UserId
-from identity_service.web.rate_limits import TooManyRequests
 
 
 class StartedCheck(NamedTuple):
-    """A started check: the words that the clerk reads out, the message with the code, and when it expires."""
+    """A started check, and when it expires. `phrase`: the words that the clerk says first, None while the customer has
+    no support code; `digits`: what the clerk reads out for an answer on screen; `message_id`: the message with the
+    code."""
 
     check: CallerCheck
-    phrase: str
-    message_id: uuid.UUID
+    phrase: str | None
     expires_at: datetime
+    message_id: uuid.UUID | None = None
+    digits: str | None = None
 
 
 class CheckResult(NamedTuple):
@@ -40,34 +43,56 @@ class CheckResult(NamedTuple):
 
 
 async def start_check(
-    session: DatabaseSession, user_id: UserId, number: str, purpose: str, *, clerk: str, now: datetime
+    session: DatabaseSession,
+    user_id: UserId,
+    number: str,
+    purpose: str,
+    *,
+    method: rules.Method = "email",
+    may_weaken: bool = False,
+    clerk: str,
+    now: datetime,
 ) -> StartedCheck:
-    """Email a code to the address on file, never to one that a clerk names; return the phrase to read out.
+    """Start a check: email a code to the address on file, never to one that a clerk names; or wait for the code that
+    the customer reads out, or for their answer on screen. `may_weaken`: a lead asks (SUP-11).
 
     Raises:
-        rules.UnknownContact, ContactClosed; accounts.rules.UnknownUserId, NoEmail, AccountClosed; TooManyRequests
+        rules.UnknownContact, ContactClosed, ChecksDenied, CallerMethodRefused, WeakerMethod, AskPaused;
+        accounts.rules.UnknownUserId, NoEmail, AccountClosed; TooManyRequests
     """
     contact = await actions.attach_account(session, number, user_id, actor=clerk, now=now)
     account = await accounts.find_changeable_account(session, user_id)
-    await _check_limit(session, account.user_id, now=now)
-    check_id = uuid.uuid4()
-    data = {"contact": contact.number, "check_id": check_id, "purpose": purpose}
+    await limits.check_start(session, account.user_id, contact, method, may_weaken=may_weaken, now=now)
+    check_id, token = uuid.uuid4(), None
+    data = {"contact": contact.number, "check_id": check_id, "purpose": purpose, "method": method}
     await events.record_event(
         session, "caller.check_requested", user_id=account.user_id, actor=clerk, data=data, now=now
     )
-    token = await one_time_tokens.send_token(
-        session, "caller_check", kind="caller_check", to=accounts.address_of(account), user_id=account.user_id,
-        locale=account.locale, cause="caller.check_requested", actor=clerk, now=now,
-    )  # fmt: skip
+    if method == "email":
+        token = await one_time_tokens.send_token(
+            session, "caller_check", kind="caller_check", to=accounts.address_of(account), user_id=account.user_id,
+            locale=account.locale, cause="caller.check_requested", actor=clerk, now=now,
+        )  # fmt: skip
     row = {
         "id": check_id, "contact_id": contact.id, "user_id": account.user_id, "clerk": clerk, "purpose": purpose,
-        "token_id": token.id, "requested_at": now,
+        "method": method, "token_id": None if token is None else token.id, "requested_at": now,
+        **(screen_answers.random_values(session) if method == "on_screen" else {}),
     }  # fmt: skip
     check = (await session.execute(insert(CallerCheck).returning(CallerCheck), row)).scalar_one()
-    found = await one_time_tokens.find_token(session, token.id)
+    return await _started(session, check, now=now)
+
+
+async def _started(session: DatabaseSession, check: CallerCheck, *, now: datetime) -> StartedCheck:
+    words = await phrase(session, check, now=now)
+    if check.method == "on_screen":
+        digits = screen_answers.digits_of(session, check)
+        return StartedCheck(check, words, check.requested_at + rules.ASK_LIFETIME, digits=digits)
+    if check.token_id is None:
+        return StartedCheck(check, words, check.requested_at + rules.SUPPORT_CODE_LIFETIME)
+    found = await one_time_tokens.find_token(session, check.token_id)
     assert found is not None  # noqa: S101
-    expires_at = one_time_tokens.ends_at(session, found, by="code")
-    return StartedCheck(check, phrase_of(session, token), token.message_id, expires_at)
+    ends_at = one_time_tokens.ends_at(session, found, by="code")
+    return StartedCheck(check, words, ends_at, message_id=found.message.id)
 
 
 async def answer_check(
@@ -86,20 +111,35 @@ async def answer_check(
     Raises:
         rules.UnknownCheck, CheckEnded
     """
-    left = await count_try(database, user_id, check_id, contact=contact, clerk=clerk)
+    left = await count_try(database, user_id, check_id, contact=contact, clerk=clerk, now=now)
     async with database.transaction() as session:
         return await conclude_check(session, check_id, code, left=left, clerk=clerk, now=now)
 
 
+async def find_own_check(session: DatabaseSession, user_id: UserId, check_id: uuid.UUID, *, clerk: str) -> CallerCheck:
+    """Return a check of an account that this person started.
+
+    Raises:
+        rules.UnknownCheck; accounts.rules.UnknownUserId
+    """
+    account = await accounts.find_active_account(session, user_id)
+    check = await session.get(CallerCheck, check_id)
+    if check is None or check.user_id != account.user_id or check.clerk != clerk:
+        raise rules.UnknownCheck
+    return check
+
+
 async def count_try(
-    database: Database, user_id: UserId, check_id: uuid.UUID, *, contact: str | None = None, clerk: str
+    database: Database, user_id: UserId, check_id: uuid.UUID, *, contact: str | None = None, clerk: str, now: datetime
 ) -> int:
     """Count a try in a transaction of its own, which no failure undoes; return how many are left.
 
     Raises:
         rules.UnknownCheck, CheckEnded
     """
-    return await database.in_transaction(lambda session: _count_try(session, user_id, check_id, contact, clerk))
+    return await database.in_transaction(
+        lambda session: _count_try(session, user_id, check_id, contact, clerk, now=now)
+    )
 
 
 async def conclude_check(
@@ -111,17 +151,47 @@ async def conclude_check(
         rules.CheckEnded
     """
     check = await session.get_one(CallerCheck, check_id, with_for_update=True)
-    found = await one_time_tokens.find_token(session, check.token_id)
     account = await accounts.find_account(session, UserId(check.user_id), lock=True)
-    if found is None or check.answered_at is not None:
+    if check.answered_at is not None or check.denied_at is not None:
+        raise rules.CheckEnded
+    if check.method == "support_code":
+        matched = await _match_support_code(session, check, code, now=now)
+    else:
+        matched = await _match_sent_code(session, check, account, code, clerk=clerk, now=now)
+    if matched or left == 0:
+        await session.execute(
+            update(CallerCheck).where(CallerCheck.id == check.id).values(matched=matched, answered_at=now)
+        )
+    await record_result(session, check, matched=matched, is_over=matched or left == 0, actor=clerk, now=now)
+    return CheckResult(matched, left)
+
+
+async def _match_support_code(session: DatabaseSession, check: CallerCheck, code: str, *, now: datetime) -> bool:
+    if now - check.requested_at > rules.SUPPORT_CODE_LIFETIME:
+        raise rules.CheckEnded
+    used = await support_codes.use_code(session, check.user_id, code, now=now)
+    if used is not None:
+        values = {"session_method": used.session_method, "session_since": used.session_since}
+        await session.execute(update(CallerCheck).where(CallerCheck.id == check.id).values(values))
+    return used is not None
+
+
+async def _match_sent_code(
+    session: DatabaseSession, check: CallerCheck, account: Account, code: str, *, clerk: str, now: datetime
+) -> bool:
+    """Compare a code that was emailed; a match consumes its token, and confirms an unconfirmed address."""
+    found = None if check.token_id is None else await one_time_tokens.find_token(session, check.token_id)
+    if found is None:
         raise rules.CheckEnded
     try:
         one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
     except LinkInvalid:
         raise rules.CheckEnded from None
     matched = token_rules.constant_time_equal(pasted.read_digits(code), digits_of(session, found.token))
-    await _conclude(session, check, found, matched=matched, left=left, clerk=clerk, now=now)
-    return CheckResult(matched, left)
+    if matched:
+        proof = await one_time_tokens.consume(session, found, now=now)
+        await credentials.confirm_mailbox(session, check.user_id, proof, ends_tokens=False, actor=clerk, now=now)
+    return matched
 
 
 async def find_verification(
@@ -129,8 +199,9 @@ async def find_verification(
 ) -> CallerCheck | None:
     """Return the matched check that verifies this caller within this contact, or None without a valid one (PHN-08)."""
     mine = select(CallerCheck).where(
-        CallerCheck.contact_id == contact.id, CallerCheck.user_id == user_id, CallerCheck.matched.is_(True)
-    )
+        CallerCheck.contact_id == contact.id, CallerCheck.user_id == user_id, CallerCheck.matched.is_(True),
+        CallerCheck.denied_at.is_(None),
+    )  # fmt: skip
     newest = await session.scalar(mine.order_by(CallerCheck.answered_at.desc()).limit(1))
     return newest if newest is not None and rules.holds(newest.answered_at, now) else None
 
@@ -142,16 +213,20 @@ async def newest_check(session: DatabaseSession, contact: Contact, user_id: str)
     return None if check is None or check.matched else check
 
 
-async def phrase(session: DatabaseSession, check: CallerCheck) -> str:
-    """Return the two words that the clerk reads out."""
+async def phrase(session: DatabaseSession, check: CallerCheck, *, now: datetime) -> str | None:
+    """Return the two words that the clerk reads out; None while the customer has no support code."""
+    if check.method == "on_screen":
+        return screen_answers.phrase_of(session, check)
+    if check.token_id is None:
+        code = await support_codes.find_code(session, check.user_id, now=now)
+        return None if code is None else support_codes.phrase_of(session, code)
     return phrase_of(session, await session.get_one(OneTimeToken, check.token_id))
 
 
-async def check_message(session: DatabaseSession, check: CallerCheck) -> Message:
-    """Return the message of a check, which shows its delivery state."""
-    found = await one_time_tokens.find_token(session, check.token_id)
-    assert found is not None  # noqa: S101
-    return found.message
+async def check_message(session: DatabaseSession, check: CallerCheck) -> Message | None:
+    """Return the message of a check, which shows its delivery state; None for a method without one."""
+    found = None if check.token_id is None else await one_time_tokens.find_token(session, check.token_id)
+    return None if found is None else found.message
 
 
 async def require_verification(
@@ -164,7 +239,9 @@ async def require_verification(
             or its contact is closed or no longer this customer's.
     """
     check = await session.get(CallerCheck, check_id)
-    if check is None or check.user_id != user_id or not check.matched or not rules.holds(check.answered_at, now):
+    if check is None or check.user_id != user_id or not check.matched or check.denied_at is not None:
+        raise rules.NotVerified
+    if not rules.holds(check.answered_at, now):
         raise rules.NotVerified
     started_in = await session.get_one(Contact, check.contact_id)
     if check.purpose not in ("identify", purpose) or started_in.closed_at is not None or started_in.user_id != user_id:
@@ -190,24 +267,8 @@ def digits_of(session: DatabaseSession, token: OneTimeToken) -> str:
     return rules.digits(session.keys.link_key(token.key_id)[1], token.nonce)
 
 
-async def _check_limit(session: DatabaseSession, user_id: str, *, now: datetime) -> None:
-    """Limit the checks of one account per hour (PHN-12).
-
-    A limit per clerk is not enough: a desk tool can name any number of clerks, each with three tries.
-
-    Raises:
-        TooManyRequests
-    """
-    recent = select(func.count(), func.min(CallerCheck.requested_at)).where(
-        CallerCheck.user_id == user_id, CallerCheck.requested_at > now - rules.COUNTED_FOR
-    )
-    started, first = (await session.execute(recent)).one()
-    if started >= rules.CHECKS_PER_ACCOUNT:
-        raise TooManyRequests(retry_after=max(1, ceil((first + rules.COUNTED_FOR - now).total_seconds())))
-
-
 async def _count_try(
-    session: DatabaseSession, user_id: UserId, check_id: uuid.UUID, number: str | None, clerk: str
+    session: DatabaseSession, user_id: UserId, check_id: uuid.UUID, number: str | None, clerk: str, *, now: datetime
 ) -> int:
     """Count a try before the code is compared, in its own transaction; return how many are left."""
     account = await accounts.find_active_account(session, user_id)
@@ -222,31 +283,24 @@ async def _count_try(
     newest = (
         select(CallerCheck.id).where(CallerCheck.user_id == check.user_id).order_by(CallerCheck.requested_at.desc())
     )
+    if check.method == "on_screen":
+        raise rules.AnsweredOnScreen
     if check.answered_at is not None or check.tries >= rules.TRIES or await session.scalar(newest.limit(1)) != check_id:
         raise rules.CheckEnded
+    if check.method == "support_code":
+        await support_codes.count_try(session, check.user_id, now=now)
     tries = check.tries + 1
     await session.execute(update(CallerCheck).where(CallerCheck.id == check_id).values(tries=tries))
     return rules.TRIES - tries
 
 
-async def _conclude(
-    session: DatabaseSession,
-    check: CallerCheck,
-    found: one_time_tokens.TokenWithMessage,
-    *,
-    matched: bool,
-    left: int,
-    clerk: str,
-    now: datetime,
+async def record_result(
+    session: DatabaseSession, check: CallerCheck, *, matched: bool, is_over: bool, actor: str, now: datetime
 ) -> None:
-    """Store the result: a match consumes the token and confirms an unconfirmed address; the last wrong try ends it."""
+    """Record the result of a try in the contact and the feed; raise the alarms of checks that ended without a match."""
     contact = await session.get_one(Contact, check.contact_id)
-    data = {"contact": contact.number, "check_id": check.id, "matched": matched}
-    await events.record_event(session, "caller.checked", user_id=check.user_id, actor=clerk, data=data, now=now)
-    if matched:
-        proof = await one_time_tokens.consume(session, found, now=now)
-        await credentials.confirm_mailbox(session, check.user_id, proof, ends_tokens=False, actor=clerk, now=now)
-    if matched or left == 0:
-        ended = update(CallerCheck).where(CallerCheck.id == check.id)
-        await session.execute(ended.values(matched=matched, answered_at=now))
-    await actions.add_entry(session, contact, "verified" if matched else "not_verified", None, actor=clerk, now=now)
+    data = {"contact": contact.number, "check_id": check.id, "matched": matched, "method": check.method}
+    await events.record_event(session, "caller.checked", user_id=check.user_id, actor=actor, data=data, now=now)
+    await actions.add_entry(session, contact, "verified" if matched else "not_verified", None, actor=actor, now=now)
+    if is_over and not matched:
+        await limits.raise_alarms(session, check, now=now)

@@ -9,9 +9,9 @@ from typing import Final, Literal
 
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
-from identity_service.errors import Conflict, NotFound, Problem, Unprocessable
+from identity_service.errors import Conflict, Forbidden, NotFound, Problem, Unprocessable
 from identity_service.keys import hashing
-from identity_service.values import currencies
+from identity_service.values import currencies, secret_codes
 
 DIGITS: Final = 6
 TRIES: Final = 3
@@ -24,6 +24,35 @@ PURPOSES: Final = ("identify", "reset", "business", "receipt")
 """What a check is for; it is valid for nothing else. `identify` covers the whole call."""
 NAMES: Final = 2048
 
+Method = Literal["email", "text", "support_code", "on_screen"]
+METHODS: Final = ("email", "text", "support_code", "on_screen")
+"""A code emailed or texted and read back, a code that the signed-in customer reads out, an answer on their screen."""
+OFFERED: Final[tuple[Method, ...]] = ("email", "support_code", "on_screen")
+"""What a desk can start."""
+Warned = Literal["check_failed", "call_denied", "unexpected_call"]
+STRONG: Final = ("support_code", "on_screen")
+SUPPORT_CODE_LIFETIME: Final = timedelta(minutes=10)
+ASK_LIFETIME: Final = timedelta(minutes=2)
+SUPPORT_TRIES_PER_ACCOUNT: Final = 5
+"""Wrong support codes of an account in a day, whoever typed them (SUP-02)."""
+SUPPORT_TRIES_PER_CLERK: Final = "20/hour"
+SUPPORT_TRIES_PER_CLIENT: Final = "200/hour"
+ASKS_PER_CONTACT: Final = 2
+ASKS_PER_DAY: Final = 4
+"""Asks on a customer's screen (SUP-08)."""
+PAUSE: Final = timedelta(hours=1)
+"""How long nothing is asked on screen after a "no", a wrong number or two asks without an answer."""
+DAY: Final = timedelta(hours=24)
+"""How long desks verify nobody after "not me", a failed check stays in sight, and its weaker successor needs a lead."""
+UNEXPECTED_FOR: Final = timedelta(hours=1)
+"""How long no code is made after a customer said that somebody called them."""
+FAILURES_ALARM: Final = 3
+ACCOUNTS_ALARM: Final = 5
+"""Failed checks of an account in a day, and accounts with one of a clerk in an hour, that raise an alarm (SUP-11)."""
+ANSWERING: Final = frozenset({"password", "passkey", "verified_passkey"})
+"""How a customer must have signed in to answer on screen: by a factor, so not by an emailed code alone (SUP-09)."""
+SCREEN_DIGITS: Final = 3
+
 CHECKS_PER_CLERK: Final = "30/hour"
 CHECKS_PER_ACCOUNT: Final = 6
 COUNTED_FOR: Final = timedelta(hours=1)
@@ -31,6 +60,11 @@ COUNTED_FOR: Final = timedelta(hours=1)
 
 MESSAGE_WENT_THERE: Final = "A message went to the address that the caller gave. It names the User ID, if there is one."
 """The note of a contact when a User ID was to be issued for an address that an account has."""
+
+
+def read_method(text: str) -> Method:
+    """Return the method of a form: email for none."""
+    return next((method for method in OFFERED if method == text), "email")
 
 
 class UnknownContact(NotFound):
@@ -61,6 +95,41 @@ class CheckEnded(Conflict):
     """This check is over. It was answered, has no tries left or is too old. Start a new one."""
 
 
+class ChecksDenied(Forbidden):
+    """The customer said that a call wasn't theirs, so nobody can be verified for this account for 24 hours."""
+
+
+class CallerMethodRefused(Forbidden):
+    """The customer chose to be verified by support code or on their screen only. Use one of these methods."""
+
+
+class WeakerMethod(Forbidden):
+    """A check of this account failed in the past 24 hours. A lead can start one by a weaker method."""
+
+
+class AskPaused(Problem):
+    """This customer can't be asked on screen right now: twice in a contact, four times a day, and not for an hour after
+    a no. Use another method."""
+
+    status = 429
+
+
+class UnexpectedCall(Conflict):
+    """You told us that somebody called you. For an hour there is no code. Hang up, and call us yourself."""
+
+
+class CannotAnswer(Forbidden):
+    """To answer a clerk here, you need to be signed in with a password or passkey."""
+
+
+class AnsweredOnScreen(Conflict):
+    """The customer answers this check on their screen. Wait for that, or start another one."""
+
+
+class NothingAsked(Conflict):
+    """Nobody asks any more. The question is open for two minutes."""
+
+
 class NotVerified(Problem):
     """The caller hasn't been verified in this contact in the last 15 minutes. Start a caller check."""
 
@@ -73,10 +142,23 @@ def digits(key: bytes, nonce: bytes) -> str:
     return f"{number:0{DIGITS}d}"
 
 
-def phrase(key: bytes, nonce: bytes) -> str:
-    """Return the two words that the clerk reads out and the email shows: first names, 22 bits. They are derived under
-    another label than the code, so they reveal nothing about it (PHN-07)."""
-    number = int.from_bytes(hashing.keyed_hash(key, "phrase", b"caller_check", nonce), "big")
+def support_code(key: bytes, nonce: bytes) -> str:
+    """Return a support code: six random symbols and two check symbols (SUP-01)."""
+    return secret_codes.derive(
+        lambda attempt: hashing.keyed_hash(key, "support code", bytes([attempt]), nonce), secret_codes.SUPPORT
+    )
+
+
+def screen_digits(key: bytes, nonce: bytes) -> str:
+    """Return the three digits that the clerk reads out and the customer types (SUP-08)."""
+    number = int.from_bytes(hashing.keyed_hash(key, "digits", b"on_screen", nonce), "big") % 10**SCREEN_DIGITS
+    return f"{number:0{SCREEN_DIGITS}d}"
+
+
+def phrase(key: bytes, nonce: bytes, label: str = "caller_check") -> str:
+    """Return the two words that the clerk reads out and the customer sees: first names, 22 bits. They are derived under
+    another label than the code, so they reveal nothing about it (PHN-07, SUP-06)."""
+    number = int.from_bytes(hashing.keyed_hash(key, "phrase", label.encode(), nonce), "big")
     names = _names()
     return f"{names[number % NAMES].capitalize()} {names[number // NAMES % NAMES].capitalize()}"
 

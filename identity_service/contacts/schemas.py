@@ -46,10 +46,14 @@ class ContactClosing(RequestModel):
 
 
 class NewCallerCheck(RequestModel):
-    """The contact in which the caller is checked, and what for; the address is the one on file."""
+    """The contact in which the caller is checked, what for, and by which method."""
 
     contact: Annotated[str, Field(max_length=40)]
     purpose: Literal["identify", "reset", "business", "receipt"] = "identify"
+    method: Literal["email", "support_code", "on_screen"] = Field(
+        "email", description="a code emailed to the address on file, one that the signed-in customer reads from "
+        "/me/support, or an answer on their screen",
+    )  # fmt: skip
 
 
 class CallerCheckAnswer(RequestModel):
@@ -84,11 +88,31 @@ class ContactEntryView(ResponseModel):
     note: str | None
 
 
+class CallerMethodView(ResponseModel):
+    """A method by which the caller can be checked; `why_not` is an error code if it cannot be used now."""
+
+    method: Literal["email", "support_code", "on_screen"]
+    why_not: str | None
+
+
+class VerifiedByView(ResponseModel):
+    """How the caller was verified: the method and, for a support code or an answer on screen, how (`session_method`)
+    and since when the customer was signed in."""
+
+    method: Annotated[str, values_of(rules.METHODS)]
+    session_method: str | None
+    session_since: datetime | None
+
+
 class ContactWithEntriesView(ContactView):
-    """A contact with its entries, in order; the caller counts as verified until `verified_until`."""
+    """A contact with its entries, in order; the caller counts as verified until `verified_until`. `warnings`: what
+    every desk must know for a day: `check_failed`, `call_denied`, `unexpected_call`."""
 
     entries: list[ContactEntryView]
     verified_until: datetime | None
+    verified_by: VerifiedByView | None
+    caller_methods: list[CallerMethodView]
+    warnings: list[Literal["check_failed", "call_denied", "unexpected_call"]]
 
 
 class ContactList(ResponseModel):
@@ -99,12 +123,29 @@ class ContactList(ResponseModel):
 
 
 class CallerCheckStarted(ResponseModel):
-    """A started check. Read `phrase` to the caller first; follow `message_id`; you never see the code."""
+    """A started check. Read `phrase` to the caller first. By email follow `message_id`; you never see the code. By
+    support code, `phrase` is null until the customer has one: ask them to open /me/support. On screen, read `digits`
+    out and follow the check until the customer has answered.
+    """
 
     id: uuid.UUID
-    phrase: str
-    message_id: uuid.UUID
+    method: Literal["email", "support_code", "on_screen"]
+    phrase: str | None
+    digits: str | None
+    message_id: uuid.UUID | None
     expires_at: datetime
+
+
+class CallerCheckState(ResponseModel):
+    """A check: `matched` is null while nobody has answered it; `denied`, the customer said that it wasn't them."""
+
+    id: uuid.UUID
+    method: Literal["email", "support_code", "on_screen"]
+    phrase: str | None
+    matched: bool | None
+    denied: bool
+    tries_left: int
+    answered_at: datetime | None
 
 
 class CallerCheckResult(ResponseModel):

@@ -15,6 +15,7 @@ from identity_service.messages import actions as messages
 from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
+from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.values.user_ids import UserId
 
 
@@ -48,7 +49,7 @@ async def confirm_mailbox(
         await passwords.remove_password(
             session, user_id, only_unproven=True, reason="first_proof", actor=actor, now=now
         )
-        await remove_passkeys(session, user_id, since=None, actor=actor, now=now)
+        await end_credentials(session, user_id, since=None, reason="first_proof", actor=actor, now=now)
         await approvals.stop_open_changes(session, [user_id], reason="first_proof", actor=actor, now=now)
     return await mailbox.record_mailbox_read(
         session, account, confirms=is_first, ends_tokens=ends_tokens or is_first,
@@ -71,12 +72,20 @@ async def remove_foreign_credentials(
     session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
 ) -> None:
     """Remove a password that was set since a moment by a mailbox that is not this customer's now, and every passkey
-    that was added since: whoever added one may have come by the other account."""
-    await remove_passkeys(session, user_id, since=since, actor=actor, now=now)
+    and recovery code that was added since: whoever added one may have come by the other account."""
+    await end_credentials(session, user_id, since=since, reason="merge_undone", actor=actor, now=now)
     own = await ownership.mailbox_hashes_of(session, user_id)
     await passwords.remove_password(
         session, user_id, since=since, unless_proven_by=own, reason="merge_undone", actor=actor, now=now
     )
+
+
+async def end_credentials(
+    session: DatabaseSession, user_id: str, *, since: datetime | None, reason: str, actor: str, now: datetime
+) -> None:
+    """End what opens an account without its mailbox, if it was added since a moment; without one, all of it."""
+    await remove_passkeys(session, user_id, since=since, actor=actor, now=now)
+    await recovery_codes.end_code(session, user_id, since=since, reason=reason, actor=actor, now=now)
 
 
 async def remove_passkeys(

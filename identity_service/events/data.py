@@ -21,8 +21,6 @@ from identity_service.events.data_models import (
     ChangeApprovedData,
     ChangeRequestedData,
     ChangeStoppedData,
-    CheckedData,
-    CheckRequestedData,
     ConsentData,
     ContactData,
     ContactOpenedData,
@@ -50,7 +48,7 @@ from identity_service.events.data_models import (
     OpenedByStaffData,
     PasskeyAddedData,
     PasskeyData,
-    PasswordRemovedData,
+    ReasonData,
     RegisteredData,
     ResetData,
     ResetUsedData,
@@ -65,6 +63,16 @@ from identity_service.events.data_models import (
     SuppressionData,
     UnmergedData,
     UpdatedData,
+)
+from identity_service.events.proof_data import (
+    CheckAlarmData,
+    CheckedData,
+    CheckRequestedData,
+    ChecksDeniedData,
+    RecoveryBeganData,
+    RecoveryCodeMissedData,
+    SecondProofData,
+    SupportCodeData,
 )
 
 _OF: Final[Mapping[type[EventData], str]] = {
@@ -87,11 +95,17 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ChangeRequestedData: "account.change_requested",
     ChangeApprovedData: "account.change_approved",
     ChangeStoppedData: "account.change_stopped",
-    PasswordRemovedData: "password.removed",
+    ReasonData: "password.removed recovery_code.ended",
+    RecoveryCodeMissedData: "recovery_code.missed",
+    RecoveryBeganData: "recovery.began",
+    SecondProofData: "recovery.second_proof_requested",
     PasskeyAddedData: "passkey.added",
     PasskeyData: "passkey.removed passkey.counter_went_back",
     SourceData: "account.imported",
     RestoredData: "account.restored",
+    SupportCodeData: "support_code.created",
+    ChecksDeniedData: "caller.denied",
+    CheckAlarmData: "caller.check_alarm",
     CheckRequestedData: "caller.check_requested",
     CheckedData: "caller.checked",
     ContactOpenedData: "contact.opened",
@@ -129,7 +143,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
     "account.reopened "
     "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "
-    "mail.test_requested",
+    "mail.test_requested caller.unexpected_call recovery_code.created recovery_code.used",
 }
 DATA: Final[Mapping[str, type[EventData]]] = {name: model for model, names in _OF.items() for name in names.split()}
 

@@ -184,8 +184,8 @@ class PasskeyAddedData(PasskeyData):
     verified: bool
 
 
-class PasswordRemovedData(EventData):
-    """Why the password was removed."""
+class ReasonData(EventData):
+    """Why it ended: a word."""
 
     reason: str
 
@@ -207,20 +207,6 @@ class ContactData(EventData):
     """The contact."""
 
     contact: ContactMember
-
-
-class CheckRequestedData(ContactData):
-    """The caller check, what it is for, and the contact that it belongs to."""
-
-    check_id: uuid.UUID
-    purpose: str
-
-
-class CheckedData(ContactData):
-    """The caller check, and whether the code was right."""
-
-    check_id: uuid.UUID
-    matched: bool
 
 
 class ContactOpenedData(ContactData):

@@ -53,6 +53,12 @@ _REOPEN: Final = Part(
 )  # fmt: skip
 _REQUESTED: Final = "Requested on {requested_at}, {where_from}."
 
+_IF_YOU: Final = Part("fine", "If this was you, you don't need to do anything.")
+_IF_NOT_YOU: Final = Part(
+    "not_you", "If this wasn't you, set a new password here and contact us. That ends new recovery codes and signs out "
+    "all devices:", shows="link", button="Choose a new password",
+)  # fmt: skip
+
 COPY: Final[Mapping[str, EmailCopy]] = {
     "welcome": EmailCopy("Your User ID is {user_id}", (
         Part("why", "This is your User ID. Keep it safe, and quote it when you contact us.", shows="user_id"),
@@ -171,23 +177,62 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("why", "The password for User ID {user_id} was set on {changed_at}. You've been signed out on all "
              "devices."),
         Part("when", "The email that it was set with was requested {where_from}."),
-        Part("fine", "If this was you, you don't need to do anything."),
+        _IF_YOU,
         Part("not_you", "If this wasn't you, someone may have access to your email. Secure your mailbox first, then "
              "choose a new password here, and contact us:", shows="link", button="Choose a new password"),
     )),
     "passkey_added": EmailCopy("A passkey was added to your account", (
         Part("why", "A passkey was added to your account {user_id} on {changed_at}. Whoever has it can sign in without "
              "a password."),
-        Part("fine", "If this was you, you don't need to do anything."),
+        _IF_YOU,
         Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
              "signs out all devices:", shows="link", button="Choose a new password"),
     )),
     "passkey_removed": EmailCopy("A passkey was removed from your account", (
         Part("why", "A passkey was removed from your account {user_id} on {changed_at}. You've been signed out on all "
              "other devices."),
-        Part("fine", "If this was you, you don't need to do anything."),
+        _IF_YOU,
         Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
              "signs out all devices:", shows="link", button="Choose a new password"),
+    )),
+    "call_denied": EmailCopy("You told us that a call wasn't yours", (
+        Part("why", "On {changed_at} someone told us, signed in to your account {user_id}, that they weren't on the "
+             "phone with us. For 24 hours our support team verifies nobody for your account."),
+        _IF_YOU,
+        Part("not_you", "If this wasn't you, someone else is signed in to your account. Set a new password here and "
+             "contact us:", shows="link", button="Choose a new password"),
+    )),
+    "recovery_proof": EmailCopy("Your code to recover your account", (
+        Part("why", "Someone, probably you, has entered the recovery code of your account {user_id} and needs a second "
+             "proof."),
+        Part("code", "Enter this code on the page where you asked. It works for {code_minutes} minutes:", shows="code"),
+        Part("not_you", "If this wasn't you, someone has your recovery code. They can't get in without this code. Sign "
+             "in and make a new recovery code:", shows="link", button="Make a new recovery code"),
+        _SAFETY,
+    )),
+    "recovery_code_created": EmailCopy("You have a new recovery code", (
+        Part("why", "A recovery code was made for your account {user_id} on {changed_at}. An older one doesn't work "
+             "any more."),
+        _IF_YOU, _IF_NOT_YOU,
+    )),
+    "recovery_code_used": EmailCopy("Your recovery code was used", (
+        Part("why", "The recovery code of your account {user_id} was used on {changed_at}. It doesn't work any more; "
+             "whoever used it was shown a new one."),
+        _IF_YOU, _IF_NOT_YOU,
+    )),
+    "recovery_code_entered": EmailCopy("Someone entered your recovery code", (
+        Part("why", "The recovery code of your account {user_id} was entered on {changed_at}. Nothing changes before a "
+             "second proof is given."),
+        _IF_YOU,
+        Part("not_you", "If this wasn't you, someone has your recovery code. Sign in and make a new one:", shows="link",
+             button="Make a new recovery code"),
+    )),
+    "recovery_code_missed": EmailCopy("Someone tried to guess your recovery code", (
+        Part("why", "On {changed_at} wrong recovery codes were entered for your account {user_id} that begin like "
+             "yours. Nobody got in."),
+        _IF_YOU,
+        Part("not_you", "If this wasn't you, someone has seen a part of your recovery code. Sign in and make a new "
+             "one:", shows="link", button="Make a new recovery code"),
     )),
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "

@@ -147,6 +147,12 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "password_changed": "Notice: password changed",
     "passkey_added": "Notice: passkey added",
     "passkey_removed": "Notice: passkey removed",
+    "call_denied": "Notice: the customer denied a call",
+    "recovery_proof": "Code for a recovery",
+    "recovery_code_created": "Notice: new recovery code",
+    "recovery_code_used": "Notice: recovery code used",
+    "recovery_code_entered": "Notice: recovery code entered, a second proof is missing",
+    "recovery_code_missed": "Notice: wrong recovery codes",
     "test": "Test email",
 }
 """What the desk calls each kind of message."""

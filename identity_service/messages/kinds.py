@@ -76,6 +76,11 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "passkey_removed": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_removed", is_notice=True
     ),
+    "recovery_proof": MessageKind("security", 0, 10 * MINUTE, _CODE, "recovery.emails:build_recovery_proof"),
+    **dict.fromkeys(
+        ("call_denied", "recovery_code_created", "recovery_code_used", "recovery_code_entered", "recovery_code_missed"),
+        MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, "recovery.emails:build_notice", is_notice=True),
+    ),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

@@ -54,6 +54,7 @@ LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "stop": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),
     "caller_check": Lifetime(link=5 * MINUTE, code=5 * MINUTE),
     "address": Lifetime(link=24 * HOUR, code=24 * HOUR),
+    "recovery": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
     "reopen": Lifetime(link=30 * DAY, code=30 * DAY, cap=30 * DAY, outlives=True),
 }
 """Every purpose. A secret that was made for one purpose works for no other (ATT-05)."""

@@ -1,4 +1,4 @@
-"""Set a password with a `MailboxProof`; check one in three steps: count, hash, record the result."""
+"""Set a password with a proof of the account; check one in three steps: count, hash, record the result."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -18,8 +18,10 @@ from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passwords import breaches, rules, strength
 from identity_service.passwords.hashing import Hasher
+from identity_service.passwords.rules import RecoveryProof
 from identity_service.passwords.tables import Password, PasswordAttempt
 from identity_service.settings import Settings
+from identity_service.values import secret_codes
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 
@@ -45,10 +47,13 @@ class _Counted(NamedTuple):
     browser: str | None
 
 
-async def set_password(session: DatabaseSession, proof: MailboxProof, phc: str, *, now: datetime) -> None:
+async def set_password(
+    session: DatabaseSession, proof: MailboxProof | RecoveryProof, phc: str, *, now: datetime
+) -> None:
     """Store the hash `phc` as the password of the proven account, and reset its count of failures."""
+    mailbox = proof.recipient_hash if isinstance(proof, MailboxProof) else None
     values = {
-        "phc": phc, "set_at": now, "proven_by": proof.recipient_hash, "locked_at": None, "compromised_at": None,
+        "phc": phc, "set_at": now, "proven_by": mailbox, "locked_at": None, "compromised_at": None,
         "imported_at": None, "mailbox_confirmed_at": None,
     }  # fmt: skip
     new = insert(Password).values({"user_id": proof.user_id, **values})
@@ -108,6 +113,8 @@ async def check_strength(hasher: Hasher, settings: Settings, password: str, own_
     typed = strength.normalise(password)
     minimum = settings.password_minimum
     strength.check_length(typed, minimum=minimum)
+    if secret_codes.contains_recovery_code(typed):
+        raise rules.WeakPassword("recovery_code", minimum)
     known_words = [*own_words, settings.mail_from_name]
     await hasher.judge(lambda: strength.check_guessable(typed, minimum=minimum, own_words=known_words))
     if settings.breached_passwords_url and await breaches.is_breached(typed, settings.breached_passwords_url):

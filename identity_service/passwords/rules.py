@@ -1,13 +1,14 @@
 """Limits of password attempts, cost limits of hashes, and errors. Pure."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from identity_service.errors import Conflict, Unavailable, Unprocessable
 
 Result = Literal["match", "no_match", "wait", "change_required"]
-Reason = Literal["too_short", "too_long", "common", "context", "guessable", "breached"]
+Reason = Literal["too_short", "too_long", "common", "context", "guessable", "breached", "recovery_code"]
 
 MAXIMUM_CHARACTERS: Final = 256
 MAXIMUM_BYTES: Final = 1024
@@ -37,7 +38,16 @@ _WEAK: Final[Mapping[Reason, str]] = {
     ),
     "guessable": "This password is too easy to guess. Try four or five unrelated words.",
     "breached": "This password has appeared in a data breach. Choose a different one.",
+    "recovery_code": "This is a recovery code. Whoever finds your card would have your password. Choose another one.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryProof:
+    """Proof that a recovery code of this account was entered, with a second proof where the account needs one, and that
+    its session was used up. Only `recovery.actions.finish` makes one (ATT-03)."""
+
+    user_id: str
 
 
 class WeakPassword(Unprocessable):

@@ -16,12 +16,14 @@ from identity_service.clients.rules import SIGN_IN_SCOPES
 from identity_service.consents import actions as consents
 from identity_service.consents import permissions, receipts, wordings
 from identity_service.consents import rules as consent_rules
+from identity_service.contacts import customer_views, screen_answers
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.history import actions as history
 from identity_service.openid import ending, grants
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
+from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.resets import actions as resets
 from identity_service.resets import rules as reset_rules
 from identity_service.sign_in import actions as sign_in
@@ -55,6 +57,9 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         sessions=await sign_in.active_sessions(session, account, now=now),
         has_password=await passwords.has_password(session, account.user_id),
         passkeys=await passkeys.list_passkeys(session, account.user_id),
+        recovery_code=await recovery_codes.find_current(session, account.user_id),
+        recovery_used_at=await recovery_codes.last_used_at(session, account.user_id),
+        calls=[customer_views.describe_call(one) for one in await screen_answers.list_calls(session, ids)],
         consents=[
             (state, wordings.newest_wording(state.purpose, account.locale)) for state in states if _is_worded(state)
         ],

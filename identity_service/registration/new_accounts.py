@@ -1,5 +1,5 @@
 """Who holds the page of an account that was issued a moment ago without an address: a sealed field of that page says
-which account it is, and works in the same browser alone (PKY-07)."""
+which account it is, and works in the same browser alone (PKY-07, REC-28)."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,12 +17,12 @@ from identity_service.values.user_ids import UserId
 
 LIFETIME: Final = timedelta(minutes=30)
 _LABEL: Final = "new account"
-_OWN: Final = ("account.registered",)
+_OWN: Final = ("account.registered", "recovery_code.created", "recovery.began")
 
 
 class NoLongerNew(PasskeyNotAdded):
-    """You can add a passkey only just after you got the User ID, in the same browser. Get another User ID, or give us
-    an email address at the desk.
+    """You can do this only just after you got the User ID, in the same browser. Get another User ID, or give us an
+    email address at the desk.
     """
 
 

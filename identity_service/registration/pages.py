@@ -66,7 +66,7 @@ async def get_id_without_email(request: Request, form: Form, session: Session, n
     if getattr(request.state, "brand", None) is None:
         browser = forms.browser_cookie(request)
         sealed = new_accounts.seal_account(session, issued.account.user_id, browser=browser, now=now)
-    return pages.render_page(request, "registration/card.html", card=card, sealed=sealed)
+    return pages.render_page(request, "registration/card.html", card=card, sealed=sealed, recovery=None)
 
 
 @router.get("/welcome/{handle}")

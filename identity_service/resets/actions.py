@@ -22,6 +22,8 @@ from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.passkeys import rules as passkey_rules
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
+from identity_service.recovery_codes import actions as recovery_codes
+from identity_service.recovery_codes import rules as code_rules
 from identity_service.resets import rules
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -281,6 +283,9 @@ async def _use_reset(
     await passwords.set_password(session, proof, phc, now=now)
     since = None if passkeys_too else now - passkey_rules.NEW
     await credentials.remove_passkeys(session, account.user_id, since=since, actor="customer", now=now)
+    await recovery_codes.end_code(
+        session, account.user_id, since=now - code_rules.NEW, reason="reset", actor="customer", now=now
+    )
     facts = {"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}
     await credentials.notify_mailboxes(
         session, "password_changed", [account.user_id], facts=facts, cause="password.set", actor="customer", now=now

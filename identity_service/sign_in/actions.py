@@ -172,12 +172,13 @@ async def sign_in_by_passkey(
         )
 
 
-async def find_session(session: DatabaseSession, cookie: str, *, now: datetime) -> SignedIn | None:
-    """Return the account and session of a cookie; None if the session expired, was ended, or does not exist."""
+async def find_session(session: DatabaseSession, cookie: str, *, is_use: bool = True, now: datetime) -> SignedIn | None:
+    """Return the account and session of a cookie; None if the session expired, was ended, or does not exist. What a
+    script asks by itself is no use (`is_use`) and keeps no session from ending."""
     found = await _of_cookie(session, cookie)
     if found is None or _why_over(found, now=now) is not None:
         return None
-    if now - found.session.seen_at > rules.SEEN_EVERY:
+    if is_use and now - found.session.seen_at > rules.SEEN_EVERY:
         await session.execute(update(SignInSession).where(SignInSession.id == found.session.id).values(seen_at=now))
     return found
 

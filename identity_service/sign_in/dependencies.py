@@ -48,6 +48,15 @@ FreshCustomer = Annotated[SignedIn, Depends(_fresh_customer)]
 `/signin`, and back afterwards."""
 
 
+async def _fresh_customer_before(request: Request, now: Now) -> SignedIn:
+    async with dependencies.database_of(request).transaction() as session:
+        return await _fresh_customer(request, session, await _customer(request, session, now), now)
+
+
+FreshCustomerBefore = Annotated[SignedIn, Depends(_fresh_customer_before)]
+"""`FreshCustomer`, found in a transaction that is over: for routes that hash, which none may be open for."""
+
+
 def _leading(refusal: Problem, request: Request) -> Problem:
     again = isinstance(refusal, rules.ReauthenticationRequired)
     refusal.leads_to = rules.sign_in_for(request.url.path, again=again)  # type: ignore[misc]

@@ -34,9 +34,11 @@ class NotSignedIn(Problem):
     leads_to = "/signin"
 
 
-RETURNS: Final = frozenset(
-    f"/me/{page}" for page in "business close consumer email end erase everything history name passkeys receipt".split()
-)
+_PAGES: Final = (
+    "business", "close", "consumer", "email", "end", "erase", "everything", "history", "name", "passkeys", "receipt",
+    "recovery-code", "support",
+)  # fmt: skip
+RETURNS: Final = frozenset(f"/me/{page}" for page in _PAGES)
 """The pages that a sign-in may lead back to, beside `/me`."""
 
 

@@ -2,6 +2,7 @@
 "use strict";
 {
   const EVERY_MS = 2000;
+  const SOON_MS = 900; // While a caller is asked.
   const typing = (part) => part.contains(document.activeElement) && part !== document.activeElement;
   const marked = (root) => [...root.querySelectorAll("[data-live]")];
 
@@ -35,6 +36,7 @@
 
   setInterval(count, 1000);
   if (marked(document).length) {
-    setInterval(() => { if (!document.hidden) look().catch(() => undefined); }, EVERY_MS);
+    const every = document.querySelector("[data-soon]") ? SOON_MS : EVERY_MS;
+    setInterval(() => { if (!document.hidden) look().catch(() => undefined); }, every);
   }
 }

@@ -25,7 +25,9 @@ ALPHABET = "0123456789CFHJKMPQRTWXY"
 LENGTH = 12
 GROUP = 4
 PRIME = len(ALPHABET)
-WEIGHTS = tuple(pow(5, place, PRIME) for place in range(LENGTH))
+MOST_SYMBOLS = 22
+"""Up to so many symbols two check symbols find every error in two of them: 5^i mod 23 repeats after 22 places."""
+WEIGHTS = tuple(pow(5, place, PRIME) for place in range(MOST_SYMBOLS))
 UNHEARD = "?"
 """Marks a symbol that was not understood."""
 
@@ -90,7 +92,7 @@ def issue(random_below: Callable[[int], int] = secrets.randbelow) -> UserId:
         number = random_below(PRIME**10)
         symbols = [number // PRIME**place % PRIME for place in range(10)]
         candidate = "".join(ALPHABET[value] for value in _complete(symbols))
-        if candidate.isdigit() or _REFUSED.search(candidate):
+        if candidate.isdigit() or is_offensive(candidate):
             continue
         return UserId(candidate)
 
@@ -180,6 +182,22 @@ def read_symbols(text: str, length: int = LENGTH) -> str:
     return understood if len(understood) >= length else symbols
 
 
+def add_checks(symbols: str) -> str:
+    """Return up to 20 symbols of `ALPHABET` with their two check symbols behind them."""
+    return "".join(ALPHABET[value] for value in _complete(_values(symbols)))
+
+
+def has_checks(symbols: str) -> bool:
+    """Return whether these are up to 22 symbols of `ALPHABET` whose two check symbols are right."""
+    known = 2 < len(symbols) <= MOST_SYMBOLS and all(symbol in _VALUES for symbol in symbols)
+    return known and _sums(_values(symbols)) == (0, 0)
+
+
+def is_offensive(symbols: str) -> bool:
+    """Return whether nobody should have to read these symbols out."""
+    return _REFUSED.search(symbols) is not None
+
+
 def _read(text: str) -> str:
     if text.isascii():
         return text.encode("ascii").translate(_ASCII_READING, _ASCII_SEPARATORS).decode("ascii")
@@ -230,7 +248,7 @@ def _sums(values: list[int]) -> tuple[int, int]:
 
 
 def _complete(symbols: list[int]) -> list[int]:
-    return _solve([*symbols, 0, 0], LENGTH - 2, LENGTH - 1)
+    return _solve([*symbols, 0, 0], len(symbols), len(symbols) + 1)
 
 
 def _solve(values: list[int], first: int, second: int) -> list[int]:
@@ -262,9 +280,9 @@ def _one_wrong(values: list[int], typed: str) -> Iterator[Suggestion]:
     if plain == 0:
         return
     weight = weighted * pow(plain, -1, PRIME) % PRIME
-    if weight not in WEIGHTS:
+    place = WEIGHTS.index(weight) if weight in WEIGHTS else LENGTH
+    if place >= LENGTH:
         return
-    place = WEIGHTS.index(weight)
     right = values.copy()
     right[place] = (values[place] - plain) % PRIME
     meant = ALPHABET[right[place]]

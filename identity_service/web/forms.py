@@ -31,6 +31,7 @@ STAFF_COOKIE = "__Host-staff"
 RECEIPT_COOKIE = "__Host-receipt"
 RETURN_COOKIE = "__Host-return"
 AUTHORIZE_COOKIE = "__Host-authorize"
+RECOVERY_COOKIE = "__Host-recovery"
 FORM_LIMIT = 16 * 1024
 _FIELDS = 20
 _HIDDEN = ("password", "code", "secret", "link", "seed", "ceremony", "response", "account", "form_token")

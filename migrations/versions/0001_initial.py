@@ -85,7 +85,7 @@ TABLES = (
     "message",
     "password",
     "pending_change",
-    "recovery_code",
+    "staff_recovery_code",
     "sealed_event",
     "sign_in_session",
     "staff_session",
@@ -108,6 +108,10 @@ TABLES = (
     "passkey_challenge",
     "brand_proof",
     "brand_words",
+    "recovery_code",
+    "recovery_session",
+    "support_code",
+    "caller_preference",
 )
 """In the order in which they are created."""
 
@@ -968,14 +972,14 @@ def _create_tables() -> None:
     )
     op.create_index(op.f("ix_pending_change_user_id"), "pending_change", ["user_id"], unique=False)
     op.create_table(
-        "recovery_code",
+        "staff_recovery_code",
         sa.Column("code_hash", sa.LargeBinary(), nullable=False),
         sa.Column("staff_id", sa.Uuid(), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_recovery_code_staff_id")),
-        sa.PrimaryKeyConstraint("code_hash", name=op.f("pk_recovery_code")),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_staff_recovery_code_staff_id")),
+        sa.PrimaryKeyConstraint("code_hash", name=op.f("pk_staff_recovery_code")),
     )
-    op.create_index(op.f("ix_recovery_code_staff_id"), "recovery_code", ["staff_id"], unique=False)
+    op.create_index(op.f("ix_staff_recovery_code_staff_id"), "staff_recovery_code", ["staff_id"], unique=False)
     op.create_table(
         "sealed_event",
         sa.Column("position", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -1103,7 +1107,7 @@ def _create_tables() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'reopen')",
+            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'recovery', 'reopen')",
             name=op.f("ck_one_time_token_purpose"),
         ),
         sa.CheckConstraint("length(nonce) = 16", name=op.f("ck_one_time_token_nonce")),
@@ -1127,11 +1131,26 @@ def _create_tables() -> None:
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("clerk", sa.String(), nullable=False),
         sa.Column("purpose", sa.String(), nullable=False),
-        sa.Column("token_id", sa.Uuid(), nullable=False),
+        sa.Column("method", sa.String(), server_default=sa.text("'email'"), nullable=False),
+        sa.Column("token_id", sa.Uuid(), nullable=True),
+        sa.Column("nonce", sa.LargeBinary(), nullable=True),
+        sa.Column("key_id", sa.String(), nullable=True),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("tries", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("matched", sa.Boolean(), nullable=True),
         sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("session_method", sa.String(), nullable=True),
+        sa.Column("session_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("denied_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(method = 'on_screen') = (nonce IS NOT NULL AND key_id IS NOT NULL)", name=op.f("ck_caller_check_nonce")
+        ),
+        sa.CheckConstraint(
+            "(method IN ('email', 'text')) = (token_id IS NOT NULL)", name=op.f("ck_caller_check_token")
+        ),
+        sa.CheckConstraint(
+            "method IN ('email', 'text', 'support_code', 'on_screen')", name=op.f("ck_caller_check_method")
+        ),
         sa.CheckConstraint(
             "purpose IN ('identify', 'reset', 'business', 'receipt')", name=op.f("ck_caller_check_purpose")
         ),
@@ -1375,5 +1394,101 @@ def _create_tables() -> None:
         sa.Column("loaded_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("brand", "language", "version", "kind", name=op.f("pk_brand_words")),
         info={"append_only": True},
+    )
+    op.create_table(
+        "recovery_code",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("locator", sa.String(), nullable=False),
+        sa.Column("phc", sa.String(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("shown_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("misses", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("wait_until", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("(sealed IS NULL) OR (shown_until IS NOT NULL)", name=op.f("ck_recovery_code_sealed")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_recovery_code_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recovery_code")),
+    )
+    op.create_index(
+        "ix_recovery_code_shown_until",
+        "recovery_code",
+        ["shown_until"],
+        unique=False,
+        postgresql_where=sa.text("sealed IS NOT NULL"),
+    )
+    op.create_index(op.f("ix_recovery_code_user_id"), "recovery_code", ["user_id"], unique=False)
+    op.create_index(
+        "uq_recovery_code_current",
+        "recovery_code",
+        ["user_id"],
+        unique=True,
+        postgresql_where=sa.text("used_at IS NULL AND ended_at IS NULL"),
+    )
+    op.create_table(
+        "recovery_session",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("cookie_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("code_id", sa.Uuid(), nullable=True),
+        sa.Column("needs_second", sa.Boolean(), nullable=False),
+        sa.Column("token_id", sa.Uuid(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("action", sa.String(), nullable=True),
+        sa.CheckConstraint(
+            "action IN ('password', 'passkey', 'address', 'support_code')", name=op.f("ck_recovery_session_action")
+        ),
+        sa.CheckConstraint("code_id IS NOT NULL OR NOT needs_second", name=op.f("ck_recovery_session_second")),
+        sa.ForeignKeyConstraint(
+            ["code_id"], ["recovery_code.id"], name=op.f("fk_recovery_session_code_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_recovery_session_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recovery_session")),
+        sa.UniqueConstraint("cookie_hash", name=op.f("uq_recovery_session_cookie_hash")),
+    )
+    op.create_index(op.f("ix_recovery_session_code_id"), "recovery_session", ["code_id"], unique=False)
+    op.create_index(op.f("ix_recovery_session_expires_at"), "recovery_session", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_recovery_session_user_id"), "recovery_session", ["user_id"], unique=False)
+    op.create_table(
+        "support_code",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("nonce", sa.LargeBinary(), nullable=False),
+        sa.Column("key_id", sa.String(), nullable=False),
+        sa.Column("session_method", sa.String(), nullable=False),
+        sa.Column("session_since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("unexpected", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("tries", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("NOT unexpected OR ended_at IS NOT NULL", name=op.f("ck_support_code_unexpected")),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_support_code_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_support_code")),
+    )
+    op.create_index(
+        "ix_support_code_user_id_created_at",
+        "support_code",
+        ["user_id", sa.literal_column("created_at DESC")],
+        unique=False,
+    )
+    op.create_index(
+        "uq_support_code_current",
+        "support_code",
+        ["user_id"],
+        unique=True,
+        postgresql_where=sa.text("used_at IS NULL AND ended_at IS NULL"),
+    )
+    op.create_table(
+        "caller_preference",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("chosen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_caller_preference_user_id")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_caller_preference")),
     )
     # ### end Alembic commands ###

@@ -20,17 +20,17 @@ from identity_service.web.forms import FormRoute
 PACKAGE = Path(identity_service.__file__).parent
 _SETTINGS = PACKAGE / "settings.py"
 SECRET_FIELDS = frozenset(
-    "link code seed password receipt request handle request_id after token refresh_token access_token client_secret "
-    "client_assertion id_token_hint request_uri".split()
+    "link code seed password secret digits receipt request handle request_id after token refresh_token access_token "
+    "client_secret client_assertion id_token_hint request_uri".split()
 )
 """Names under which a secret comes in, whatever the route."""
 PLAIN_FIELDS = frozenset(
     "Idempotency-Key If-Match X-Clerk-ID X-Contact again agreed as_typed asked back billing_address change_id channel "
     "check_id client_id company_name contact contact_person corrects country decision desk display_name done duplicate "
     "email emails entries entry_id evidence external_ref from granted key kind language limit locale mark meant "
-    "message_id moved_from name network next note number proof provider purpose reason registration_number relay "
-    "reset_id result saved session_id signed_out since source state superseded suppression_id type typed user_id "
-    "user_ids value vat_number verb wait what who wording wording_id "
+    "message_id method moved_from name network next note number proof provider purpose reason registration_number "
+    "relay reset_id result saved session_id signed_out since source state strict superseded suppression_id type typed "
+    "user_id user_ids value vat_number verb wait what who wording wording_id "
     # Of passkeys: names of a challenge and of a new account, both bound to the browser, and what a device signed.
     "account ceremony passkey_id passkeys response "
     # Of OAuth and OpenID Connect: what a client says of itself or of its request.
@@ -57,7 +57,7 @@ _READ = ("form", "given", "fields", "parameters")
 NEW_PASSWORDS = frozenset(
     {
         "POST /reset/choose", "POST /reset/choose/{handle}", "POST /reset/{handle}/code", "POST /reset/strength",
-        "POST /console/enrolled", "POST /signin/code",
+        "POST /console/enrolled", "POST /signin/code", "POST /recover/password",
     }
 )  # fmt: skip
 """Where `password` is a new one, or ignored: there is nothing that it could be compared with."""

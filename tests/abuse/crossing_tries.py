@@ -18,6 +18,7 @@ from tests.openid.given import BACK
 from tests.resets.given import alike
 
 NONSENSE = "nothing-that-anybody-has-made-0123456789"
+COUNTS = ("code_attempts", "tries")
 AT_A_CLIENT = ("/oauth/introspect",)
 AT_A_SHOP = ("/oauth/token", "/oauth/revoke", "/oauth/par")
 _NOTICE = {"RecordType": "Delivery", "MessageID": "883953f4", "Metadata": {"msg": uuid.UUID(int=7).hex}}
@@ -118,7 +119,9 @@ class Tries:
     async def use(self, secret: Secret) -> str | None:
         """Use a secret at its own place; return what came back if it did not work."""
         line, whose = own_line(secret.kind), self.world.people[secret.owner]
-        quiet, answer = [await self._led(line, whose, value) for value in (NONSENSE, secret.value)]
+        quiet = await self._led(line, whose, NONSENSE)
+        await Rows(self.world).put_back(line)
+        answer = await self._led(line, whose, secret.value)
         same = (answer.status_code, _alike(answer, secret.value)) == (quiet.status_code, _alike(quiet, NONSENSE))
         works = answer.status_code < 400 and not same and "error=" not in answer.headers.get("location", "")
         return None if works else f"{line.place}: {answer.status_code} {told(answer)}"
@@ -181,7 +184,8 @@ def _is_refused(answer: httpx2.Response, line: Line) -> bool:
 def _alike(answer: httpx2.Response, value: str) -> str:
     if answer.headers.get("content-type", "").startswith("application/json"):
         return json.dumps(answer.json(), sort_keys=True)
-    return alike(answer.text.replace(value, NONSENSE).replace(quote(value), NONSENSE))
+    said = f"{answer.headers.get('location', '')} {answer.text}"
+    return alike(said.replace(value, NONSENSE).replace(quote(value), NONSENSE))
 
 
 class Rows:
@@ -225,12 +229,13 @@ class Rows:
 
     async def put_back(self, line: Line) -> None:
         """Forget tries that were counted on purpose, so that the place can be used at the end."""
-        reset = {"code_attempts": "0", "tries": "0", "matched": "NULL", "answered_at": "NULL"}
+        columns: dict[str, list[str]] = {}
+        for table, is_column, column in (one.partition(".") for one in line.counted):
+            if is_column:
+                columns.setdefault(table, []).append(f"{column} = {'0' if column in COUNTS else 'NULL'}")
         async with self.service.database.transaction() as session:
-            for one in line.counted:
-                table, is_column, column = one.partition(".")
-                if is_column:
-                    await session.execute(text(f"UPDATE {table} SET {column} = {reset[column]}"))
+            for table, values in columns.items():
+                await session.execute(text(f"UPDATE {table} SET {', '.join(values)}"))
             await session.execute(text("DELETE FROM password_attempt"))
             await session.execute(text("DELETE FROM rate_limit_counter"))
 

@@ -30,6 +30,8 @@ from tests.contacts.given import Tool, a_tool
 from tests.life.given import COMPANY, call, confirm, consent, row_id, sign_in
 from tests.openid.asking import push
 from tests.openid.given import BACK, Shop, a_request, a_shop, answer_of, travel
+from tests.passkeys.given import enrol
+from tests.recovery.given import enter, shown_code
 from tests.resets.given import GOOD, OTHER, a_browser, a_password, ask, forget_limits
 
 NEW = "nine rivers run uphill today"
@@ -96,6 +98,7 @@ async def a_world(service: Service, caller: Caller) -> World:
         await _fill_accounts(world, person)
         await _fill_links(world, person)
         await _fill_desk(world, person)
+        await _fill_recovery(world, person)
     await deliver(service)
     service.clock.advance(seconds=1)
     for person in world.people.values():
@@ -190,6 +193,30 @@ async def _fill_desk(world: World, person: Person) -> None:
     person.values["contact"] = await clerk.open_account(desk)
     check = await clerk.start_check(desk, person.values["contact"])
     person.places["/console/"] = {"path:user_id": desk, "path:check_id": check}
+
+
+async def _fill_recovery(world: World, person: Person) -> None:
+    """Somebody with a passkey and a recovery code, who has entered that and waits for the second proof; and a clerk's
+    question on their screen."""
+    service = world.service
+    await forget_limits(service)
+    user_id = person.accounts["recovering"] = await a_password(service, world.caller, person.at("recovering"))
+    browser = await sign_in(service, person.at("recovering"), GOOD)
+    await enrol(browser)
+    await browser.open("/me/recovery-code")
+    await browser.send("/me/recovery-code")
+    person.note("recovery code", shown_code(browser))
+    person.values["recovering"] = user_id
+    await browser.open("/me/support")
+    await browser.send("/me/support")
+    person.note("support code", re.search(r'class="id" dir="ltr">([^<]+)<', browser.page.text)[1])
+    entered = await enter(service, user_id, person.secrets["recovery code"])
+    await entered.send("/recover/second-code/send")
+    person.note("recovery session", entered.http.cookies["__Host-recovery"])
+    person.places["recovery"] = {"cookie:__Host-recovery": person.secrets["recovery session"]}
+    asked = await world.tool.check(user_id, await world.tool.contact(user_id), method="on_screen")
+    person.note("digits on screen", asked["digits"])
+    person.places["asked"] = {"cookie:__Host-session": browser.http.cookies["__Host-session"]}
 
 
 async def _read_messages(world: World, person: Person) -> None:

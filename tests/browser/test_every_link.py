@@ -11,7 +11,9 @@ from identity_service.cli import dev
 from identity_service.credentials import actions as credentials
 from identity_service.dev import design, mailbox, previews
 from identity_service.messages.kinds import KINDS
+from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.privacy import closing
+from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.browser.conftest import GOOD
@@ -168,6 +170,27 @@ async def tell_of_passkeys(service, user_id: str) -> None:
         )
 
 
+async def tell_of_recovery(service, user_id: str, address: str) -> None:
+    """The notices alone; how they come about is shown in tests/recovery and tests/contacts."""
+    for kind, cause in (
+        ("recovery_code_created", "recovery_code.created"), ("recovery_code_used", "recovery_code.used"),
+        ("recovery_code_entered", "recovery.began"), ("recovery_code_missed", "recovery_code.missed"),
+        ("call_denied", "caller.denied"),
+    ):  # fmt: skip
+        await service.database.in_transaction(
+            lambda s, kind=kind, cause=cause: credentials.notify_mailboxes(
+                s, kind, [row_id(user_id)], cause=cause, actor="customer", now=service.clock()
+            )
+        )
+    to = email_addresses.parse(address)
+    await service.database.in_transaction(
+        lambda s: one_time_tokens.send_token(
+            s, "recovery", kind="recovery_proof", to=to, user_id=row_id(user_id), locale="en",
+            cause="recovery.second_proof_requested", actor="customer", now=service.clock(),
+        )
+    )  # fmt: skip
+
+
 async def reopened(service, reader: Reader, user_id: str) -> None:
     """Staff open a closed account again; its own link in the message about the closing is left alone."""
     await reader.read_all()
@@ -223,7 +246,10 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await reader.leave_unread()
     await call(caller, "DELETE", f"/v1/accounts/{hans}/business")
     await reader.read_all()
-    await tell_of_passkeys(service, await account(caller, "iris@example.org"))
+    iris = await account(caller, "iris@example.org")
+    await tell_of_passkeys(service, iris)
+    await reader.read_all()
+    await tell_of_recovery(service, iris, "iris@example.org")
     await reader.read_all()
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK

@@ -141,7 +141,7 @@ async def test_a_recovery_code_is_good_once_and_is_kept_as_a_hash(service):
     other = at_another_browser(service, ada)
     assert (await sign_in(service, other, ada.codes[3])).status_code == 422
     assert (await sign_in(service, other, ada.codes[4].replace("-", " "))).url.path == "/console"
-    kept = str(await service.rows("SELECT * FROM recovery_code"))
+    kept = str(await service.rows("SELECT * FROM staff_recovery_code"))
     assert not any(code.replace("-", "") in kept for code in ada.codes)
 
 
@@ -176,7 +176,7 @@ async def test_an_enrolment_link_is_good_once(service):
     assert counted[200] == 1
     # Fifty hashes at once are more than are waited for (FACT-9).
     assert counted[410] + counted[503] == 49
-    assert (await service.rows("SELECT count(*) AS n FROM recovery_code"))[0].n == rules.RECOVERY_CODES
+    assert (await service.rows("SELECT count(*) AS n FROM staff_recovery_code"))[0].n == rules.RECOVERY_CODES
     await ada.open("/console/enrol")
     assert (await ada.send("/console/enrol", link=secret)).status_code == 410
 

@@ -1,8 +1,10 @@
 """A customer with something in every place where something can stand, each marked with a word found nowhere else."""
 
+import re
 from dataclasses import dataclass
 
 from identity_service.approvals import actions as approvals
+from identity_service.contacts import limits
 from identity_service.messages import heartbeat, rendering
 from identity_service.messages.inbound import dsn, feedback
 from identity_service.settings import Relay
@@ -14,6 +16,7 @@ from tests.faults.relay import FaultRelay
 from tests.life.given import an_entry, append, call, confirm, consent, merge, row_id, set_password, sign_in
 from tests.openid.given import a_request, a_shop, send, travel
 from tests.passkeys.given import ME, begin, enrol
+from tests.recovery.given import enter, shown_code
 from tests.resets.given import forget_limits
 
 CANARY = "kanarienvogel"
@@ -88,6 +91,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     await add_passkeys(service)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
+    await choose_methods(service, user_id)
     await comes_back(service)
     return Filled(user_id, merged)
 
@@ -165,6 +169,19 @@ async def add_passkeys(service: Service) -> None:
     browser = await sign_in(service, ADDRESS, GOOD)
     await enrol(browser, name=f"Telephone of {CANARY}")
     await begin(browser, ME, ME)
+    await add_recovery(service, browser)
+
+
+async def add_recovery(service: Service, browser: Browser) -> None:
+    """A recovery code, somebody who entered it, a code for a call, and a choice of how calls are verified."""
+    await browser.open("/me/recovery-code")
+    await browser.send("/me/recovery-code")
+    code = shown_code(browser)
+    await browser.open("/me")
+    user_id = re.search(r"\b[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}\b", browser.text)[0]
+    await enter(service, user_id, code)
+    await browser.open("/me/support")
+    await browser.send("/me/support")
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:
@@ -179,6 +196,13 @@ async def call_the_desk(caller: Caller, user_id: str) -> None:
     why = {"user_id": user_id, "reason": f"says {CANARY}"}
     looked = await call(caller, "POST", f"/v1/contacts/{opened.json()['number']}/account-access", why, **clerk)
     assert looked.status_code == 201, looked.text
+
+
+async def choose_methods(service: Service, user_id: str) -> None:
+    """From now on desks verify by support code or on screen alone."""
+    await service.database.in_transaction(
+        lambda s: limits.set_preference(s, row_id(user_id), strict=True, now=service.clock())
+    )
 
 
 async def comes_back(service: Service) -> None:

@@ -190,6 +190,7 @@ DOORS = [
 
 OTHERS = [
     ("POST", "/caller-checks", {"contact": "C-1"}),
+    ("GET", "/caller-checks/00000000-0000-4000-8000-000000000000", None),
     ("POST", "/caller-checks/00000000-0000-4000-8000-000000000000/answer", {"code": "00000-00000"}),
 ]
 """Doors that ask for something else as well, and may miss that first."""
