@@ -55,6 +55,7 @@ from identity_service.portal import changes as portal_changes
 from identity_service.portal import ended_pages
 from identity_service.portal import pages as portal_pages
 from identity_service.portal import passkey_pages as portal_passkey_pages
+from identity_service.portal import second_factor_pages as portal_second_factor_pages
 from identity_service.privacy import api as privacy_api
 from identity_service.registration import api as registration_api
 from identity_service.registration import pages as registration_pages
@@ -64,6 +65,7 @@ from identity_service.resets import pages as reset_pages
 from identity_service.settings import Settings
 from identity_service.sign_in import pages as sign_in_pages
 from identity_service.sign_in import passkey_pages as sign_in_passkey_pages
+from identity_service.sign_in import second_factor_pages
 from identity_service.verification import api as verification_api
 from identity_service.web import (
     authentication,
@@ -113,11 +115,13 @@ ROUTERS = (
     passwords_api.router,
     resets_api.router,
     reset_pages.router,
+    second_factor_pages.router,
     sign_in_pages.router,
     sign_in_passkey_pages.router,
     tracking_pages.router,
     portal_pages.router,
     portal_passkey_pages.router,
+    portal_second_factor_pages.router,
     portal_changes.router,
     ended_pages.router,
     registration_pages.router,

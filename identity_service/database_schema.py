@@ -43,6 +43,7 @@ from identity_service.messages import tables as messages
 from identity_service.one_time_tokens import tables as one_time_tokens
 from identity_service.openid import tables as openid
 from identity_service.passwords import tables as passwords
+from identity_service.second_factors import tables as second_factors
 from identity_service.sign_in import tables as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -72,6 +73,7 @@ ALL = (
     openid,
     passwords,
     rate_limits,
+    second_factors,
     sign_in,
 )
 

@@ -31,6 +31,7 @@ from identity_service.openid import deliveries, ending, requests
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import dummies
+from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import actions as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -38,7 +39,7 @@ _PURGES: Final = (
     rate_limits.purge_counters, idempotency.purge_keys, clients.purge_tokens, heartbeat.purge_workers,
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
     console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
-    requests.purge_requests, ending.purge_ended, passkeys.purge_challenges,
+    requests.purge_requests, ending.purge_ended, passkeys.purge_challenges, second_factors.purge_setups,
 )  # fmt: skip
 
 PROVE_EVERY: Final = 60.0

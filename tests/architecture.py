@@ -18,7 +18,7 @@ LAYERS = (
     "account_access audit clients",
     "accounts",
     "messages",
-    "brand_records one_time_tokens",
+    "brand_records one_time_tokens second_factors",
     "approvals consents passkeys passwords",
     "credentials",
     "history merges resets sign_in verification",

@@ -54,6 +54,7 @@ GET /me/everything                                         | customer
 GET /me/history                                            | customer
 GET /me/passkeys                                           | customer
 GET /me/receipt                                            | customer
+GET /me/second-factor                                      | customer
 GET /messages/{handle}/stream                               | anybody
 GET /oauth/authorize                                       | anybody
 GET /oauth/authorize/{request_id}                          | anybody
@@ -68,6 +69,7 @@ GET /reset/done                                            | anybody
 GET /reset/{handle}                                        | anybody
 GET /reset/{handle}/code                                   | anybody
 GET /signin                                                | anybody
+GET /signin/second-factor                                  | anybody
 GET /signin/{handle}                                       | anybody
 GET /v1/accounts/{user_id}                                 | accounts:read
 GET /v1/accounts/{user_id}/consents                        | consents:read
@@ -137,6 +139,9 @@ POST /me/passkeys                                          | customer
 POST /me/passkeys/options                                  | customer
 POST /me/passkeys/{passkey_id}/remove                      | customer
 POST /me/password                                          | customer
+POST /me/second-factor/confirm                             | customer
+POST /me/second-factor/remove                              | customer
+POST /me/second-factor/set-up                              | customer
 POST /me/sessions/end                                      | customer
 POST /me/sessions/{session_id}/end                         | customer
 POST /messages/{handle}/reroute                               | anybody
@@ -162,6 +167,7 @@ POST /reset/strength                                       | anybody
 POST /reset/{handle}/code                                  | anybody
 POST /signin                                               | anybody
 POST /signin/code                                          | anybody
+POST /signin/second-factor                                 | anybody
 POST /signin/{handle}                                      | anybody
 POST /signout                                              | customer
 POST /v1/accounts                                          | accounts:write

@@ -243,6 +243,7 @@ async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *
     await credentials.end_access(session, proof.user_id, reason=reason, actor="customer", now=now)
     await passwords.remove_password(session, proof.user_id, reason=reason, actor="customer", now=now)
     await credentials.remove_passkeys(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
+    await credentials.remove_factor(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
     await undo.undo_foreign_merges(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
     await consents.withdraw_granted_since(
         session, proof.user_id, change.changed_at, channel="email_link", actor="customer", now=now

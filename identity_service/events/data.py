@@ -56,6 +56,7 @@ from identity_service.events.data_models import (
     ResetUsedData,
     RestoredData,
     SearchAlarmData,
+    SecondFactorAddedData,
     SessionData,
     SessionsEndedData,
     SignedInData,
@@ -73,7 +74,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     MergedData: "account.merged",
     UnmergedData: "account.unmerged",
     SessionsEndedData: "account.sessions_ended",
-    FailuresData: "password.check_failed password.locked",
+    FailuresData: "password.check_failed password.locked second_factor.failed second_factor.locked",
     ResetData: "reset.requested reset.opened",
     ResetUsedData: "reset.used",
     SignedInData: "sign_in.succeeded",
@@ -90,6 +91,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     PasswordRemovedData: "password.removed",
     PasskeyAddedData: "passkey.added",
     PasskeyData: "passkey.removed passkey.counter_went_back",
+    SecondFactorAddedData: "second_factor.added",
     SourceData: "account.imported",
     RestoredData: "account.restored",
     CheckRequestedData: "caller.check_requested",
@@ -129,7 +131,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
     "account.reopened "
     "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "
-    "mail.test_requested",
+    "mail.test_requested password.second_factor_needed second_factor.removed",
 }
 DATA: Final[Mapping[str, type[EventData]]] = {name: model for model, names in _OF.items() for name in names.split()}
 

@@ -32,6 +32,7 @@ class MessageKind(NamedTuple):
     typed_address: bool = False
 
 
+_FACTOR = "second_factors.emails:build_notice"
 _CHANGE = "one_time_tokens.change_emails:build_change_email"
 
 KINDS: Final[Mapping[str, MessageKind]] = {
@@ -76,6 +77,9 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "passkey_removed": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_removed", is_notice=True
     ),
+    "second_factor_added": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
+    "second_factor_removed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
+    "second_factor_failed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

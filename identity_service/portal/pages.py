@@ -24,6 +24,7 @@ from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.resets import actions as resets
 from identity_service.resets import rules as reset_rules
+from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in import rules as sign_in_rules
@@ -55,6 +56,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         sessions=await sign_in.active_sessions(session, account, now=now),
         has_password=await passwords.has_password(session, account.user_id),
         passkeys=await passkeys.list_passkeys(session, account.user_id),
+        factor=await second_factors.find_factor(session, account.user_id),
         consents=[
             (state, wordings.newest_wording(state.purpose, account.locale)) for state in states if _is_worded(state)
         ],

@@ -226,6 +226,7 @@ class Rows:
     async def put_back(self, line: Line) -> None:
         """Forget tries that were counted on purpose, so that the place can be used at the end."""
         reset = {"code_attempts": "0", "tries": "0", "matched": "NULL", "answered_at": "NULL"}
+        reset |= {"failures": "0", "failures_today": "0", "day_began_at": "NULL"}
         async with self.service.database.transaction() as session:
             for one in line.counted:
                 table, is_column, column = one.partition(".")
