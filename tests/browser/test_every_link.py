@@ -158,12 +158,13 @@ async def approve_change(service, user_id: str, address: str) -> None:
     )
 
 
-async def tell_of_passkeys(service, user_id: str) -> None:
-    """The notices alone; how they come about is shown with a device in test_passkeys.py."""
-    for kind in ("passkey_added", "passkey_removed"):
+async def tell_of_proofs(service, user_id: str) -> None:
+    """The notices alone; how they come about is shown in test_passkeys.py and test_second_factor.py."""
+    factor = ("second_factor_added", "second_factor_removed", "second_factor_failed")
+    for kind in ("passkey_added", "passkey_removed", *factor):
         await service.database.in_transaction(
             lambda s, kind=kind: credentials.notify_mailboxes(
-                s, kind, [row_id(user_id)], cause=kind.replace("_", "."), actor="customer", now=service.clock()
+                s, kind, [row_id(user_id)], cause=".".join(kind.rsplit("_", 1)), actor="customer", now=service.clock()
             )
         )
 
@@ -223,7 +224,7 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await reader.leave_unread()
     await call(caller, "DELETE", f"/v1/accounts/{hans}/business")
     await reader.read_all()
-    await tell_of_passkeys(service, await account(caller, "iris@example.org"))
+    await tell_of_proofs(service, await account(caller, "iris@example.org"))
     await reader.read_all()
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK

@@ -1,9 +1,12 @@
 """Setting an app up, replacing and removing it; who is told, and what ends."""
 
 import asyncio
+from html import unescape
 
+import pyotp
 import pytest
 
+from identity_service.second_factors import totp
 from tests.openid.given import a_request, a_shop, answer_of, send, travel
 from tests.passkeys.given import with_a_password
 from tests.passkeys.test_own_passkeys import GUARDED, by_mail, led_away
@@ -75,7 +78,8 @@ async def test_the_seed_is_shown_once(service, anna):
     _, browser = anna
     seed = await begin(browser)
     page = browser.page
-    assert 'src="data:image/svg+xml' in page.text
+    uri = pyotp.TOTP(seed).provisioning_uri(name=ANNA, issuer_name=service.database.settings.mail_from_name)
+    assert totp.qr_code(uri) in unescape(page.text)
     assert page.headers["cache-control"] == "no-store"
     assert (page.request.method, seed in str(page.url)) == ("POST", False)
     for path in (ME, f"{ME}/set-up", f"{ME}/confirm", "/me", "/me/everything"):
