@@ -32,6 +32,7 @@ from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import dummies
 from identity_service.second_factors import actions as second_factors
+from identity_service.second_factors import removal
 from identity_service.sign_in import actions as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -108,6 +109,7 @@ class Worker:
         """Carry out approved changes whose waiting time has passed (PHN-09)."""
         while await approvals.carry_out_due(self.database, now=datetime.now(UTC)):
             pass
+        await removal.remove_due(self.database, now=datetime.now(UTC))
 
     async def _publish(self) -> None:
         await self.database.in_transaction(lambda session: audit.publish_checkpoint(session, now=datetime.now(UTC)))

@@ -70,6 +70,7 @@ GET /reset/{handle}                                        | anybody
 GET /reset/{handle}/code                                   | anybody
 GET /signin                                                | anybody
 GET /signin/second-factor                                  | anybody
+GET /signin/second-factor/lost                             | anybody
 GET /signin/{handle}                                       | anybody
 GET /v1/accounts/{user_id}                                 | accounts:read
 GET /v1/accounts/{user_id}/consents                        | consents:read
@@ -168,6 +169,7 @@ POST /reset/{handle}/code                                  | anybody
 POST /signin                                               | anybody
 POST /signin/code                                          | anybody
 POST /signin/second-factor                                 | anybody
+POST /signin/second-factor/lost                            | anybody
 POST /signin/{handle}                                      | anybody
 POST /signout                                              | customer
 POST /v1/accounts                                          | accounts:write

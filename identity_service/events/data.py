@@ -131,7 +131,8 @@ _OF: Final[Mapping[type[EventData], str]] = {
     "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
     "account.reopened "
     "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "
-    "mail.test_requested password.second_factor_needed second_factor.removed",
+    "mail.test_requested password.second_factor_needed second_factor.removed second_factor.removal_requested "
+    "second_factor.removal_stopped",
 }
 DATA: Final[Mapping[str, type[EventData]]] = {name: model for model, names in _OF.items() for name in names.split()}
 

@@ -75,6 +75,8 @@ NAMES: Final[Mapping[str, str]] = {
     "second_factor.added": "the customer set up an authenticator app; `replaced` says whether in place of another",
     "second_factor.removed": "an authenticator app was removed, or what it came by holds no longer",
     "second_factor.failed": "a wrong code, or a used one, came after the right first step of a sign-in",
+    "second_factor.removal_requested": "somebody past the first step asked to remove a lost app; it waits for 72 hours",
+    "second_factor.removal_stopped": "the removal of a lost app was stopped: by a mailbox, the app itself or a reset",
     "second_factor.locked": "too many wrong codes in a row: the app's codes do not count any more",
     "client.added": "a service or desk tool was added and may call us",
     "client.changed": "name, scopes or source of a client changed; its credentials stay",

@@ -210,6 +210,13 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("not_you", "If this wasn't you, someone may know your password. Set a new one here:", shows="link",
              button="Choose a new password"),
     )),
+    "second_factor_lost": EmailCopy("Your authenticator app will be removed. You can stop it", (
+        Part("why", "Someone got through the first step of signing in to your account {user_id}, and told us that they "
+             "can't use its authenticator app any more."),
+        Part("link", "We'll remove the app in 72 hours. If you don't want that, you can stop it here:", shows="link",
+             button="Keep the app"),
+        _CODE_THERE, _FINE, _SAFETY,
+    )),
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "
              "stay the same."),

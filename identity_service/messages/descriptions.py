@@ -147,6 +147,7 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "password_changed": "Notice: password changed",
     "second_factor_added": "Notice: authenticator app added",
     "second_factor_removed": "Notice: authenticator app removed",
+    "second_factor_lost": "Notice: authenticator app will be removed, with a link to stop it",
     "second_factor_failed": "Notice: wrong codes of the authenticator app",
     "passkey_added": "Notice: passkey added",
     "passkey_removed": "Notice: passkey removed",

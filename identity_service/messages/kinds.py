@@ -80,6 +80,7 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "second_factor_added": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
     "second_factor_removed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
     "second_factor_failed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
+    "second_factor_lost": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

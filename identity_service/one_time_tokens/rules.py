@@ -52,6 +52,7 @@ LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "merge": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "change": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "stop": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),
+    "keep_factor": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),
     "caller_check": Lifetime(link=5 * MINUTE, code=5 * MINUTE),
     "address": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "reopen": Lifetime(link=30 * DAY, code=30 * DAY, cap=30 * DAY, outlives=True),

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from identity_service.second_factors import actions as second_factors
+from identity_service.second_factors import rules as factor_rules
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in import rules as sign_in_rules
@@ -24,7 +25,7 @@ async def show_second_factor(
     """Show whether there is an app, with the forms to set one up and to remove it."""
     own = customer.session
     page = pages.render_page(
-        request, "portal/second_factor.html", saved=saved,
+        request, "portal/second_factor.html", saved=saved, removal_waits=factor_rules.REMOVAL_WAITS,
         factor=await second_factors.find_factor(session, customer.account.user_id),
         must=sign_in_rules.must_set_up(settings.second_factor_required, own.method, own.second_factor),
     )  # fmt: skip

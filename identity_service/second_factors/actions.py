@@ -140,6 +140,7 @@ class _Counted(NamedTuple):
     owner: str
     seed_sealed: bytes
     failures: int
+    removal_asked: bool
 
 
 async def _count(session: DatabaseSession, user_id: str, *, now: datetime) -> _Counted:
@@ -152,7 +153,7 @@ async def _count(session: DatabaseSession, user_id: str, *, now: datetime) -> _C
     before = rules.Tries(*(getattr(factor, name) for name in rules.Tries._fields))
     tries = rules.count_try(before, now=now)
     await session.execute(update(SecondFactor).where(SecondFactor.user_id == factor.user_id).values(**tries._asdict()))
-    return _Counted(factor.user_id, factor.seed_sealed, tries.failures)
+    return _Counted(factor.user_id, factor.seed_sealed, tries.failures, factor.removal_asked_at is not None)
 
 
 async def _use(
@@ -167,8 +168,12 @@ async def _use(
         )  # fmt: skip
         today = func.greatest(SecondFactor.failures_today - 1, 0)
         values: dict[str, Any] = {"last_step": step, "failures": 0, "failures_today": today, "last_used_at": now}
-        values |= {"blocked_until": None, "locked_at": None}
+        # Whoever shows the app has not lost it (SFA-08).
+        values |= {"blocked_until": None, "locked_at": None, "removal_asked_at": None}
         if await session.scalar(mine.values(**values).returning(SecondFactor.user_id)) is not None:
+            if counted.removal_asked:
+                name = "second_factor.removal_stopped"
+                await events.record_event(session, name, user_id=user_id, actor="customer", now=now)
             return None
     await _record_failure(session, user_id, counted.failures, now=now)
     return rules.FactorCodeWrong() if step is None else rules.FactorCodeUsed()

@@ -15,6 +15,16 @@ LOCKED_AFTER: Final = 50
 """Wrong codes in a row after which no code counts any more (NIST SP 800-63B-4, 3.2.2, allows 100)."""
 
 
+REMOVAL_WAITS: Final = timedelta(hours=72)
+"""How long the removal of a lost app waits, so that every mailbox can stop it (SFA-08)."""
+REMOVALS: Final = "3/day"
+"""Removals that may be asked for one account."""
+
+
+class NobodyToTell(Conflict):
+    """Your account has no email address that we could tell, so we can't remove the app this way. Please contact us."""
+
+
 class FactorCodeWrong(Unprocessable):
     """This code isn't right. Type the six digits that your authenticator app shows now."""
 

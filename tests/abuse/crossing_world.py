@@ -176,6 +176,8 @@ async def _fill_factor(world: World, person: Person) -> None:
     cookie = waiting.http.cookies["__Host-second-factor"]
     person.places["waiting"] = {"cookie:__Host-second-factor": cookie}
     person.note("sign-in that waits", cookie)
+    await waiting.open("/signin/second-factor/lost")
+    await waiting.send("/signin/second-factor/lost")
     person.values |= {"factor_seed": seed, "pending_seed": pending}
 
 

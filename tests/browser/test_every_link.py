@@ -6,12 +6,15 @@ from urllib.parse import urldefrag, urlsplit
 import pytest
 from playwright.async_api import expect
 
+from identity_service.accounts import actions as accounts
 from identity_service.approvals import actions as approvals
 from identity_service.cli import dev
 from identity_service.credentials import actions as credentials
 from identity_service.dev import design, mailbox, previews
 from identity_service.messages.kinds import KINDS
 from identity_service.privacy import closing
+from identity_service.second_factors import actions as second_factors
+from identity_service.second_factors import removal
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.browser.conftest import GOOD
@@ -20,6 +23,7 @@ from tests.clients.conftest import command  # noqa: F401 (a fixture)
 from tests.conftest import BASE
 from tests.console.given import now_code
 from tests.life.given import COMPANY, call, row_id
+from tests.second_factors.given import shown
 
 URL = re.compile(r"https?://[^\s\"'<>]+")
 CLERK = {"X-Clerk-ID": "clerk-7"}
@@ -169,6 +173,18 @@ async def tell_of_proofs(service, user_id: str) -> None:
         )
 
 
+async def loses_an_app(service, user_id: str) -> None:
+    """Set an app up, and say that it is lost."""
+    row, now = UserId(row_id(user_id)), service.clock()
+
+    async def act(session) -> None:
+        setup = await second_factors.begin_setup(session, await accounts.find_account(session, row), now=now)
+        await second_factors.finish_setup(session, row, shown(service, setup.seed), now=now)
+        await removal.ask_removal(session, row, now=now)
+
+    await service.database.in_transaction(act)
+
+
 async def reopened(service, reader: Reader, user_id: str) -> None:
     """Staff open a closed account again; its own link in the message about the closing is left alone."""
     await reader.read_all()
@@ -225,6 +241,9 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await call(caller, "DELETE", f"/v1/accounts/{hans}/business")
     await reader.read_all()
     await tell_of_proofs(service, await account(caller, "iris@example.org"))
+    await reader.read_all()
+    await loses_an_app(service, await account(caller, "jonas@example.org"))
+    await reader.read_all()
     await reader.read_all()
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK

@@ -1,5 +1,6 @@
 """An authenticator app in a real Chromium, with and without scripts, at a desk and on a phone."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from tests.browser.conftest import GOOD
 from tests.browser.visitor import Visitor
 from tests.openid.given import a_customer
 from tests.resets.given import ANNA
-from tests.second_factors.given import shown, wrong
+from tests.second_factors.given import shown, with_an_app, wrong
 
 CODE = "Code from your authenticator app"
 
@@ -98,3 +99,25 @@ async def test_who_must_have_an_app_is_led_to_it(visit: Callable, service, calle
     await expect(anna.page.locator("#saved")).to_contain_text("Your app is set up.")
     await anna.follow("My account")
     assert anna.path == "/me"
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "without scripts"])
+async def test_who_has_lost_the_app_asks_and_a_mailbox_stops_it(visit: Callable, service, caller, scripts):
+    """SFA-08: the pages on the way; the link of the email keeps the app."""
+    await with_an_app(service, caller)
+    anna = await visit(scripts=scripts)
+    anna.has_scripts = scripts
+    await first_step(anna)
+    await anna.follow("I can't use my app any more")
+    await check(anna)
+    await anna.press("Remove the app in 72 hours")
+    await expect(anna.page.get_by_role("status")).to_contain_text("We'll remove the app on")
+    await check(anna)
+    await service.deliver()
+    letter = service.letter(ANNA, "Your authenticator app will be removed.")["text"]
+    link = re.search(r"http\S+/confirm/\S+", letter)[0]
+    reader = await visit()
+    await reader.open(link)
+    await reader.press("Keep the app")
+    assert "The authenticator app stays." in await reader.text()
+    assert await service.rows("SELECT removal_asked_at FROM second_factor") == [(None,)]

@@ -7,10 +7,11 @@ import pyotp
 import pytest
 
 from identity_service.second_factors import totp
+from tests.accounts.given import an_account
 from tests.openid.given import a_request, a_shop, answer_of, send, travel
 from tests.passkeys.given import with_a_password
 from tests.passkeys.test_own_passkeys import GUARDED, by_mail, led_away
-from tests.resets.given import ANNA, a_browser, forget_limits
+from tests.resets.given import ANNA, forget_limits
 from tests.resets.given import sign_in as first_step
 from tests.second_factors.given import (
     ADDED,
@@ -162,8 +163,6 @@ async def test_an_old_or_weak_sign_in_changes_nothing(service, caller, anna):
 
 async def test_a_mailbox_and_an_app_suffice_where_there_is_no_password(service, caller):
     """SFA-07: what is asked for is never more than the account has."""
-    from tests.accounts.given import an_account
-
     await an_account(caller, email=ANNA)
     browser = await by_mail(service)
     seed = await set_up(service, browser)
@@ -178,7 +177,7 @@ async def test_removing_takes_the_app_and_ends_the_rest(service, caller):
     end; here it goes on; the password alone signs in from then on."""
     anna = await with_an_app(service, caller)
     elsewhere = await sign_in_with_app(service, anna.seed)
-    shop, request = await a_shop(service), None
+    shop = await a_shop(service)
     request = a_request(shop, scope="openid offline_access")
     page = await travel(elsewhere, request.path)
     code = answer_of(await send(elsewhere, page.url.path, decision="allow"))["code"]
@@ -229,4 +228,3 @@ async def test_nobody_reaches_a_strangers(service, caller):
     assert "Remove the app" not in ben.text
     assert (await ben.send(f"{ME}/remove")).status_code == 404
     assert await service.rows("SELECT count(*) FROM second_factor") == [(1,)]
-    assert a_browser(service) is not ben

@@ -12,7 +12,7 @@ from identity_service.second_factors.rules import Tries
 from identity_service.values.user_ids import UserId
 from tests.life.given import row_id
 from tests.passkeys.given import UP, Authenticator, enrol, use
-from tests.resets.given import ANNA, a_browser, forget_limits
+from tests.resets.given import ANNA, GOOD, OTHER, a_browser, forget_limits
 from tests.second_factors.given import (
     FAILED,
     STEP,
@@ -166,8 +166,6 @@ async def another(service) -> UserId:
 async def test_a_service_that_checks_passwords_never_gets_a_match(service, caller, anna):
     """SFA-10, ASVS 6.3.4: the right password is `second_factor_needed` without a User ID, by address and by User ID;
     a wrong one as ever; the event says so, and no code can be tried there."""
-    from tests.resets.given import GOOD, OTHER
-
     for who in ({"email": ANNA}, {"user_id": anna.user_id}):
         right = (await caller.post("/v1/password-checks", {**who, "password": GOOD})).json()
         assert (right["result"], right["user_id"], right["retry_after"]) == ("second_factor_needed", None, None)
