@@ -35,7 +35,14 @@ async def show_second_factor(
 
 
 @router.post("/set-up")
-async def begin(request: Request, session: Session, form: Form, customer: SettingUpCustomer, now: Now) -> Response:
+async def begin(
+    request: Request,
+    session: Session,
+    form: Form,
+    customer: SettingUpCustomer,
+    now: Now,
+    wanted: Wanted,  # noqa: ARG001
+) -> Response:
     """Show a new seed, this once, as a QR code and as text."""
     form.take()
     setup = await second_factors.begin_setup(session, customer.account, now=now)

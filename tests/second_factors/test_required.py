@@ -99,6 +99,7 @@ async def test_an_application_gets_no_code_before(service, anna):
     assert await service.rows("SELECT * FROM oauth_grant") == []
     browser.page = page
     await send(browser, f"{ME}/set-up")
+    assert "https://shop.example.org" in browser.page.headers["content-security-policy"]
     service.clock.advance(seconds=20)
     page = await send(browser, f"{ME}/confirm", code=shown(service, seed_on(browser)))
     tokens = (await shop.redeem(answer_of(page)["code"], request.verifier)).json()

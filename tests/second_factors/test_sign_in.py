@@ -235,6 +235,7 @@ async def test_an_application_goes_on_after_the_second_step(service, anna):
     page = await travel(browser, request.path)
     page = await send(browser, str(page.url.copy_with(scheme="", host="")), email=ANNA, password=GOOD)
     assert page.url.path == STEP
+    assert "https://shop.example.org" in page.headers["content-security-policy"]
     assert await service.rows("SELECT * FROM oauth_grant") == []
     service.clock.advance(seconds=40)
     page = await send(browser, str(page.url.copy_with(scheme="", host="")), code=shown(service, anna.seed))
