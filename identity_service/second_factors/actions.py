@@ -97,13 +97,15 @@ async def check_code(database: Database, user_id: str, code: str, *, now: dateti
 
 
 async def remove_factor(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> None:
-    """Remove the customer's app; every session ends, and every mailbox is told. The caller has seen what this takes.
+    """Remove the app that this customer is asked for; every session ends, and every mailbox is told. The caller has
+    seen what this takes. That of another merged account stays, and is asked for from then on: nobody has shown it.
 
     Raises:
         rules.NoSecondFactor
     """
     account = await accounts.find_account(session, UserId(user_id), lock=True)
-    if not await remove_since(session, account.user_id, None, actor=actor, now=now):
+    factor = await find_factor(session, account.user_id)
+    if factor is None or not await remove_since(session, factor.user_id, None, actor=actor, now=now):
         raise rules.NoSecondFactor
     await _end_and_tell(session, account.user_id, "second_factor.removed", actor=actor, now=now)
 
@@ -111,15 +113,15 @@ async def remove_factor(session: DatabaseSession, user_id: str, *, actor: str, n
 async def remove_since(
     session: DatabaseSession, user_id: str, since: datetime | None, *, actor: str, now: datetime
 ) -> bool:
-    """Remove the app that this customer has added since a moment, without one any; return whether there was one."""
-    owners = await ownership.user_ids_of(session, UserId(user_id))
-    await session.execute(delete(SecondFactorSetup).where(SecondFactorSetup.user_id.in_(owners)))
-    mine = delete(SecondFactor).where(SecondFactor.user_id.in_(owners))
+    """Remove the app of exactly this account if it was added since a moment, or without one in any case; return whether
+    there was one."""
+    await session.execute(delete(SecondFactorSetup).where(SecondFactorSetup.user_id == user_id))
+    mine = delete(SecondFactor).where(SecondFactor.user_id == user_id)
     mine = mine if since is None else mine.where(SecondFactor.added_at >= since)
-    removed = (await session.scalars(mine.returning(SecondFactor.user_id))).all()
-    for owner in removed:
-        await events.record_event(session, "second_factor.removed", user_id=owner, actor=actor, now=now)
-    return bool(removed)
+    removed = await session.scalar(mine.returning(SecondFactor.user_id)) is not None
+    if removed:
+        await events.record_event(session, "second_factor.removed", user_id=user_id, actor=actor, now=now)
+    return removed
 
 
 async def reseal(session: DatabaseSession, ring: KeyRing) -> None:

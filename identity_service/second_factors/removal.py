@@ -88,8 +88,8 @@ async def remove_due(database: Database, *, now: datetime) -> int:
 
 
 async def _remove_one(session: DatabaseSession, *, owner: str, now: datetime) -> None:
-    """Remove the app, unless its account has ended or what ends sessions happened since somebody asked: a reset, a
-    sign-out everywhere, another credential."""
+    """Remove the app, unless its account has ended, another app counts by now, or what ends sessions happened since
+    somebody asked: a reset, a sign-out everywhere, another credential."""
     try:
         account = await accounts.find_active_account(session, UserId(owner), lock=True)
     except (account_rules.AccountErased, account_rules.UnknownUserId):
@@ -100,8 +100,9 @@ async def _remove_one(session: DatabaseSession, *, owner: str, now: datetime) ->
     factor = await session.scalar(mine.with_for_update())
     if factor is None or factor.removal_asked_at is None:
         return
-    ended_at = account.tokens_valid_after
-    if account.state != "active" or (ended_at is not None and ended_at > factor.removal_asked_at):
+    counts, ended_at = await actions.find_factor(session, account.user_id), account.tokens_valid_after
+    is_over = account.state != "active" or counts is None or counts.user_id != owner
+    if is_over or (ended_at is not None and ended_at > factor.removal_asked_at):
         await _stop(session, owner, actor="worker", now=now)
     else:
         await actions.remove_factor(session, account.user_id, actor="worker", now=now)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.life.given import call, confirm, merge
+from identity_service.second_factors import actions as second_factors
+from tests.life.given import call, confirm, merge, row_id
 from tests.passkeys.given import with_a_password, without_address
 from tests.resets.given import ANNA, GOOD, OTHER, a_browser, a_reset, choose, forget_limits
 from tests.second_factors.given import (
@@ -116,6 +117,29 @@ async def test_a_merge_switches_no_app_off(service, caller, side):
         assert browser.page.url.path == (STEP if name in seeds else "/me"), browser.text
         if name in seeds:
             assert await type_code(browser, shown(service, seeds[name])) == 200
+
+
+async def test_a_merge_does_not_remove_what_nobody_has_shown(service, caller):
+    """SFA-06, SFA-08: whoever reads Anna's mailbox and merges her account into one of their own removes their own app
+    alone; hers is asked for from then on, and after the undo as well."""
+    anna, browser = await with_a_password(service, caller)
+    seed = await set_up(service, browser)
+    thief, _ = await with_a_password(service, caller, BEN)
+    await set_up(service, await first_step(service, BEN))
+    await merge(service, caller, thief, anna, BEN, ANNA)
+    service.clock.advance(minutes=1)
+    ((own,),) = await service.rows("SELECT user_id FROM second_factor WHERE user_id = :it", it=row_id(thief))
+    await service.database.in_transaction(
+        lambda s: second_factors.remove_factor(s, own, actor="customer", now=service.clock())
+    )
+    service.clock.advance(seconds=1)
+    asked = await first_step(service, BEN)
+    assert (asked.page.url.path, await type_code(asked, shown(service, seed))) == (STEP, 200)
+    await call(caller, "POST", f"/v1/accounts/{anna}/merge/undo")
+    service.clock.advance(minutes=1)
+    asked = await first_step(service, ANNA)
+    assert (asked.page.url.path, await type_code(asked, shown(service, seed))) == (STEP, 200)
+    assert await is_in(await first_step(service, BEN))
 
 
 async def test_the_undo_of_a_merge_removes_what_was_set_up_since(service, caller):
