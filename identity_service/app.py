@@ -56,6 +56,7 @@ from identity_service.portal import ended_pages
 from identity_service.portal import pages as portal_pages
 from identity_service.portal import passkey_pages as portal_passkey_pages
 from identity_service.portal import recovery_pages as portal_recovery_pages
+from identity_service.portal import second_factor_pages as portal_second_factor_pages
 from identity_service.portal import support_pages as portal_support_pages
 from identity_service.privacy import api as privacy_api
 from identity_service.recovery import pages as recovery_pages
@@ -69,6 +70,7 @@ from identity_service.resets import pages as reset_pages
 from identity_service.settings import Settings
 from identity_service.sign_in import pages as sign_in_pages
 from identity_service.sign_in import passkey_pages as sign_in_passkey_pages
+from identity_service.sign_in import second_factor_pages
 from identity_service.verification import api as verification_api
 from identity_service.web import (
     authentication,
@@ -118,6 +120,7 @@ ROUTERS = (
     passwords_api.router,
     resets_api.router,
     reset_pages.router,
+    second_factor_pages.router,
     sign_in_pages.router,
     sign_in_passkey_pages.router,
     tracking_pages.router,
@@ -127,6 +130,7 @@ ROUTERS = (
     portal_support_pages.router,
     recovery_support_pages.router,
     recovery_pages.router,
+    portal_second_factor_pages.router,
     portal_changes.router,
     ended_pages.router,
     registration_pages.router,

@@ -45,6 +45,7 @@ from identity_service.openid import tables as openid
 from identity_service.passwords import tables as passwords
 from identity_service.recovery import tables as recovery
 from identity_service.recovery_codes import tables as recovery_codes
+from identity_service.second_factors import tables as second_factors
 from identity_service.sign_in import tables as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -76,6 +77,7 @@ ALL = (
     rate_limits,
     recovery,
     recovery_codes,
+    second_factors,
     sign_in,
 )
 

@@ -33,6 +33,8 @@ from identity_service.passwords import actions as passwords
 from identity_service.passwords import dummies
 from identity_service.recovery import actions as recovery
 from identity_service.recovery_codes import actions as recovery_codes
+from identity_service.second_factors import actions as second_factors
+from identity_service.second_factors import removal
 from identity_service.sign_in import actions as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -40,7 +42,7 @@ _PURGES: Final = (
     rate_limits.purge_counters, idempotency.purge_keys, clients.purge_tokens, heartbeat.purge_workers,
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
     console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
-    requests.purge_requests, ending.purge_ended, passkeys.purge_challenges,
+    requests.purge_requests, ending.purge_ended, passkeys.purge_challenges, second_factors.purge_setups,
     recovery.purge_recoveries, recovery_codes.purge_shown,
 )  # fmt: skip
 
@@ -110,6 +112,7 @@ class Worker:
         """Carry out approved changes whose waiting time has passed (PHN-09)."""
         while await approvals.carry_out_due(self.database, now=datetime.now(UTC)):
             pass
+        await removal.remove_due(self.database, now=datetime.now(UTC))
 
     async def _publish(self) -> None:
         await self.database.in_transaction(lambda session: audit.publish_checkpoint(session, now=datetime.now(UTC)))

@@ -19,6 +19,7 @@ LAYERS = (
     "accounts",
     "messages",
     "brand_records one_time_tokens",
+    "second_factors",
     "approvals consents passkeys passwords",
     "recovery_codes",
     "credentials",

@@ -40,6 +40,7 @@ WHOSE = {
     "reset-renewed": "a reset message beyond that, when the newest one has expired",
     "signin-address": "messages with codes to one address, for each browser known to the account and for all others",
     "signin-renewed": "a message with a code beyond that, when the newest one has expired",
+    "second-factor-removal": "removals of a lost authenticator app, asked for one account",
     "signin-network": "one network tries to sign in",
     "authorize": "one network is sent by applications",
     "recover-network": "one network enters User IDs and recovery codes",

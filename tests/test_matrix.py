@@ -58,6 +58,7 @@ GET /me/receipt                                            | customer
 GET /me/recovery-code                                      | customer
 GET /me/support                                            | customer
 GET /me/support/state                                      | anybody
+GET /me/second-factor                                      | customer
 GET /messages/{handle}/stream                               | anybody
 GET /oauth/authorize                                       | anybody
 GET /oauth/authorize/{request_id}                          | anybody
@@ -77,6 +78,8 @@ GET /reset/done                                            | anybody
 GET /reset/{handle}                                        | anybody
 GET /reset/{handle}/code                                   | anybody
 GET /signin                                                | anybody
+GET /signin/second-factor                                  | anybody
+GET /signin/second-factor/lost                             | anybody
 GET /signin/{handle}                                       | anybody
 GET /v1/accounts/{user_id}                                 | accounts:read
 GET /v1/accounts/{user_id}/caller-checks/{check_id}        | callers:check
@@ -147,6 +150,9 @@ POST /me/passkeys/options                                  | customer
 POST /me/passkeys/{passkey_id}/remove                      | customer
 POST /me/password                                          | customer
 POST /me/recovery-code                                     | customer
+POST /me/second-factor/confirm                             | customer
+POST /me/second-factor/remove                              | customer
+POST /me/second-factor/set-up                              | customer
 POST /me/sessions/end                                      | customer
 POST /me/sessions/{session_id}/end                         | customer
 POST /me/support                                           | customer
@@ -190,6 +196,8 @@ POST /reset/strength                                       | anybody
 POST /reset/{handle}/code                                  | anybody
 POST /signin                                               | anybody
 POST /signin/code                                          | anybody
+POST /signin/second-factor                                 | anybody
+POST /signin/second-factor/lost                            | anybody
 POST /signin/{handle}                                      | anybody
 POST /signout                                              | customer
 POST /v1/accounts                                          | accounts:write

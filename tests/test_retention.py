@@ -7,8 +7,8 @@ from tests.console.given import a_clerk
 from tests.resets.given import a_reset
 
 SESSION = """
-    INSERT INTO sign_in_session (id, cookie_hash, user_id, method, browser, created_at, seen_at, expires_at)
-    SELECT gen_random_uuid(), 'a', user_id, 'password', 'Firefox', now(), now(), now() FROM account LIMIT 1
+    INSERT INTO sign_in_session (id, cookie_hash, user_id, method, proven_at, browser, created_at, seen_at, expires_at)
+    SELECT gen_random_uuid(), 'a', user_id, 'password', now(), 'Firefox', now(), now(), now() FROM account LIMIT 1
     """
 PLANTED = {
     "sign_in_session": SESSION,

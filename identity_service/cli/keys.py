@@ -16,6 +16,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.key_store import actions as key_store
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.second_factors import actions as second_factors
 
 keys_app = typer.Typer(no_args_is_help=True, help="The key ring.")
 
@@ -60,7 +61,9 @@ def revoke_key(
         if purpose == "link":
             await one_time_tokens.end_tokens(session, now=now)
         if purpose == "internal":
-            await console.reseal_second_factors(session, await key_store.load_keys(session, master))
+            ring = await key_store.load_keys(session, master)
+            await console.reseal_second_factors(session, ring)
+            await second_factors.reseal(session, ring)
         data = {"kid": key_id, "purpose": purpose, "since": moment.isoformat(), "successor": successor}
         await events.record_event(session, "keys.revoked", actor=clients.OPERATOR, data=data, now=now)
         return {name: value or "" for name, value in data.items()}

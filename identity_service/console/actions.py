@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import pyotp
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Row, delete, func, insert, or_, select, update
 
@@ -21,6 +20,7 @@ from identity_service.keys.ring import KeyRing
 from identity_service.passwords import actions as passwords
 from identity_service.passwords import strength
 from identity_service.passwords.hashing import Hasher
+from identity_service.second_factors import totp
 from identity_service.values import pasted
 
 _NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz0123456789.-"
@@ -111,15 +111,14 @@ async def find_enrolment(
         raise rules.EnrolmentLinkInvalid
     label = f"{_ENROLMENT_LABEL} {hashed.hex()}"
     if sealed_seed is None:
-        seed = pyotp.random_base32()
+        seed = totp.new_seed()
         sealed_seed = encoding.base64url_encode(session.keys.seal(label, seed.encode()))
     else:
         try:
             seed = session.keys.unseal(label, encoding.base64url_decode(sealed_seed)).decode()
         except (InvalidTag, ValueError) as refused:
             raise rules.EnrolmentPageInvalid from refused
-    issuer = session.settings.mail_from_name
-    uri = pyotp.TOTP(seed).provisioning_uri(name=staff.name, issuer_name=issuer)
+    uri = totp.setup_uri(seed, name=staff.name, issuer=session.settings.mail_from_name)
     return PendingEnrolment(staff, seed, sealed_seed, uri)
 
 
@@ -133,7 +132,7 @@ async def enrol_staff(
         WeakPassword, HashingBusy
     """
     found = await database.in_transaction(lambda session: find_enrolment(session, secret, sealed_seed, now=now))
-    step = _totp_step(found.seed, pasted.read_digits(code), now=now)
+    step = totp.find_step(found.seed, code, now=now)
     if step is None:
         raise rules.WrongStaffSignIn("The one-time code does not match; check the clock of the phone.")
     phc = await passwords.make_hash(hasher, database.settings, password, [found.staff.name])
@@ -267,31 +266,19 @@ async def _second_factor(session: DatabaseSession, staff: Staff, code: str, *, n
     Raises:
         rules.StaffCodeUsed
     """
-    typed = pasted.read_digits(code)
     seed = session.keys.unseal(_LABEL, staff.totp_sealed or b"").decode()
-    step = _totp_step(seed, typed, now=now)
+    step = totp.find_step(seed, code, now=now)
     if step is not None:
         if step <= staff.totp_step:
             raise rules.StaffCodeUsed
         await session.execute(update(Staff).where(Staff.id == staff.id).values(totp_step=step))
         return True
     mine = update(StaffRecoveryCode).where(
-        StaffRecoveryCode.code_hash == hashing.hash_secret(typed),
+        StaffRecoveryCode.code_hash == hashing.hash_secret(pasted.read_digits(code)),
         StaffRecoveryCode.staff_id == staff.id,
         StaffRecoveryCode.used_at.is_(None),
     )
     return await session.scalar(mine.values(used_at=now).returning(StaffRecoveryCode.staff_id)) is not None
-
-
-def _totp_step(seed: str, code: str, *, now: datetime) -> int | None:
-    """Return the newest time step that a one-time code belongs to, used or not."""
-    totp = pyotp.TOTP(seed)
-    this = int(now.timestamp()) // totp.interval
-    for step in range(this + rules.TOTP_WINDOW, this - rules.TOTP_WINDOW - 1, -1):
-        # Bytes, because compare_digest refuses texts that are not ASCII, and digits of other scripts pass `isalnum`.
-        if secrets.compare_digest(totp.at(step * totp.interval).encode(), code.encode()):
-            return step
-    return None
 
 
 async def _by_name(session: DatabaseSession, name: str) -> Staff | None:

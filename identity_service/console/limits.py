@@ -42,6 +42,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "reset-client": "Password resets by a client",
     "reset-network": "Password resets from one network",
     "reset-renewed": "Renewed password resets for one address",
+    "second-factor-removal": "Removals of a lost authenticator app, asked for one account",
     "signin-address": "Sign-in codes for one address",
     "signin-network": "Sign-ins from one network",
     "signin-renewed": "Renewed sign-in codes for one address",

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import segno
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -17,6 +16,7 @@ from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
 from identity_service.messages import descriptions
 from identity_service.registration import actions as registration
+from identity_service.second_factors import totp
 from identity_service.values import pasted, user_ids
 from identity_service.web import dependencies, forms, pages
 from identity_service.web.dependencies import Now, Session, Settings
@@ -85,7 +85,7 @@ async def _enrolling(
     found = await dependencies.database_of(request).in_transaction(
         lambda session: actions.find_enrolment(session, link, sealed_seed, now=now)
     )
-    qr_code = segno.make(found.uri, micro=False).svg_data_uri(scale=4, border=2)
+    qr_code = totp.qr_code(found.uri)
     return {
         "name": found.staff.name, "seed": found.seed, "sealed_seed": found.sealed_seed, "picture": qr_code,
         "link": link, "minimum": settings.password_minimum,

@@ -23,7 +23,6 @@ SESSION: Final = timedelta(hours=8)
 IDLE: Final = timedelta(minutes=30)
 ENROLMENT: Final = timedelta(hours=24)
 RECOVERY_CODES: Final = 10
-TOTP_WINDOW: Final = 1
 _SECRET = re.compile(r"(?<![\w.-])([A-Za-z0-9_-]{43})(?![A-Za-z0-9])")
 PER_NETWORK: Final = "20/minute; 200/hour"
 PER_NAME: Final = "500/day"

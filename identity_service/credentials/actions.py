@@ -16,6 +16,7 @@ from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.recovery_codes import actions as recovery_codes
+from identity_service.second_factors import actions as second_factors
 from identity_service.values.user_ids import UserId
 
 
@@ -39,9 +40,9 @@ async def confirm_mailbox(
     """Record that a mailbox of this customer was read; if it is the first proof of the address on file, confirm that.
 
     The first proof ends what existed before it, because whoever registered or imported the account may be somebody
-    else: waiting changes, every session here and at the services, passkeys, and a password that no proof has set,
-    unless the system that it was imported from had confirmed the address (ATT-26). `ends_tokens` also invalidates
-    all older one-time tokens (ATT-27).
+    else: waiting changes, every session here and at the services, passkeys, a second factor, and a password that no
+    proof has set, unless the system that it was imported from had confirmed the address (ATT-26). `ends_tokens` also
+    invalidates all older one-time tokens (ATT-27).
     """
     account = await accounts.find_account(session, UserId(user_id), lock=True)
     is_first = is_first_proof(session, account, proof)
@@ -72,7 +73,7 @@ async def remove_foreign_credentials(
     session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
 ) -> None:
     """Remove a password that was set since a moment by a mailbox that is not this customer's now, and every passkey
-    and recovery code that was added since: whoever added one may have come by the other account."""
+    recovery code and second factor that was added since: whoever added one may have come by the other account."""
     await end_credentials(session, user_id, since=since, reason="merge_undone", actor=actor, now=now)
     own = await ownership.mailbox_hashes_of(session, user_id)
     await passwords.remove_password(
@@ -85,6 +86,7 @@ async def end_credentials(
 ) -> None:
     """End what opens an account without its mailbox, if it was added since a moment; without one, all of it."""
     await remove_passkeys(session, user_id, since=since, actor=actor, now=now)
+    await remove_factor(session, user_id, since=since, actor=actor, now=now)
     await recovery_codes.end_code(session, user_id, since=since, reason=reason, actor=actor, now=now)
 
 
@@ -95,6 +97,17 @@ async def remove_passkeys(
     there were any (PKY-08)."""
     if await passkeys.remove_since(session, user_id, since, actor=actor, now=now):
         await notify_mailboxes(session, "passkey_removed", [user_id], cause="passkey.removed", actor=actor, now=now)
+
+
+async def remove_factor(
+    session: DatabaseSession, user_id: str, *, since: datetime | None, actor: str, now: datetime
+) -> None:
+    """Remove the second factor that this customer has set up since a moment, any without one; tell every mailbox if
+    there was one. The caller ends the sessions. A reset does not do this (SFA-06)."""
+    if await second_factors.remove_since(session, user_id, since, actor=actor, now=now):
+        await notify_mailboxes(
+            session, "second_factor_removed", [user_id], cause="second_factor.removed", actor=actor, now=now
+        )
 
 
 async def notify_mailboxes(

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import segno
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
@@ -17,6 +16,7 @@ from identity_service.brands.rules import LEAST_CONTRAST, Colors, contrast
 from identity_service.messages import copy, descriptions
 from identity_service.one_time_tokens import tracking
 from identity_service.one_time_tokens.tracking import TrackingEntry, TrackingView
+from identity_service.second_factors import totp
 from identity_service.values.user_ids import UserId
 from identity_service.web import dependencies, forms, pages
 from identity_service.web.user_id_card import user_id_card
@@ -125,6 +125,7 @@ async def show_design(request: Request, brand: str = "", language: str = "", sig
         request, "dev/design.html", signed_in=signed_in == "yes", brands=_brands(request), tokens=found,
         pairs=pairs(found), card=user_id_card(_ID, request), least=LEAST_CONTRAST,
         refusal=forms.MaybeMistyped(forms.MEANT, places={"meant": meant}, meant=meant),
+        picture=totp.qr_code("otpauth://totp/sample"),
         waiting=sample_email("deferred", "transient.greylist", say),
         emails=[sample_email("delivered", None, say), sample_email("queued", None, say),
                 sample_email("rejected", "permanent.address", say)],
@@ -139,7 +140,7 @@ async def show_console(request: Request, brand: str = "") -> HTMLResponse:
         request, "dev/design_console.html", staff={"name": "ada", "role": "lead"}, may=lambda *_: True,
         brands=_brands(request), tokens=style("console.css"), card=user_id_card(_ID, request),
         lines=sample_email("deferred", None, str).lines,
-        picture=segno.make("otpauth://totp/sample", micro=False).svg_data_uri(scale=4, border=2),
+        picture=totp.qr_code("otpauth://totp/sample"),
     )  # fmt: skip
 
 

@@ -54,6 +54,7 @@ from identity_service.events.data_models import (
     ResetUsedData,
     RestoredData,
     SearchAlarmData,
+    SecondFactorAddedData,
     SessionData,
     SessionsEndedData,
     SignedInData,
@@ -81,7 +82,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     MergedData: "account.merged",
     UnmergedData: "account.unmerged",
     SessionsEndedData: "account.sessions_ended",
-    FailuresData: "password.check_failed password.locked",
+    FailuresData: "password.check_failed password.locked second_factor.failed second_factor.locked",
     ResetData: "reset.requested reset.opened",
     ResetUsedData: "reset.used",
     SignedInData: "sign_in.succeeded",
@@ -101,6 +102,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     SecondProofData: "recovery.second_proof_requested",
     PasskeyAddedData: "passkey.added",
     PasskeyData: "passkey.removed passkey.counter_went_back",
+    SecondFactorAddedData: "second_factor.added",
     SourceData: "account.imported",
     RestoredData: "account.restored",
     SupportCodeData: "support_code.created",
@@ -143,7 +145,8 @@ _OF: Final[Mapping[type[EventData], str]] = {
     "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
     "account.reopened "
     "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "
-    "mail.test_requested caller.unexpected_call recovery_code.created recovery_code.used",
+    "mail.test_requested caller.unexpected_call recovery_code.created recovery_code.used "
+    "password.second_factor_needed second_factor.removed second_factor.removal_requested second_factor.removal_stopped",
 }
 DATA: Final[Mapping[str, type[EventData]]] = {name: model for model, names in _OF.items() for name in names.split()}
 

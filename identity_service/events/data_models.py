@@ -44,6 +44,7 @@ class SessionsEndedReason(StrEnum):
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     PASSWORD_SET = "password_set"  # noqa: S105 (a reason)
     PASSKEY_REMOVED = "passkey_removed"
+    SECOND_FACTOR_CHANGED = "second_factor_changed"
     PASSWORD_COMPROMISED = "password_compromised"  # noqa: S105 (a reason)
     EMAIL_CHANGE_UNDONE = "email_change_undone"
     FIRST_PROOF = "first_proof"
@@ -126,6 +127,7 @@ class SignedInData(SessionData):
     """The new session, and what it was opened with."""
 
     by: str
+    second_factor: Literal["totp"] | None
 
 
 class KindData(EventData):
@@ -182,6 +184,12 @@ class PasskeyAddedData(PasskeyData):
     """The passkey, and whether it asked for a PIN or fingerprint when it was added."""
 
     verified: bool
+
+
+class SecondFactorAddedData(EventData):
+    """Whether the app was set up in place of another."""
+
+    replaced: bool
 
 
 class ReasonData(EventData):

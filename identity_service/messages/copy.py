@@ -234,6 +234,34 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("not_you", "If this wasn't you, someone has seen a part of your recovery code. Sign in and make a new "
              "one:", shows="link", button="Make a new recovery code"),
     )),
+    "second_factor_added": EmailCopy("An authenticator app was added to your account", (
+        Part("why", "An authenticator app was added to your account {user_id} on {changed_at}. From now on, we ask for "
+             "a code from it when you sign in. You've been signed out on all other devices."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. A new password alone doesn't "
+             "remove the app:", shows="link", button="Choose a new password"),
+    )),
+    "second_factor_removed": EmailCopy("The authenticator app was removed from your account", (
+        Part("why", "The authenticator app was removed from your account {user_id} on {changed_at}. We don't ask for "
+             "its codes any more. You've been signed out on all other devices."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us:", shows="link",
+             button="Choose a new password"),
+    )),
+    "second_factor_failed": EmailCopy("Someone typed wrong codes for your account", (
+        Part("why", "Someone got through the first step of signing in to your account {user_id}, and then typed five "
+             "wrong codes of the authenticator app, the last one on {changed_at}. They didn't get in."),
+        Part("fine", "If this was you, wait a while and try again. Check that the time on your phone is right."),
+        Part("not_you", "If this wasn't you, someone may know your password. Set a new one here:", shows="link",
+             button="Choose a new password"),
+    )),
+    "second_factor_lost": EmailCopy("Your authenticator app will be removed. You can stop it", (
+        Part("why", "Someone got through the first step of signing in to your account {user_id}, and told us that they "
+             "can't use its authenticator app any more."),
+        Part("link", "We'll remove the app in 72 hours. If you don't want that, you can stop it here:", shows="link",
+             button="Keep the app"),
+        _CODE_THERE, _FINE, _SAFETY,
+    )),
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "
              "stay the same."),

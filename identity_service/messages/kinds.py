@@ -32,6 +32,7 @@ class MessageKind(NamedTuple):
     typed_address: bool = False
 
 
+_FACTOR = "second_factors.emails:build_notice"
 _CHANGE = "one_time_tokens.change_emails:build_change_email"
 
 KINDS: Final[Mapping[str, MessageKind]] = {
@@ -81,6 +82,10 @@ KINDS: Final[Mapping[str, MessageKind]] = {
         ("call_denied", "recovery_code_created", "recovery_code_used", "recovery_code_entered", "recovery_code_missed"),
         MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, "recovery.emails:build_notice", is_notice=True),
     ),
+    "second_factor_added": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
+    "second_factor_removed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
+    "second_factor_failed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
+    "second_factor_lost": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

@@ -28,6 +28,7 @@ VERB_DESCRIPTIONS: Final = {
     "withdraw": "your consent has been withdrawn",
     "business_undo": "it is a private account again",
     "email_undo": "your old email address is back, and you've been signed out everywhere",
+    "keep_factor": "its authenticator app stays",
     "stop": "the change that our support team had prepared has been stopped",
 }
 """What a guarded change or a link to the account, as part of a sentence; `target` is what `describe_target` returns."""

@@ -152,6 +152,16 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         for_own_mailbox=True,
         checks="approvals.actions:check_stoppable",
     ),
+    "keep_factor": Confirmation(
+        "Keep the authenticator app",
+        "This stops the removal of the authenticator app. We'll go on asking for its codes.",
+        "Keep the app",
+        "The authenticator app stays. If you didn't ask us to remove it, set a new password, too.",
+        "second_factors.removal:stop_by_link",
+        takes_back="second_factor.removal_stopped",
+        for_own_mailbox=True,
+        checks="second_factors.removal:check_waits",
+    ),
 }
 """Every purpose whose link is confirmed by a button. Resets and sign-in have pages of their own."""
 

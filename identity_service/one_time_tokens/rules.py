@@ -52,6 +52,7 @@ LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "merge": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "change": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "stop": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),
+    "keep_factor": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),
     "caller_check": Lifetime(link=5 * MINUTE, code=5 * MINUTE),
     "address": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "recovery": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),

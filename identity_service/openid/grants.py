@@ -37,7 +37,8 @@ async def issue_code(
     row = {
         "id": uuid.uuid4(), "client_id": application.client_id, "user_id": account.user_id,
         "sid": await _client_session(session, application, customer, now=now), "scope": sorted(asked.scope),
-        "method": signed_in.method, "signed_in_at": signed_in.created_at, "nonce": asked.nonce,
+        "method": signed_in.method, "second_factor": signed_in.second_factor, "signed_in_at": signed_in.proven_at,
+        "nonce": asked.nonce,
         "redirect_uri": asked.redirect_uri, "code_challenge": asked.code_challenge,
         "code_hash": hashing.hash_secret(code), "code_expires_at": now + rules.CODE_LIFETIME, "granted_at": now,
         "key_id": session.keys.link_key()[0],

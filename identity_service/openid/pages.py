@@ -85,6 +85,8 @@ async def go_on(request: Request, request_id: str, session: Session, now: Now) -
     waiting, customer, step = await _judge(request, request_id, session, now)
     if step.step == "sign_in":
         return RedirectResponse(f"/signin?next={requests.PATH}{request_id}", 303)
+    if step.step == "set_up":
+        return RedirectResponse(sign_in_rules.set_up_for(f"{requests.PATH}{request_id}"), 303)
     if step.step == "grant":
         return await _grant_page(request, session, waiting)
     return await _answer(request, session, waiting, customer, step.error, now=now)
@@ -201,7 +203,11 @@ async def _judge(
     asked, application, who, granted = waiting.asked, waiting.application, None, frozenset[str]()
     if customer is not None:
         account, signed_in = customer.account, customer.session
-        who = rules.Browser(tokens.show_sub(account.user_id), signed_in.method, signed_in.created_at)
+        proofs = signed_in.method, signed_in.second_factor
+        who = rules.Browser(
+            tokens.show_sub(account.user_id), rules.acr_of(*proofs), signed_in.proven_at,
+            sign_in_rules.must_set_up(session.settings.second_factor_required, *proofs),
+        )  # fmt: skip
         granted = await grants.granted_scopes(session, account.user_id, application.client_id)
         request.state.locale = account.locale
     request.state.shown_brand = application.brand

@@ -11,22 +11,20 @@ from typing import Final, Literal, NamedTuple
 
 from identity_service.clients import redirect_uris
 from identity_service.clients.rules import Application
+from identity_service.sign_in import rules as sign_in_rules
 
 PROMPTS: Final = ("none", "login", "consent", "select_account")
 PASSWORD_LEVEL: Final = "urn:identity-service:acr:password"  # noqa: S105
 TWO_FACTOR_LEVEL: Final = "urn:identity-service:acr:two-factor"
 MAIL_LEVEL: Final = "0"
 ALL_LEVELS: Final = (MAIL_LEVEL, PASSWORD_LEVEL, TWO_FACTOR_LEVEL)
-"""The weakest first; a mailed code is below level 1 (Core, 2: "0")."""
-LEVELS: Final = {
-    "mail": MAIL_LEVEL, "password": PASSWORD_LEVEL, "passkey": PASSWORD_LEVEL, "verified_passkey": TWO_FACTOR_LEVEL,
-}  # fmt: skip
-"""`acr` by the way of a sign-in; a passkey that asked for a PIN or fingerprint this time is two factors (PKY-03)."""
+"""`acr` by the strength of a sign-in (`sign_in.rules.strength_of`), the weakest first; a mailed code is below level 1
+(Core, 2: "0")."""
 _RANKS: Final = {level: rank for rank, level in enumerate(ALL_LEVELS)}
 METHODS: Final = {
-    "password": ("pwd",), "mail": ("otp",), "passkey": ("pop",), "verified_passkey": ("pop", "user", "mfa"),
+    "password": ("pwd",), "mail": ("otp",), "passkey": ("pop",), "verified_passkey": ("pop", "user"),
 }  # fmt: skip
-"""`amr` (RFC 8176) by the way of a sign-in."""
+"""`amr` (RFC 8176) by the way of a sign-in; `amr_of` adds the second factor."""
 
 LONGEST_PARAMETER: Final = 8192
 LONGEST_STATE: Final = 1024
@@ -189,18 +187,34 @@ def _max_age(given: Mapping[str, str]) -> int | None:
     return int(given["max_age"])
 
 
+def acr_of(method: str, second_factor: str | None) -> str:
+    """Return how strong a sign-in was, as a name of `ALL_LEVELS`."""
+    return ALL_LEVELS[sign_in_rules.strength_of(method, second_factor)]
+
+
+def amr_of(method: str, second_factor: str | None) -> list[str]:
+    """Return what was proven at a sign-in (RFC 8176): `otp` for a code, `mfa` for two factors."""
+    said = [*METHODS[method], *(["otp"] if second_factor is not None else [])]
+    if acr_of(method, second_factor) == TWO_FACTOR_LEVEL:
+        said.append("mfa")
+    return list(dict.fromkeys(said))
+
+
 class Browser(NamedTuple):
-    """Who is signed in there, how and when, as far as an answer depends on it."""
+    """Who is signed in there, how strongly and when, as far as an answer depends on it; `set_up` says that they must
+    set up a second factor before anything else."""
 
     user_id: str
-    method: str
+    acr: str
     signed_in_at: datetime
+    set_up: bool = False
 
 
 class Next(NamedTuple):
-    """What happens to a request: `issue` a code, show the `sign_in` or `grant` page, or answer with an `error`."""
+    """What happens to a request: `issue` a code, show the page to `sign_in`, to `set_up` a second factor or to `grant`,
+    or answer with an `error`."""
 
-    step: Literal["issue", "sign_in", "grant", "error"]
+    step: Literal["issue", "sign_in", "set_up", "grant", "error"]
     error: RequestRefused | None = None
 
 
@@ -219,18 +233,26 @@ def decide(
     `hinted` is the User ID of the ID token hint, `granted` what the customer allowed this client before. A sign-in
     newer than the request satisfies `prompt=login` and any `max_age`: so neither asks for ever.
     """
-    silent = "none" in asked.prompt
     if browser is not None and hinted not in (None, browser.user_id) and browser.signed_in_at >= asked_at:
         return Next("error", RequestRefused("login_required", "Another customer signed in than the one expected."))
+    step: Literal["sign_in", "set_up", "grant"]
     if browser is None or _needs_sign_in(asked, browser, hinted, asked_at, now):
-        if silent:
-            return Next("error", RequestRefused("login_required", "The customer has to sign in."))
-        return Next("sign_in")
-    if _needs_page(asked, client, granted):
-        if silent:
-            return Next("error", RequestRefused("consent_required", "The customer has to allow this on a page."))
-        return Next("grant")
-    return Next("issue")
+        step = "sign_in"
+    elif browser.set_up:
+        step = "set_up"
+    elif _needs_page(asked, client, granted):
+        step = "grant"
+    else:
+        return Next("issue")
+    return Next("error", RequestRefused(*_SILENT[step])) if "none" in asked.prompt else Next(step)
+
+
+_SILENT: Final = {
+    "sign_in": ("login_required", "The customer has to sign in."),
+    "set_up": ("interaction_required", "The customer has to set up a second factor."),
+    "grant": ("consent_required", "The customer has to allow this on a page."),
+}
+"""What a client that wants no page is told instead of each (Core, 3.1.2.6)."""
 
 
 def _needs_sign_in(asked: Asked, browser: Browser, hinted: str | None, asked_at: datetime, now: datetime) -> bool:
@@ -243,7 +265,7 @@ def _needs_sign_in(asked: Asked, browser: Browser, hinted: str | None, asked_at:
         return True
     # A session that is too weak is asked for more; whoever has just signed in has shown what they can (OID-24).
     wanted = [_RANKS[level] for level in asked.acr_values]
-    return bool(wanted) and _RANKS[LEVELS[browser.method]] < min(wanted) and not is_new
+    return bool(wanted) and _RANKS[browser.acr] < min(wanted) and not is_new
 
 
 def _needs_page(asked: Asked, client: Application, granted: Collection[str]) -> bool:

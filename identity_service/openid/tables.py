@@ -66,6 +66,7 @@ class OauthGrant(Base):
     sid: Mapped[uuid.UUID] = mapped_column(index=True, info=IDENTIFIER)
     scope: Mapped[list[str]] = mapped_column(ARRAY(TEXT), info=FACT)
     method: Mapped[str] = mapped_column(info=FACT)
+    second_factor: Mapped[str | None] = mapped_column(info=FACT)
     signed_in_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     nonce: Mapped[str | None] = mapped_column(info=FACT)
     redirect_uri: Mapped[str] = mapped_column(info=FACT)

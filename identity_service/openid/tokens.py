@@ -86,8 +86,8 @@ def make_id_token(
 def _sign_in_of(grant: OauthGrant) -> dict[str, Any]:
     """Return when and how the customer signed in."""
     return {
-        "auth_time": int(grant.signed_in_at.timestamp()), "acr": rules.LEVELS[grant.method],
-        "amr": list(rules.METHODS[grant.method]),
+        "auth_time": int(grant.signed_in_at.timestamp()), "acr": rules.acr_of(grant.method, grant.second_factor),
+        "amr": rules.amr_of(grant.method, grant.second_factor),
     }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from identity_service.passwords import breaches, rules, strength
 from identity_service.passwords.hashing import Hasher
 from identity_service.passwords.rules import RecoveryProof
 from identity_service.passwords.tables import Password, PasswordAttempt
+from identity_service.second_factors import actions as second_factors
 from identity_service.settings import Settings
 from identity_service.values import secret_codes
 from identity_service.values.email_addresses import EmailAddress
@@ -172,6 +173,27 @@ async def check_password(
             return await _record_match(session, counted, rehashed, now=now)
         await _record_failure(session, counted, actor=actor, now=now)
         return PasswordResult("no_match")
+
+
+async def check_password_alone(
+    database: Database, hasher: Hasher, who: EmailAddress | str, password: str, *, actor: str, now: datetime
+) -> PasswordResult:
+    """Check a password for whoever has no second step: as `check_password`, but for an account with a second factor the
+    right one is `second_factor_needed`, and no User ID is told (SFA-10). No codes are taken here, so that none are
+    tried here.
+
+    Raises:
+        rules.HashingBusy
+    """
+    checked = await check_password(database, hasher, who, password, actor=actor, now=now)
+    user_id = checked.user_id
+    if checked.result != "match" or user_id is None:
+        return checked
+    async with database.transaction() as session:
+        if await second_factors.find_factor(session, user_id) is None:
+            return checked
+        await events.record_event(session, "password.second_factor_needed", user_id=user_id, actor=actor, now=now)
+        return PasswordResult("second_factor_needed")
 
 
 async def _count(

@@ -35,6 +35,8 @@ async def check_password(
 ) -> PasswordCheckResult:
     """Check a password. Work, time and response are equal for unknown accounts, closed ones and those without one.
 
+    An account with a second factor never gets `match`: the customer signs in at our page.
+
     For services that still have a sign-in form of their own while they move: the service sees the password, and every
     session it opens is its own to end. To sign customers in otherwise, use OpenID Connect (`/oauth/authorize`).
     """
@@ -47,7 +49,7 @@ async def check_password(
         if body.user_id is not None
         else email_addresses.parse_pasted(body.email or "", special_use=settings.development)
     )
-    checked = await actions.check_password(
+    checked = await actions.check_password_alone(
         state.database, state.hasher, who, body.password, actor=caller.actor, now=now
     )
     shown = None if checked.user_id is None else user_ids.show(checked.user_id)

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from identity_service.errors import Conflict, Unavailable, Unprocessable
 
-Result = Literal["match", "no_match", "wait", "change_required"]
+Result = Literal["match", "no_match", "wait", "change_required", "second_factor_needed"]
 Reason = Literal["too_short", "too_long", "common", "context", "guessable", "breached", "recovery_code"]
 
 MAXIMUM_CHARACTERS: Final = 256

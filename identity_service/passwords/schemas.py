@@ -39,7 +39,9 @@ class PasswordCheck(RequestModel):
 
 class PasswordCheckResult(ResponseModel):
     """`wait`: the attempt was not evaluated; try again after `retry_after` seconds. `change_required`: the password is
-    correct, but became known; do not sign the customer in, request a reset and give them its tracking page."""
+    correct, but became known; do not sign the customer in, request a reset and give them its tracking page.
+    `second_factor_needed`: the password is correct, but the account has a second factor; sign the customer in at our
+    page (`/oauth/authorize`)."""
 
     result: rules.Result
     user_id: str | None

@@ -26,6 +26,7 @@ from identity_service.passwords import actions as passwords
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.resets import actions as resets
 from identity_service.resets import rules as reset_rules
+from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in import rules as sign_in_rules
@@ -60,6 +61,7 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         recovery_code=await recovery_codes.find_current(session, account.user_id),
         recovery_used_at=await recovery_codes.last_used_at(session, account.user_id),
         calls=[customer_views.describe_call(one) for one in await screen_answers.list_calls(session, ids)],
+        factor=await second_factors.find_factor(session, account.user_id),
         consents=[
             (state, wordings.newest_wording(state.purpose, account.locale)) for state in states if _is_worded(state)
         ],

@@ -2,7 +2,7 @@
 strong as the account can, so that a password removes no passkey (PKY-07, PKY-09)."""
 
 import uuid
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
@@ -16,7 +16,6 @@ from identity_service.passkeys import responses, rules
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import FreshCustomer
-from identity_service.sign_in.rules import Method
 from identity_service.web import dependencies, forms, pages
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
@@ -88,15 +87,7 @@ async def remove(
     await credentials.notify_mailboxes(
         session, "passkey_removed", [user_id], cause="passkey.removed", actor="customer", now=now
     )
-    new = await sign_in.begin_session(
-        session,
-        user_id,
-        cast("Method", customer.session.method),
-        None,
-        browser=customer.session.browser,
-        replaces=None,
-        now=now,
-    )
+    new = await sign_in.continue_session(session, customer, forms.browser_cookie(request), now=now)
     path = "/me/passkeys?saved=removed#saved"
     return sign_in_dependencies.begin_session(request, new, path, settings.session_hours, now=now)
 

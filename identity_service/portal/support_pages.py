@@ -30,7 +30,7 @@ async def make_code(session: Session, form: Form, customer: Customer, now: Now) 
     """Make a code for a customer who says that they called us."""
     form.take()
     row = customer.session
-    await support_codes.make_code(session, row.user_id, method=row.method, since=row.created_at, now=now)
+    await support_codes.make_code(session, row.user_id, method=row.method, since=row.proven_at, now=now)
     return RedirectResponse("/me/support", 303)
 
 
@@ -39,7 +39,7 @@ async def note_unexpected(session: Session, form: Form, customer: Customer, now:
     """Note that somebody called the customer: no code, and a warning."""
     form.take()
     row = customer.session
-    await support_codes.note_unexpected_call(session, row.user_id, method=row.method, since=row.created_at, now=now)
+    await support_codes.note_unexpected_call(session, row.user_id, method=row.method, since=row.proven_at, now=now)
     return RedirectResponse("/me/support", 303)
 
 
@@ -50,7 +50,7 @@ async def answer(request: Request, session: Session, form: Form, customer: Custo
     forms.redisplay_on(request, _PAGE, saved="", **await _facts(session, customer, now))
     row = customer.session
     check, matched = await screen_answers.answer_ask(
-        session, row.user_id, digits, method=row.method, since=row.created_at, now=now
+        session, row.user_id, digits, method=row.method, since=row.proven_at, now=now
     )
     await checks.record_result(session, check, matched=matched, is_over=True, actor="customer", now=now)
     return RedirectResponse(f"/me/support?saved={'matched' if matched else 'wrong'}#saved", 303)

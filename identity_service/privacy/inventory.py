@@ -55,6 +55,9 @@ TITLES: Final[Mapping[str, str]] = {
     "consent_state": "Your current consents",
     "password": "When your password was set",
     "sign_in_session": "Sign-ins",
+    "pending_sign_in": "Sign-ins that wait for a code of your authenticator app",
+    "second_factor": "Authenticator app",
+    "second_factor_setup": "Authenticator app that is being set up",
     "passkey": "Passkeys",
     "passkey_challenge": "Passkeys that are being added",
     "recovery_code": "Recovery codes",
@@ -99,7 +102,7 @@ COLUMN_TITLES: Final[Mapping[str, str]] = {
     "details": "Details", "created_at": "Created on", "recipient": "To", "accepted_at": "Sent on", "set_at": "When",
     "method": "Signed in with", "browser": "Browser", "seen_at": "Last used on", "expires_at": "Works until",
     "used_at": "Used on", "note": "Note", "verb": "Change", "done_at": "Done", "stopped_at": "Stopped on",
-    "last_used_at": "Last used on", "label": "Name",
+    "last_used_at": "Last used on", "label": "Name", "added_at": "Added on",
 }  # fmt: skip
 """What columns are called there. The others are technical, and shown by their names."""
 

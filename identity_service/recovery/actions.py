@@ -29,6 +29,7 @@ from identity_service.recovery.tables import RecoverySession
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.recovery_codes import rules as code_rules
 from identity_service.recovery_codes.actions import Counted, NewCode
+from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import actions as sign_in
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -88,7 +89,23 @@ async def find_recovery(session: DatabaseSession, cookie: str, *, now: datetime)
 
 async def has_second_proof(session: DatabaseSession, user_id: str) -> bool:
     """Return whether an account has what counts as two factors, so that a code alone does not recover it (REC-25)."""
+    if await second_factors.find_factor(session, user_id) is not None:
+        return True
     return any(one.verified for one in await passkeys.list_passkeys(session, user_id))
+
+
+async def give_app_code(
+    database: Database, hasher: Hasher, recovering: Recovering, code: str, *, now: datetime
+) -> None:
+    """Take a code of the account's authenticator app as the second proof, counted like every other one (SFA-03).
+
+    Raises:
+        second_factors.rules: what `second_factors.actions.check_code` raises; passwords.rules.HashingBusy
+    """
+    await second_factors.check_code(database, recovering.account.user_id, code, now=now)
+    new = await recovery_codes.prepare_code(hasher)
+    async with database.transaction() as session:
+        await accept_second_proof(session, recovering, new, now=now)
 
 
 async def send_second_code(
@@ -165,10 +182,18 @@ async def accept_second_proof(session: DatabaseSession, recovering: Recovering, 
 
 
 async def set_password(
-    database: Database, hasher: Hasher, recovering: Recovering, password: str, *, passkeys_too: bool, now: datetime
+    database: Database,
+    hasher: Hasher,
+    recovering: Recovering,
+    password: str,
+    *,
+    passkeys_too: bool,
+    factor_too: bool = False,
+    now: datetime,
 ) -> None:
     """Set a password, as a reset does (REC-26): every session and older token ends, and passkeys of the past week, with
-    `passkeys_too` all of them.
+    `passkeys_too` all of them. With `factor_too` the authenticator app is removed: two kinds of proof were given
+    (SFA-08).
 
     Raises:
         rules.NotRecovering, rules.NoAddressForPassword, passwords.rules.WeakPassword, passwords.rules.HashingBusy
@@ -186,6 +211,8 @@ async def set_password(
         await passwords.set_password(session, proof, phc, now=now)
         since = None if passkeys_too else now - passkey_rules.NEW
         await credentials.remove_passkeys(session, account.user_id, since=since, actor="customer", now=now)
+        if factor_too:
+            await second_factors.remove_factor(session, account.user_id, actor="customer", now=now)
         await credentials.notify_mailboxes(
             session, "password_changed", [account.user_id], facts={"occurred_at": now.isoformat()},
             cause="password.set", actor="customer", now=now,
@@ -194,7 +221,7 @@ async def set_password(
 
 async def add_passkey(
     session: DatabaseSession, recovering: Recovering, new: passkeys.Registered, *, device: str, now: datetime
-) -> sign_in.NewSession:
+) -> sign_in.NewSession | sign_in.PendingCookie:
     """Add a passkey and sign in with it.
 
     Raises:

@@ -12,6 +12,7 @@ from identity_service.recovery import actions, dependencies, rules
 from identity_service.recovery.actions import Recovering
 from identity_service.recovery.dependencies import Recoverer, RecovererBefore
 from identity_service.recovery_codes import actions as recovery_codes
+from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.values import secret_codes, user_ids
 from identity_service.web import dependencies as web_dependencies
@@ -76,12 +77,23 @@ async def give_second_code(request: Request, form: Form, customer: RecovererBefo
     return RedirectResponse(_CHOOSE, 303)
 
 
+@router.post("/app-code")
+async def give_app_code(request: Request, form: Form, customer: RecovererBefore, now: Now) -> Response:
+    """Compare a code of the authenticator app."""
+    (code,) = form.take("code")
+    state = request.app.state
+    await actions.give_app_code(state.database, state.hasher, customer, code, now=now)
+    return RedirectResponse(_CHOOSE, 303)
+
+
 @router.post("/password")
 async def set_password(request: Request, form: Form, customer: RecovererBefore, now: Now) -> Response:
     """Set a password; this does not sign in."""
-    password, removed = form.take("password", "passkeys")
+    password, removed, factor = form.take("password", "passkeys", "factor")
     state = request.app.state
-    await actions.set_password(state.database, state.hasher, customer, password, passkeys_too=bool(removed), now=now)
+    await actions.set_password(
+        state.database, state.hasher, customer, password, passkeys_too=bool(removed), factor_too=bool(factor), now=now
+    )
     return dependencies.delete_cookie(RedirectResponse("/reset/done#main", 303))
 
 
@@ -147,5 +159,5 @@ async def _facts(session: Session, customer: Recovering, settings: Settings, *, 
         "can_send": row.needs_second and await actions.has_settled_address(session, account, now=now),
         "recovery": None if code is None else recovery_card.recovery_card(account.user_id, code, settings),
         "has_address": account.email_state == "confirmed", "shown_id": user_ids.show(account.user_id),
-        "is_new": row.code_id is None,
+        "has_app": await second_factors.find_factor(session, account.user_id) is not None,
     }  # fmt: skip

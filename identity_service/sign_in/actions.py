@@ -4,7 +4,7 @@ import secrets
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from sqlalchemy import delete, func, insert, select, update
 
@@ -24,12 +24,22 @@ from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
+from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import rules
-from identity_service.sign_in.tables import SignInSession
+from identity_service.sign_in.tables import PendingSignIn, SignInSession
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.web.rate_limits import RateLimiter
 
 PURPOSE = ("signin",)
+
+
+class Proofs(NamedTuple):
+    """What a session rests on, and since when."""
+
+    method: rules.Method
+    second_factor: str | None
+    proven_by: bytes | None
+    proven_at: datetime
 
 
 class NewSession(NamedTuple):
@@ -39,11 +49,22 @@ class NewSession(NamedTuple):
     user_id: str
 
 
+class PendingCookie(NamedTuple):
+    """The cookie of a sign-in that waits for a second factor, which opens nothing else."""
+
+    cookie: str
+
+
 class SignedIn(NamedTuple):
     """A signed-in customer: the account and the session."""
 
     account: Account
     session: SignInSession
+
+    @property
+    def strength(self) -> int:
+        """Return how strong the sign-in was, as `rules.strength_of` says."""
+        return rules.strength_of(self.session.method, self.session.second_factor)
 
 
 async def sign_in_by_password(
@@ -56,9 +77,9 @@ async def sign_in_by_password(
     known: KnownBrowser,
     replaces: str | None = None,
     now: datetime,
-) -> NewSession:
-    """Sign in with address and password; return the new session. `replaces` is the browser's previous cookie, whose
-    session is ended (ASVS 7.2.4).
+) -> NewSession | PendingCookie:
+    """Sign in with address and password; return what `begin_session` does. `replaces` is the browser's previous cookie,
+    whose session is ended (ASVS 7.2.4).
 
     Raises:
         rules.WrongPassword: also for an unknown address, an account without a password, and a closed one.
@@ -125,8 +146,8 @@ async def sign_in_by_code(
     known: KnownBrowser | None = None,
     replaces: str | None = None,
     now: datetime,
-) -> NewSession:
-    """Sign in with the code from the email, on its tracking page; return the new session. `replaces` as in
+) -> NewSession | PendingCookie:
+    """Sign in with the code from the email, on its tracking page; return what `begin_session` does. `replaces` as in
     `sign_in_by_password`.
 
     Raises:
@@ -157,9 +178,9 @@ async def sign_in_by_code(
 
 async def sign_in_by_passkey(
     database: Database, ceremony: str, response: str, *, browser: str, device: str, replaces: str | None, now: datetime
-) -> NewSession:
+) -> NewSession | PendingCookie:
     """Sign in with the response of a passkey to a challenge of this browser (`browser` is its cookie, `device` what a
-    customer recognises it by); return the new session. `replaces` as in `sign_in_by_password`.
+    customer recognises it by); return what `begin_session` does. `replaces` as in `sign_in_by_password`.
 
     Raises:
         passkeys.rules.PasskeyRefused
@@ -199,7 +220,7 @@ def _why_over(found: SignedIn, *, now: datetime) -> rules.WhyOver | None:
     account, row = found
     return rules.why_over(
         created_at=row.created_at, seen_at=row.seen_at, expires_at=row.expires_at, ended_at=row.ended_at,
-        account_state=account.state, valid_after=_valid_after(account), now=now,
+        account_state=account.state, valid_after=valid_after(account), now=now,
     )  # fmt: skip
 
 
@@ -230,16 +251,20 @@ async def check_fresh(session: DatabaseSession, customer: SignedIn, *, now: date
     account has.
 
     Raises:
-        rules.ReauthenticationRequired, rules.PasskeyRequired
+        rules.ReauthenticationRequired, rules.PasskeyRequired, rules.SecondFactorRequired
     """
-    if not rules.is_fresh(customer.session.created_at, now=now):
+    if not rules.is_fresh(customer.session.proven_at, now=now):
         raise rules.ReauthenticationRequired
-    strength = rules.STRENGTH[customer.session.method]
-    if strength == rules.STRONGEST:
+    if customer.strength == rules.STRONGEST:
         return
-    found = await passkeys.list_passkeys(session, customer.account.user_id)
-    if any(strength < rules.STRENGTH["verified_passkey" if one.verified else "passkey"] for one in found):
-        raise rules.PasskeyRequired
+    user_id = customer.account.user_id
+    has_factor = await second_factors.find_factor(session, user_id) is not None
+    best = rules.best_strength(
+        passkeys=[one.verified for one in await passkeys.list_passkeys(session, user_id)],
+        has_password=await passwords.has_password(session, user_id), has_factor=has_factor,
+    )  # fmt: skip
+    if customer.strength < best:
+        raise rules.SecondFactorRequired if has_factor else rules.PasskeyRequired
 
 
 async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:
@@ -250,11 +275,12 @@ async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:
 
 
 async def purge_sessions(session: DatabaseSession) -> None:
-    """Delete sessions that expired more than a week ago."""
+    """Delete sessions that expired more than a week ago, and sign-ins that were not finished."""
+    await session.execute(delete(PendingSignIn).where(PendingSignIn.expires_at < func.now()))
     await session.execute(delete(SignInSession).where(SignInSession.expires_at < func.now() - timedelta(days=7)))
 
 
-def _valid_after(account: Account) -> datetime | None:
+def valid_after(account: Account) -> datetime | None:
     """Return the time before which no session is valid: the later of both `…_valid_after` of the account (SES-04)."""
     return max(filter(None, (account.sessions_valid_after, account.tokens_valid_after)), default=None)
 
@@ -268,22 +294,47 @@ async def begin_session(
     browser: str,
     replaces: str | None,
     now: datetime,
+) -> NewSession | PendingCookie:
+    """Begin a session of a customer who has proven themselves by this method; if that is one step, and the account has
+    a second factor, a sign-in that waits for it. Every way in ends here (SFA-06)."""
+    is_whole = rules.STRENGTH[method] == rules.STRONGEST
+    if is_whole or await second_factors.find_factor(session, user_id) is None:
+        return await open_session(
+            session, user_id, Proofs(method, None, proven_by, now), browser=browser, replaces=replaces, now=now
+        )
+    cookie = secrets.token_urlsafe(32)
+    row = {
+        "cookie_hash": hashing.hash_secret(cookie), "user_id": user_id, "method": method, "proven_by": proven_by,
+        "browser": browser, "created_at": now, "expires_at": now + rules.PENDING_LIFETIME,
+    }  # fmt: skip
+    await session.execute(insert(PendingSignIn), row)
+    return PendingCookie(cookie)
+
+
+async def continue_session(
+    session: DatabaseSession, customer: SignedIn, cookie: str, *, second_factor: str | None = None, now: datetime
 ) -> NewSession:
-    """Begin a session of a customer who has proven themselves by this method."""
+    """Give a session another cookie after every session of the customer was ended, this one included. It stays as
+    strong as its sign-in was, and as old; `second_factor` is what was proven since."""
+    own = customer.session
+    proofs = Proofs(cast("rules.Method", own.method), second_factor or own.second_factor, own.proven_by, own.proven_at)
+    return await open_session(session, own.user_id, proofs, browser=own.browser, replaces=cookie, now=now)
+
+
+async def open_session(
+    session: DatabaseSession, user_id: str, proofs: Proofs, *, browser: str, replaces: str | None, now: datetime
+) -> NewSession:
+    """Open a session that rests on these proofs; whether they are enough is for the caller to know."""
     cookie, session_id = secrets.token_urlsafe(32), uuid.uuid4()
     if replaces is not None:
         await _end_replaced(session, replaces, session_id, user_id, now=now)
-    expires_at = now + timedelta(hours=session.settings.session_hours)
     row = {
-        "id": session_id,
-        "cookie_hash": hashing.hash_secret(cookie),
-        "user_id": user_id,
-        "method": method,
-        "browser": browser,
-    }
-    row["proven_by"] = proven_by
-    await session.execute(insert(SignInSession), {**row, "created_at": now, "seen_at": now, "expires_at": expires_at})
-    data = {"session_id": str(session_id), "by": method}
+        **proofs._asdict(), "id": session_id, "cookie_hash": hashing.hash_secret(cookie), "user_id": user_id,
+        "browser": browser, "created_at": now, "seen_at": now,
+        "expires_at": now + timedelta(hours=session.settings.session_hours),
+    }  # fmt: skip
+    await session.execute(insert(SignInSession), row)
+    data = {"session_id": str(session_id), "by": proofs.method, "second_factor": proofs.second_factor}
     await events.record_event(session, "sign_in.succeeded", user_id=user_id, actor="customer", data=data, now=now)
     return NewSession(cookie, user_id)
 

@@ -11,9 +11,9 @@ from identity_service import entry_points
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
 from identity_service.sign_in import actions, rules
-from identity_service.sign_in.actions import NewSession, SignedIn
+from identity_service.sign_in.actions import NewSession, PendingCookie, SignedIn
 from identity_service.web import dependencies, forms, known_browsers, pages
-from identity_service.web.dependencies import Now, Session
+from identity_service.web.dependencies import Now, Session, Settings
 
 
 async def find_customer(request: Request, session: DatabaseSession, now: datetime) -> SignedIn | None:
@@ -22,7 +22,7 @@ async def find_customer(request: Request, session: DatabaseSession, now: datetim
     return await actions.find_session(session, cookie, now=now) if cookie else None
 
 
-async def _customer(request: Request, session: Session, now: Now) -> SignedIn:
+async def _signed_in(request: Request, session: Session, now: Now) -> SignedIn:
     found = await find_customer(request, session, now)
     if found is None:
         raise _leading(rules.NotSignedIn(), request)
@@ -31,11 +31,24 @@ async def _customer(request: Request, session: Session, now: Now) -> SignedIn:
     return found
 
 
-Customer = Annotated[SignedIn, Depends(_customer)]
+SignedInCustomer = Annotated[SignedIn, Depends(_signed_in)]
 """The customer of the request's session cookie; without a valid session the page redirects to `/signin`."""
 
 
-async def _fresh_customer(request: Request, session: Session, customer: Customer, now: Now) -> SignedIn:
+async def _customer(request: Request, customer: SignedInCustomer, settings: Settings) -> SignedIn:
+    own = customer.session
+    if rules.must_set_up(settings.second_factor_required, own.method, own.second_factor):
+        refusal = rules.SecondFactorMissing()
+        refusal.leads_to = rules.set_up_for(request.url.path)  # type: ignore[misc]
+        raise refusal
+    return customer
+
+
+Customer = Annotated[SignedIn, Depends(_customer)]
+"""The customer, as above; who has to set up a second factor first is led there."""
+
+
+async def _fresh(request: Request, session: Session, customer: SignedInCustomer, now: Now) -> SignedIn:
     try:
         await actions.check_fresh(session, customer, now=now)
     except rules.ReauthenticationRequired as refusal:
@@ -43,14 +56,23 @@ async def _fresh_customer(request: Request, session: Session, customer: Customer
     return customer
 
 
+SettingUpCustomer = Annotated[SignedIn, Depends(_fresh)]
+"""A fresh customer, as below, who may have to set up a second factor yet."""
+
+
+async def _fresh_customer(customer: Customer, fresh: SettingUpCustomer) -> SignedIn:  # noqa: ARG001
+    return fresh
+
+
 FreshCustomer = Annotated[SignedIn, Depends(_fresh_customer)]
 """The customer, signed in within the last ten minutes, and as strongly as the account can; any other session leads to
 `/signin`, and back afterwards."""
 
 
-async def _fresh_customer_before(request: Request, now: Now) -> SignedIn:
+async def _fresh_customer_before(request: Request, settings: Settings, now: Now) -> SignedIn:
     async with dependencies.database_of(request).transaction() as session:
-        return await _fresh_customer(request, session, await _customer(request, session, now), now)
+        customer = await _customer(request, await _signed_in(request, session, now), settings)
+        return await _fresh(request, session, customer, now)
 
 
 FreshCustomerBefore = Annotated[SignedIn, Depends(_fresh_customer_before)]
@@ -96,15 +118,23 @@ def browser_of(request: Request) -> str:
     return " · ".join(filter(None, ("Edge" if engine == "Edg" else engine, system))) or "a browser"
 
 
-def begin_session(request: Request, new: NewSession, path: str, hours: int, *, now: datetime) -> Response:
+def begin_session(
+    request: Request, new: NewSession | PendingCookie, path: str, hours: int, *, now: datetime
+) -> Response:
     """Redirect to the page that was wanted, set the session cookie, and remember that this browser has signed in to the
-    account.
+    account; or lead to the second step, which does so.
 
     `SameSite=Lax`, so that a link in an email is opened signed in (SES-02).
     """
+    if isinstance(new, PendingCookie):
+        response = RedirectResponse(f"{rules.SECOND_STEP}{rules.query_for(path)}", 303)
+        seconds = int(rules.PENDING_LIFETIME.total_seconds())
+        forms.set_cookie(response, forms.SECOND_FACTOR_COOKIE, new.cookie, same_site="strict", seconds=seconds)
+        return response
     response = RedirectResponse(path, 303)
-    if forms.RETURN_COOKIE in request.cookies:
-        response.delete_cookie(forms.RETURN_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+    for name in (forms.RETURN_COOKIE, forms.SECOND_FACTOR_COOKIE):
+        if name in request.cookies:
+            response.delete_cookie(name, path="/", secure=True, httponly=True, samesite="lax")
     forms.set_cookie(response, forms.SESSION_COOKIE, new.cookie, same_site="lax", seconds=hours * 3600)
     return known_browsers.remember_browser(request, response, new.user_id, now=now)
 

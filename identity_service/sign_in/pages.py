@@ -14,7 +14,7 @@ from identity_service.one_time_tokens import tracking
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.actions import SignedIn
-from identity_service.sign_in.dependencies import Customer, Wanted
+from identity_service.sign_in.dependencies import SignedInCustomer, Wanted
 from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
 from identity_service.web import dependencies, forms, known_browsers, pages, typed
@@ -82,7 +82,7 @@ async def request_code(
         session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network),
         browser=known_browsers.browser_of(request), network=network, now=now,
     )  # fmt: skip
-    tracked = RedirectResponse(f"/signin/{handle}{_query(wanted)}", 303)
+    tracked = RedirectResponse(f"/signin/{handle}{rules.query_for(wanted)}", 303)
     return typed.remember_typed(tracked, handle, address.shown)
 
 
@@ -139,7 +139,7 @@ async def choose_language(request: Request, form: Form, session: Session, now: N
 
 
 @router.post("/signout")
-async def sign_out(session: Session, form: Form, customer: Customer, now: Now) -> Response:
+async def sign_out(session: Session, form: Form, customer: SignedInCustomer, now: Now) -> Response:
     """End the session, delete its cookie and redirect to `/signin`, which says so."""
     form.take()
     await actions.end_session(session, customer.account.user_id, customer.session.id, now=now)
@@ -152,15 +152,11 @@ async def _why_again(session: DatabaseSession, customer: SignedIn, *, now: datet
         await actions.check_fresh(session, customer, now=now)
     except rules.PasskeyRequired:
         return "passkey"
+    except rules.SecondFactorRequired:
+        return "second_factor"
     except rules.ReauthenticationRequired:
         return "again"
     return ""
-
-
-def _query(wanted: str) -> str:
-    """Return the query that keeps an application's request through the forms of a sign-in, so that two tabs each end
-    with their own."""
-    return f"?next={wanted}" if rules.leads_to_application(wanted) else ""
 
 
 def _filled_in(request: Request) -> dict[str, str]:

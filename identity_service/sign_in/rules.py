@@ -1,7 +1,7 @@
 """Validity of sessions, limits and errors of sign-in. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -11,9 +11,12 @@ Method = Literal["password", "mail", "passkey", "verified_passkey"]
 WhyOver = Literal["inactive", "changed", "ended", "unused"]
 METHODS: Final = ("password", "mail", "passkey", "verified_passkey")
 """A verified passkey asked for a PIN or fingerprint at this sign-in, so it counts as two factors (PKY-03)."""
+SECOND_FACTORS: Final = ("totp",)
 STRENGTH: Final[Mapping[str, int]] = {"mail": 0, "password": 1, "passkey": 1, "verified_passkey": 2}
-"""How strong a sign-in is: a mailed code, one factor, two."""
+"""How strong a sign-in is by its first step alone: a mailed code, one factor, two."""
 STRONGEST: Final = 2
+PENDING_LIFETIME: Final = timedelta(minutes=5)
+"""How long a sign-in may wait for its second factor (SFA-01)."""
 
 SEEN_EVERY: Final = timedelta(minutes=5)
 IDLE: Final = timedelta(hours=2)
@@ -27,6 +30,12 @@ CODES_PER_ADDRESS: Final = "5/hour; 20/day"
 CODES_PER_NETWORK: Final = "30/hour; 100/day"
 
 
+def set_up_for(path: str) -> str:
+    """Return where to set up a second factor, to come back to this page."""
+    back = read_return(path)
+    return SET_UP if back == "/me" else f"{SET_UP}?next={back}"
+
+
 class NotSignedIn(Problem):
     """Please sign in first."""
 
@@ -36,7 +45,7 @@ class NotSignedIn(Problem):
 
 _PAGES: Final = (
     "business", "close", "consumer", "email", "end", "erase", "everything", "history", "name", "passkeys", "receipt",
-    "recovery-code", "support",
+    "recovery-code", "second-factor", "support",
 )  # fmt: skip
 RETURNS: Final = frozenset(f"/me/{page}" for page in _PAGES)
 """The pages that a sign-in may lead back to, beside `/me`."""
@@ -45,6 +54,8 @@ RETURNS: Final = frozenset(f"/me/{page}" for page in _PAGES)
 _AUTHORIZATION: Final = re.compile(r"/oauth/authorize/[A-Za-z0-9_-]{22}")
 """The path of a stored request of an application that signs customers in."""
 
+SECOND_STEP: Final = "/signin/second-factor"
+SET_UP: Final = "/me/second-factor"
 SIGNED_OUT: Final = "/signin?signed_out=yes"
 
 
@@ -56,6 +67,12 @@ def read_return(path: str) -> str:
 def leads_to_application(path: str) -> bool:
     """Return whether this is the path of a stored request of an application."""
     return _AUTHORIZATION.fullmatch(path) is not None
+
+
+def query_for(path: str) -> str:
+    """Return the query that keeps an application's request through the forms of a sign-in, so that two tabs each end
+    with their own; a page of ours is kept by a cookie."""
+    return f"?next={path}" if leads_to_application(path) else ""
 
 
 def sign_in_for(path: str, *, again: bool = False) -> str:
@@ -73,6 +90,25 @@ class ReauthenticationRequired(Problem):
 
 class PasskeyRequired(ReauthenticationRequired):
     """Please sign in with your passkey. Your account has one, so a password or code isn't enough for this."""
+
+
+class SecondFactorRequired(ReauthenticationRequired):
+    """Please sign in again, with your password or passkey and the code from your authenticator app."""
+
+
+class SecondFactorMissing(Problem):
+    """Please set up an authenticator app first. You need one to use your account here."""
+
+    status = 401
+    leads_to = SET_UP
+    leads_always = True
+
+
+class SignInOver(Problem):
+    """This sign-in took too long, or something has changed since. Please sign in again."""
+
+    status = 401
+    leads_to = "/signin"
 
 
 class WrongPassword(Unprocessable):
@@ -95,6 +131,26 @@ class SignInByMailOff(Forbidden):
 
 class UnknownSession(NotFound):
     """We can't find this session. It may have ended already."""
+
+
+def strength_of(method: str, second_factor: str | None) -> int:
+    """Return how strong a sign-in was (SFA-07): 0 a mailed code, 1 one factor, 2 two. A second factor beside a mailed
+    code is one, because email is none (NIST SP 800-63B-4, 3.1.3.1)."""
+    return min(STRENGTH[method] + (second_factor is not None), STRONGEST)
+
+
+def best_strength(*, passkeys: Iterable[bool], has_password: bool, has_factor: bool) -> int:
+    """Return the strongest sign-in that an account has; `passkeys` says of each whether it asks for a PIN. Without a
+    factor its password counts for no more than the mailbox that can set it."""
+    by_passkey = [STRENGTH["verified_passkey" if verified else "passkey"] for verified in passkeys]
+    if not has_factor:
+        return max(by_passkey, default=0)
+    return min(max([*by_passkey, int(has_password)]) + 1, STRONGEST)
+
+
+def must_set_up(required: str, method: str, second_factor: str | None) -> bool:
+    """Return whether a customer has to set up a second factor before anything else, by the setting of that name."""
+    return required == "customers" and second_factor is None and method != "verified_passkey"
 
 
 def is_fresh(signed_in_at: datetime, *, now: datetime) -> bool:

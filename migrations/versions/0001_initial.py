@@ -106,6 +106,9 @@ TABLES = (
     "resource_scope",
     "passkey",
     "passkey_challenge",
+    "second_factor",
+    "second_factor_setup",
+    "pending_sign_in",
     "brand_proof",
     "brand_words",
     "recovery_code",
@@ -997,6 +1000,8 @@ def _create_tables() -> None:
         sa.Column("cookie_hash", sa.LargeBinary(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
+        sa.Column("second_factor", sa.String(), nullable=True),
+        sa.Column("proven_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("proven_by", sa.LargeBinary(), nullable=True),
         sa.Column("browser", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -1006,6 +1011,7 @@ def _create_tables() -> None:
         sa.CheckConstraint(
             "method IN ('password', 'mail', 'passkey', 'verified_passkey')", name=op.f("ck_sign_in_session_method")
         ),
+        sa.CheckConstraint("second_factor IN ('totp')", name=op.f("ck_sign_in_session_second_factor")),
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_sign_in_session_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_session")),
         sa.UniqueConstraint("cookie_hash", name=op.f("uq_sign_in_session_cookie_hash")),
@@ -1107,7 +1113,7 @@ def _create_tables() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'recovery', 'reopen')",
+            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'keep_factor', 'caller_check', 'address', 'recovery', 'reopen')",
             name=op.f("ck_one_time_token_purpose"),
         ),
         sa.CheckConstraint("length(nonce) = 16", name=op.f("ck_one_time_token_nonce")),
@@ -1252,6 +1258,7 @@ def _create_tables() -> None:
         sa.Column("sid", sa.Uuid(), nullable=False),
         sa.Column("scope", postgresql.ARRAY(sa.TEXT()), nullable=False),
         sa.Column("method", sa.String(), nullable=False),
+        sa.Column("second_factor", sa.String(), nullable=True),
         sa.Column("signed_in_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("nonce", sa.String(), nullable=True),
         sa.Column("redirect_uri", sa.String(), nullable=False),
@@ -1372,6 +1379,55 @@ def _create_tables() -> None:
     )
     op.create_index("ix_passkey_challenge_expires_at", "passkey_challenge", ["expires_at"], unique=False)
     op.create_index(op.f("ix_passkey_challenge_user_id"), "passkey_challenge", ["user_id"], unique=False)
+    op.create_table(
+        "second_factor",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("seed_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("last_step", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failures_today", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("day_began_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("blocked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("locked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removal_asked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_second_factor_user_id")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_second_factor")),
+    )
+    op.create_index(
+        "ix_second_factor_removal",
+        "second_factor",
+        ["removal_asked_at"],
+        unique=False,
+        postgresql_where=sa.text("removal_asked_at IS NOT NULL"),
+    )
+    op.create_table(
+        "second_factor_setup",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("seed_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_second_factor_setup_user_id")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_second_factor_setup")),
+    )
+    op.create_index(op.f("ix_second_factor_setup_expires_at"), "second_factor_setup", ["expires_at"], unique=False)
+    op.create_table(
+        "pending_sign_in",
+        sa.Column("cookie_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
+        sa.Column("proven_by", sa.LargeBinary(), nullable=True),
+        sa.Column("browser", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "method IN ('password', 'mail', 'passkey', 'verified_passkey')", name=op.f("ck_pending_sign_in_method")
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_pending_sign_in_user_id")),
+        sa.PrimaryKeyConstraint("cookie_hash", name=op.f("pk_pending_sign_in")),
+    )
+    op.create_index(op.f("ix_pending_sign_in_expires_at"), "pending_sign_in", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_pending_sign_in_user_id"), "pending_sign_in", ["user_id"], unique=False)
     op.create_table(
         "brand_proof",
         sa.Column("what", sa.String(), nullable=False),

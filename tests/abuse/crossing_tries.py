@@ -18,7 +18,7 @@ from tests.openid.given import BACK
 from tests.resets.given import alike
 
 NONSENSE = "nothing-that-anybody-has-made-0123456789"
-COUNTS = ("code_attempts", "tries")
+COUNTS = ("code_attempts", "tries", "failures", "failures_today")
 AT_A_CLIENT = ("/oauth/introspect",)
 AT_A_SHOP = ("/oauth/token", "/oauth/revoke", "/oauth/par")
 _NOTICE = {"RecordType": "Delivery", "MessageID": "883953f4", "Metadata": {"msg": uuid.UUID(int=7).hex}}

@@ -33,6 +33,9 @@ from tests.openid.given import BACK, Shop, a_request, a_shop, answer_of, travel
 from tests.passkeys.given import enrol
 from tests.recovery.given import enter, shown_code
 from tests.resets.given import GOOD, OTHER, a_browser, a_password, ask, forget_limits
+from tests.second_factors.given import ME as SECOND_FACTOR
+from tests.second_factors.given import begin as begin_setup
+from tests.second_factors.given import shown
 
 NEW = "nine rivers run uphill today"
 HOOK = "crossing-hook-secret-77"
@@ -96,6 +99,7 @@ async def a_world(service: Service, caller: Caller) -> World:
     service.clock.advance(seconds=40)
     for person in world.people.values():
         await _fill_accounts(world, person)
+        await _fill_factor(world, person)
         await _fill_links(world, person)
         await _fill_desk(world, person)
         await _fill_recovery(world, person)
@@ -158,6 +162,26 @@ async def _fill_accounts(world: World, person: Person) -> None:
     person.note("known browser", browser.http.cookies["__Host-known"])
     person.note("form token", re.search(r'name="form_token" value="([^"]+)"', browser.page.text)[1])
     person.note("password", person.password)
+
+
+async def _fill_factor(world: World, person: Person) -> None:
+    """A customer with an app, who is about to replace it; and a sign-in of theirs that waits for its code."""
+    service, address = world.service, person.at("factor")
+    await forget_limits(service)
+    person.accounts["factor"] = await a_password(service, world.caller, address, person.password)
+    browser = await sign_in(service, address, person.password)
+    seed = await begin_setup(browser)
+    await browser.send(f"{SECOND_FACTOR}/confirm", code=shown(service, seed))
+    pending = await begin_setup(browser)
+    person.places["setting_up"] = {"cookie:__Host-session": browser.http.cookies["__Host-session"]}
+    service.clock.advance(seconds=1)
+    waiting = await sign_in(service, address, person.password)
+    cookie = waiting.http.cookies["__Host-second-factor"]
+    person.places["waiting"] = {"cookie:__Host-second-factor": cookie}
+    person.note("sign-in that waits", cookie)
+    await waiting.open("/signin/second-factor/lost")
+    await waiting.send("/signin/second-factor/lost")
+    person.values |= {"factor_seed": seed, "pending_seed": pending}
 
 
 async def _fill_links(world: World, person: Person) -> None:
@@ -260,6 +284,8 @@ async def _fill_clients(world: World, person: Person) -> None:
         "assertion_type": ASSERTION_TYPE,
     }
     person.note("one-time code of staff", now_code(service, world.clerks[person.name].seed))
+    person.note("one-time code of a customer", shown(service, person.values["factor_seed"], 1))
+    person.note("first code of an app", shown(service, person.values["pending_seed"]))
     person.values["totp"] = person.secrets["one-time code of staff"]
     person.values["enrolling_code"] = now_code(service, person.values["new_seed"])
     if person.name == "anna":

@@ -125,7 +125,10 @@ async def cross(tries: Tries, rows: Rows, line: Line, whose: Person, secrets: li
     return found
 
 
-LAST = ("code of signin", "one-time code of staff", "recovery code of staff", "sealed seed", "reset")
+LAST = (
+    "code of signin", "one-time code of staff", "recovery code of staff", "sealed seed", "one-time code of a customer",
+    "first code of an app", "reset",
+)  # fmt: skip
 """What ends other secrets when it is used."""
 
 

@@ -72,7 +72,7 @@ class Shop:
             rows = [
                 {
                     "id": uuid.uuid4(), "cookie_hash": hashing.hash_secret(cookie), "user_id": user_id,
-                    "method": "password", "browser": "bench", "created_at": now, "seen_at": now,
+                    "method": "password", "browser": "bench", "proven_at": now, "created_at": now, "seen_at": now,
                     "expires_at": now + 12 * HOUR,
                 }
                 for cookie, user_id in zip(cookies, customers, strict=True)

@@ -6,6 +6,7 @@ from urllib.parse import urldefrag, urlsplit
 import pytest
 from playwright.async_api import expect
 
+from identity_service.accounts import actions as accounts
 from identity_service.approvals import actions as approvals
 from identity_service.cli import dev
 from identity_service.credentials import actions as credentials
@@ -13,6 +14,8 @@ from identity_service.dev import design, mailbox, previews
 from identity_service.messages.kinds import KINDS
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.privacy import closing
+from identity_service.second_factors import actions as second_factors
+from identity_service.second_factors import removal
 from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
@@ -22,6 +25,7 @@ from tests.clients.conftest import command  # noqa: F401 (a fixture)
 from tests.conftest import BASE
 from tests.console.given import now_code
 from tests.life.given import COMPANY, call, row_id
+from tests.second_factors.given import shown
 
 URL = re.compile(r"https?://[^\s\"'<>]+")
 CLERK = {"X-Clerk-ID": "clerk-7"}
@@ -160,12 +164,13 @@ async def approve_change(service, user_id: str, address: str) -> None:
     )
 
 
-async def tell_of_passkeys(service, user_id: str) -> None:
-    """The notices alone; how they come about is shown with a device in test_passkeys.py."""
-    for kind in ("passkey_added", "passkey_removed"):
+async def tell_of_proofs(service, user_id: str) -> None:
+    """The notices alone; how they come about is shown in test_passkeys.py and test_second_factor.py."""
+    factor = ("second_factor_added", "second_factor_removed", "second_factor_failed")
+    for kind in ("passkey_added", "passkey_removed", *factor):
         await service.database.in_transaction(
             lambda s, kind=kind: credentials.notify_mailboxes(
-                s, kind, [row_id(user_id)], cause=kind.replace("_", "."), actor="customer", now=service.clock()
+                s, kind, [row_id(user_id)], cause=".".join(kind.rsplit("_", 1)), actor="customer", now=service.clock()
             )
         )
 
@@ -189,6 +194,18 @@ async def tell_of_recovery(service, user_id: str, address: str) -> None:
             cause="recovery.second_proof_requested", actor="customer", now=service.clock(),
         )
     )  # fmt: skip
+
+
+async def loses_an_app(service, user_id: str) -> None:
+    """Set an app up, and say that it is lost."""
+    row, now = UserId(row_id(user_id)), service.clock()
+
+    async def act(session) -> None:
+        setup = await second_factors.begin_setup(session, await accounts.find_account(session, row), now=now)
+        await second_factors.finish_setup(session, row, shown(service, setup.seed), now=now)
+        await removal.ask_removal(session, row, now=now)
+
+    await service.database.in_transaction(act)
 
 
 async def reopened(service, reader: Reader, user_id: str) -> None:
@@ -247,9 +264,12 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await call(caller, "DELETE", f"/v1/accounts/{hans}/business")
     await reader.read_all()
     iris = await account(caller, "iris@example.org")
-    await tell_of_passkeys(service, iris)
+    await tell_of_proofs(service, iris)
     await reader.read_all()
     await tell_of_recovery(service, iris, "iris@example.org")
+    await reader.read_all()
+    await loses_an_app(service, await account(caller, "jonas@example.org"))
+    await reader.read_all()
     await reader.read_all()
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK

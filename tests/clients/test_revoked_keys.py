@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from cryptography.exceptions import InvalidTag
 from sqlalchemy import text
 
 from identity_service.audit import actions as audit
@@ -12,10 +13,13 @@ from identity_service.key_store import actions as key_store
 from identity_service.keys import signing
 from identity_service.messages import rendering
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.second_factors import actions as second_factors
+from identity_service.values import user_ids
 from tests.clients.given import status_with
 from tests.clients.test_keys import kid_of
 from tests.console.given import a_clerk, an_account, sign_in
 from tests.life.given import link_to, press
+from tests.second_factors.given import begin, shown, sign_in_with_app, with_an_app
 
 ANNA = "anna@example.org"
 
@@ -41,7 +45,9 @@ async def revoke(service, purpose: str, **ago: float) -> tuple[str, str | None]:
         if purpose == "link":
             await one_time_tokens.end_tokens(session, now=now)
         if purpose == "internal":
-            await console.reseal_second_factors(session, await key_store.load_keys(session, master))
+            ring = await key_store.load_keys(session, master)
+            await console.reseal_second_factors(session, ring)
+            await second_factors.reseal(session, ring)
         return successor
 
     successor = await service.database.in_transaction(work)
@@ -145,6 +151,24 @@ async def test_what_a_revoked_internal_key_made_is_refused_and_staff_still_sign_
     assert await service.rows("SELECT totp_sealed FROM staff") != before
     service.clock.advance(seconds=40)
     assert (await sign_in(service, ada)).url.path == "/console"
+
+
+async def test_customers_sign_in_with_their_apps_after_a_leak_of_the_internal_key(service, caller):
+    """SFA-02: the seeds in use, and one that is being set up, are sealed again; the revoked key opens none."""
+    anna = await with_an_app(service, caller)
+    pending = await begin(anna.browser)
+    sealed = "SELECT seed_sealed FROM second_factor UNION ALL SELECT seed_sealed FROM second_factor_setup"
+    before, ring = {row[0] for row in await service.rows(sealed)}, service.database.keys
+    await revoke(service, "internal")
+    after = {row[0] for row in await service.rows(sealed)}
+    assert (len(before & after), len(after)) == (0, 2)
+    for one in after:
+        with pytest.raises(InvalidTag):
+            ring.unseal(f"second factor {user_ids.parse(anna.user_id)}", one)
+    browser = await sign_in_with_app(service, anna.seed)
+    await browser.open("/me/second-factor")
+    await browser.send("/me/second-factor/confirm", code=shown(service, pending))
+    assert "Your app is set up." in browser.text
 
 
 async def test_revoking_again_moves_the_moment_back_only(service):

@@ -425,7 +425,7 @@ GUARDED = [
 
 @pytest.mark.parametrize("method", ["support_code", "on_screen"])
 async def test_no_verification_by_a_desk_alone_changes_a_credential_or_an_address(service, caller, tool, method):
-    """SUP-04: through the desk tool's routes and the console's forms; a change waits for the mailbox or somebody else."""
+    """SUP-04: through the desk tool's routes and the console's forms; a change waits for the mailbox or a lead."""
     user_id, browser = await with_a_password(service, caller)
     clerk = await a_clerk(service, "bob")
     number = await clerk.open_account(user_id)

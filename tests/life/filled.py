@@ -18,6 +18,8 @@ from tests.openid.given import a_request, a_shop, send, travel
 from tests.passkeys.given import ME, begin, enrol
 from tests.recovery.given import enter, shown_code
 from tests.resets.given import forget_limits
+from tests.second_factors.given import begin as begin_app
+from tests.second_factors.given import set_up
 
 CANARY = "kanarienvogel"
 ADDRESS, SECOND = f"{CANARY}@{CANARY}.example", f"{CANARY}2@{CANARY}.example"
@@ -165,8 +167,10 @@ async def sign_in_at_a_shop(service: Service) -> None:
 
 
 async def add_passkeys(service: Service) -> None:
-    """A passkey that the customer named, and the challenge of one that is being added."""
+    """A passkey that the customer named, and the challenge of one that is being added; an authenticator app, one that
+    is being set up in its place, and a sign-in that waits for a code."""
     browser = await sign_in(service, ADDRESS, GOOD)
+    await set_up(service, browser)
     await enrol(browser, name=f"Telephone of {CANARY}")
     await begin(browser, ME, ME)
     await add_recovery(service, browser)
@@ -182,6 +186,8 @@ async def add_recovery(service: Service, browser: Browser) -> None:
     await enter(service, user_id, code)
     await browser.open("/me/support")
     await browser.send("/me/support")
+    await begin_app(browser)
+    await sign_in(service, ADDRESS, GOOD)
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:

@@ -71,7 +71,7 @@ async def a_signed_in_browser(service, user_id: str) -> Browser:
     browser, cookie, now = a_browser(service), secrets.token_urlsafe(32), service.clock()
     row = {
         "id": uuid.uuid4(), "cookie_hash": hashing.hash_secret(cookie), "user_id": user_id.replace("-", ""),
-        "method": "password", "browser": "a browser", "created_at": now, "seen_at": now,
+        "method": "password", "browser": "a browser", "proven_at": now, "created_at": now, "seen_at": now,
         "expires_at": now + timedelta(hours=12),
     }  # fmt: skip
     async with service.database.transaction() as session:

@@ -22,6 +22,7 @@ from tests.passkeys.given import (
 )
 from tests.recovery.given import CHOOSE, REFUSED, enter, kept, post, shown_code, try_code, with_a_code
 from tests.resets.given import ANNA, GOOD, a_browser, a_reset, choose, forget_limits, sign_in
+from tests.second_factors.given import shown, with_an_app, wrong
 
 NEW = "seven quiet harbours hum"
 ACTIONS = ("/recover/password", "/recover/passkey", "/recover/address", "/recover/support")
@@ -239,3 +240,23 @@ async def test_somebody_of_a_passkey_alone_is_told_to_use_it(service):
     found = await enter(service, user_id, code)
     assert "contact us" in found.text
     assert "/recover/second-code/send" not in found.page.text
+
+
+async def test_a_code_of_the_app_is_the_second_proof_and_a_lost_app_goes_with_a_new_password(service, caller):
+    """REC-25, SFA-08: saved code and factor, or saved code and sent code; the code alone does neither."""
+    anna = await with_an_app(service, caller)
+    code = await own_code(anna.browser)
+    service.clock.advance(minutes=1)
+    browser = await enter(service, anna.user_id, code)
+    assert "isn't enough" in browser.text
+    assert (await post(browser, "/recover/password", password=NEW, factor="remove")).status_code == 403
+    await browser.send("/recover/app-code", code=wrong(service, anna.seed))
+    assert browser.page.status_code in (403, 422)
+    await browser.open(CHOOSE)
+    await browser.send("/recover/app-code", code=shown(service, anna.seed))
+    await kept(browser)
+    done = await browser.send("/recover/password", password=NEW, factor="remove")
+    assert done.url.path == "/reset/done", browser.text
+    service.clock.advance(seconds=1)
+    assert (await sign_in(a_browser(service), password=NEW)).url.path == "/me"
+    assert await service.rows("SELECT 1 FROM second_factor WHERE removed_at IS NULL") == []

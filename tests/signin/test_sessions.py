@@ -254,7 +254,10 @@ async def test_what_cannot_be_undone_needs_a_fresh_sign_in(minutes, is_fresh):
     """ASVS 7.5.1, 7.5.3."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     customer = sign_in_actions.SignedIn(
-        None, SimpleNamespace(created_at=now - timedelta(minutes=minutes), method="verified_passkey")
+        None,
+        SimpleNamespace(
+            proven_at=now - timedelta(minutes=minutes), created_at=now, method="verified_passkey", second_factor=None
+        ),
     )
     if is_fresh:
         await sign_in_actions.check_fresh(None, customer, now=now)
