@@ -160,6 +160,9 @@ class Settings(BaseSettings):
     sign_in_by_mail: bool = Field(
         True, description="customers may sign in by an emailed code, which is below AAL1 (NIST SP 800-63B-4, 3.1.3.1)"
     )
+    leads_need_passkey: bool = Field(
+        False, description="leads sign in at the console with a passkey; without one they can only add it"
+    )
     session_hours: int = Field(12, ge=1, le=24, description="lifetime of a customer's session")
     consent_purposes: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")], ...] = Field(
         (), description="further purposes of consent, besides email, phone and post"

@@ -41,7 +41,9 @@ GET /console/contacts/{number}                             | staff: clerk lead
 GET /console/enrol                                         | anybody
 GET /console/find                                          | staff: clerk lead auditor
 GET /console/operations                                         | staff: clerk lead auditor
+GET /console/passkeys                                      | staff: clerk lead auditor
 GET /console/signin                                        | anybody
+GET /console/staff                                         | staff: lead
 GET /erased                                                | anybody
 GET /me                                                    | customer
 GET /me/business                                           | customer
@@ -119,8 +121,14 @@ POST /console/enrolled                                     | anybody
 POST /console/find                                         | staff: clerk lead
 POST /console/operations/lift-limit                                   | staff: lead
 POST /console/operations/limits                                 | staff: lead
+POST /console/passkeys                                     | staff: clerk lead auditor
+POST /console/passkeys/options                             | staff: clerk lead auditor
+POST /console/passkeys/sign-in                             | anybody
+POST /console/passkeys/sign-in/options                     | anybody
+POST /console/passkeys/{passkey_id}/remove                 | staff: clerk lead auditor
 POST /console/signin                                       | anybody
 POST /console/signout                                      | staff: clerk lead auditor
+POST /console/staff/{name}/renew                           | staff: lead
 POST /language                                             | anybody
 POST /me/applications/{client_id}/end                      | customer
 POST /me/business                                          | customer

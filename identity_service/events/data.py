@@ -66,6 +66,7 @@ from identity_service.events.data_models import (
     UnmergedData,
     UpdatedData,
 )
+from identity_service.events.staff_data import StaffPasskeyData, StaffSignedInData
 
 _OF: Final[Mapping[type[EventData], str]] = {
     RegisteredData: "account.registered",
@@ -97,8 +98,10 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ContactOpenedData: "contact.opened",
     HandedOverData: "contact.handed_over",
     ContactData: "contact.closed",
-    StaffData: "staff.enrolled staff.removed staff.sign_in_failed staff.signed_out",
-    StaffRoleData: "staff.added staff.signed_in",
+    StaffData: "staff.enrolled staff.enrolment_renewed staff.removed staff.sign_in_failed staff.signed_out",
+    StaffPasskeyData: "staff.passkey_added staff.passkey_counter_went_back staff.passkey_removed",
+    StaffRoleData: "staff.added",
+    StaffSignedInData: "staff.signed_in",
     OpenedByStaffData: "account.opened_by_staff",
     SearchAlarmData: "staff.search_alarm",
     HistoryAppendedData: "history.appended",

@@ -4,7 +4,7 @@ import secrets
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -15,9 +15,9 @@ from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.keys import hashing
 from identity_service.logs import log
-from identity_service.passkeys import responses, rules
+from identity_service.passkeys import ceremonies, responses, rules
+from identity_service.passkeys.ceremonies import Begun
 from identity_service.passkeys.responses import Malformed
 from identity_service.passkeys.tables import Passkey, PasskeyChallenge
 from identity_service.values import user_ids
@@ -30,13 +30,6 @@ class Registered(NamedTuple):
     user_id: str
     user_handle: bytes
     credential: responses.NewCredential
-
-
-class Begun(NamedTuple):
-    """A ceremony: the id that its response comes back with, and the options for the browser."""
-
-    ceremony: str
-    options: dict[str, Any]
 
 
 class Proven(NamedTuple):
@@ -52,7 +45,7 @@ async def begin_registration(session: DatabaseSession, account: Account, *, brow
     handle = known[0].user_handle if known else secrets.token_bytes(64)
     challenge = secrets.token_bytes(32)
     row = {"purpose": "register", "user_id": account.user_id, "user_handle": handle, "challenge": challenge}
-    ceremony = await _store_challenge(session, row, browser=browser, now=now)
+    ceremony = await ceremonies.store_challenge(session, PasskeyChallenge, row, browser=browser, now=now)
     options = responses.creation_options(
         session.settings, name=account.email or user_ids.show(account.user_id), handle=handle, challenge=challenge,
         exclude=[one.credential_id for one in known],
@@ -64,7 +57,7 @@ async def begin_sign_in(session: DatabaseSession, *, browser: str, now: datetime
     """Return a challenge for a sign-in by whoever has a passkey, bound to the browser."""
     challenge = secrets.token_bytes(32)
     row = {"purpose": "sign_in", "user_id": None, "user_handle": None, "challenge": challenge}
-    ceremony = await _store_challenge(session, row, browser=browser, now=now)
+    ceremony = await ceremonies.store_challenge(session, PasskeyChallenge, row, browser=browser, now=now)
     return Begun(ceremony, responses.request_options(session.settings, challenge=challenge))
 
 
@@ -77,7 +70,9 @@ async def read_registration(
         rules.PasskeyNotAdded
     """
     asked = await database.in_transaction(
-        lambda session: _take_challenge(session, "register", ceremony, browser=browser, now=now)
+        lambda session: ceremonies.take_challenge(
+            session, PasskeyChallenge, "register", ceremony, browser=browser, now=now
+        )
     )
     if asked is None or asked.user_id != user_id or asked.user_handle is None:
         raise rules.PasskeyNotAdded
@@ -106,7 +101,7 @@ async def add_passkey(session: DatabaseSession, new: Registered, name: str, *, n
         raise rules.PasskeyNotAdded
     row = {
         **new.credential._asdict(), "id": uuid.uuid4(), "user_id": new.user_id, "user_handle": new.user_handle,
-        "label": _label(name), "created_at": now,
+        "label": ceremonies.read_label(name), "created_at": now,
     }  # fmt: skip
     passkey: Passkey | None = await session.scalar(
         insert(Passkey).values(**row).on_conflict_do_nothing().returning(Passkey)
@@ -128,7 +123,9 @@ async def check_response(database: Database, ceremony: str, response: str, *, br
         rules.PasskeyRefused
     """
     asked = await database.in_transaction(
-        lambda session: _take_challenge(session, "sign_in", ceremony, browser=browser, now=now)
+        lambda session: ceremonies.take_challenge(
+            session, PasskeyChallenge, "sign_in", ceremony, browser=browser, now=now
+        )
     )
     try:
         if asked is None:
@@ -183,50 +180,25 @@ async def _of_accounts(session: DatabaseSession, owners: Sequence[str]) -> Seque
     return (await session.scalars(mine)).all()
 
 
-async def _store_challenge(session: DatabaseSession, row: dict[str, Any], *, browser: str, now: datetime) -> str:
-    ceremony = secrets.token_urlsafe(16)
-    kept = {
-        "id_hash": hashing.hash_secret(ceremony), "browser_hash": hashing.hash_secret(browser),
-        "expires_at": now + rules.CHALLENGE_LIFETIME,
-    }  # fmt: skip
-    await session.execute(insert(PasskeyChallenge), {**row, **kept})
-    return ceremony
-
-
-async def _take_challenge(
-    session: DatabaseSession, purpose: str, ceremony: str, *, browser: str, now: datetime
-) -> PasskeyChallenge | None:
-    """Use up the challenge of a ceremony of this browser by one statement; None if there is none that is valid."""
-    mine = delete(PasskeyChallenge).where(
-        PasskeyChallenge.id_hash == hashing.hash_secret(ceremony), PasskeyChallenge.purpose == purpose,
-        PasskeyChallenge.browser_hash == hashing.hash_secret(browser), PasskeyChallenge.expires_at > now,
-    )  # fmt: skip
-    taken: PasskeyChallenge | None = await session.scalar(mine.returning(PasskeyChallenge))
-    return taken
-
-
 async def _check(
     session: DatabaseSession, claimed: responses.Claimed, response: str, challenge: bytes, *, now: datetime
 ) -> Proven:
     mine = select(Passkey).where(Passkey.credential_id == claimed.credential_id).with_for_update()
     passkey = await session.scalar(mine)
-    if passkey is None or passkey.user_handle != claimed.user_handle:
+    if passkey is None:
         raise Malformed
-    said = responses.check_assertion(session.settings, response, challenge, passkey.public_key)
-    if said.backup_eligible != passkey.backup_eligible:
-        raise Malformed
+    said = ceremonies.check_response(session.settings, passkey, claimed, response, challenge)
     try:
         account = await accounts.find_active_account(session, UserId(passkey.user_id))
     except (account_rules.AccountErased, account_rules.UnknownUserId) as gone:
         raise Malformed from gone
     if account.state != "active":
         raise Malformed
-    went_back = said.sign_count <= passkey.sign_count and (said.sign_count or passkey.sign_count)
-    if went_back:
+    if ceremonies.went_back(passkey, said):
         data = {"passkey_id": str(passkey.id)}
         name = "passkey.counter_went_back"
         await events.record_event(session, name, user_id=account.user_id, actor="service", data=data, now=now)
-    values = {"sign_count": said.sign_count, "backed_up": said.backed_up, "last_used_at": now}
+    values = ceremonies.columns_after(passkey, said, now=now)
     await session.execute(update(Passkey).where(Passkey.id == passkey.id).values(values))
     return Proven(account, said.verified)
 
@@ -236,8 +208,3 @@ async def _delete(session: DatabaseSession, found: Sequence[Passkey], *, actor: 
         await session.execute(delete(Passkey).where(Passkey.id == one.id))
         data = {"passkey_id": str(one.id)}
         await events.record_event(session, "passkey.removed", user_id=one.user_id, actor=actor, data=data, now=now)
-
-
-def _label(given: str) -> str:
-    """Return the name as one line; without one it is just a passkey."""
-    return " ".join("".join(sign for sign in given if sign.isprintable()).split())[: rules.LONGEST_NAME] or "Passkey"

@@ -95,7 +95,7 @@ COLUMN_TITLES: Final[Mapping[str, str]] = {
     "details": "Details", "created_at": "Created on", "recipient": "To", "accepted_at": "Sent on", "set_at": "When",
     "method": "Signed in with", "browser": "Browser", "seen_at": "Last used on", "expires_at": "Works until",
     "used_at": "Used on", "note": "Note", "verb": "Change", "done_at": "Done", "stopped_at": "Stopped on",
-    "last_used_at": "Last used on", "label": "Name",
+    "last_used_at": "Last used on", "label": "Name", "went_back_at": "Perhaps copied on",
 }  # fmt: skip
 """What columns are called there. The others are technical, and shown by their names."""
 
