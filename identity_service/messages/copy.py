@@ -189,6 +189,20 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
              "signs out all devices:", shows="link", button="Choose a new password"),
     )),
+    "passkey_copied": EmailCopy("A passkey of your account may have been copied", (
+        Part("why", "Somebody signed in to your account {user_id} on {changed_at} with a passkey that may have been "
+             "copied: it has counted fewer sign-ins than we have."),
+        Part("fine", "If you've restored a device or password manager from a backup, this can be harmless."),
+        Part("not_you", "If you don't know why, remove the passkey. If you can't sign in any more, set a new password "
+             "here and contact us:", shows="link", button="Choose a new password"),
+    )),
+    "weaker_sign_in": EmailCopy("Someone signed in to your account without your passkey", (
+        Part("why", "Somebody signed in to your account {user_id} on {changed_at} with a password or an emailed code, "
+             "although it has a passkey."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
+             "signs out all devices:", shows="link", button="Choose a new password"),
+    )),
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "
              "stay the same."),

@@ -147,6 +147,8 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "password_changed": "Notice: password changed",
     "passkey_added": "Notice: passkey added",
     "passkey_removed": "Notice: passkey removed",
+    "passkey_copied": "Notice: passkey may have been copied",
+    "weaker_sign_in": "Notice: sign-in without the passkey",
     "test": "Test email",
 }
 """What the desk calls each kind of message."""

@@ -76,6 +76,12 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "passkey_removed": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_removed", is_notice=True
     ),
+    "passkey_copied": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_copied", is_notice=True
+    ),
+    "weaker_sign_in": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_weaker_sign_in", is_notice=True
+    ),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -33,10 +33,12 @@ class Registered(NamedTuple):
 
 
 class Proven(NamedTuple):
-    """Whose passkey answered, and whether a PIN or fingerprint was asked for this time (PKY-03)."""
+    """Whose passkey answered, whether a PIN or fingerprint was asked for this time (PKY-03), and whether to tell its
+    owner that it may have been copied (PKY-10)."""
 
     account: Account
     verified: bool
+    tell_copied: bool = False
 
 
 async def begin_registration(session: DatabaseSession, account: Account, *, browser: str, now: datetime) -> Begun:
@@ -170,6 +172,15 @@ async def remove_since(
     return len(found)
 
 
+async def remove_others(
+    session: DatabaseSession, user_id: str, keep: Collection[str], *, actor: str, now: datetime
+) -> int:
+    """Remove this customer's passkeys but those of these ids; return how many."""
+    found = [one for one in await list_passkeys(session, user_id) if str(one.id) not in keep]
+    await _delete(session, found, actor=actor, now=now)
+    return len(found)
+
+
 async def purge_challenges(session: DatabaseSession) -> None:
     """Delete challenges whose time is over."""
     await session.execute(delete(PasskeyChallenge).where(PasskeyChallenge.expires_at < func.now()))
@@ -194,13 +205,14 @@ async def _check(
         raise Malformed from gone
     if account.state != "active":
         raise Malformed
-    if ceremonies.went_back(passkey, said):
+    went_back, before = ceremonies.went_back(passkey, said), passkey.went_back_at
+    if went_back:
         data = {"passkey_id": str(passkey.id)}
         name = "passkey.counter_went_back"
         await events.record_event(session, name, user_id=account.user_id, actor="service", data=data, now=now)
     values = ceremonies.columns_after(passkey, said, now=now)
     await session.execute(update(Passkey).where(Passkey.id == passkey.id).values(values))
-    return Proven(account, said.verified)
+    return Proven(account, said.verified, went_back and (before is None or now - before >= rules.TOLD_EVERY))
 
 
 async def _delete(session: DatabaseSession, found: Sequence[Passkey], *, actor: str, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The notices that a passkey was added or removed: when, and how to object; no link signs in (PKY-08)."""
+"""The notices about passkeys: when, and how to object; no link signs in (PKY-08, PKY-10, PKY-14)."""
 
 from identity_service import translations
 from identity_service.database.transactions import DatabaseSession
@@ -15,6 +15,16 @@ async def build_passkey_added(session: DatabaseSession, message: ClaimedMessage)
 async def build_passkey_removed(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
     """Return the notice that a passkey was removed."""
     return _build(session, message, "passkey_removed")
+
+
+async def build_passkey_copied(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
+    """Return the notice that a passkey's counter went back."""
+    return _build(session, message, "passkey_copied")
+
+
+async def build_weaker_sign_in(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
+    """Return the notice that somebody signed in by a weaker way than a passkey."""
+    return _build(session, message, "weaker_sign_in")
 
 
 def _build(session: DatabaseSession, message: ClaimedMessage, words: str) -> RenderedEmail:

@@ -77,7 +77,9 @@ async def sign_in_by_password(
     user_id = checked.user_id
     async with database.transaction() as session:
         proven_by = await passwords.proven_by(session, user_id)
-        return await begin_session(session, user_id, "password", proven_by, browser=browser, replaces=replaces, now=now)
+        new = await begin_session(session, user_id, "password", proven_by, browser=browser, replaces=replaces, now=now)
+        await _tell_weaker(session, new, known, now=now)
+    return new
 
 
 async def request_code(
@@ -150,9 +152,11 @@ async def sign_in_by_code(
         proof = await one_time_tokens.consume(session, found, now=now)
         if credentials.is_first_proof(session, account, proof):
             await credentials.confirm_mailbox(session, proof.user_id, proof, now=now)
-        return await begin_session(
+        new = await begin_session(
             session, proof.user_id, "mail", proof.recipient_hash, browser=browser, replaces=replaces, now=now
         )
+        await _tell_weaker(session, new, known, now=now)
+    return new
 
 
 async def sign_in_by_passkey(
@@ -167,9 +171,18 @@ async def sign_in_by_passkey(
     proven = await passkeys.check_response(database, ceremony, response, browser=browser, now=now)
     method: rules.Method = "verified_passkey" if proven.verified else "passkey"
     async with database.transaction() as session:
-        return await begin_session(
-            session, proven.account.user_id, method, None, browser=device, replaces=replaces, now=now
-        )
+        user_id = proven.account.user_id
+        new = await begin_session(session, user_id, method, None, browser=device, replaces=replaces, now=now)
+        if proven.tell_copied:
+            await credentials.notify_mailboxes(
+                session, "passkey_copied", [user_id], cause="sign_in.succeeded", actor="customer", now=now
+            )
+        return new
+
+
+async def _tell_weaker(session: DatabaseSession, new: NewSession, known: KnownBrowser | None, *, now: datetime) -> None:
+    name = "" if known is None else known.name_after(new.user_id)
+    await credentials.tell_weaker_sign_in(session, new.user_id, name, now=now)
 
 
 async def find_session(session: DatabaseSession, cookie: str, *, now: datetime) -> SignedIn | None:
@@ -239,6 +252,18 @@ async def check_fresh(session: DatabaseSession, customer: SignedIn, *, now: date
     found = await passkeys.list_passkeys(session, customer.account.user_id)
     if any(strength < rules.STRENGTH["verified_passkey" if one.verified else "passkey"] for one in found):
         raise rules.PasskeyRequired
+
+
+async def check_changes_ways_in(session: DatabaseSession, customer: SignedIn, *, now: datetime) -> None:
+    """Refuse a session that may not add a way to sign in: what `check_fresh` refuses, and one by an emailed code where
+    the account has a password (PKY-07; NIST SP 800-63B-4, 4.1.2.1).
+
+    Raises:
+        rules.ReauthenticationRequired, rules.PasskeyRequired, rules.PasswordRequired
+    """
+    await check_fresh(session, customer, now=now)
+    if customer.session.method == "mail" and await passwords.has_password(session, customer.account.user_id):
+        raise rules.PasswordRequired
 
 
 async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:

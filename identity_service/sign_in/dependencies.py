@@ -48,6 +48,18 @@ FreshCustomer = Annotated[SignedIn, Depends(_fresh_customer)]
 `/signin`, and back afterwards."""
 
 
+async def _strongest_customer(request: Request, session: Session, customer: Customer, now: Now) -> SignedIn:
+    try:
+        await actions.check_changes_ways_in(session, customer, now=now)
+    except rules.ReauthenticationRequired as refusal:
+        raise _leading(refusal, request) from None
+    return customer
+
+
+StrongestCustomer = Annotated[SignedIn, Depends(_strongest_customer)]
+"""As `FreshCustomer`, and not by an emailed code where the account has a password: who may add a way to sign in."""
+
+
 def _leading(refusal: Problem, request: Request) -> Problem:
     again = isinstance(refusal, rules.ReauthenticationRequired)
     refusal.leads_to = rules.sign_in_for(request.url.path, again=again)  # type: ignore[misc]

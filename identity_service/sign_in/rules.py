@@ -73,6 +73,10 @@ class PasskeyRequired(ReauthenticationRequired):
     """Please sign in with your passkey. Your account has one, so a password or code isn't enough for this."""
 
 
+class PasswordRequired(ReauthenticationRequired):
+    """Please sign in with your password, or set a new one. Your account has one, so a code isn't enough for this."""
+
+
 class WrongPassword(Unprocessable):
     """The email address or password isn't right. Check both, or set a new password."""
 
