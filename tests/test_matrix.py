@@ -142,6 +142,8 @@ POST /me/export                                            | customer
 GET /me/name                                                | customer
 POST /me/name                                               | customer
 POST /me/passkeys                                          | customer
+POST /me/passkeys/only                                     | customer
+POST /me/passkeys/only/end                                 | customer
 POST /me/passkeys/options                                  | customer
 POST /me/passkeys/{passkey_id}/remove                      | customer
 POST /me/password                                          | customer

@@ -98,6 +98,30 @@ async def keep_passkeys(
         await notify_mailboxes(session, "passkey_removed", [user_id], cause="passkey.removed", actor=actor, now=now)
 
 
+async def require_passkey(session: DatabaseSession, account: Account, *, now: datetime) -> None:
+    """Turn every way of signing in off but passkeys, and tell every mailbox: the password goes, every other session
+    ends, and no email lets anybody in (PKY-15).
+
+    Raises:
+        passkeys.rules.TooFewPasskeys, passkeys.rules.AddressUnconfirmed
+    """
+    user_id = account.user_id
+    await passkeys.require_passkey(session, account, now=now)
+    for one in await ownership.user_ids_of(session, UserId(user_id)):
+        await passwords.remove_password(session, one, reason="passkey_only", actor="customer", now=now)
+    reason = SessionsEndedReason.PASSKEY_MADE_ONLY_WAY
+    await accounts.end_sessions(session, user_id, reason, actor="customer", now=now)
+    cause = "passkey.made_only_way"
+    await notify_mailboxes(session, "passkey_only", [user_id], cause=cause, actor="customer", now=now)
+
+
+async def allow_other_ways(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> None:
+    """Let other ways sign in again, and tell every mailbox if they did not."""
+    if await passkeys.allow_other_ways(session, user_id, actor=actor, now=now):
+        cause = "passkey.other_ways_allowed"
+        await notify_mailboxes(session, "passkey_only_ended", [user_id], cause=cause, actor=actor, now=now)
+
+
 async def tell_weaker_sign_in(session: DatabaseSession, user_id: str, browser: str, *, now: datetime) -> None:
     """Tell every mailbox of a customer who has passkeys that somebody has signed in without one, of one browser (by the
     name that its cookie has) once a day at most (PKY-14)."""

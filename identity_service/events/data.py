@@ -128,7 +128,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     "mail.suppressed mail.limited mail.cancelled mail.failed",
     MailRetriedData: "mail.retried",
     SuppressionData: "mail.suppression_lifted",
-    NoData: "account.messages_read "
+    NoData: "account.messages_read passkey.made_only_way passkey.other_ways_allowed "
     "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
     "account.reopened "
     "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "

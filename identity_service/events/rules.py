@@ -73,6 +73,8 @@ NAMES: Final[Mapping[str, str]] = {
     "consent.granted": "the customer granted consent",
     "consent.withdrawn": "the customer withdrew consent; it counts at once",
     "passkey.added": "the customer added a passkey",
+    "passkey.made_only_way": "the customer turned every other way of signing in off",
+    "passkey.other_ways_allowed": "other ways than passkeys may sign in again: by the customer, or no passkey is left",
     "passkey.removed": "a passkey was removed: by the customer, by a reset, or because what it came by holds no longer",
     "passkey.counter_went_back": "a passkey signed in whose counter had not risen: it may have been copied",
     "client.added": "a service or desk tool was added and may call us",

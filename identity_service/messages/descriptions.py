@@ -148,6 +148,8 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "passkey_added": "Notice: passkey added",
     "passkey_removed": "Notice: passkey removed",
     "passkey_copied": "Notice: passkey may have been copied",
+    "passkey_only": "Notice: sign-in by passkey alone",
+    "passkey_only_ended": "Notice: other ways to sign in allowed",
     "weaker_sign_in": "Notice: sign-in without the passkey",
     "test": "Test email",
 }

@@ -79,6 +79,12 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "passkey_copied": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_copied", is_notice=True
     ),
+    "passkey_only": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_only", is_notice=True
+    ),
+    "passkey_only_ended": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_only_ended", is_notice=True
+    ),
     "weaker_sign_in": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_weaker_sign_in", is_notice=True
     ),

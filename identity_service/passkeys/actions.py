@@ -19,7 +19,7 @@ from identity_service.logs import log
 from identity_service.passkeys import ceremonies, responses, rules
 from identity_service.passkeys.ceremonies import Begun
 from identity_service.passkeys.responses import Malformed
-from identity_service.passkeys.tables import Passkey, PasskeyChallenge
+from identity_service.passkeys.tables import Passkey, PasskeyChallenge, PasskeyOnly
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
@@ -150,7 +150,7 @@ async def remove_passkey(session: DatabaseSession, user_id: str, passkey_id: uui
     """Remove a passkey of this customer, unless it is the only way in.
 
     Raises:
-        rules.UnknownPasskey, rules.LastWayIn
+        rules.UnknownPasskey, rules.LastWayIn, rules.TwoMustStay
     """
     account = await accounts.find_account(session, UserId(user_id), lock=True)
     mine = await list_passkeys(session, user_id)
@@ -159,6 +159,8 @@ async def remove_passkey(session: DatabaseSession, user_id: str, passkey_id: uui
         raise rules.UnknownPasskey
     if len(mine) == 1 and account.email_state != "confirmed":
         raise rules.LastWayIn
+    if len(mine) <= rules.FOR_ONLY and await is_only_way(session, account):
+        raise rules.TwoMustStay
     await _delete(session, [found], actor="customer", now=now)
     return found
 
@@ -167,8 +169,11 @@ async def remove_since(
     session: DatabaseSession, user_id: str, since: datetime | None, *, actor: str, now: datetime
 ) -> int:
     """Remove this customer's passkeys that were added since a moment, all of them without one; return how many."""
-    found = [one for one in await list_passkeys(session, user_id) if since is None or one.created_at >= since]
+    mine = await list_passkeys(session, user_id)
+    found = [one for one in mine if since is None or one.created_at >= since]
     await _delete(session, found, actor=actor, now=now)
+    if len(found) == len(mine):
+        await allow_other_ways(session, user_id, actor=actor, now=now)
     return len(found)
 
 
@@ -179,6 +184,49 @@ async def remove_others(
     found = [one for one in await list_passkeys(session, user_id) if str(one.id) not in keep]
     await _delete(session, found, actor=actor, now=now)
     return len(found)
+
+
+def enough_for_only(found: Sequence[Passkey], *, now: datetime) -> bool:
+    """Return whether these passkeys can be the only way in. New ones do not count: until then a reset takes them away,
+    if somebody else has added them."""
+    good = [one for one in found if one.verified and not rules.is_new(one.created_at, now=now)]
+    return len(good) >= rules.FOR_ONLY
+
+
+async def require_passkey(session: DatabaseSession, account: Account, *, now: datetime) -> None:
+    """Let only passkeys sign in to an account (PKY-15).
+
+    Raises:
+        rules.TooFewPasskeys
+        rules.AddressUnconfirmed: whoever reads that mailbox may be its real owner.
+    """
+    await accounts.find_account(session, UserId(account.user_id), lock=True)
+    if not enough_for_only(await list_passkeys(session, account.user_id), now=now):
+        raise rules.TooFewPasskeys
+    if account.email_state == "unconfirmed":
+        raise rules.AddressUnconfirmed
+    row = {"user_id": account.user_id, "since": now}
+    added = insert(PasskeyOnly).values(**row).on_conflict_do_nothing().returning(PasskeyOnly.user_id)
+    if await session.scalar(added) is not None:
+        name = "passkey.made_only_way"
+        await events.record_event(session, name, user_id=account.user_id, actor="customer", data={}, now=now)
+
+
+async def allow_other_ways(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> bool:
+    """Let other ways sign in to an account again; return whether they did not."""
+    mine = delete(PasskeyOnly).where(PasskeyOnly.user_id == user_id).returning(PasskeyOnly.user_id)
+    if await session.scalar(mine) is None:
+        return False
+    name = "passkey.other_ways_allowed"
+    await events.record_event(session, name, user_id=user_id, actor=actor, data={}, now=now)
+    return True
+
+
+async def is_only_way(session: DatabaseSession, account: Account) -> bool:
+    """Return whether only passkeys sign in to this account. An address that nobody has confirmed belongs to whoever
+    reads its mail: while there is one, the wish counts for nothing, and its first proof ends it."""
+    mine = await session.scalar(select(PasskeyOnly.user_id).where(PasskeyOnly.user_id == account.user_id))
+    return mine is not None and account.email_state != "unconfirmed"
 
 
 async def purge_challenges(session: DatabaseSession) -> None:

@@ -26,6 +26,10 @@ def is_new(created_at: datetime, *, now: datetime) -> bool:
     return now - created_at <= NEW
 
 
+FOR_ONLY: Final = 2
+"""Passkeys that ask for a PIN, fingerprint or face, and are not new, that an account needs for `PasskeyOnly`."""
+
+
 class PasskeyRefused(Unprocessable):
     """We couldn't sign you in with this passkey. Try again, or sign in another way."""
 
@@ -44,6 +48,18 @@ class PasskeyExists(Conflict):
 
 class LastWayIn(Conflict):
     """This passkey is the only way to sign in to your account. Add another passkey or an email address first."""
+
+
+class TooFewPasskeys(Conflict):
+    """For this you need two passkeys that ask for a PIN, fingerprint or face, each added more than seven days ago."""
+
+
+class AddressUnconfirmed(Conflict):
+    """Confirm your email address first. To do this, sign in once with a code that we email to you."""
+
+
+class TwoMustStay(Conflict):
+    """Only passkeys sign you in, so two must stay. Add another passkey, or allow other ways first."""
 
 
 class UnknownPasskey(NotFound):

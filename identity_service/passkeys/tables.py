@@ -75,3 +75,13 @@ class PasskeyChallenge(Challenge, Base):
     )
 
     user_id: Mapped[str | None] = mapped_column(ForeignKey("account.user_id"), index=True, info=IDENTIFIER)
+
+
+class PasskeyOnly(Base):
+    """An account that its passkeys alone sign in to, by its owner's wish (PKY-15)."""
+
+    __tablename__ = "passkey_only"
+    privacy = TablePrivacy(owner="user_id", erase="delete")
+
+    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), primary_key=True, info=IDENTIFIER)
+    since: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)

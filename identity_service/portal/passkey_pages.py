@@ -72,6 +72,27 @@ async def add(
     return sign_in_dependencies.begin_session(request, begun, path, settings.session_hours, now=now)
 
 
+@router.post("/only")
+async def require_passkey(
+    request: Request, session: Session, form: Form, customer: StrongestCustomer, now: Now, settings: Settings
+) -> Response:
+    """Turn every other way of signing in off, end every other session, and tell every mailbox (PKY-15)."""
+    form.take()
+    forms.redisplay_on(
+        request, "portal/passkeys.html", **await _describe(request, session, customer, settings), saved=""
+    )
+    await credentials.require_passkey(session, customer.account, now=now)
+    return await _begin_again(request, session, customer, "/me/passkeys?saved=only#saved", settings, now=now)
+
+
+@router.post("/only/end")
+async def allow_other_ways(session: Session, form: Form, customer: StrongestCustomer, now: Now) -> Response:
+    """Let other ways sign in again, and tell every mailbox."""
+    form.take()
+    await credentials.allow_other_ways(session, customer.account.user_id, actor="customer", now=now)
+    return RedirectResponse("/me/passkeys?saved=ended#saved", 303)
+
+
 @router.post("/{passkey_id}/remove")
 async def remove(
     request: Request, passkey_id: uuid.UUID, session: Session, form: Form, customer: StrongestCustomer, now: Now,
@@ -89,16 +110,17 @@ async def remove(
     await credentials.notify_mailboxes(
         session, "passkey_removed", [user_id], cause="passkey.removed", actor="customer", now=now
     )
+    return await _begin_again(request, session, customer, "/me/passkeys?saved=removed#saved", settings, now=now)
+
+
+async def _begin_again(
+    request: Request, session: Session, customer: sign_in.SignedIn, path: str, settings: Settings, *, now: Now
+) -> Response:
+    """Go on in this browser after every session has ended."""
     new = await sign_in.begin_session(
-        session,
-        user_id,
-        cast("Method", customer.session.method),
-        None,
-        browser=customer.session.browser,
-        replaces=None,
-        now=now,
-    )
-    path = "/me/passkeys?saved=removed#saved"
+        session, customer.account.user_id, cast("Method", customer.session.method), None,
+        browser=customer.session.browser, replaces=None, now=now,
+    )  # fmt: skip
     return sign_in_dependencies.begin_session(request, new, path, settings.session_hours, now=now)
 
 
@@ -115,5 +137,7 @@ async def _describe(
         "rp_id": responses.rp_id(settings),
         "ids": " ".join(encoding.base64url_encode(one.credential_id) for one in own),
         "handle": encoding.base64url_encode(own[0].user_handle) if own else "",
+        "is_only": await passkeys.is_only_way(session, customer.account),
+        "enough": passkeys.enough_for_only(found, now=dependencies.now_of(request)),
         "device": sign_in_dependencies.browser_of(request),
     }

@@ -57,6 +57,7 @@ TITLES: Final[Mapping[str, str]] = {
     "sign_in_session": "Sign-ins",
     "passkey": "Passkeys",
     "passkey_challenge": "Passkeys that are being added",
+    "passkey_only": "Sign-in with passkeys alone",
     "one_time_token": "Links and codes",
     "message": "Emails",
     "attempt": "Attempts to send emails",

@@ -305,9 +305,10 @@ async def _record_request(
 
 
 async def _account_of_token(session: DatabaseSession, found: TokenWithMessage, *, by: str, now: datetime) -> Account:
-    """Return the account of a valid token; an account that is closed, erased or missing raises LinkInvalid (RST-14)."""
+    """Return the account of a valid token; an account that is closed, erased, missing or for passkeys alone raises
+    LinkInvalid (RST-14, PKY-15)."""
     account = await accounts.find_for_sign_in(session, found.token.user_id or "")
-    if account is None:
+    if account is None or await passkeys.is_only_way(session, account):
         raise LinkInvalid
     one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by=by, now=now)
     return account

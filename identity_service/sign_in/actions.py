@@ -146,7 +146,7 @@ async def sign_in_by_code(
     async with database.transaction() as session:
         one_time_tokens.check_code(session, found.token, typed)
         account = await accounts.find_for_sign_in(session, found.token.user_id or "")
-        if account is None:
+        if account is None or await passkeys.is_only_way(session, account):
             raise LinkInvalid
         one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
         proof = await one_time_tokens.consume(session, found, now=now)

@@ -106,6 +106,7 @@ TABLES = (
     "resource_scope",
     "passkey",
     "passkey_challenge",
+    "passkey_only",
     "staff_passkey",
     "staff_passkey_challenge",
     "brand_proof",
@@ -1358,6 +1359,13 @@ def _create_tables() -> None:
     )
     op.create_index("ix_passkey_challenge_expires_at", "passkey_challenge", ["expires_at"], unique=False)
     op.create_index(op.f("ix_passkey_challenge_user_id"), "passkey_challenge", ["user_id"], unique=False)
+    op.create_table(
+        "passkey_only",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_passkey_only_user_id")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_passkey_only")),
+    )
     op.create_table(
         "staff_passkey",
         sa.Column("id", sa.Uuid(), nullable=False),

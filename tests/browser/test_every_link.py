@@ -160,7 +160,14 @@ async def approve_change(service, user_id: str, address: str) -> None:
 
 async def tell_of_passkeys(service, user_id: str) -> None:
     """The notices alone; how they come about is shown with a device in test_passkeys.py."""
-    for kind in ("passkey_added", "passkey_removed", "passkey_copied", "weaker_sign_in"):
+    for kind in (
+        "passkey_added",
+        "passkey_removed",
+        "passkey_copied",
+        "passkey_only",
+        "passkey_only_ended",
+        "weaker_sign_in",
+    ):
         await service.database.in_transaction(
             lambda s, kind=kind: credentials.notify_mailboxes(
                 s, kind, [row_id(user_id)], cause="passkey.added", actor="customer", now=service.clock()

@@ -89,6 +89,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
     await comes_back(service)
+    await passkeys_alone(service, user_id)
     return Filled(user_id, merged)
 
 
@@ -165,6 +166,12 @@ async def add_passkeys(service: Service) -> None:
     browser = await sign_in(service, ADDRESS, GOOD)
     await enrol(browser, name=f"Telephone of {CANARY}")
     await begin(browser, ME, ME)
+
+
+async def passkeys_alone(service: Service, user_id: str) -> None:
+    """The wish to sign in with passkeys alone; how it comes about is shown in tests/passkeys."""
+    row = {"u": row_id(user_id), "t": service.clock()}
+    await service.rows("INSERT INTO passkey_only (user_id, since) VALUES (:u, :t) RETURNING 1", **row)
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:
