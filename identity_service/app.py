@@ -34,6 +34,7 @@ from identity_service.consents import pages as receipt_pages
 from identity_service.consents import wordings_api
 from identity_service.console import account_pages, list_pages, operations_pages
 from identity_service.console import pages as console_pages
+from identity_service.console import passkey_pages as console_passkey_pages
 from identity_service.contacts import api as contacts_api
 from identity_service.contacts import desk_api
 from identity_service.database.transactions import Database
@@ -104,6 +105,7 @@ ROUTERS = (
     contacts_api.router,
     desk_api.router,
     console_pages.router,
+    console_passkey_pages.router,
     account_pages.router,
     list_pages.router,
     operations_pages.router,

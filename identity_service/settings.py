@@ -163,6 +163,9 @@ class Settings(BaseSettings):
     second_factor_required: Literal["none", "customers"] = Field(
         "none", description="who must set up a second factor before anything else; customers: everybody who signs in"
     )
+    leads_need_passkey: bool = Field(
+        False, description="leads sign in at the console with a passkey; without one they can only add it"
+    )
     session_hours: int = Field(12, ge=1, le=24, description="lifetime of a customer's session")
     consent_purposes: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,30}$")], ...] = Field(
         (), description="further purposes of consent, besides email, phone and post"

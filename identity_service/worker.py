@@ -19,6 +19,7 @@ from identity_service.audit import actions as audit
 from identity_service.brand_records import flows as brand_records
 from identity_service.clients import actions as clients
 from identity_service.console import actions as console
+from identity_service.console import passkeys as staff_passkeys
 from identity_service.database.transactions import Database
 from identity_service.events import actions as events
 from identity_service.imports import actions as imports
@@ -42,7 +43,8 @@ _PURGES: Final = (
     rate_limits.purge_counters, idempotency.purge_keys, clients.purge_tokens, heartbeat.purge_workers,
     one_time_tokens.purge_tokens, passwords.purge_attempts, sign_in.purge_sessions,
     console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
-    requests.purge_requests, ending.purge_ended, passkeys.purge_challenges, second_factors.purge_setups,
+    requests.purge_requests, ending.purge_ended, passkeys.purge_challenges, staff_passkeys.purge_challenges,
+    second_factors.purge_setups,
     recovery.purge_recoveries, recovery_codes.purge_shown,
 )  # fmt: skip
 

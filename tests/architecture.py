@@ -50,7 +50,7 @@ _BY_NAME = {
     "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
     "clients.redirect_uris": PURE, "events.data": TABLES, "events.data_models": TABLES, "events.client_data": TABLES,
-    "events.brand_data": TABLES, "events.proof_data": TABLES,
+    "events.brand_data": TABLES, "events.proof_data": TABLES, "events.staff_data": TABLES,
     **dict.fromkeys(
         (
             "messages.inbound.automatic_replies", "messages.inbound.complaints", "messages.inbound.delivery_status",

@@ -41,7 +41,9 @@ GET /console/contacts/{number}                             | staff: clerk lead
 GET /console/enrol                                         | anybody
 GET /console/find                                          | staff: clerk lead auditor
 GET /console/operations                                         | staff: clerk lead auditor
+GET /console/passkeys                                      | staff: clerk lead auditor
 GET /console/signin                                        | anybody
+GET /console/staff                                         | staff: lead
 GET /erased                                                | anybody
 GET /me                                                    | customer
 GET /me/business                                           | customer
@@ -132,8 +134,14 @@ POST /console/enrolled                                     | anybody
 POST /console/find                                         | staff: clerk lead
 POST /console/operations/lift-limit                                   | staff: lead
 POST /console/operations/limits                                 | staff: lead
+POST /console/passkeys                                     | staff: clerk lead auditor
+POST /console/passkeys/options                             | staff: clerk lead auditor
+POST /console/passkeys/sign-in                             | anybody
+POST /console/passkeys/sign-in/options                     | anybody
+POST /console/passkeys/{passkey_id}/remove                 | staff: clerk lead auditor
 POST /console/signin                                       | anybody
 POST /console/signout                                      | staff: clerk lead auditor
+POST /console/staff/{name}/renew                           | staff: lead
 POST /language                                             | anybody
 POST /me/applications/{client_id}/end                      | customer
 POST /me/business                                          | customer
@@ -146,6 +154,8 @@ POST /me/erase                                             | customer
 POST /me/export                                            | customer
 POST /me/name                                               | customer
 POST /me/passkeys                                          | customer
+POST /me/passkeys/only                                     | customer
+POST /me/passkeys/only/end                                 | customer
 POST /me/passkeys/options                                  | customer
 POST /me/passkeys/{passkey_id}/remove                      | customer
 POST /me/password                                          | customer

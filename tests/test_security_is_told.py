@@ -17,6 +17,7 @@ from tests.conftest import BASE, MASTER_KEY
 from tests.consents.given import a_customer, propose, withdraw
 from tests.console.given import a_clerk, an_account, enrol
 from tests.console.given import sign_in as staff_sign_in
+from tests.console.test_staff_passkeys import with_passkey
 from tests.given import COMMAND
 from tests.life.given import a_business
 from tests.resets.given import ANNA, OTHER, a_browser, a_password, a_reset, choose, sign_in
@@ -75,6 +76,15 @@ async def staff_does_not_get_in(service, caller):
     await staff_sign_in(service, await enrol(service, "ada"), password="something else entirely")
 
 
+async def staff_is_renewed(service, caller):
+    await enrol(service, "ada")
+    await (await a_clerk(service, "bob", "lead")).do("/console/staff/ada/renew")
+
+
+async def staff_adds_a_passkey(service, caller):
+    await with_passkey(service, "ada")
+
+
 async def staff_looks(service, caller):
     user_id = await an_account(caller)
     await (await a_clerk(service)).open_account(user_id)
@@ -122,6 +132,8 @@ EVENTS = {
     "sign_in.succeeded": (signs_in, "customer"),
     "staff.added": (adds_staff, "operator"),
     "staff.enrolled": (adds_staff, "staff:ada"),
+    "staff.enrolment_renewed": (staff_is_renewed, "staff:bob"),
+    "staff.passkey_added": (staff_adds_a_passkey, "staff:ada"),
     "staff.removed": (removes_staff, "operator"),
     "staff.sign_in_failed": (staff_does_not_get_in, "staff"),
     "staff.signed_in": (staff_gets_in, "staff:ada"),

@@ -357,6 +357,9 @@ def _address(change: EmailChange, prefix: str) -> EmailAddress:
 async def apply_email(
     session: DatabaseSession, user_id: UserId, details: dict[str, Any], *, actor: str, now: datetime
 ) -> None:
-    """Carry out an approved change of address: it only requests it, because the new mailbox must still confirm."""
+    """Carry out an approved change of address: it only requests it, because the new mailbox must still confirm. One
+    that a second person approved is for who has lost every way in: then the mailbox can be one again (PKY-15)."""
+    if actor != "customer":
+        await credentials.allow_other_ways(session, user_id, actor=actor, now=now)
     address = EmailAddress(*(details[name] for name in ("email", "ascii", "key")))
     await request_or_add_email(session, user_id, address, actor=actor, now=now)

@@ -1,4 +1,4 @@
-"""Staff: add, enrol, sign in, sign out, remove; and the search of what staff did."""
+"""Staff: add, enrol, renew, sign in, sign out, remove; and the search of what staff did."""
 
 import secrets
 import uuid
@@ -11,7 +11,7 @@ from sqlalchemy import Row, delete, func, insert, or_, select, update
 
 from identity_service.account_access.tables import AccountAccess
 from identity_service.console import rules
-from identity_service.console.tables import Staff, StaffRecoveryCode, StaffSession
+from identity_service.console.tables import Staff, StaffPasskey, StaffRecoveryCode, StaffSession
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.tables import Event
@@ -79,13 +79,29 @@ async def remove_staff(session: DatabaseSession, name: str, *, now: datetime) ->
     Raises:
         rules.UnknownStaff
     """
-    staff = await _by_name(session, name)
-    if staff is None:
-        raise rules.UnknownStaff
-    removed = {"removed_at": now, "phc": None, "totp_sealed": None, "enrol_hash": None}
-    await session.execute(update(Staff).where(Staff.id == staff.id).values(**removed))
-    await session.execute(delete(StaffRecoveryCode).where(StaffRecoveryCode.staff_id == staff.id))
+    staff = await find_staff(session, name)
+    await _end_credentials(session, staff, {"removed_at": now, "enrol_hash": None}, now=now)
     await events.record_event(session, "staff.removed", actor="operator", data={"staff": staff.name}, now=now)
+
+
+async def renew_enrolment(session: DatabaseSession, by: SignedInStaff, name: str, *, now: datetime) -> str:
+    """End everything that signs a staff member in, and return the secret of a new enrolment link, valid once and for a
+    day (SFA-11). The old ways end at once, so that nobody takes a colleague's place unnoticed.
+
+    Raises:
+        rules.UnknownStaff, rules.OwnEnrolment, rules.RenewedByOperator
+    """
+    staff = await find_staff(session, name)
+    if staff.id == by.staff.id:
+        raise rules.OwnEnrolment
+    if staff.role not in rules.RENEWED_BY_LEADS:
+        raise rules.RenewedByOperator
+    secret = secrets.token_urlsafe(32)
+    values = {"enrol_hash": hashing.hash_secret(secret), "enrol_until": now + rules.ENROLMENT}
+    await _end_credentials(session, staff, values, now=now)
+    data = {"staff": staff.name}
+    await events.record_event(session, "staff.enrolment_renewed", actor=by.actor, data=data, now=now)
+    return secret
 
 
 async def list_staff(session: DatabaseSession) -> Sequence[Staff]:
@@ -163,6 +179,7 @@ async def sign_in_staff(
     Raises:
         rules.WrongStaffSignIn: a credential is wrong. The error and the hashing do not depend on which one.
         rules.StaffCodeUsed: name and password are right, and the one-time code was used already.
+        rules.LeadHasPasskey: all is right, but for this person only a passkey is enough (PKY-15).
     """
     staff = await database.in_transaction(lambda session: _by_name(session, name))
     matches = await hasher.verify(None if staff is None else staff.phc, strength.normalise(password))
@@ -170,7 +187,7 @@ async def sign_in_staff(
         if staff is None or not matches:
             raise rules.WrongStaffSignIn
         return await database.in_transaction(lambda session: _begin(session, staff.id, code, now=now))
-    except (rules.WrongStaffSignIn, rules.StaffCodeUsed):
+    except (rules.WrongStaffSignIn, rules.StaffCodeUsed, rules.LeadHasPasskey):
         # An unknown name may be a password typed into the wrong field, so the event does not contain it.
         data = {"staff": None if staff is None else staff.name}
         await database.in_transaction(
@@ -202,6 +219,18 @@ async def sign_out_staff(session: DatabaseSession, who: SignedInStaff, *, now: d
     """End a session at the console and record it."""
     await session.execute(update(StaffSession).where(StaffSession.id == who.session.id).values(ended_at=now))
     await events.record_event(session, "staff.signed_out", actor=who.actor, data={"staff": who.staff.name}, now=now)
+
+
+async def end_sessions_of(session: DatabaseSession, staff: Staff, *, now: datetime) -> None:
+    """End every session of a staff member."""
+    active = update(StaffSession).where(StaffSession.staff_id == staff.id, StaffSession.ended_at.is_(None))
+    await session.execute(active.values(ended_at=now))
+
+
+async def has_ended(session: DatabaseSession, who: SignedInStaff) -> bool:
+    """Return whether a session has ended since its request began."""
+    mine = select(StaffSession.id).where(StaffSession.id == who.session.id, StaffSession.ended_at.is_(None))
+    return await session.scalar(mine) is None
 
 
 async def end_staff_sessions(session: DatabaseSession, *, now: datetime) -> int:
@@ -242,43 +271,83 @@ async def _begin(session: DatabaseSession, staff_id: uuid.UUID, code: str, *, no
     staff = await session.scalar(
         select(Staff).where(Staff.id == staff_id, Staff.removed_at.is_(None)).with_for_update()
     )
-    if staff is None or staff.totp_sealed is None or not await _second_factor(session, staff, code, now=now):
+    method = None if staff is None else await _second_factor(session, staff, code, now=now)
+    if staff is None or method is None:
         raise rules.WrongStaffSignIn
-    older = update(StaffSession).where(StaffSession.staff_id == staff.id, StaffSession.ended_at.is_(None))
-    await session.execute(older.values(ended_at=now))
+    lacks = rules.lacks_passkey(staff.role, method, leads_need=session.settings.leads_need_passkey)
+    if lacks and await has_passkey(session, staff):
+        raise rules.LeadHasPasskey
+    return await begin_session(session, staff, method, now=now)
+
+
+async def has_passkey(session: DatabaseSession, staff: Staff) -> bool:
+    """Return whether a staff member has a passkey."""
+    return await session.scalar(select(StaffPasskey.id).where(StaffPasskey.staff_id == staff.id).limit(1)) is not None
+
+
+async def begin_session(session: DatabaseSession, staff: Staff, method: rules.Method, *, now: datetime) -> str:
+    """End the older sessions of a staff member who has proven themselves by this method; return the new cookie."""
+    await end_sessions_of(session, staff, now=now)
     cookie = secrets.token_urlsafe(32)
     row = {
         "id": uuid.uuid4(),
         "cookie_hash": hashing.hash_secret(cookie),
         "staff_id": staff.id,
+        "method": method,
         "created_at": now,
         "seen_at": now,
     }
     await session.execute(insert(StaffSession), row)
-    data = {"staff": staff.name, "role": staff.role}
+    data = {"staff": staff.name, "role": staff.role, "by": method}
     await events.record_event(session, "staff.signed_in", actor=f"staff:{staff.name}", data=data, now=now)
     return cookie
 
 
-async def _second_factor(session: DatabaseSession, staff: Staff, code: str, *, now: datetime) -> bool:
-    """Consume a one-time code's time step or a recovery code. The lock on the staff row makes each valid only once.
+async def _second_factor(session: DatabaseSession, staff: Staff, code: str, *, now: datetime) -> rules.Method | None:
+    """Consume a one-time code's time step or a recovery code, and return which it was; None if it is neither. The lock
+    on the staff row makes each valid only once.
 
     Raises:
         rules.StaffCodeUsed
     """
-    seed = session.keys.unseal(_LABEL, staff.totp_sealed or b"").decode()
+    if staff.totp_sealed is None:
+        return None
+    typed = pasted.read_digits(code)
+    seed = session.keys.unseal(_LABEL, staff.totp_sealed).decode()
     step = totp.find_step(seed, code, now=now)
     if step is not None:
         if step <= staff.totp_step:
             raise rules.StaffCodeUsed
         await session.execute(update(Staff).where(Staff.id == staff.id).values(totp_step=step))
-        return True
+        return "code"
     mine = update(StaffRecoveryCode).where(
-        StaffRecoveryCode.code_hash == hashing.hash_secret(pasted.read_digits(code)),
+        StaffRecoveryCode.code_hash == hashing.hash_secret(typed),
         StaffRecoveryCode.staff_id == staff.id,
         StaffRecoveryCode.used_at.is_(None),
     )
-    return await session.scalar(mine.values(used_at=now).returning(StaffRecoveryCode.staff_id)) is not None
+    used = await session.scalar(mine.values(used_at=now).returning(StaffRecoveryCode.staff_id))
+    return None if used is None else "recovery_code"
+
+
+async def find_staff(session: DatabaseSession, name: str) -> Staff:
+    """Return the staff member of this name.
+
+    Raises:
+        rules.UnknownStaff
+    """
+    staff = await _by_name(session, name)
+    if staff is None:
+        raise rules.UnknownStaff
+    return staff
+
+
+async def _end_credentials(session: DatabaseSession, staff: Staff, values: dict[str, Any], *, now: datetime) -> None:
+    """End what signs a staff member in, and their sessions; `values` go into their row."""
+    ended = {"phc": None, "totp_sealed": None, **values}
+    await session.execute(update(Staff).where(Staff.id == staff.id).values(**ended))
+    for table in (StaffRecoveryCode, StaffPasskey):
+        await session.execute(delete(table).where(table.staff_id == staff.id))
+    await end_sessions_of(session, staff, now=now)
 
 
 async def _by_name(session: DatabaseSession, name: str) -> Staff | None:

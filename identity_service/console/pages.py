@@ -10,7 +10,7 @@ from identity_service.account_access import dependencies as access_dependencies
 from identity_service.account_access import rules as access_rules
 from identity_service.console import actions, opened, rules, search, views
 from identity_service.console import dependencies as console_dependencies
-from identity_service.console.dependencies import DeskStaff, Staff
+from identity_service.console.dependencies import AnyStaff, DeskStaff, Staff, Wanted
 from identity_service.contacts import actions as contacts
 from identity_service.contacts import checks
 from identity_service.contacts import rules as contact_rules
@@ -26,13 +26,13 @@ router = APIRouter(prefix="/console", route_class=FormRoute, include_in_schema=F
 
 
 @router.get("/signin")
-async def show_sign_in(request: Request) -> Response:
-    """Show the form for name, password and one-time code."""
+async def show_sign_in(request: Request, wanted: Wanted) -> Response:  # noqa: ARG001 (it is in the forms' query)
+    """Show the form for name, password and one-time code, and the button for a passkey."""
     return pages.render_page(request, "console/signin.html")
 
 
 @router.post("/signin", openapi_extra={"x-form": "console/signin.html"})
-async def sign_in(request: Request, form: Form, now: Now) -> Response:
+async def sign_in(request: Request, form: Form, now: Now, wanted: Wanted) -> Response:
     """Sign in with name, password and one-time code."""
     name, password, code = form.take("name", "password", "code")
     state = request.app.state
@@ -41,11 +41,11 @@ async def sign_in(request: Request, form: Form, now: Now) -> Response:
     await state.throttle.hit_network("staff-name-network", rules.PER_NAME_AND_NETWORK, network, known)
     await state.throttle.hit("staff-name", rules.PER_NAME, known)
     cookie = await actions.sign_in_staff(state.database, state.hasher, name, password[:1024], code, now=now)
-    return console_dependencies.set_staff_cookie(RedirectResponse("/console", 303), cookie)
+    return console_dependencies.set_staff_cookie(RedirectResponse(wanted, 303), cookie)
 
 
 @router.post("/signout")
-async def sign_out(session: Session, form: Form, staff: Staff, now: Now) -> Response:
+async def sign_out(session: Session, form: Form, staff: AnyStaff, now: Now) -> Response:
     """End the session, and delete its cookie."""
     form.take()
     await actions.sign_out_staff(session, staff, now=now)

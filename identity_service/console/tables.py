@@ -1,4 +1,4 @@
-"""Staff, their second factors and sessions. Seeds are encrypted by the key ring; codes and cookies are hashed."""
+"""Staff, their second factors, passkeys and sessions. The key ring encrypts seeds; codes and cookies are hashed."""
 
 import uuid
 from datetime import datetime
@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from identity_service.console import rules
 from identity_service.database.privacy import FACT, IDENTIFIER, PROVING, TablePrivacy
 from identity_service.database.types import Base, UtcDateTime, one_of
+from identity_service.passkeys import rules as passkey_rules
+from identity_service.passkeys.tables import Challenge, Credential, credential_checks
 
 
 class Staff(Base):
@@ -45,14 +47,41 @@ class StaffRecoveryCode(Base):
 
 
 class StaffSession(Base):
-    """One browser of one staff member; ends after eight hours, or half an hour idle."""
+    """One browser of one staff member; ends after eight hours, or half an hour idle. `method` is how they signed in."""
 
     __tablename__ = "staff_session"
     privacy = TablePrivacy()
+    __table_args__ = (CheckConstraint(one_of("method", rules.METHODS), name="method"),)
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
     cookie_hash: Mapped[bytes] = mapped_column(unique=True, info=PROVING)
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id"), index=True, info=IDENTIFIER)
+    method: Mapped[str] = mapped_column(info=FACT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     seen_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+
+
+class StaffPasskey(Credential, Base):
+    """A passkey of a staff member, who has to give a PIN, fingerprint or face for it each time."""
+
+    __tablename__ = "staff_passkey"
+    privacy = TablePrivacy()
+    __table_args__ = credential_checks()
+
+    staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff.id"), index=True, info=IDENTIFIER)
+    label: Mapped[str] = mapped_column(info=FACT)
+
+
+class StaffPasskeyChallenge(Challenge, Base):
+    """A challenge for a passkey of a staff member, of nobody known at a sign-in."""
+
+    __tablename__ = "staff_passkey_challenge"
+    privacy = TablePrivacy()
+    __table_args__ = (
+        CheckConstraint(one_of("purpose", passkey_rules.PURPOSES), name="purpose"),
+        CheckConstraint("(purpose = 'register') = (staff_id IS NOT NULL AND user_handle IS NOT NULL)", name="staff"),
+        Index("ix_staff_passkey_challenge_expires_at", "expires_at"),
+    )
+
+    staff_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("staff.id"), index=True, info=IDENTIFIER)

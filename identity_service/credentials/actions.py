@@ -1,7 +1,7 @@
 """Confirm an address with a proof of its mailbox; end what was gained through what no longer holds."""
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,9 +11,11 @@ from identity_service.accounts.tables import Account
 from identity_service.approvals import actions as approvals
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events.data_models import SessionsEndedReason
+from identity_service.keys import hashing
 from identity_service.messages import actions as messages
 from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passkeys import actions as passkeys
+from identity_service.passkeys import rules as passkey_rules
 from identity_service.passwords import actions as passwords
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.second_factors import actions as second_factors
@@ -108,6 +110,52 @@ async def remove_factor(
         await notify_mailboxes(
             session, "second_factor_removed", [user_id], cause="second_factor.removed", actor=actor, now=now
         )
+
+
+async def keep_passkeys(
+    session: DatabaseSession, user_id: str, keep: Collection[str], *, actor: str, now: datetime
+) -> None:
+    """Remove this customer's passkeys but those of these ids; tell every mailbox if there were any (PKY-08, PKY-14)."""
+    if await passkeys.remove_others(session, user_id, keep, actor=actor, now=now):
+        await notify_mailboxes(session, "passkey_removed", [user_id], cause="passkey.removed", actor=actor, now=now)
+
+
+async def require_passkey(session: DatabaseSession, account: Account, *, now: datetime) -> None:
+    """Turn every way of signing in off but passkeys, and tell every mailbox: the password goes, every other session
+    ends, and no email lets anybody in (PKY-15).
+
+    Raises:
+        passkeys.rules.TooFewPasskeys, passkeys.rules.AddressUnconfirmed
+    """
+    user_id = account.user_id
+    await passkeys.require_passkey(session, account, now=now)
+    for one in await ownership.user_ids_of(session, UserId(user_id)):
+        await passwords.remove_password(session, one, reason="passkey_only", actor="customer", now=now)
+    reason = SessionsEndedReason.PASSKEY_MADE_ONLY_WAY
+    await accounts.end_sessions(session, user_id, reason, actor="customer", now=now)
+    cause = "passkey.made_only_way"
+    await notify_mailboxes(session, "passkey_only", [user_id], cause=cause, actor="customer", now=now)
+
+
+async def allow_other_ways(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> None:
+    """Let other ways sign in again, and tell every mailbox if they did not."""
+    if await passkeys.allow_other_ways(session, user_id, actor=actor, now=now):
+        cause = "passkey.other_ways_allowed"
+        await notify_mailboxes(session, "passkey_only_ended", [user_id], cause=cause, actor=actor, now=now)
+
+
+async def tell_weaker_sign_in(session: DatabaseSession, user_id: str, browser: str, *, now: datetime) -> None:
+    """Tell every mailbox of a customer who has passkeys that somebody has signed in without one, of one browser (by the
+    name that its cookie has) once a day at most (PKY-14)."""
+    if not await passkeys.list_passkeys(session, user_id):
+        return
+    facts = {"browser": hashing.hash_secret(browser).hex()}
+    since = now - passkey_rules.TOLD_EVERY
+    if await messages.has_message(session, "weaker_sign_in", user_id, facts, since=since):
+        return
+    await notify_mailboxes(
+        session, "weaker_sign_in", [user_id], facts=facts, cause="sign_in.succeeded", actor="customer", now=now
+    )
 
 
 async def notify_mailboxes(

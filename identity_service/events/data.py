@@ -75,6 +75,7 @@ from identity_service.events.proof_data import (
     SecondProofData,
     SupportCodeData,
 )
+from identity_service.events.staff_data import StaffPasskeyData, StaffSignedInData
 
 _OF: Final[Mapping[type[EventData], str]] = {
     RegisteredData: "account.registered",
@@ -113,8 +114,10 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ContactOpenedData: "contact.opened",
     HandedOverData: "contact.handed_over",
     ContactData: "contact.closed",
-    StaffData: "staff.enrolled staff.removed staff.sign_in_failed staff.signed_out",
-    StaffRoleData: "staff.added staff.signed_in",
+    StaffData: "staff.enrolled staff.enrolment_renewed staff.removed staff.sign_in_failed staff.signed_out",
+    StaffPasskeyData: "staff.passkey_added staff.passkey_counter_went_back staff.passkey_removed",
+    StaffRoleData: "staff.added",
+    StaffSignedInData: "staff.signed_in",
     OpenedByStaffData: "account.opened_by_staff",
     SearchAlarmData: "staff.search_alarm",
     HistoryAppendedData: "history.appended",
@@ -141,7 +144,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     "mail.suppressed mail.limited mail.cancelled mail.failed",
     MailRetriedData: "mail.retried",
     SuppressionData: "mail.suppression_lifted",
-    NoData: "account.messages_read "
+    NoData: "account.messages_read passkey.made_only_way passkey.other_ways_allowed "
     "account.email_added account.email_removed account.email_confirmed account.email_changed account.closed "
     "account.reopened "
     "account.erased account.exported password.set password.compromised password.rehashed sign_in.requested "

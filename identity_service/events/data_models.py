@@ -43,6 +43,7 @@ class SessionsEndedReason(StrEnum):
 
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     PASSWORD_SET = "password_set"  # noqa: S105 (a reason)
+    PASSKEY_MADE_ONLY_WAY = "passkey_made_only_way"
     PASSKEY_REMOVED = "passkey_removed"
     SECOND_FACTOR_CHANGED = "second_factor_changed"
     PASSWORD_COMPROMISED = "password_compromised"  # noqa: S105 (a reason)

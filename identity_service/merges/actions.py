@@ -23,6 +23,7 @@ from identity_service.merges.tables import MergeRequest
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
+from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
@@ -53,7 +54,7 @@ async def request_merge(
         rules.CannotMerge, MailboxMissing
     """
     survivor, duplicate = await _lock_both(session, survivor_id, duplicate_id)
-    rules.check_mergeable(survivor, duplicate)
+    await _check_mergeable(session, survivor, duplicate)
     if not vouched and None in (await _mailbox(session, survivor), await _mailbox(session, duplicate)):
         raise rules.MailboxMissing
     request = await _find_open(session, survivor, duplicate, now=now)
@@ -215,7 +216,7 @@ async def _merge_if_agreed(session: DatabaseSession, request: MergeRequest, *, a
     if request.survivor_agreed_at is None and request.duplicate_agreed_at is None:
         return
     survivor, duplicate = await _lock_both(session, UserId(request.survivor), UserId(request.duplicate))
-    rules.check_mergeable(survivor, duplicate)
+    await _check_mergeable(session, survivor, duplicate)
     if await _asked_new_mailbox(session, request, survivor, duplicate, now=now):
         return
     if request.survivor_agreed_at is None or request.duplicate_agreed_at is None:
@@ -227,6 +228,14 @@ async def _merge_if_agreed(session: DatabaseSession, request: MergeRequest, *, a
     await session.execute(update(MergeRequest).where(MergeRequest.id == request.id).values(merged_at=now))
     await session.refresh(request)
     await tell_of_merge(session, survivor.user_id, duplicate.user_id, actor=actor, now=now)
+
+
+async def _check_mergeable(session: DatabaseSession, survivor: Account, duplicate: Account) -> None:
+    """Refuse what `rules.check_mergeable` refuses, and to let the ways into one account into one for passkeys alone."""
+    rules.check_mergeable(survivor, duplicate)
+    for account in (survivor, duplicate):
+        if await passkeys.is_only_way(session, account):
+            raise rules.CannotMerge("Only passkeys sign in to one of the accounts; its owner allows other ways first.")
 
 
 def _is_over(agreed_at: datetime, account: Account) -> bool:

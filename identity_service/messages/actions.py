@@ -106,6 +106,14 @@ async def find_pending_message(session: DatabaseSession, pending_key: str) -> uu
 _ADVISORY_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))")
 
 
+async def has_message(
+    session: DatabaseSession, kind: str, user_id: str, facts: dict[str, Any], *, since: datetime
+) -> bool:
+    """Return whether a customer was written to since a moment by a message of this kind with these facts."""
+    mine = select(Message.id).where(Message.user_id == user_id, Message.kind == kind, Message.created_at > since)
+    return await session.scalar(mine.where(Message.facts.contains(facts)).limit(1)) is not None
+
+
 def _new_row(
     session: DatabaseSession,
     message_id: uuid.UUID,

@@ -125,6 +125,14 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("help", "Our support team can help: give them the reference on the page where you asked."),
         _IGNORE, _SAFETY,
     )),
+    "passkey_reset": EmailCopy(SUBJECTS["reset"], (
+        Part("why", "We received a request to reset the password for User ID {user_id}. You've turned off every way to "
+             "sign in but your passkeys, so there is no link and no code."),
+        Part("link", "You can sign in here with a passkey on any of your devices:", shows="link", button="Sign in"),
+        Part("when", _REQUESTED),
+        Part("help", "Have you lost all of them? Our support team can help: give them your User ID."),
+        _IGNORE, _SAFETY,
+    )),
     "no_account": EmailCopy(SUBJECTS["reset"], (
         Part("why", "We received a request to reset a password with this address, but there is no account with it."),
         Part("link", "You may have registered with another address, or the account is closed. You can try another "
@@ -140,6 +148,14 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("when", _REQUESTED),
         Part("not_you", "If this wasn't you, you can ignore this email. Nobody can sign in without this code."),
         _SAFETY,
+    )),
+    "passkey_signin": EmailCopy(SUBJECTS["signin"], (
+        Part("why", "Someone, probably you, wants to sign in with this address. You've turned off every way to sign in "
+             "but your passkeys, so there is no code."),
+        Part("link", "You can sign in here with a passkey on any of your devices:", shows="link", button="Sign in"),
+        Part("when", _REQUESTED),
+        Part("help", "Have you lost all of them? Our support team can help: give them your User ID."),
+        _IGNORE, _SAFETY,
     )),
     "no_account_signin": EmailCopy(SUBJECTS["signin"], (
         Part("why", "Someone, probably you, wants to sign in with this address. There is no account with it, so "
@@ -261,6 +277,34 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("link", "We'll remove the app in 72 hours. If you don't want that, you can stop it here:", shows="link",
              button="Keep the app"),
         _CODE_THERE, _FINE, _SAFETY,
+    )),
+    "passkey_copied": EmailCopy("A passkey of your account may have been copied", (
+        Part("why", "Somebody signed in to your account {user_id} on {changed_at} with a passkey that may have been "
+             "copied: it has counted fewer sign-ins than we have."),
+        Part("fine", "If you've restored a device or password manager from a backup, this can be harmless."),
+        Part("not_you", "If you don't know why, remove the passkey. If you can't sign in any more, set a new password "
+             "here and contact us:", shows="link", button="Choose a new password"),
+    )),
+    "passkey_only": EmailCopy("Only your passkeys sign in to your account now", (
+        Part("why", "Since {changed_at} only a passkey signs in to your account {user_id}. Your password is gone, and "
+             "no email from us lets anyone in. You've been signed out on all other devices."),
+        Part("fine", "If this was you, you don't need to do anything. Keep at least two devices with your passkeys."),
+        Part("not_you", "If this wasn't you, contact us at once. With a passkey you can change it back:",
+             shows="link", button="Sign in"),
+    )),
+    "passkey_only_ended": EmailCopy("There are other ways to sign in to your account again", (
+        Part("why", "Since {changed_at} your account {user_id} can be signed in to without a passkey again: with an "
+             "emailed code, or with a new password."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
+             "signs out all devices:", shows="link", button="Choose a new password"),
+    )),
+    "weaker_sign_in": EmailCopy("Someone signed in to your account without your passkey", (
+        Part("why", "Somebody signed in to your account {user_id} on {changed_at} with a password or an emailed code, "
+             "although it has a passkey."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
+             "signs out all devices:", shows="link", button="Choose a new password"),
     )),
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "

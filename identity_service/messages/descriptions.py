@@ -157,6 +157,10 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "recovery_code_used": "Notice: recovery code used",
     "recovery_code_entered": "Notice: recovery code entered, a second proof is missing",
     "recovery_code_missed": "Notice: wrong recovery codes",
+    "passkey_copied": "Notice: passkey may have been copied",
+    "passkey_only": "Notice: sign-in by passkey alone",
+    "passkey_only_ended": "Notice: other ways to sign in allowed",
+    "weaker_sign_in": "Notice: sign-in without the passkey",
     "test": "Test email",
 }
 """What the desk calls each kind of message."""

@@ -86,6 +86,18 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "second_factor_removed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
     "second_factor_failed": MessageKind("security", 5, 72 * HOUR, NOTICE_WAITS, _FACTOR, is_notice=True),
     "second_factor_lost": MessageKind("security", 0, 72 * HOUR, _CHECK, _CHANGE, is_notice=True),
+    "passkey_copied": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_copied", is_notice=True
+    ),
+    "passkey_only": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_only", is_notice=True
+    ),
+    "passkey_only_ended": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_only_ended", is_notice=True
+    ),
+    "weaker_sign_in": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_weaker_sign_in", is_notice=True
+    ),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""

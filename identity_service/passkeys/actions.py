@@ -2,9 +2,9 @@
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -15,11 +15,11 @@ from identity_service.accounts import rules as account_rules
 from identity_service.accounts.tables import Account
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.keys import hashing
 from identity_service.logs import log
-from identity_service.passkeys import responses, rules
+from identity_service.passkeys import ceremonies, responses, rules
+from identity_service.passkeys.ceremonies import Begun
 from identity_service.passkeys.responses import Malformed
-from identity_service.passkeys.tables import Passkey, PasskeyChallenge
+from identity_service.passkeys.tables import Passkey, PasskeyChallenge, PasskeyOnly
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
@@ -32,18 +32,13 @@ class Registered(NamedTuple):
     credential: responses.NewCredential
 
 
-class Begun(NamedTuple):
-    """A ceremony: the id that its response comes back with, and the options for the browser."""
-
-    ceremony: str
-    options: dict[str, Any]
-
-
 class Proven(NamedTuple):
-    """Whose passkey answered, and whether a PIN or fingerprint was asked for this time (PKY-03)."""
+    """Whose passkey answered, whether a PIN or fingerprint was asked for this time (PKY-03), and whether to tell its
+    owner that it may have been copied (PKY-10)."""
 
     account: Account
     verified: bool
+    tell_copied: bool = False
 
 
 async def begin_registration(session: DatabaseSession, account: Account, *, browser: str, now: datetime) -> Begun:
@@ -52,7 +47,7 @@ async def begin_registration(session: DatabaseSession, account: Account, *, brow
     handle = known[0].user_handle if known else secrets.token_bytes(64)
     challenge = secrets.token_bytes(32)
     row = {"purpose": "register", "user_id": account.user_id, "user_handle": handle, "challenge": challenge}
-    ceremony = await _store_challenge(session, row, browser=browser, now=now)
+    ceremony = await ceremonies.store_challenge(session, PasskeyChallenge, row, browser=browser, now=now)
     options = responses.creation_options(
         session.settings, name=account.email or user_ids.show(account.user_id), handle=handle, challenge=challenge,
         exclude=[one.credential_id for one in known],
@@ -64,7 +59,7 @@ async def begin_sign_in(session: DatabaseSession, *, browser: str, now: datetime
     """Return a challenge for a sign-in by whoever has a passkey, bound to the browser."""
     challenge = secrets.token_bytes(32)
     row = {"purpose": "sign_in", "user_id": None, "user_handle": None, "challenge": challenge}
-    ceremony = await _store_challenge(session, row, browser=browser, now=now)
+    ceremony = await ceremonies.store_challenge(session, PasskeyChallenge, row, browser=browser, now=now)
     return Begun(ceremony, responses.request_options(session.settings, challenge=challenge))
 
 
@@ -77,7 +72,9 @@ async def read_registration(
         rules.PasskeyNotAdded
     """
     asked = await database.in_transaction(
-        lambda session: _take_challenge(session, "register", ceremony, browser=browser, now=now)
+        lambda session: ceremonies.take_challenge(
+            session, PasskeyChallenge, "register", ceremony, browser=browser, now=now
+        )
     )
     if asked is None or asked.user_id != user_id or asked.user_handle is None:
         raise rules.PasskeyNotAdded
@@ -106,7 +103,7 @@ async def add_passkey(session: DatabaseSession, new: Registered, name: str, *, n
         raise rules.PasskeyNotAdded
     row = {
         **new.credential._asdict(), "id": uuid.uuid4(), "user_id": new.user_id, "user_handle": new.user_handle,
-        "label": _label(name), "created_at": now,
+        "label": ceremonies.read_label(name), "created_at": now,
     }  # fmt: skip
     passkey: Passkey | None = await session.scalar(
         insert(Passkey).values(**row).on_conflict_do_nothing().returning(Passkey)
@@ -128,7 +125,9 @@ async def check_response(database: Database, ceremony: str, response: str, *, br
         rules.PasskeyRefused
     """
     asked = await database.in_transaction(
-        lambda session: _take_challenge(session, "sign_in", ceremony, browser=browser, now=now)
+        lambda session: ceremonies.take_challenge(
+            session, PasskeyChallenge, "sign_in", ceremony, browser=browser, now=now
+        )
     )
     try:
         if asked is None:
@@ -151,7 +150,7 @@ async def remove_passkey(session: DatabaseSession, user_id: str, passkey_id: uui
     """Remove a passkey of this customer, unless it is the only way in.
 
     Raises:
-        rules.UnknownPasskey, rules.LastWayIn
+        rules.UnknownPasskey, rules.LastWayIn, rules.TwoMustStay
     """
     account = await accounts.find_account(session, UserId(user_id), lock=True)
     mine = await list_passkeys(session, user_id)
@@ -160,6 +159,8 @@ async def remove_passkey(session: DatabaseSession, user_id: str, passkey_id: uui
         raise rules.UnknownPasskey
     if len(mine) == 1 and account.email_state != "confirmed":
         raise rules.LastWayIn
+    if len(mine) <= rules.FOR_ONLY and await is_only_way(session, account):
+        raise rules.TwoMustStay
     await _delete(session, [found], actor="customer", now=now)
     return found
 
@@ -168,9 +169,64 @@ async def remove_since(
     session: DatabaseSession, user_id: str, since: datetime | None, *, actor: str, now: datetime
 ) -> int:
     """Remove this customer's passkeys that were added since a moment, all of them without one; return how many."""
-    found = [one for one in await list_passkeys(session, user_id) if since is None or one.created_at >= since]
+    mine = await list_passkeys(session, user_id)
+    found = [one for one in mine if since is None or one.created_at >= since]
+    await _delete(session, found, actor=actor, now=now)
+    if len(found) == len(mine):
+        await allow_other_ways(session, user_id, actor=actor, now=now)
+    return len(found)
+
+
+async def remove_others(
+    session: DatabaseSession, user_id: str, keep: Collection[str], *, actor: str, now: datetime
+) -> int:
+    """Remove this customer's passkeys but those of these ids; return how many."""
+    found = [one for one in await list_passkeys(session, user_id) if str(one.id) not in keep]
     await _delete(session, found, actor=actor, now=now)
     return len(found)
+
+
+def enough_for_only(found: Sequence[Passkey], *, now: datetime) -> bool:
+    """Return whether these passkeys can be the only way in. New ones do not count: until then a reset takes them away,
+    if somebody else has added them."""
+    good = [one for one in found if one.verified and not rules.is_new(one.created_at, now=now)]
+    return len(good) >= rules.FOR_ONLY
+
+
+async def require_passkey(session: DatabaseSession, account: Account, *, now: datetime) -> None:
+    """Let only passkeys sign in to an account (PKY-15).
+
+    Raises:
+        rules.TooFewPasskeys
+        rules.AddressUnconfirmed: whoever reads that mailbox may be its real owner.
+    """
+    await accounts.find_account(session, UserId(account.user_id), lock=True)
+    if not enough_for_only(await list_passkeys(session, account.user_id), now=now):
+        raise rules.TooFewPasskeys
+    if account.email_state == "unconfirmed":
+        raise rules.AddressUnconfirmed
+    row = {"user_id": account.user_id, "since": now}
+    added = insert(PasskeyOnly).values(**row).on_conflict_do_nothing().returning(PasskeyOnly.user_id)
+    if await session.scalar(added) is not None:
+        name = "passkey.made_only_way"
+        await events.record_event(session, name, user_id=account.user_id, actor="customer", data={}, now=now)
+
+
+async def allow_other_ways(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> bool:
+    """Let other ways sign in to an account again; return whether they did not."""
+    mine = delete(PasskeyOnly).where(PasskeyOnly.user_id == user_id).returning(PasskeyOnly.user_id)
+    if await session.scalar(mine) is None:
+        return False
+    name = "passkey.other_ways_allowed"
+    await events.record_event(session, name, user_id=user_id, actor=actor, data={}, now=now)
+    return True
+
+
+async def is_only_way(session: DatabaseSession, account: Account) -> bool:
+    """Return whether only passkeys sign in to this account. An address that nobody has confirmed belongs to whoever
+    reads its mail: while there is one, the wish counts for nothing, and its first proof ends it."""
+    mine = await session.scalar(select(PasskeyOnly.user_id).where(PasskeyOnly.user_id == account.user_id))
+    return mine is not None and account.email_state != "unconfirmed"
 
 
 async def purge_challenges(session: DatabaseSession) -> None:
@@ -183,52 +239,28 @@ async def _of_accounts(session: DatabaseSession, owners: Sequence[str]) -> Seque
     return (await session.scalars(mine)).all()
 
 
-async def _store_challenge(session: DatabaseSession, row: dict[str, Any], *, browser: str, now: datetime) -> str:
-    ceremony = secrets.token_urlsafe(16)
-    kept = {
-        "id_hash": hashing.hash_secret(ceremony), "browser_hash": hashing.hash_secret(browser),
-        "expires_at": now + rules.CHALLENGE_LIFETIME,
-    }  # fmt: skip
-    await session.execute(insert(PasskeyChallenge), {**row, **kept})
-    return ceremony
-
-
-async def _take_challenge(
-    session: DatabaseSession, purpose: str, ceremony: str, *, browser: str, now: datetime
-) -> PasskeyChallenge | None:
-    """Use up the challenge of a ceremony of this browser by one statement; None if there is none that is valid."""
-    mine = delete(PasskeyChallenge).where(
-        PasskeyChallenge.id_hash == hashing.hash_secret(ceremony), PasskeyChallenge.purpose == purpose,
-        PasskeyChallenge.browser_hash == hashing.hash_secret(browser), PasskeyChallenge.expires_at > now,
-    )  # fmt: skip
-    taken: PasskeyChallenge | None = await session.scalar(mine.returning(PasskeyChallenge))
-    return taken
-
-
 async def _check(
     session: DatabaseSession, claimed: responses.Claimed, response: str, challenge: bytes, *, now: datetime
 ) -> Proven:
     mine = select(Passkey).where(Passkey.credential_id == claimed.credential_id).with_for_update()
     passkey = await session.scalar(mine)
-    if passkey is None or passkey.user_handle != claimed.user_handle:
+    if passkey is None:
         raise Malformed
-    said = responses.check_assertion(session.settings, response, challenge, passkey.public_key)
-    if said.backup_eligible != passkey.backup_eligible:
-        raise Malformed
+    said = ceremonies.check_response(session.settings, passkey, claimed, response, challenge)
     try:
         account = await accounts.find_active_account(session, UserId(passkey.user_id))
     except (account_rules.AccountErased, account_rules.UnknownUserId) as gone:
         raise Malformed from gone
     if account.state != "active":
         raise Malformed
-    went_back = said.sign_count <= passkey.sign_count and (said.sign_count or passkey.sign_count)
+    went_back, before = ceremonies.went_back(passkey, said), passkey.went_back_at
     if went_back:
         data = {"passkey_id": str(passkey.id)}
         name = "passkey.counter_went_back"
         await events.record_event(session, name, user_id=account.user_id, actor="service", data=data, now=now)
-    values = {"sign_count": said.sign_count, "backed_up": said.backed_up, "last_used_at": now}
+    values = ceremonies.columns_after(passkey, said, now=now)
     await session.execute(update(Passkey).where(Passkey.id == passkey.id).values(values))
-    return Proven(account, said.verified)
+    return Proven(account, said.verified, went_back and (before is None or now - before >= rules.TOLD_EVERY))
 
 
 async def _delete(session: DatabaseSession, found: Sequence[Passkey], *, actor: str, now: datetime) -> None:
@@ -236,8 +268,3 @@ async def _delete(session: DatabaseSession, found: Sequence[Passkey], *, actor: 
         await session.execute(delete(Passkey).where(Passkey.id == one.id))
         data = {"passkey_id": str(one.id)}
         await events.record_event(session, "passkey.removed", user_id=one.user_id, actor=actor, data=data, now=now)
-
-
-def _label(given: str) -> str:
-    """Return the name as one line; without one it is just a passkey."""
-    return " ".join("".join(sign for sign in given if sign.isprintable()).split())[: rules.LONGEST_NAME] or "Passkey"

@@ -1,4 +1,4 @@
-"""The notices that a passkey was added or removed: when, and how to object; no link signs in (PKY-08)."""
+"""The notices about passkeys: when, and how to object; no link signs in (PKY-08, PKY-10, PKY-14)."""
 
 from identity_service import translations
 from identity_service.database.transactions import DatabaseSession
@@ -17,9 +17,29 @@ async def build_passkey_removed(session: DatabaseSession, message: ClaimedMessag
     return _build(session, message, "passkey_removed")
 
 
-def _build(session: DatabaseSession, message: ClaimedMessage, words: str) -> RenderedEmail:
+async def build_passkey_copied(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
+    """Return the notice that a passkey's counter went back."""
+    return _build(session, message, "passkey_copied")
+
+
+async def build_passkey_only(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
+    """Return the notice that passkeys are the only way in."""
+    return _build(session, message, "passkey_only", page="/signin")
+
+
+async def build_passkey_only_ended(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
+    """Return the notice that there are other ways in again."""
+    return _build(session, message, "passkey_only_ended")
+
+
+async def build_weaker_sign_in(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail:
+    """Return the notice that somebody signed in by a weaker way than a passkey."""
+    return _build(session, message, "weaker_sign_in")
+
+
+def _build(session: DatabaseSession, message: ClaimedMessage, words: str, page: str = "/reset") -> RenderedEmail:
     zone = session.settings.brands.find(message.brand).time_zone
     return rendering.render_message(
-        session, message, words, link=f"{session.settings.public_url}/reset",
+        session, message, words, link=f"{session.settings.public_url}{page}",
         changed_at=translations.format_time(message.created_at, message.locale, zone),
     )  # fmt: skip

@@ -46,7 +46,6 @@ _SHORTEST_RSA: Final = 256
 _STATEMENTS: Final = {"none": frozenset[str](), "packed": frozenset({"alg", "sig"})}
 """What the statement of each format that is looked at has; a certificate is in none."""
 _TIMEOUT_MS: Final = int(rules.CHALLENGE_LIFETIME.total_seconds() * 1000)
-_PREFERRED: Final = UserVerificationRequirement.PREFERRED
 
 
 class Malformed(ValueError):
@@ -87,24 +86,28 @@ def rp_id(settings: Settings) -> str:
 
 
 def creation_options(
-    settings: Settings, *, name: str, handle: bytes, challenge: bytes, exclude: list[bytes]
+    settings: Settings, *, name: str, handle: bytes, challenge: bytes, exclude: list[bytes], must_verify: bool = False
 ) -> dict[str, Any]:
-    """Return the options for `navigator.credentials.create()`: a discoverable passkey, no attestation."""
+    """Return the options for `navigator.credentials.create()`: a discoverable passkey, no attestation; with
+    `must_verify` only one that asks for a PIN, fingerprint or face."""
     options = webauthn.generate_registration_options(
         rp_id=rp_id(settings), rp_name=settings.brands.find(None).name, user_id=handle, user_name=name,
         user_display_name=name, challenge=challenge, timeout=_TIMEOUT_MS, supported_pub_key_algs=ALGORITHMS,
         authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=_PREFERRED
+            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=_verification(must_verify)
         ),
         exclude_credentials=[PublicKeyCredentialDescriptor(id=one) for one in exclude],
     )  # fmt: skip
     return options_to_json_dict(options)
 
 
-def request_options(settings: Settings, *, challenge: bytes) -> dict[str, Any]:
+def request_options(settings: Settings, *, challenge: bytes, must_verify: bool = False) -> dict[str, Any]:
     """Return the options for `navigator.credentials.get()`: any passkey of ours, alike for everybody (PKY-06)."""
     options = webauthn.generate_authentication_options(
-        rp_id=rp_id(settings), challenge=challenge, timeout=_TIMEOUT_MS, user_verification=_PREFERRED
+        rp_id=rp_id(settings),
+        challenge=challenge,
+        timeout=_TIMEOUT_MS,
+        user_verification=_verification(must_verify),
     )
     return options_to_json_dict(options)
 
@@ -169,6 +172,10 @@ def check_assertion(settings: Settings, text: str, challenge: bytes, public_key:
         return Assertion(made.user_verified, made.new_sign_count, flags.be, made.credential_backed_up)
     except Exception as wrong:
         raise Malformed from wrong
+
+
+def _verification(must_verify: bool) -> UserVerificationRequirement:
+    return UserVerificationRequirement.REQUIRED if must_verify else UserVerificationRequirement.PREFERRED
 
 
 def _check_encoding(text: str, *names: str) -> None:

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from identity_service.credentials import actions as credentials
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.sign_in.actions import SignedIn
-from identity_service.sign_in.dependencies import FreshCustomer, FreshCustomerBefore
+from identity_service.sign_in.dependencies import StrongestCustomer, StrongestCustomerBefore
 from identity_service.web import dependencies, pages, recovery_card
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
@@ -17,14 +17,14 @@ router = APIRouter(prefix="/me/recovery-code", route_class=FormRoute, include_in
 
 
 @router.get("")
-async def show_code_state(request: Request, session: Session, customer: FreshCustomer) -> Response:
+async def show_code_state(request: Request, session: Session, customer: StrongestCustomer) -> Response:
     """Show whether there is a recovery code, and since when; never the code."""
     return pages.render_page(request, "portal/recovery_code.html", recovery=None, **await _state(session, customer))
 
 
 @router.post("")
 async def make_code(
-    request: Request, form: Form, customer: FreshCustomerBefore, settings: Settings, now: Now
+    request: Request, form: Form, customer: StrongestCustomerBefore, settings: Settings, now: Now
 ) -> Response:
     """Make a code in the place of the one before, show it this once, and tell every mailbox (REC-27)."""
     form.take()

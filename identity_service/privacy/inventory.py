@@ -64,6 +64,7 @@ TITLES: Final[Mapping[str, str]] = {
     "recovery_session": "Account recoveries",
     "support_code": "Codes for calls with our support team",
     "caller_preference": "How our support team may verify you",
+    "passkey_only": "Sign-in with passkeys alone",
     "one_time_token": "Links and codes",
     "message": "Emails",
     "attempt": "Attempts to send emails",
@@ -102,7 +103,7 @@ COLUMN_TITLES: Final[Mapping[str, str]] = {
     "details": "Details", "created_at": "Created on", "recipient": "To", "accepted_at": "Sent on", "set_at": "When",
     "method": "Signed in with", "browser": "Browser", "seen_at": "Last used on", "expires_at": "Works until",
     "used_at": "Used on", "note": "Note", "verb": "Change", "done_at": "Done", "stopped_at": "Stopped on",
-    "last_used_at": "Last used on", "label": "Name", "added_at": "Added on",
+    "last_used_at": "Last used on", "label": "Name", "added_at": "Added on", "went_back_at": "Perhaps copied on",
 }  # fmt: skip
 """What columns are called there. The others are technical, and shown by their names."""
 

@@ -102,7 +102,10 @@ async def give_app_code(
     Raises:
         second_factors.rules: what `second_factors.actions.check_code` raises; passwords.rules.HashingBusy
     """
-    await second_factors.check_code(database, recovering.account.user_id, code, now=now)
+    account = recovering.account
+    if await database.in_transaction(lambda session: passkeys.is_only_way(session, account)):
+        raise rules.NoSecondProof
+    await second_factors.check_code(database, account.user_id, code, now=now)
     new = await recovery_codes.prepare_code(hasher)
     async with database.transaction() as session:
         await accept_second_proof(session, recovering, new, now=now)
@@ -134,6 +137,8 @@ async def send_second_code(
 
 async def has_settled_address(session: DatabaseSession, account: Account, *, now: datetime) -> bool:
     """Return whether an account's address is confirmed and has been the same for 72 hours (SFA-08)."""
+    if await passkeys.is_only_way(session, account):
+        return False
     changed = select(func.max(EmailChange.changed_at)).where(EmailChange.user_id == account.user_id)
     since = await session.scalar(changed)
     return account.email_state == "confirmed" and (since is None or now - since >= rules.SETTLED)

@@ -13,10 +13,12 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import reopen_links
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
+from identity_service.passkeys import actions as passkeys
 
 
 async def build_reset(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
-    """Return the email with link and code or, if the token was revoked meanwhile, one that says so.
+    """Return the email with link and code or, if the token was revoked meanwhile, or the account is for passkeys alone,
+    one that says so.
 
     A revoked token still gets an email: a cancelled message would be visible on its tracking page, and reveal that
     there is an account.
@@ -28,6 +30,9 @@ async def build_reset(session: DatabaseSession, message: ClaimedMessage) -> Rend
     lifetime = token_rules.LIFETIMES["reset"]
     if account is None or token_rules.is_revoked(lifetime, found.token.requested_at, account.tokens_valid_after):
         return _reset_over(session, message)
+    if await passkeys.is_only_way(session, account):
+        page = f"{session.settings.public_url}/signin"
+        return rendering.render_message(session, message, "passkey_reset", link=page)
     settings, now = session.settings, await database_now(session)
     until = min(now + timedelta(minutes=settings.reset_link_minutes), _latest_end(found))
     zone = settings.brands.find(message.brand).time_zone

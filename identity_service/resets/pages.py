@@ -4,7 +4,7 @@ A GET changes nothing: a mail scanner that follows the link and runs its script 
 password. Fixed paths are declared before `/reset/{handle}`.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
@@ -25,6 +25,8 @@ from identity_service.web.forms import Form, FormRoute
 
 _USED = "used"
 """The place at which a browser remembers the reset that it has used."""
+_KEPT = tuple(f"keep{number}" for number in range(rules.MOST_KEPT))
+"""The fields of the page of passkeys: each has the id of one that is kept."""
 router = APIRouter(prefix="/reset", route_class=FormRoute, include_in_schema=False)
 
 
@@ -58,8 +60,8 @@ async def show_choose(request: Request) -> Response:
 @router.post("/choose", openapi_extra={"x-form": "resets/choose.html"})
 async def choose(request: Request, form: Form, now: Now) -> Response:
     """Set the password if the link is valid, and consume the link."""
-    link, password, passkeys = form.take("link", "password", "passkeys")
-    return await _set_password(request, _by_link(request, link, password, passkeys, now=now))
+    link, password, chosen, *keep = form.take("link", "password", "chosen", *_KEPT)
+    return await _set_password(request, _by_link(request, link, password, _choice(chosen, keep), now=now), link=link)
 
 
 @router.get("/choose/{handle}")
@@ -76,16 +78,16 @@ async def show_choose_or_code(request: Request, handle: str, session: Session, n
 @router.post("/choose/{handle}", openapi_extra={"x-form": "resets/choose.html"})
 async def choose_by_link_or_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password if the link, or the code from the same email, is valid, and consume their token."""
-    link, code, password, passkeys = form.take("link", "code", "password", "passkeys")
+    link, code, password, chosen, *keep = form.take("link", "code", "password", "chosen", *_KEPT)
     described = await request.app.state.database.in_transaction(partial(actions.describe_link, handle=handle, now=now))
     forms.redisplay_on(request, "resets/choose.html", address=described.address)
-    by_code = code and not link
+    by_code, choice = code and not link, _choice(chosen, keep)
     choosing = (
-        _by_code(request, code, password, passkeys, sent=handle, now=now)
+        _by_code(request, code, password, choice, sent=handle, now=now)
         if by_code
-        else _by_link(request, link, password, passkeys, sent=handle, now=now)
+        else _by_link(request, link, password, choice, sent=handle, now=now)
     )
-    return await _set_password(request, choosing)
+    return await _set_password(request, choosing, link=link, code=code)
 
 
 @router.post("/opened")
@@ -147,15 +149,24 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password with the code from the email, and consume its token."""
-    code, password, passkeys = form.take("code", "password", "passkeys")
+    code, password, chosen, *keep = form.take("code", "password", "chosen", *_KEPT)
     forms.redisplay_on(request, "resets/code.html", address=typed.find_typed(request, handle))
-    return await _set_password(request, _by_code(request, code, password, passkeys, tracked=handle, now=now))
+    choosing = _by_code(request, code, password, _choice(chosen, keep), tracked=handle, now=now)
+    return await _set_password(request, choosing, code=code)
 
 
-async def _set_password(request: Request, choosing: Awaitable[str]) -> Response:
+def _choice(chosen: str, keep: Sequence[str]) -> actions.Choice | None:
+    """Return what the page of passkeys sent back, None if it was not shown yet."""
+    return actions.Choice(chosen, frozenset(filter(None, keep))) if chosen else None
+
+
+async def _set_password(
+    request: Request, choosing: Awaitable[actions.Outcome], *, link: str = "", code: str = ""
+) -> Response:
     """Return the page that says it is done; this browser's tracking page says so, too, and nobody else's does.
 
-    A form whose link or code can work no more is not shown again.
+    Where there are passkeys, the page that lists them comes before: only as the answer to a form with a valid link or
+    code, so that no address opens it. A form whose link or code can work no more is not shown again.
     """
     try:
         used = await choosing
@@ -164,34 +175,38 @@ async def _set_password(request: Request, choosing: Awaitable[str]) -> Response:
     except LinkInvalid as refused:
         forms.redisplay_on(request, "resets/ended.html", used_at=refused.used_at, is_known=refused.used_at is not None)
         raise
+    if used.passkeys:
+        listed = used.passkeys[: rules.MOST_KEPT]
+        return pages.render_page(
+            request, "resets/passkeys.html", listed=listed, chosen=used.sealed, link=link, code="" if link else code
+        )
     # The redirect needs a fragment of its own: browsers would keep the one with the secret (RFC 9110, 10.2.2).
-    return typed.remember_typed(RedirectResponse("/reset/done#main", 303), _USED, used)
+    return typed.remember_typed(RedirectResponse("/reset/done#main", 303), _USED, used.handle)
 
 
 async def _by_link(
-    request: Request, link: str, password: str, passkeys: str, *, sent: str | None = None, now: datetime
-) -> str:
+    request: Request, link: str, password: str, choice: actions.Choice | None, *, sent: str | None = None,
+    now: datetime,
+) -> actions.Outcome:  # fmt: skip
     state = request.app.state
-    return await actions.choose_by_link(
-        state.database, state.hasher, link, password, sent=sent, passkeys_too=bool(passkeys), now=now
-    )
+    return await actions.choose_by_link(state.database, state.hasher, link, password, sent=sent, choice=choice, now=now)
 
 
 async def _by_code(
     request: Request,
     code: str,
     password: str,
-    passkeys: str,
+    choice: actions.Choice | None,
     *,
     tracked: str | None = None,
     sent: str = "",
     now: datetime,
-) -> str:
+) -> actions.Outcome:
     state = request.app.state
     await state.throttle.hit_network("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
     return await actions.choose_by_code(
         state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
-        browser=known_browsers.browser_of(request), passkeys_too=bool(passkeys), now=now,
+        browser=known_browsers.browser_of(request), choice=choice, now=now,
     )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """States, limits and errors of resets. Pure."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
-from identity_service.errors import NotFound
+from identity_service.errors import NotFound, Unprocessable
 
 State = Literal["asked", "mailed", "opened", "used", "expired"]
 
@@ -13,6 +13,14 @@ PER_CLIENT = "600/minute"
 JUDGED_PER_NETWORK = "240/minute"
 """Limits of requests for resets, and of password checks before a token is presented. A request beyond the address's
 limit gets the tracking page of the newest message (ATT-18)."""
+
+
+MOST_KEPT: Final = 12
+"""Passkeys that the page of a reset lists at most; of merged accounts there may be more, and the others go."""
+
+
+class ChoiceInvalid(Unprocessable):
+    """This page doesn't belong to your email. Open the link from the email again, or type the code again."""
 
 
 class UnknownReset(NotFound):

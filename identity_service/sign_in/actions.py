@@ -98,7 +98,9 @@ async def sign_in_by_password(
     user_id = checked.user_id
     async with database.transaction() as session:
         proven_by = await passwords.proven_by(session, user_id)
-        return await begin_session(session, user_id, "password", proven_by, browser=browser, replaces=replaces, now=now)
+        new = await begin_session(session, user_id, "password", proven_by, browser=browser, replaces=replaces, now=now)
+        await _tell_weaker(session, new, known, now=now)
+    return new
 
 
 async def request_code(
@@ -165,15 +167,17 @@ async def sign_in_by_code(
     async with database.transaction() as session:
         one_time_tokens.check_code(session, found.token, typed)
         account = await accounts.find_for_sign_in(session, found.token.user_id or "")
-        if account is None:
+        if account is None or await passkeys.is_only_way(session, account):
             raise LinkInvalid
         one_time_tokens.check_valid(session, found, valid_after=account.tokens_valid_after, by="code", now=now)
         proof = await one_time_tokens.consume(session, found, now=now)
         if credentials.is_first_proof(session, account, proof):
             await credentials.confirm_mailbox(session, proof.user_id, proof, now=now)
-        return await begin_session(
+        new = await begin_session(
             session, proof.user_id, "mail", proof.recipient_hash, browser=browser, replaces=replaces, now=now
         )
+        await _tell_weaker(session, new, known, now=now)
+    return new
 
 
 async def sign_in_by_passkey(
@@ -188,9 +192,22 @@ async def sign_in_by_passkey(
     proven = await passkeys.check_response(database, ceremony, response, browser=browser, now=now)
     method: rules.Method = "verified_passkey" if proven.verified else "passkey"
     async with database.transaction() as session:
-        return await begin_session(
-            session, proven.account.user_id, method, None, browser=device, replaces=replaces, now=now
-        )
+        user_id = proven.account.user_id
+        new = await begin_session(session, user_id, method, None, browser=device, replaces=replaces, now=now)
+        if proven.tell_copied:
+            await credentials.notify_mailboxes(
+                session, "passkey_copied", [user_id], cause="sign_in.succeeded", actor="customer", now=now
+            )
+        return new
+
+
+async def _tell_weaker(
+    session: DatabaseSession, new: NewSession | PendingCookie, known: KnownBrowser | None, *, now: datetime
+) -> None:
+    if isinstance(new, PendingCookie):
+        return
+    name = "" if known is None else known.name_after(new.user_id)
+    await credentials.tell_weaker_sign_in(session, new.user_id, name, now=now)
 
 
 async def find_session(session: DatabaseSession, cookie: str, *, is_use: bool = True, now: datetime) -> SignedIn | None:
@@ -265,6 +282,18 @@ async def check_fresh(session: DatabaseSession, customer: SignedIn, *, now: date
     )  # fmt: skip
     if customer.strength < best:
         raise rules.SecondFactorRequired if has_factor else rules.PasskeyRequired
+
+
+async def check_changes_ways_in(session: DatabaseSession, customer: SignedIn, *, now: datetime) -> None:
+    """Refuse a session that may not add a way to sign in: what `check_fresh` refuses, and one by an emailed code where
+    the account has a password (PKY-07; NIST SP 800-63B-4, 4.1.2.1).
+
+    Raises:
+        rules.ReauthenticationRequired, rules.PasskeyRequired, rules.PasswordRequired
+    """
+    await check_fresh(session, customer, now=now)
+    if customer.session.method == "mail" and await passwords.has_password(session, customer.account.user_id):
+        raise rules.PasswordRequired
 
 
 async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:

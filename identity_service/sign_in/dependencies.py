@@ -69,14 +69,26 @@ FreshCustomer = Annotated[SignedIn, Depends(_fresh_customer)]
 `/signin`, and back afterwards."""
 
 
-async def _fresh_customer_before(request: Request, settings: Settings, now: Now) -> SignedIn:
+async def _strongest_customer(request: Request, session: Session, customer: Customer, now: Now) -> SignedIn:
+    try:
+        await actions.check_changes_ways_in(session, customer, now=now)
+    except rules.ReauthenticationRequired as refusal:
+        raise _leading(refusal, request) from None
+    return customer
+
+
+StrongestCustomer = Annotated[SignedIn, Depends(_strongest_customer)]
+"""As `FreshCustomer`, and not by an emailed code where the account has a password: who may add a way to sign in."""
+
+
+async def _strongest_customer_before(request: Request, settings: Settings, now: Now) -> SignedIn:
     async with dependencies.database_of(request).transaction() as session:
         customer = await _customer(request, await _signed_in(request, session, now), settings)
-        return await _fresh(request, session, customer, now)
+        return await _strongest_customer(request, session, customer, now)
 
 
-FreshCustomerBefore = Annotated[SignedIn, Depends(_fresh_customer_before)]
-"""`FreshCustomer`, found in a transaction that is over: for routes that hash, which none may be open for."""
+StrongestCustomerBefore = Annotated[SignedIn, Depends(_strongest_customer_before)]
+"""`StrongestCustomer`, found in a transaction that is over: for routes that hash, which none may be open for."""
 
 
 def _leading(refusal: Problem, request: Request) -> Problem:

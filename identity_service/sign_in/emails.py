@@ -10,10 +10,12 @@ from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import reopen_links
 from identity_service.one_time_tokens import rules as token_rules
+from identity_service.passkeys import actions as passkeys
 
 
 async def build_sign_in_code(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
-    """Return the email with the code, or None if the token was revoked or the account is gone."""
+    """Return the email with the code, or None if the token was revoked or the account is gone; of an account that is
+    for passkeys alone, one that says so."""
     found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
     account = await accounts.find_for_sign_in(session, message.user_id or "")
     lifetime = token_rules.LIFETIMES["signin"]
@@ -23,6 +25,9 @@ async def build_sign_in_code(session: DatabaseSession, message: ClaimedMessage) 
         or token_rules.is_revoked(lifetime, found.token.requested_at, account.tokens_valid_after)
     ):
         return None
+    if await passkeys.is_only_way(session, account):
+        page = f"{session.settings.public_url}/signin"
+        return rendering.render_message(session, message, "passkey_signin", link=page)
     code = token_rules.show_code(one_time_tokens.code_of(session, found.token))
     return rendering.render_message(
         session, message, "signin_code", code=code, code_minutes=lifetime.code.seconds // 60,

@@ -42,7 +42,7 @@ async def show_sign_in(request: Request, now: Now, wanted: Wanted, signed_out: s
             customer = await actions.find_session(session, cookie, now=now)
             why = await actions.why_signed_out(session, cookie, now=now) or ""
             if customer is not None:
-                why = await _why_again(session, customer, now=now) if back else ""
+                why = await _why_again(session, customer, wanted, now=now) if back else ""
         if customer is not None and not why:
             return RedirectResponse(wanted, 303)
     first = "signed_out" if signed_out else "first" if wanted != "/me" and not for_application else ""
@@ -146,10 +146,13 @@ async def sign_out(session: Session, form: Form, customer: SignedInCustomer, now
     return sign_in_dependencies.delete_session_cookie(RedirectResponse(rules.SIGNED_OUT, 303))
 
 
-async def _why_again(session: DatabaseSession, customer: SignedIn, *, now: datetime) -> str:
-    """Return why who is signed in has to sign in again, "" if they need not."""
+async def _why_again(session: DatabaseSession, customer: SignedIn, wanted: str, *, now: datetime) -> str:
+    """Return why who is signed in has to sign in again for the page that they want, "" if they need not."""
+    check = actions.check_changes_ways_in if wanted in ("/me/passkeys", "/me/recovery-code") else actions.check_fresh
     try:
-        await actions.check_fresh(session, customer, now=now)
+        await check(session, customer, now=now)
+    except rules.PasswordRequired:
+        return "password"
     except rules.PasskeyRequired:
         return "passkey"
     except rules.SecondFactorRequired:

@@ -111,6 +111,10 @@ class SignInOver(Problem):
     leads_to = "/signin"
 
 
+class PasswordRequired(ReauthenticationRequired):
+    """Please sign in with your password, or set a new one. Your account has one, so a code isn't enough for this."""
+
+
 class WrongPassword(Unprocessable):
     """The email address or password isn't right. Check both, or set a new password."""
 

@@ -123,7 +123,8 @@ def csrf_token(request: Request) -> tuple[str, str | None]:
 
 def browser_cookie(request: Request) -> str:
     """Return the cookie that this browser's forms are bound to, "" without one; a form that was checked has it."""
-    return request.cookies.get(SESSION_COOKIE) or request.cookies.get(COOKIE) or ""
+    own = STAFF_COOKIE if request.url.path.startswith("/console") else SESSION_COOKIE
+    return request.cookies.get(own) or request.cookies.get(COOKIE) or ""
 
 
 def set_cookie(

@@ -6,6 +6,7 @@ proves nothing else, and nothing once every session of the account has ended: af
 former other customer is a stranger's again.
 """
 
+import secrets
 from datetime import datetime
 from typing import Final
 
@@ -20,9 +21,10 @@ _SECONDS: Final = 365 * 24 * 3600
 
 
 def browser_of(request: Request) -> KnownBrowser:
-    """Return the browser that sent a request."""
+    """Return the browser that sent a request; however often it is asked for, it would get the same new name."""
     key = dependencies.database_of(request).keys.internal()
-    return KnownBrowser(key, request.cookies.get(COOKIE, "")[:200])
+    request.state.new_name = getattr(request.state, "new_name", "") or secrets.token_urlsafe(12)
+    return KnownBrowser(key, request.cookies.get(COOKIE, "")[:200], request.state.new_name)
 
 
 def remember_browser(request: Request, response: Response, user_id: str, *, now: datetime) -> Response:

@@ -115,6 +115,9 @@ TABLES = (
     "recovery_session",
     "support_code",
     "caller_preference",
+    "passkey_only",
+    "staff_passkey",
+    "staff_passkey_challenge",
 )
 """In the order in which they are created."""
 
@@ -1023,9 +1026,11 @@ def _create_tables() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("cookie_hash", sa.LargeBinary(), nullable=False),
         sa.Column("staff_id", sa.Uuid(), nullable=False),
+        sa.Column("method", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("method IN ('code', 'recovery_code', 'passkey')", name=op.f("ck_staff_session_method")),
         sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_staff_session_staff_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_staff_session")),
         sa.UniqueConstraint("cookie_hash", name=op.f("uq_staff_session_cookie_hash")),
@@ -1339,19 +1344,20 @@ def _create_tables() -> None:
     op.create_index(op.f("ix_resource_scope_audience"), "resource_scope", ["audience"], unique=False)
     op.create_table(
         "passkey",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
-        sa.Column("user_handle", sa.LargeBinary(), nullable=False),
-        sa.Column("public_key", sa.LargeBinary(), nullable=False),
         sa.Column("label", sa.String(), nullable=False),
         sa.Column("verified", sa.Boolean(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
+        sa.Column("user_handle", sa.LargeBinary(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
         sa.Column("backup_eligible", sa.Boolean(), nullable=False),
         sa.Column("backed_up", sa.Boolean(), nullable=False),
         sa.Column("sign_count", sa.BigInteger(), nullable=False),
         sa.Column("transports", postgresql.ARRAY(sa.TEXT()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("went_back_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("backup_eligible OR NOT backed_up", name=op.f("ck_passkey_backed_up")),
         sa.CheckConstraint("octet_length(user_handle) = 64", name=op.f("ck_passkey_user_handle")),
         sa.CheckConstraint("sign_count >= 0", name=op.f("ck_passkey_sign_count")),
@@ -1547,4 +1553,53 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_caller_preference_user_id")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_caller_preference")),
     )
+    op.create_table(
+        "passkey_only",
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_passkey_only_user_id")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_passkey_only")),
+    )
+    op.create_table(
+        "staff_passkey",
+        sa.Column("staff_id", sa.Uuid(), nullable=False),
+        sa.Column("label", sa.String(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
+        sa.Column("user_handle", sa.LargeBinary(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("backup_eligible", sa.Boolean(), nullable=False),
+        sa.Column("backed_up", sa.Boolean(), nullable=False),
+        sa.Column("sign_count", sa.BigInteger(), nullable=False),
+        sa.Column("transports", postgresql.ARRAY(sa.TEXT()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("went_back_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("backup_eligible OR NOT backed_up", name=op.f("ck_staff_passkey_backed_up")),
+        sa.CheckConstraint("octet_length(user_handle) = 64", name=op.f("ck_staff_passkey_user_handle")),
+        sa.CheckConstraint("sign_count >= 0", name=op.f("ck_staff_passkey_sign_count")),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_staff_passkey_staff_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_staff_passkey")),
+        sa.UniqueConstraint("credential_id", name=op.f("uq_staff_passkey_credential_id")),
+    )
+    op.create_index(op.f("ix_staff_passkey_staff_id"), "staff_passkey", ["staff_id"], unique=False)
+    op.create_table(
+        "staff_passkey_challenge",
+        sa.Column("staff_id", sa.Uuid(), nullable=True),
+        sa.Column("id_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("challenge", sa.LargeBinary(), nullable=False),
+        sa.Column("browser_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("user_handle", sa.LargeBinary(), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint(
+            "(purpose = 'register') = (staff_id IS NOT NULL AND user_handle IS NOT NULL)",
+            name=op.f("ck_staff_passkey_challenge_staff"),
+        ),
+        sa.CheckConstraint("purpose IN ('register', 'sign_in')", name=op.f("ck_staff_passkey_challenge_purpose")),
+        sa.ForeignKeyConstraint(["staff_id"], ["staff.id"], name=op.f("fk_staff_passkey_challenge_staff_id")),
+        sa.PrimaryKeyConstraint("id_hash", name=op.f("pk_staff_passkey_challenge")),
+    )
+    op.create_index("ix_staff_passkey_challenge_expires_at", "staff_passkey_challenge", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_staff_passkey_challenge_staff_id"), "staff_passkey_challenge", ["staff_id"], unique=False)
     # ### end Alembic commands ###

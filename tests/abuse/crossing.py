@@ -32,7 +32,7 @@ PLAIN_FIELDS = frozenset(
     "relay reset_id result saved session_id signed_out since source state strict superseded suppression_id type typed "
     "user_id user_ids value vat_number verb wait what who wording wording_id "
     # Of passkeys: names of a challenge and of a new account, both bound to the browser, and what a device signed.
-    "account ceremony passkey_id passkeys response "
+    "account ceremony chosen passkey_id response "
     # Of OAuth and OpenID Connect: what a client says of itself or of its request.
     "acr_values claims claims_locales client_assertion_type code_challenge code_challenge_method code_verifier display "
     "grant_type login_hint max_age nonce post_logout_redirect_uri prompt redirect_uri registration resource "

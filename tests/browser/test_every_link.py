@@ -167,10 +167,18 @@ async def approve_change(service, user_id: str, address: str) -> None:
 async def tell_of_proofs(service, user_id: str) -> None:
     """The notices alone; how they come about is shown in test_passkeys.py and test_second_factor.py."""
     factor = ("second_factor_added", "second_factor_removed", "second_factor_failed")
-    for kind in ("passkey_added", "passkey_removed", *factor):
+    for kind in (
+        "passkey_added",
+        "passkey_removed",
+        "passkey_copied",
+        "passkey_only",
+        "passkey_only_ended",
+        "weaker_sign_in",
+        *factor,
+    ):
         await service.database.in_transaction(
             lambda s, kind=kind: credentials.notify_mailboxes(
-                s, kind, [row_id(user_id)], cause=".".join(kind.rsplit("_", 1)), actor="customer", now=service.clock()
+                s, kind, [row_id(user_id)], cause="passkey.added", actor="customer", now=service.clock()
             )
         )
 

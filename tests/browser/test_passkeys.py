@@ -119,6 +119,69 @@ async def test_a_customer_adds_uses_and_removes_passkeys(somebody: Callable, ser
     await expect(anna.page.get_by_role("alert")).to_contain_text("We couldn't sign you in with this passkey.")
 
 
+async def test_a_customer_leaves_passkeys_alone_by_keyboard(somebody: Callable, service, caller):
+    """PKY-10, 14, 15: the copy that is shown, the ways that close, the list of a reset; axe finds no barrier."""
+    await a_customer(service, caller)
+    anna, device = await somebody()
+    await sign_in_by_password(anna)
+    for name in ("One", "Two"):
+        service.clock.advance(seconds=1)
+        await anna.open("/me/passkeys")
+        if name == "Two":
+            # A second key of the same virtual device.
+            await anna.page.evaluate(
+                "() => { const make = navigator.credentials.create.bind(navigator.credentials);"
+                "navigator.credentials.create = (given) => { given.publicKey.excludeCredentials = [];"
+                "given.publicKey.authenticatorSelection.residentKey = 'discouraged';"
+                "given.publicKey.authenticatorSelection.requireResidentKey = false; return make(given) } }"
+            )
+        await anna.type("Name, to recognise it by", name)
+        await anna.page.get_by_role("button", name="Add a passkey").click()
+        await expect(anna.page.locator("#saved")).to_contain_text("Your passkey is added.")
+    assert "each added more than seven days ago" in await anna.text()
+    service.clock.advance(days=8)
+    await anna.context.clear_cookies()
+    await service.rows("UPDATE passkey SET sign_count = 1000 RETURNING 1")
+    await sign_in_with_passkey(anna)
+    await anna.open("/me/passkeys")
+    await expect(anna.page.get_by_text("may be a copy of it")).to_have_count(1)
+    assert await anna.barriers() == []
+    await anna.page.get_by_role("button", name="Turn other ways off").focus()
+    await anna.keys("Enter")
+    await expect(anna.page.locator("#saved")).to_contain_text("From now on only your passkeys sign you in.")
+    assert await anna.barriers() == []
+    await anna.page.get_by_role("button", name="Allow other ways again").focus()
+    await anna.keys("Enter")
+    await expect(anna.page.locator("#saved")).to_contain_text("You can sign in with an emailed code again")
+    await service.deliver()
+    for subject in ("Only your passkeys", "There are other ways", "may have been copied"):
+        assert service.letter(ANNA, subject)
+    await choose_at_a_reset(anna, service)
+    assert len(await device.credentials()) == 2
+
+
+async def choose_at_a_reset(anna: Visitor, service) -> None:
+    """Set a new password by the link of its email, and keep one of two passkeys, with the keyboard."""
+    service.clock.advance(seconds=1)
+    await anna.open("/reset")
+    await anna.page.locator("#email").fill(ANNA)
+    await anna.press("Send the email")
+    await service.deliver()
+    link = re.search(r"/reset/choose/\S+", service.letter(ANNA, "Reset your password")["text"])[0]
+    await anna.open(link)
+    await anna.type("New password", f"{GOOD} again")
+    await anna.press("Save password")
+    await expect(anna.page.get_by_role("heading", name="Which passkeys are yours?")).to_be_visible()
+    assert await anna.barriers() == []
+    boxes = anna.page.get_by_role("checkbox")
+    await expect(boxes).to_have_count(2)
+    await expect(boxes.first).to_be_checked()
+    await boxes.last.focus()
+    await anna.keys("Space", "Tab", "Enter")
+    await anna.page.wait_for_url("**/reset/done*")
+    assert [row.label for row in await service.rows("SELECT label FROM passkey")] == ["One"]
+
+
 async def sign_in_by_password(one: Visitor) -> None:
     await one.open("/signin")
     await one.page.locator("#email").fill(ANNA)

@@ -13,6 +13,8 @@ PAGES = {
     "/console/operations": ("clerk", "lead", "auditor"),
     "/console/approvals": ("clerk", "lead"),
     "/console/audit": ("auditor",),
+    "/console/passkeys": ("clerk", "lead", "auditor"),
+    "/console/staff": ("lead",),
     "/console/audit/export": ("auditor",),
 }
 

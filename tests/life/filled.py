@@ -95,6 +95,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     await call_the_desk(caller, user_id)
     await choose_methods(service, user_id)
     await comes_back(service)
+    await passkeys_alone(service, user_id)
     return Filled(user_id, merged)
 
 
@@ -188,6 +189,12 @@ async def add_recovery(service: Service, browser: Browser) -> None:
     await browser.send("/me/support")
     await begin_app(browser)
     await sign_in(service, ADDRESS, GOOD)
+
+
+async def passkeys_alone(service: Service, user_id: str) -> None:
+    """The wish to sign in with passkeys alone; how it comes about is shown in tests/passkeys."""
+    row = {"u": row_id(user_id), "t": service.clock()}
+    await service.rows("INSERT INTO passkey_only (user_id, since) VALUES (:u, :t) RETURNING 1", **row)
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from identity_service.keys.encoding import base64url_encode
 from tests.accounts.given import merge as merge_rows
+from tests.browser import Browser
 from tests.life.given import call, confirm, merge, row_id
 from tests.passkeys.given import (
     ME,
@@ -34,25 +35,49 @@ async def told(service, address: str = ANNA) -> list[str]:
     return [one["subject"] for one in service.mailbox.letters(address) if "passkey" in one["subject"]]
 
 
-async def reset(service, *, by: str = "link", **more: str) -> None:
-    """Set a new password by the letter's link or its code."""
+async def begin_reset(service, *, by: str = "link") -> Browser:
+    """Send a new password with the letter's link or its code; the browser at what came of it."""
     await forget_limits(service)
     asked = await a_reset(service, ANNA, "198.51.100.201")
     service.clock.advance(seconds=1)
     browser = asked.browser
     if by == "code":
         await browser.open(f"{asked.watch}/code")
-        done = await browser.send(f"{asked.watch}/code", code=code_in(asked.letter), password=OTHER, **more)
+        await browser.send(f"{asked.watch}/code", code=code_in(asked.letter), password=OTHER)
     else:
         await browser.open("/reset/choose")
-        done = await browser.send("/reset/choose", link=asked.link, password=OTHER, **more)
-    assert done.url.path == "/reset/done", browser.text
+        await browser.send("/reset/choose", link=asked.link, password=OTHER)
+    return browser
+
+
+def choices(browser: Browser) -> dict[str, tuple[str, bool]]:
+    """Of each passkey that the page of a reset lists: its field, its id, and whether it is ticked."""
+    boxes = re.findall(r'name="(keep\d+)" value="([^"]+)"( checked)?', browser.page.text)
+    return {name: (passkey_id, bool(ticked)) for name, passkey_id, ticked in boxes}
+
+
+def hidden(browser: Browser) -> dict[str, str]:
+    """The hidden fields of that page."""
+    found = re.findall(r'type="hidden" name="(link|code|chosen)" value="([^"]*)"', browser.page.text)
+    return dict(found)
+
+
+async def reset(service, *, by: str = "link", keep: set[str] | None = None) -> None:
+    """Set a new password; of the passkeys keep those that are ticked, or those of these ids."""
+    browser = await begin_reset(service, by=by)
+    if browser.page.url.path != "/reset/done":
+        ticked = {
+            name: one for name, (one, is_ticked) in choices(browser).items()
+            if (is_ticked if keep is None else one in keep)
+        }  # fmt: skip
+        await browser.send(browser.page.url.path, **hidden(browser), **ticked)
+    assert browser.page.url.path == "/reset/done", browser.text
     service.clock.advance(seconds=1)
 
 
 @pytest.mark.parametrize("by", ["link", "code"])
 async def test_a_reset_removes_what_a_thief_may_have_added(service, caller, by):
-    """PKY-14, PKY-08: those of the past seven days; an older one stays; with the box all; the mailbox is told."""
+    """PKY-14, PKY-08: those of the past seven days; an older one stays; without a tick all; the mailbox is told."""
     _, browser = await with_a_password(service, caller)
     old = await enrol(browser)
     service.clock.advance(days=1)
@@ -65,19 +90,80 @@ async def test_a_reset_removes_what_a_thief_may_have_added(service, caller, by):
     assert (await fits(service, old), await fits(service, young)) == (True, False)
     assert (await browser.open("/me")).url.path == "/signin"
     assert (await told(service)).count(REMOVED) == 1
-    await reset(service, by=by, passkeys="remove")
+    await reset(service, by=by, keep=set())
     assert not await fits(service, old)
     assert await passkey_ids(service) == []
     assert (await told(service)).count(REMOVED) == 2
-    await reset(service, by=by, passkeys="remove")
+    await reset(service, by=by)
     assert (await told(service)).count(REMOVED) == 2
 
 
-async def test_the_page_of_a_reset_says_so(service):
-    """PKY-14: whoever sets a password can have all passkeys removed, and reads which go in any case."""
-    page = await a_browser(service).open("/reset/choose")
-    assert 'name="passkeys" value="remove"' in page.text
-    assert "Passkeys that were added in the past seven days stop working in any case." in page.text
+@pytest.mark.parametrize("by", ["link", "code"])
+async def test_a_reset_lists_the_passkeys_before_anything_is_used(service, caller, by):
+    """PKY-14: with name, date and last use, young ones unticked; until the choice nothing has happened, and what was
+    added in between is not kept; one of this week that the owner ticks is."""
+    _, browser = await with_a_password(service, caller)
+    await enrol(browser, name="Old telephone")
+    service.clock.advance(days=8)
+    (old,) = await passkey_ids(service)
+    other = a_browser(service)
+    await sign_in(other)
+    await service.rows("UPDATE passkey SET verified = false RETURNING 1")
+    await forget_limits(service)
+    young = await enrol(other, Authenticator(flags=1), name="New telephone")
+    page = await begin_reset(service, by=by)
+    assert page.page.status_code == 200
+    boxes = dict(choices(page).values())
+    assert (boxes.pop(str(old)), list(boxes.values())) == (True, [False])
+    for words in ("Old telephone", "New telephone", "Added in the past seven days", "Which passkeys are yours?"):
+        assert words in page.text
+    assert OTHER not in page.page.text
+    assert (await sign_in(a_browser(service), ANNA, GOOD)).url.path == "/me"
+    thief = a_browser(service, "198.51.100.88")
+    await sign_in(thief)
+    late = await enrol(thief, Authenticator(flags=1))
+    await page.send(page.page.url.path, **hidden(page), keep0=next(iter(boxes)))
+    assert page.page.url.path == "/reset/done", page.text
+    service.clock.advance(seconds=1)
+    assert (await fits(service, young), await fits(service, late)) == (True, False)
+    assert len(await passkey_ids(service)) == 1
+    assert (await sign_in(a_browser(service), ANNA, OTHER)).url.path == "/me"
+
+
+@pytest.mark.parametrize("forged", ["A" * 120, "=?", "another reset's"])
+async def test_a_choice_is_of_its_reset(service, caller, forged):
+    """PKY-14: the sealed hash is good beside its own link alone; a refused one uses nothing up."""
+    _, browser = await with_a_password(service, caller)
+    await enrol(browser)
+    if forged == "another reset's":
+        forged = hidden(await begin_reset(service))["chosen"]
+        await service.deliver()
+    page = await begin_reset(service)
+    mine = hidden(page)
+    (kept,) = [one for one, _ in choices(page).values()]
+    await page.send("/reset/choose", **{**mine, "chosen": forged}, keep0=kept)
+    assert (page.page.status_code, "Open the link from the email again" in page.text) == (422, True)
+    assert (await sign_in(a_browser(service), ANNA, GOOD)).url.path == "/me"
+    await page.send("/reset/choose", **mine, keep0=kept)
+    assert page.page.url.path == "/reset/done", page.text
+    assert [str(one) for one in await passkey_ids(service)] == [kept]
+
+
+async def test_only_a_valid_link_or_code_shows_the_list(service, caller):
+    """PKY-14, PKY-06: no address opens it, and a wrong code or link reads as for an account without passkeys."""
+    _, browser = await with_a_password(service, caller)
+    await enrol(browser, name="Secret telephone")
+    await forget_limits(service)
+    asked = await a_reset(service, ANNA, "198.51.100.201")
+    other = asked.browser
+    for path in ("/reset/choose", f"{asked.watch}/code", asked.watch):
+        assert "Secret telephone" not in (await other.open(path)).text
+    await other.open(f"{asked.watch}/code")
+    await other.send(f"{asked.watch}/code", code="ABCD-EFGH", password=OTHER)
+    assert (other.page.status_code, "Secret telephone" in other.text) == (422, False)
+    await other.open("/reset/choose")
+    await other.send("/reset/choose", link=asked.link[:-4] + "AAAA", password=OTHER)
+    assert (other.page.status_code, "Secret telephone" in other.text) == (410, False)
 
 
 async def test_the_undo_of_an_address_removes_what_was_added_since(service, caller):

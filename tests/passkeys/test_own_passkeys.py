@@ -23,7 +23,7 @@ from tests.passkeys.given import (
     with_a_password,
     without_address,
 )
-from tests.resets.given import ANNA, a_browser, forget_limits, sign_in
+from tests.resets.given import ANNA, GOOD, a_browser, forget_limits, sign_in
 from tests.signin.test_by_mail import asked, typed
 
 UNVERIFIED = UP | BE | BS
@@ -99,6 +99,26 @@ async def test_a_mailed_code_is_weaker_than_any_passkey(service, anna):
     assert await led_away(await by_mail(service)) == []
     await anna[1].open(ME)
     assert (await remove(anna[1], (await passkey_ids(service))[0])).status_code == 303
+
+
+async def test_a_mailed_code_adds_none_where_there_is_a_password(service, anna):
+    """PKY-07 (63B 4.1.2.1): whoever reads the mailbox for a moment does not stay: the password is asked for, and
+    leads back; without a password the code is all there is."""
+    browser = await by_mail(service)
+    page = await browser.open(ME)
+    assert (page.url.path, "Please sign in with your password, or set a new one." in page.text) == ("/signin", True)
+    token = page.text.partition('name="form_token" value="')[2].partition('"')[0]
+    for path in (ME, f"{ME}/options"):
+        done = await browser.http.post(path, data={"form_token": token}, follow_redirects=False)
+        assert (done.status_code, done.headers["location"].partition("?")[0]) == (303, "/signin"), path
+    assert (await browser.open("/me/close")).url.path == "/me/close", "nothing else is asked more than before"
+    assert await passkey_ids(service) == []
+    await browser.open(f"/signin?next={ME}")
+    assert (await browser.send("/signin", email=ANNA, password=GOOD)).url.path == ME
+    await service.rows("DELETE FROM password RETURNING 1")
+    await forget_limits(service)
+    service.clock.advance(seconds=1)
+    await enrol(await by_mail(service))
 
 
 async def test_there_are_ten_at_most(service, anna):
