@@ -44,6 +44,7 @@ GET /console/operations                                         | staff: clerk l
 GET /console/signin                                        | anybody
 GET /erased                                                | anybody
 GET /me                                                    | customer
+GET /me/addresses                                          | customer
 GET /me/business                                           | customer
 GET /me/close                                              | customer
 GET /me/consumer                                           | customer
@@ -123,6 +124,9 @@ POST /console/signin                                       | anybody
 POST /console/signout                                      | staff: clerk lead auditor
 POST /language                                             | anybody
 POST /me/applications/{client_id}/end                      | customer
+POST /me/addresses                                         | customer
+POST /me/addresses/{address_id}/main                       | customer
+POST /me/addresses/{address_id}/remove                     | customer
 POST /me/business                                          | customer
 POST /me/close                                             | customer
 POST /me/consents/{purpose}                                | customer
@@ -330,8 +334,9 @@ async def test_a_desk_with_every_scope_and_no_proof_changes_nothing(service, cal
 
 REFERENCE = {"user_id", "external_refs", "moved_to", "version"}
 WHOLE = {
-    "user_id", "kind", "state", "email", "email_state", "display_name", "locale", "brand", "marketing", "has_password",
-    "customer_since", "sessions_valid_after", "business", "external_refs", "moved_to", "version",
+    "user_id", "kind", "state", "email", "email_state", "further_emails", "display_name", "locale", "brand",
+    "marketing", "has_password", "customer_since", "sessions_valid_after", "business", "external_refs", "moved_to",
+    "version",
 }  # fmt: skip
 CHANGES = {
     "PATCH /v1/accounts/{user_id}": {},

@@ -27,6 +27,8 @@ LIMITS: Final[Mapping[str, str]] = {
     "code-network": "Sign-in codes from one network",
     "email-change": "Address changes of one account",
     "email-change-to": "Address changes of one account to one address",
+    "further-address": "Further addresses of one account",
+    "further-address-to": "Emails of one account to one further address",
     "mailbox-network": "Emails to one mailbox from one network",
     "message-search": "Searches for messages by a client",
     "passkey-options": "Passkey sign-ins begun from one network",

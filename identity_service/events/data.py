@@ -17,6 +17,7 @@ from identity_service.events.client_data import (
 )
 from identity_service.events.data_models import (
     NAMES_STAFF,
+    AddressData,
     BusinessData,
     ChangeApprovedData,
     ChangeRequestedData,
@@ -88,6 +89,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     ChangeApprovedData: "account.change_approved",
     ChangeStoppedData: "account.change_stopped",
     PasswordRemovedData: "password.removed",
+    AddressData: "address.added address.confirmed address.removed address.restored",
     PasskeyAddedData: "passkey.added",
     PasskeyData: "passkey.removed passkey.counter_went_back",
     SourceData: "account.imported",

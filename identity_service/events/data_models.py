@@ -44,6 +44,7 @@ class SessionsEndedReason(StrEnum):
     SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
     PASSWORD_SET = "password_set"  # noqa: S105 (a reason)
     PASSKEY_REMOVED = "passkey_removed"
+    ADDRESSES_CHANGED = "addresses_changed"
     PASSWORD_COMPROMISED = "password_compromised"  # noqa: S105 (a reason)
     EMAIL_CHANGE_UNDONE = "email_change_undone"
     FIRST_PROOF = "first_proof"
@@ -170,6 +171,12 @@ class ChangeStoppedData(EmailChangeData):
     """The guarded change, and why it was stopped: a word, or the error code if it was refused when it was due."""
 
     reason: str
+
+
+class AddressData(EventData):
+    """The further address; events hold no address."""
+
+    address_id: uuid.UUID
 
 
 class PasskeyData(EventData):

@@ -28,6 +28,7 @@ VERB_DESCRIPTIONS: Final = {
     "withdraw": "your consent has been withdrawn",
     "business_undo": "it is a private account again",
     "email_undo": "your old email address is back, and you've been signed out everywhere",
+    "address_undo": "your email addresses are as they were before, and you've been signed out everywhere",
     "stop": "the change that our support team had prepared has been stopped",
 }
 """What a guarded change or a link to the account, as part of a sentence; `target` is what `describe_target` returns."""
@@ -36,7 +37,7 @@ VERB_DESCRIPTIONS: Final = {
 async def build_change_email(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
     """Return the email about a change, with link and code if its kind has them; None if the token was used."""
     facts = message.facts
-    given = {"other": facts.get("other", ""), "survivor": facts.get("survivor", ""), "what": _what(message)}
+    given = {name: facts.get(name, "") for name in ("other", "survivor", "address")} | {"what": _what(message)}
     if "token" not in facts:
         page = _PAGES.get(message.kind)
         link = f"{session.settings.public_url}{page}" if page else None

@@ -49,6 +49,8 @@ LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "business_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
     "email_change": Lifetime(link=30 * MINUTE, code=30 * MINUTE),
     "email_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
+    "further_address": Lifetime(link=30 * MINUTE, code=30 * MINUTE),
+    "address_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
     "merge": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "change": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "stop": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),

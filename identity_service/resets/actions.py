@@ -80,12 +80,13 @@ async def request_reset(
     """Request a reset by address, with the same statements and rows whether or not there is an account (ATT-21).
 
     While a message is still pending, another request uses the same one; once a relay has it, a new message is sent, and
-    the link in the older one stays valid (RST-08). The address on file is used, never the typed one (ATT-02).
+    the link in the older one stays valid (RST-08). The address on file is used, never the typed one (ATT-02). The
+    message is in the account's language; `locale`, the asker's, is used where there is no account (ADR-11).
     """
-    found = await ownership.owner_of_address(session, address, hold=True)
+    found = await ownership.owner_of_address(session, address, recovers_at=now, hold=True)
     return await _send(
         session, kind="no_account" if found.active is None else "reset", to=found.address, user_id=found.active,
-        locale=locale, where_from=where_from, actor=actor, now=now,
+        locale=found.language(locale), where_from=where_from, actor=actor, now=now,
     )  # fmt: skip
 
 
@@ -93,20 +94,22 @@ async def request_reset_for_account(
     session: DatabaseSession,
     user_id: UserId,
     *,
+    to: EmailAddress | None = None,
     where_from: str | None,
     after_undo: bool = False,
     actor: str,
     now: datetime,
 ) -> ResetRequest:
-    """Request a reset for an account, for a service or desk; the message goes to the address on file. With `after_undo`
-    it says that the password was removed when the customer took back a change of address.
+    """Request a reset for an account, for a service or desk; the message goes to the address on file, or to this one of
+    the account's further ones. With `after_undo` it says that the password was removed when the customer took back a
+    change of address.
 
     Raises:
         accounts.rules.UnknownUserId, AccountMoved, AccountClosed, NoEmail
     """
     account = await accounts.find_changeable_account(session, user_id)
     return await _send(
-        session, kind="reset", to=accounts.address_of(account), user_id=account.user_id, locale=account.locale,
+        session, kind="reset", to=to or accounts.address_of(account), user_id=account.user_id, locale=account.locale,
         where_from=where_from, after_undo=after_undo, actor=actor, now=now,
     )  # fmt: skip
 

@@ -105,12 +105,12 @@ async def request_code(
     )
     if followed is not None:
         return await one_time_tokens.create_tracking_link(session, followed.token.id, now=now)
-    found = await ownership.owner_of_address(session, address, hold=True)
+    found = await ownership.owner_of_address(session, address, recovers_at=now, hold=True)
     await events.record_event(session, "sign_in.requested", user_id=found.active, actor="customer", now=now)
     token = await one_time_tokens.send_token(
         session, "signin", kind="no_account_signin" if found.active is None else "signin_code", to=found.address,
-        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="sign_in.requested",
-        actor="customer", now=now,
+        user_id=found.active, locale=found.language(locale), facts={"from": where_from}, once=True,
+        cause="sign_in.requested", actor="customer", now=now,
     )  # fmt: skip
     return await one_time_tokens.create_tracking_link(session, token.id, now=now)
 

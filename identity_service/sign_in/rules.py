@@ -35,7 +35,8 @@ class NotSignedIn(Problem):
 
 
 RETURNS: Final = frozenset(
-    f"/me/{page}" for page in "business close consumer email end erase everything history name passkeys receipt".split()
+    f"/me/{page}"
+    for page in "addresses business close consumer email end erase everything history name passkeys receipt".split()
 )
 """The pages that a sign-in may lead back to, beside `/me`."""
 

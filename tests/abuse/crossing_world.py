@@ -155,6 +155,8 @@ async def _fill_accounts(world: World, person: Person) -> None:
     person.note("known browser", browser.http.cookies["__Host-known"])
     person.note("form token", re.search(r'name="form_token" value="([^"]+)"', browser.page.text)[1])
     person.note("password", person.password)
+    await browser.open("/me/addresses")
+    await browser.send("/me/addresses", email=person.at("more"))
 
 
 async def _fill_links(world: World, person: Person) -> None:

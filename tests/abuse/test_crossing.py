@@ -124,7 +124,7 @@ async def cross(tries: Tries, rows: Rows, line: Line, whose: Person, secrets: li
     return found
 
 
-LAST = ("code of signin", "one-time code of staff", "recovery code of staff", "sealed seed", "reset")
+LAST = ("code of signin", "one-time code of staff", "recovery code of staff", "sealed seed", "reset", "address_undo")
 """What ends other secrets when it is used."""
 
 
@@ -159,7 +159,7 @@ ENDS = {
     "client closed": OF_A_CLIENT,
 }  # fmt: skip
 """How an owner ends, and the secrets that end with them."""
-WAYS_BACK = {"link of withdraw", "link of stop", "link of email_undo", "link of reopen"}
+WAYS_BACK = {"link of withdraw", "link of stop", "link of email_undo", "link of address_undo", "link of reopen"}
 OUTLIVE = {"closed": WAYS_BACK, "merged": WAYS_BACK | {"link of address"}, "erased": set()}
 """Ways back, which work as long as there is somebody to come back (RST-16): a thief may have closed or merged the
 account. The account of the link that reopens was closed before the others are merged, and one without a mailbox cannot
