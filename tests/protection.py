@@ -38,6 +38,7 @@ WHOSE = {
     "email-change-to": "a signed-in customer asks for one and the same address",
     "further-address": "a signed-in customer adds a further address",
     "further-address-to": "a signed-in customer adds one and the same further address",
+    "elsewhere": "one network has a reset or sign-in code sent to another address",
     "reset-address": "reset messages to one address, for each browser known to the account and for all others",
     "reset-renewed": "a reset message beyond that, when the newest one has expired",
     "signin-address": "messages with codes to one address, for each browser known to the account and for all others",

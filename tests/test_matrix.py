@@ -68,6 +68,7 @@ GET /reset/choose/{handle}                                 | anybody
 GET /reset/done                                            | anybody
 GET /reset/{handle}                                        | anybody
 GET /reset/{handle}/code                                   | anybody
+GET /reset/{handle}/elsewhere                              | anybody
 GET /signin                                                | anybody
 GET /signin/{handle}                                       | anybody
 GET /v1/accounts/{user_id}                                 | accounts:read
@@ -164,9 +165,11 @@ POST /reset/choose/{handle}                                | anybody
 POST /reset/opened                                         | anybody
 POST /reset/strength                                       | anybody
 POST /reset/{handle}/code                                  | anybody
+POST /reset/{handle}/elsewhere                             | anybody
 POST /signin                                               | anybody
 POST /signin/code                                          | anybody
 POST /signin/{handle}                                      | anybody
+POST /signin/{handle}/elsewhere                            | anybody
 POST /signout                                              | customer
 POST /v1/accounts                                          | accounts:write
 POST /v1/accounts/search                                   | accounts:read

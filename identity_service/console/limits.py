@@ -25,6 +25,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "caller-check": "Codes for calls, sent by one member of staff",
     "code": "Wrong codes for one address",
     "code-network": "Sign-in codes from one network",
+    "elsewhere": "Resets and sign-in codes to another address from one network",
     "email-change": "Address changes of one account",
     "email-change-to": "Address changes of one account to one address",
     "further-address": "Further addresses of one account",

@@ -370,7 +370,7 @@ def _key(session: DatabaseSession, token: OneTimeToken) -> bytes:
 
 def _lifetime(session: DatabaseSession, purpose: str) -> Lifetime:
     lifetime = rules.LIFETIMES[purpose]
-    if purpose == "reset":
+    if purpose in ("reset", "reset_elsewhere"):
         settings = session.settings
         link, code = timedelta(minutes=settings.reset_link_minutes), timedelta(minutes=settings.reset_code_minutes)
         return lifetime._replace(link=link, code=code)

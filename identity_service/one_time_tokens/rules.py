@@ -43,6 +43,8 @@ class Lifetime(NamedTuple):
 
 LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "reset": Lifetime(link=30 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
+    "reset_elsewhere": Lifetime(link=30 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
+    "signin_elsewhere": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
     "signin": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
     "consent": Lifetime(link=7 * DAY, code=7 * DAY),
     "withdraw": Lifetime(link=3650 * DAY, code=3650 * DAY, outlives=True),

@@ -14,7 +14,7 @@ from identity_service.events import actions as events
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
-from identity_service.one_time_tokens import requests
+from identity_service.one_time_tokens import elsewhere, requests
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
@@ -27,7 +27,8 @@ from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 from identity_service.web.rate_limits import RateLimiter
 
-PURPOSE = ("reset",)
+PURPOSE = ("reset", "reset_elsewhere")
+"""A reset, and one whose message went to another address of the customer (ADR-09)."""
 
 
 class ResetRequest(NamedTuple):
@@ -90,6 +91,23 @@ async def request_reset(
     )  # fmt: skip
 
 
+async def request_elsewhere(
+    session: DatabaseSession, handle: str, address: EmailAddress, *, locale: str, where_from: str, now: datetime
+) -> str:
+    """Request the reset that a tracking page is about at another address of the customer; return the handle of its own
+    page. Nothing is sent to an address that does not belong to the account, and the answer is the same (ADR-09).
+
+    Raises:
+        one_time_tokens.rules.UnknownTracking
+    """
+    first = await one_time_tokens.find_by_tracking(session, handle, ("reset",), now=now)
+    await _record_request(session, first.token.id, first.token.user_id, actor="customer", now=now)
+    return await elsewhere.send_elsewhere(
+        session, first, address, purpose="reset_elsewhere", kind="reset", locale=locale, facts={"from": where_from},
+        cause="reset.requested", now=now,
+    )  # fmt: skip
+
+
 async def request_reset_for_account(
     session: DatabaseSession,
     user_id: UserId,
@@ -121,7 +139,7 @@ async def find_reset(session: DatabaseSession, reset_id: uuid.UUID) -> TokenWith
         rules.UnknownReset
     """
     found = await one_time_tokens.find_token(session, reset_id)
-    if found is None or found.token.purpose != "reset":
+    if found is None or found.token.purpose not in PURPOSE:
         raise rules.UnknownReset
     return found
 

@@ -1176,7 +1176,7 @@ def _create_tables() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'further_address', 'address_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'reopen')",
+            "purpose IN ('reset', 'reset_elsewhere', 'signin_elsewhere', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'further_address', 'address_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'reopen')",
             name=op.f("ck_one_time_token_purpose"),
         ),
         sa.CheckConstraint("length(nonce) = 16", name=op.f("ck_one_time_token_nonce")),

@@ -25,7 +25,7 @@ from tests.resets.given import forget_limits
 
 WHOLE = budget.SECONDS > 0
 TAKEN_NOWHERE = {
-    *(f"link of {purpose}" for purpose in ("signin", "caller_check")), "code of caller_check",
+    *(f"link of {purpose}" for purpose in ("signin", "signin_elsewhere", "caller_check")), "code of caller_check",
     "words of a caller check", "reference of a message", "known browser", "form token", "logout token",
     "tag of a return address", *(f"signed as {typ}" for typ in crossing.OTHER_TYPES),
 }  # fmt: skip
@@ -124,7 +124,16 @@ async def cross(tries: Tries, rows: Rows, line: Line, whose: Person, secrets: li
     return found
 
 
-LAST = ("code of signin", "one-time code of staff", "recovery code of staff", "sealed seed", "reset", "address_undo")
+LAST = (
+    "code of signin",
+    "code of signin_elsewhere",
+    "one-time code of staff",
+    "recovery code of staff",
+    "sealed seed",
+    "reset",
+    "reset_elsewhere",
+    "address_undo",
+)
 """What ends other secrets when it is used."""
 
 
