@@ -131,7 +131,6 @@ LAST = (
     "recovery code of staff",
     "sealed seed",
     "reset",
-    "reset_elsewhere",
     "address_undo",
 )
 """What ends other secrets when it is used."""
@@ -142,6 +141,8 @@ async def unusable(world: World, tries: Tries) -> list[str]:
     left = [secret for secret in world.secrets if secret.kind not in TAKEN_NOWHERE]
     unused = {("anna", "code of"), ("ben", "link of")}
     left = [secret for secret in left if (secret.owner, secret.kind[:7]) not in unused]
+    # Used up by the reset of the same account; that it works is shown in tests/addresses/test_elsewhere.py.
+    left = [secret for secret in left if not secret.kind.endswith("reset_elsewhere")]
     # It is used beside the one-time code, which is good once.
     left = [secret for secret in left if secret.kind != "password of staff"]
     order = {

@@ -6,12 +6,14 @@ from urllib.parse import urldefrag, urlsplit
 import pytest
 from playwright.async_api import expect
 
+from identity_service.addresses import further
 from identity_service.approvals import actions as approvals
 from identity_service.cli import dev
 from identity_service.credentials import actions as credentials
 from identity_service.dev import design, mailbox, previews
 from identity_service.messages.kinds import KINDS
 from identity_service.privacy import closing
+from identity_service.values import email_addresses
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.browser.conftest import GOOD
@@ -168,6 +170,33 @@ async def tell_of_passkeys(service, user_id: str) -> None:
         )
 
 
+async def further_addresses(service, reader: Reader, user_id: str) -> None:
+    """One is added and confirmed, removed and brought back; another is added and undone. Of several links that undo the
+    same, the first one that is used ends the others."""
+    row = UserId(row_id(user_id))
+
+    async def read_only(to: str) -> None:
+        await service.deliver()
+        mine = {message["name"] for message in service.mailbox.letters(to)}
+        reader.read |= {message["name"] for message in service.mailbox.letters()} - mine
+        await reader.read_all()
+        service.clock.advance(seconds=1)
+
+    async def act(verb, *what, **how) -> None:
+        await service.database.in_transaction(lambda s: verb(s, row, *what, **how, now=service.clock()))
+
+    uses = {"for_recovery": True, "for_notices": True}
+    await act(further.add_address, email_addresses.parse("jana2@example.org"), **uses)
+    await read_only("jana2@example.org")
+    ((address_id,),) = await service.rows("SELECT id FROM further_address WHERE confirmed_at IS NOT NULL")
+    await act(further.remove_address, address_id)
+    await read_only("jana2@example.org")
+    await reader.leave_unread()
+    await act(further.add_address, email_addresses.parse("jana3@example.org"), **uses)
+    await read_only("jana@example.org")
+    await reader.leave_unread()
+
+
 async def reopened(service, reader: Reader, user_id: str) -> None:
     """Staff open a closed account again; its own link in the message about the closing is left alone."""
     await reader.read_all()
@@ -225,6 +254,7 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await reader.read_all()
     await tell_of_passkeys(service, await account(caller, "iris@example.org"))
     await reader.read_all()
+    await further_addresses(service, reader, await account(caller, "jana@example.org"))
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK
 
