@@ -52,6 +52,7 @@ from identity_service.openid import pages as openid_pages
 from identity_service.passwords import api as passwords_api
 from identity_service.passwords import dummies
 from identity_service.passwords.hashing import Hasher
+from identity_service.portal import address_pages as portal_address_pages
 from identity_service.portal import changes as portal_changes
 from identity_service.portal import ended_pages
 from identity_service.portal import pages as portal_pages
@@ -133,6 +134,7 @@ ROUTERS = (
     recovery_support_pages.router,
     recovery_pages.router,
     portal_second_factor_pages.router,
+    portal_address_pages.router,
     portal_changes.router,
     ended_pages.router,
     registration_pages.router,

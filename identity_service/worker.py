@@ -14,6 +14,7 @@ from typing import Final
 import asyncpg
 
 from identity_service import logs
+from identity_service.addresses import further
 from identity_service.approvals import actions as approvals
 from identity_service.audit import actions as audit
 from identity_service.brand_records import flows as brand_records
@@ -45,7 +46,7 @@ _PURGES: Final = (
     console.purge_staff_sessions, imports.purge_rows, erasure.purge_last_messages,
     requests.purge_requests, ending.purge_ended, passkeys.purge_challenges, staff_passkeys.purge_challenges,
     second_factors.purge_setups,
-    recovery.purge_recoveries, recovery_codes.purge_shown,
+    recovery.purge_recoveries, recovery_codes.purge_shown, further.purge_addresses,
 )  # fmt: skip
 
 PROVE_EVERY: Final = 60.0

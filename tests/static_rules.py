@@ -55,6 +55,7 @@ CRYPTO = {
     "messages.inbound.webhooks": {"hmac.compare_digest"},
     "keys.known_browsers": {"hmac.compare_digest"},
     "credentials.actions": {"hmac.compare_digest"},
+    "addresses.further": {"hmac.compare_digest"},
     "merges.undo": {"hmac.compare_digest"},
     "messages.rendering": {"hmac.compare_digest"},
     "messages.words": {"hashlib.sha256"},

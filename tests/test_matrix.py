@@ -46,6 +46,7 @@ GET /console/signin                                        | anybody
 GET /console/staff                                         | staff: lead
 GET /erased                                                | anybody
 GET /me                                                    | customer
+GET /me/addresses                                          | customer
 GET /me/business                                           | customer
 GET /me/close                                              | customer
 GET /me/consumer                                           | customer
@@ -79,6 +80,7 @@ GET /reset/choose/{handle}                                 | anybody
 GET /reset/done                                            | anybody
 GET /reset/{handle}                                        | anybody
 GET /reset/{handle}/code                                   | anybody
+GET /reset/{handle}/elsewhere                              | anybody
 GET /signin                                                | anybody
 GET /signin/second-factor                                  | anybody
 GET /signin/second-factor/lost                             | anybody
@@ -144,6 +146,9 @@ POST /console/signout                                      | staff: clerk lead a
 POST /console/staff/{name}/renew                           | staff: lead
 POST /language                                             | anybody
 POST /me/applications/{client_id}/end                      | customer
+POST /me/addresses                                         | customer
+POST /me/addresses/{address_id}/main                       | customer
+POST /me/addresses/{address_id}/remove                     | customer
 POST /me/business                                          | customer
 POST /me/close                                             | customer
 POST /me/consents/{purpose}                                | customer
@@ -204,11 +209,13 @@ POST /reset/choose/{handle}                                | anybody
 POST /reset/opened                                         | anybody
 POST /reset/strength                                       | anybody
 POST /reset/{handle}/code                                  | anybody
+POST /reset/{handle}/elsewhere                             | anybody
 POST /signin                                               | anybody
 POST /signin/code                                          | anybody
 POST /signin/second-factor                                 | anybody
 POST /signin/second-factor/lost                            | anybody
 POST /signin/{handle}                                      | anybody
+POST /signin/{handle}/elsewhere                            | anybody
 POST /signout                                              | customer
 POST /v1/accounts                                          | accounts:write
 POST /v1/accounts/search                                   | accounts:read
@@ -376,8 +383,9 @@ async def test_a_desk_with_every_scope_and_no_proof_changes_nothing(service, cal
 
 REFERENCE = {"user_id", "external_refs", "moved_to", "version"}
 WHOLE = {
-    "user_id", "kind", "state", "email", "email_state", "display_name", "locale", "brand", "marketing", "has_password",
-    "customer_since", "sessions_valid_after", "business", "external_refs", "moved_to", "version",
+    "user_id", "kind", "state", "email", "email_state", "further_emails", "display_name", "locale", "brand",
+    "marketing", "has_password", "customer_since", "sessions_valid_after", "business", "external_refs", "moved_to",
+    "version",
 }  # fmt: skip
 CHANGES = {
     "PATCH /v1/accounts/{user_id}": {},

@@ -4,13 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import bindparam, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from identity_service import entry_points
 from identity_service.accounts import rules
-from identity_service.accounts.tables import Account, ExternalReference
+from identity_service.accounts.tables import Account, ExternalReference, FurtherAddress
 from identity_service.brands import rules as brand_rules
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
@@ -79,8 +80,16 @@ async def find_changeable_account(session: DatabaseSession, user_id: UserId) -> 
 
 
 async def find_by_email(session: DatabaseSession, address: EmailAddress) -> Account | None:
-    """Return the account with this address, in any state; `None` if there is none."""
-    found: Account | None = await session.scalar(select(Account).where(Account.email_key == address.key))
+    """Return the account with this address on file, or with it as a confirmed further one, in any state; `None` if
+    there is none."""
+    on_file = select(Account.user_id).where(Account.email_key == address.key).scalar_subquery()
+    further = select(FurtherAddress.user_id).where(
+        FurtherAddress.email_key == address.key, FurtherAddress.confirmed_at.is_not(None),
+        FurtherAddress.removed_at.is_(None),
+    ).scalar_subquery()  # fmt: skip
+    found: Account | None = await session.scalar(
+        select(Account).where(Account.user_id == func.coalesce(on_file, further))
+    )
     return found
 
 
@@ -128,13 +137,15 @@ async def find_by_reference(
 
 class AccountDetails(NamedTuple):
     """What an account's view shows beside its own row: the company of a business, the decision per purpose, whether a
-    password is set, one source's references, and the User ID at the end of the chain of merges."""
+    password is set, one source's references, the User ID at the end of the chain of merges, and the confirmed further
+    addresses (`email`, `for_notices`, `recovers_at`)."""
 
     company: dict[str, str | None] | None
     decisions: Mapping[str, str | None]
     has_password: bool
     references: Sequence[str]
     resolves_to: str
+    further: Sequence[Mapping[str, Any]] = ()
 
 
 async def load_details(session: DatabaseSession, user_id: str, source: str) -> AccountDetails:
@@ -163,7 +174,11 @@ _DETAILS = text(
         EXISTS (SELECT 1 FROM password p WHERE p.user_id = :user_id AND p.locked_at IS NULL),
         ARRAY(SELECT r.reference FROM external_reference r JOIN member USING (user_id)
         WHERE r.source = :source ORDER BY r.reference),
-        (SELECT user_id FROM chain WHERE merged_into IS NULL)
+        (SELECT user_id FROM chain WHERE merged_into IS NULL),
+        (SELECT coalesce(jsonb_agg(jsonb_build_object('email', f.email, 'for_notices', f.for_notices,
+            'recovers_at', f.recovers_at) ORDER BY f.added_at, f.id), '[]')
+        FROM further_address f
+        WHERE f.user_id = :user_id AND f.confirmed_at IS NOT NULL AND f.removed_at IS NULL)
     """
 )
 """Plain SQL, because this module may not import business periods, consents and passwords: they import accounts."""
@@ -182,13 +197,21 @@ _WAS_BUSINESS = text(
 async def add_account(
     session: DatabaseSession, address: EmailAddress | None, *, display_name: str | None, locale: str, now: datetime
 ) -> Account | None:
-    """Add an account under a new User ID; `None` if the address has one, even one that was inserted concurrently."""
+    """Add an account under a new User ID; `None` if the address has one, even one that was inserted concurrently, or
+    if it is a further address of one.
+
+    Raises:
+        rules.EmailTaken: an account confirms it as a further address at this moment.
+    """
     row = {
         "display_name": display_name, "locale": locale, "customer_since": now,
         "brand": session.brand or brand_rules.DEFAULT, **address_columns(address),
     }  # fmt: skip
     for _ in range(5):
-        added: Account | None = await session.scalar(_ADD, {**row, "user_id": values_user_ids.issue()})
+        try:
+            added: Account | None = await session.scalar(_ADD, {**row, "user_id": values_user_ids.issue()})
+        except IntegrityError as taken:
+            raise rules.EmailTaken from taken
         if added is not None:
             return added
         if address is not None and await find_by_email(session, address) is not None:
@@ -198,7 +221,17 @@ async def add_account(
 
 # Insert into the table, not the mapped class: the ORM insert takes more than twice as long.
 _TABLE = Account.metadata.tables["account"]
-_ADD = select(Account).from_statement(insert(_TABLE).on_conflict_do_nothing().returning(*_TABLE.columns))
+_NEW = ("user_id", "email", "email_ascii", "email_key", "email_state", "display_name", "locale", "brand",
+        "customer_since")  # fmt: skip
+_GIVEN = select(*(bindparam(name, type_=_TABLE.c[name].type) for name in _NEW)).where(
+    ~exists().where(
+        FurtherAddress.email_key == bindparam("email_key", type_=_TABLE.c.email_key.type),
+        FurtherAddress.confirmed_at.is_not(None), FurtherAddress.removed_at.is_(None),
+    )
+)  # fmt: skip
+_ADD = select(Account).from_statement(
+    insert(_TABLE).from_select(_NEW, _GIVEN).on_conflict_do_nothing().returning(*_TABLE.columns)
+)
 
 
 async def move_version(session: DatabaseSession, user_id: str) -> None:

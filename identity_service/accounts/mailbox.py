@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 
 from identity_service.accounts import actions, rules
-from identity_service.accounts.tables import Account
+from identity_service.accounts.tables import Account, FurtherAddress
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.data_models import SessionsEndedReason
@@ -70,7 +71,8 @@ async def record_mailbox_read(
 async def confirm_new_email(
     session: DatabaseSession, user_id: str, address: EmailAddress, *, actor: str, now: datetime
 ) -> Account:
-    """Set an address whose mailbox was just read, as confirmed, and invalidate all older one-time tokens.
+    """Set an address whose mailbox was just read, as confirmed, and invalidate all older one-time tokens. A further
+    address of the same account that is the same is none any more.
 
     Raises:
         rules.EmailTaken: another account has this address.
@@ -79,6 +81,7 @@ async def confirm_new_email(
     holder = await actions.find_by_email(session, address)
     if holder is not None and holder.user_id != user_id:
         raise rules.EmailTaken
+    await retire_further(session, user_id, address, now=now)
     name = "account.email_added" if account.email is None else "account.email_changed"
     values = {**actions.address_columns(address), "email_state": "confirmed", "tokens_valid_after": now}
     try:
@@ -90,12 +93,28 @@ async def confirm_new_email(
     return changed
 
 
-async def remove_email(session: DatabaseSession, user_id: str, *, actor: str, now: datetime) -> Account:
-    """Take the address off an account, because its mailbox belongs to another one."""
+async def remove_email(
+    session: DatabaseSession, user_id: str, address: EmailAddress | None = None, *, actor: str, now: datetime
+) -> None:
+    """Take an address off an account, because its mailbox belongs to another one: without `address`, the one on file;
+    else that one, which may be a further address."""
     account = await actions.find_account(session, UserId(user_id), lock=True)
-    changed = await actions.change_row(session, account, {**actions.address_columns(None), "tokens_valid_after": now})
+    changes: dict[str, Any] = {"tokens_valid_after": now}
+    if address is None or account.email_key == address.key:
+        changes |= actions.address_columns(None)
+    else:
+        await retire_further(session, user_id, address, now=now)
+    await actions.change_row(session, account, changes)
     await events.record_event(session, "account.email_removed", user_id=user_id, actor=actor, now=now)
-    return changed
+
+
+async def retire_further(session: DatabaseSession, user_id: str, address: EmailAddress, *, now: datetime) -> None:
+    """Remove an address from the further ones of an account, if it is one of them; it can still be brought back."""
+    mine = (FurtherAddress.user_id == user_id) & (FurtherAddress.email_key == address.key)
+    await session.execute(delete(FurtherAddress).where(mine, FurtherAddress.confirmed_at.is_(None)))
+    await session.execute(
+        update(FurtherAddress).where(mine, FurtherAddress.removed_at.is_(None)).values(removed_at=now, token_id=None)
+    )
 
 
 async def exchange_emails(session: DatabaseSession, user_id: str, other_id: str, *, actor: str, now: datetime) -> None:

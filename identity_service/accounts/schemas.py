@@ -29,14 +29,25 @@ class CompanyDetails(ResponseModel):
     billing_address: str | None
 
 
+class FurtherEmail(ResponseModel):
+    """A confirmed email address beside `email`, masked like it."""
+
+    email: str
+    for_notices: bool = Field(description="whether notices about the account go to it, too")
+    recovers_at: datetime | None = Field(
+        description="from when it resets the password and signs in; null if it never does"
+    )
+
+
 class AccountView(ResponseModel):
-    """One account. The address is masked unless the caller has `accounts:read_personal`."""
+    """One account. Addresses are masked unless the caller has `accounts:read_personal`."""
 
     user_id: str = Field(examples=["6WPP-C7QF-7FF6"])
     kind: Literal["consumer", "business"]
     state: Literal["active", "closed", "merged"]
     email: str | None
     email_state: Literal["none", "unconfirmed", "confirmed", "failing"]
+    further_emails: list[FurtherEmail] = Field(description="the customer's other confirmed addresses, four at most")
     display_name: str | None
     locale: str = Field(examples=["de-AT"], description="the language tag of its emails")
     brand: str = Field(examples=["default"], description="the brand that registered it")

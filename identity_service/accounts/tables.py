@@ -1,8 +1,9 @@
-"""Accounts, and the references by which services know them."""
+"""Accounts, their further addresses, and the references by which services know them."""
 
+import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Integer, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from identity_service.accounts import rules
@@ -45,6 +46,41 @@ class Account(Base):
     tokens_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     sessions_valid_after: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"), info=FACT)
+
+
+class FurtherAddress(Base):
+    """One email address of an account beside the one on file, which stands in the account's own row.
+
+    Nothing is sent to it, and nobody found by it, before its mailbox has confirmed it: for resets and sign-in it counts
+    from `recovers_at`, for notices at once (ADR-03, ADR-05). A removed row stays as long as it can be brought back.
+    That an address is confirmed for one account alone, this table and `account` together, is held by a unique index and
+    the trigger `one_account_per_address` (ADR-01).
+    """
+
+    __tablename__ = "further_address"
+    privacy = TablePrivacy(owner="user_id", erase="delete")
+    __table_args__ = (
+        CheckConstraint("(recovers_at IS NOT NULL) = (confirmed_at IS NOT NULL AND for_recovery)", name="recovers"),
+        Index(
+            "uq_further_address_email_key",
+            "email_key",
+            unique=True,
+            postgresql_where=text("confirmed_at IS NOT NULL AND removed_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
+    user_id: Mapped[str] = mapped_column(ForeignKey("account.user_id"), index=True, info=IDENTIFIER)
+    email: Mapped[str] = mapped_column(info=PERSONAL)
+    email_ascii: Mapped[str] = mapped_column(info=PERSONAL)
+    email_key: Mapped[str] = mapped_column(info=PERSONAL)
+    for_recovery: Mapped[bool] = mapped_column(info=FACT)
+    for_notices: Mapped[bool] = mapped_column(info=FACT)
+    token_id: Mapped[uuid.UUID | None] = mapped_column(unique=True, info=IDENTIFIER)
+    added_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    recovers_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+    removed_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
 
 
 class ExternalReference(Base):

@@ -54,6 +54,10 @@ def _fields(
         "state": account.state,
         "email": account.email if sees_address or account.email is None else email_addresses.mask(account.email),
         "email_state": account.email_state,
+        "further_emails": [
+            {**one, "email": one["email"] if sees_address else email_addresses.mask(one["email"])}
+            for one in details.further
+        ],
         "display_name": account.display_name,
         "locale": account.locale,
         "brand": account.brand,

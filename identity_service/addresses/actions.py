@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, update
@@ -10,23 +10,18 @@ from sqlalchemy import insert, select, update
 from identity_service.accounts import actions as accounts
 from identity_service.accounts import mailbox, ownership
 from identity_service.accounts import rules as account_rules
-from identity_service.accounts.tables import Account
+from identity_service.accounts.tables import Account, FurtherAddress
 from identity_service.addresses import waiting
 from identity_service.addresses.tables import EmailChange
-from identity_service.consents import actions as consents
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
-from identity_service.events.data_models import SessionsEndedReason
 from identity_service.merges import actions as merges
-from identity_service.merges import undo
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.confirmations import Row
 from identity_service.one_time_tokens.rules import LinkInvalid
-from identity_service.passwords import actions as passwords
 from identity_service.registration import actions as registration
-from identity_service.resets import actions as resets
 from identity_service.values import email_addresses
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
@@ -105,7 +100,7 @@ async def request_email_change(
     if account.email_key == address.key:
         return EmailChangeRequest(account, None)
     holder = await accounts.find_by_email(session, address)
-    if holder is not None and not await _yields(session, holder, account):
+    if holder is not None and not await yields(session, holder, account, address):
         raise account_rules.EmailTaken
     change_id = uuid.uuid4()
     data = {"change_id": change_id}
@@ -139,7 +134,7 @@ async def _store_request(
         "id": change_id or uuid.uuid4(), "user_id": user_id, "token_id": token_id, "requested_by": actor,
         "proven_by": proven_by, "requested_at": now,
     }  # fmt: skip
-    await session.execute(insert(EmailChange), {**row, **_columns("new", address)})
+    await session.execute(insert(EmailChange), {**row, **columns("new", address)})
 
 
 async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
@@ -160,17 +155,29 @@ async def confirm_email_change(session: DatabaseSession, found: TokenWithMessage
     told = await ownership.mailboxes_of(session, account.user_id)
     if account.email is not None:
         old = accounts.address_of(account)
-        await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(_columns("old", old)))
-    changed = await _take_address(
-        session, account, _address(change, "new"), token_id=found.token.id, actor="customer", now=now
+        await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(columns("old", old)))
+    changed = await take_address(
+        session, account, address_of(change, "new"), token_id=found.token.id, actor="customer", now=now
     )
     await session.execute(update(EmailChange).where(EmailChange.id == change.id).values(changed_at=now))
+    await tell_of_change(session, changed.user_id, told, address_of(change, "new"), change.id, now=now)
+
+
+async def tell_of_change(
+    session: DatabaseSession,
+    user_id: str,
+    told: Sequence[ownership.Mailbox],
+    new: EmailAddress,
+    change_id: uuid.UUID,
+    *,
+    now: datetime,
+) -> None:
+    """Tell these mailboxes, but for the new one, that the address on file was changed, each with a link to undo it."""
     for other in told:
-        if other.address.key != change.new_key:
+        if other.address.key != new.key:
             await one_time_tokens.send_token(
-                session, "email_undo", kind="address_changed", to=other.address, user_id=changed.user_id,
-                locale=other.locale, facts={"change": str(change.id)}, cause="account.email_changed",
-                actor="customer", now=now,
+                session, "email_undo", kind="address_changed", to=other.address, user_id=user_id, locale=other.locale,
+                facts={"change": str(change_id)}, cause="account.email_changed", actor="customer", now=now,
             )  # fmt: skip
 
 
@@ -197,7 +204,7 @@ async def find_joined(session: DatabaseSession, found: TokenWithMessage) -> tupl
     change = await session.scalar(select(EmailChange).where(EmailChange.token_id == found.token.id))
     if change is None or change.new_email is None:
         return None
-    holder = await accounts.find_by_email(session, _address(change, "new"))
+    holder = await accounts.find_by_email(session, address_of(change, "new"))
     if holder is None or holder.state != "active" or holder.user_id == change.user_id:
         return None
     return change.user_id, holder.user_id
@@ -212,112 +219,34 @@ async def _was_answered(session: DatabaseSession, change: EmailChange) -> bool:
 
 
 async def earlier_keys(session: DatabaseSession, user_ids: Sequence[str]) -> set[str]:
-    """Return the keys of every address that these accounts had once, without those that another account has now."""
+    """Return the keys of every address that these accounts had once, or as a further one, without those that another
+    account has now."""
     changed = select(EmailChange.old_key, EmailChange.new_key).where(
         EmailChange.user_id.in_(user_ids), EmailChange.changed_at.is_not(None)
     )
     found = {key for row in await session.execute(changed) for key in row if key is not None}
+    further = select(FurtherAddress.email_key)
+    found |= set(await session.scalars(further.where(FurtherAddress.user_id.in_(user_ids))))
     others = select(Account.email_key).where(Account.email_key.in_(found), Account.user_id.not_in(user_ids))
-    return found - set((await session.scalars(others)).all())
+    elsewhere = further.where(
+        FurtherAddress.email_key.in_(found), FurtherAddress.user_id.not_in(user_ids),
+        FurtherAddress.confirmed_at.is_not(None), FurtherAddress.removed_at.is_(None),
+    )  # fmt: skip
+    return found - set(await session.scalars(others)) - set(await session.scalars(elsewhere))
 
 
-async def undo_email_change(session: DatabaseSession, found: TokenWithMessage, *, now: datetime) -> None:
-    """Restore the old address, and end what whoever changed it may have gained: sessions, one-time tokens, waiting
-    changes and the password. A message to the restored mailbox sets a new password.
-
-    All later changes are marked as undone too: otherwise an attacker who changed the address twice could use the undo
-    link of the second change to reverse this.
-
-    Raises:
-        LinkInvalid: also if undoing an earlier change has undone this one.
-        accounts.rules.EmailTaken: another customer has confirmed the old address meanwhile.
-    """
-    account = await accounts.find_account(session, UserId(found.token.user_id or ""), lock=True)
-    change_id = found.message.facts.get("change")
-    change = None if change_id is None else await session.get(EmailChange, uuid.UUID(change_id), with_for_update=True)
-    if change is None or change.changed_at is None or change.undone_at is not None:
-        raise LinkInvalid
-    proof = await one_time_tokens.consume(session, found, now=now)
-    await _restore_old_address(session, account, change, found.token.id, now=now)
-    reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
-    await credentials.end_access(session, proof.user_id, reason=reason, actor="customer", now=now)
-    await passwords.remove_password(session, proof.user_id, reason=reason, actor="customer", now=now)
-    await credentials.end_credentials(
-        session, proof.user_id, since=change.changed_at, reason=reason, actor="customer", now=now
-    )
-    await undo.undo_foreign_merges(session, proof.user_id, since=change.changed_at, actor="customer", now=now)
-    await consents.withdraw_granted_since(
-        session, proof.user_id, change.changed_at, channel="email_link", actor="customer", now=now
-    )
-    since = (EmailChange.user_id == proof.user_id) & (EmailChange.changed_at >= change.changed_at)
-    await session.execute(update(EmailChange).where(since, EmailChange.undone_at.is_(None)).values(undone_at=now))
-    if change.old_email is not None and account.state == "active":
-        # A moment later, because `end_access` has just ended every token requested until now.
-        later = now + timedelta(microseconds=1)
-        await resets.request_reset_for_account(
-            session, UserId(proof.user_id), where_from=None, after_undo=True, actor="customer", now=later
-        )
-
-
-async def _restore_old_address(
-    session: DatabaseSession, account: Account, change: EmailChange, token_id: uuid.UUID, *, now: datetime
-) -> None:
-    if change.old_email is None:
-        await mailbox.remove_email(session, account.user_id, actor="customer", now=now)
-        return
-    old = _address(change, "old")
-    holder = await accounts.find_by_email(session, old)
-    if holder is not None and holder.state == "closed" and holder.email_state != "confirmed":
-        # Somebody registered the old address meanwhile and closed that account; nobody has proven it there.
-        await mailbox.remove_email(session, holder.user_id, actor="customer", now=now)
-    await _take_address(session, account, old, token_id=token_id, actor="customer", now=now)
-
-
-async def return_own_address(
-    session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
-) -> None:
-    """Restore the address that an account had before the first change since a moment that its own session did not
-    request: a merge since then is undone, and who came with it had a session here, or asked through a service."""
-    mine = (EmailChange.user_id == user_id) & (EmailChange.changed_at >= since) & EmailChange.undone_at.is_(None)
-    changes = (await session.scalars(select(EmailChange).where(mine).order_by(EmailChange.changed_at))).all()
-    own = set(await ownership.mailbox_hashes_of(session, user_id))
-    foreign = None
-    for change in reversed(changes):
-        own.discard(_hash(session, change.new_key))
-        own.add(_hash(session, change.old_key))
-    for change in changes:
-        if foreign is None and change.proven_by not in own:
-            foreign = change
-        own.add(_hash(session, change.new_key))
-    account = await accounts.find_account(session, UserId(user_id), lock=True)
-    if foreign is None and changes and account.email is None:
-        # The address of the last change was given back to the account that is restored.
-        foreign = changes[-1]
-    if foreign is None or foreign.old_email is None or foreign.changed_at is None:
-        # An account without an address before has nothing to go back to, and no other way in.
-        return
-    try:
-        await _take_address(session, account, _address(foreign, "old"), actor=actor, now=now)
-    except account_rules.EmailTaken:
-        # Another customer has proven that mailbox since.
-        await mailbox.remove_email(session, user_id, actor=actor, now=now)
-    over = update(EmailChange).where(mine, EmailChange.changed_at >= foreign.changed_at)
-    await session.execute(over.values(undone_at=now))
-
-
-def _hash(session: DatabaseSession, key: str | None) -> bytes:
-    return b"" if key is None else session.keys.address_hash(key)
-
-
-async def _yields(session: DatabaseSession, holder: Account, account: Account) -> bool:
-    """Return whether the account that has an address gives it to `account`, whose owner proves the mailbox: it is
-    merged into that account, or both are active and nobody has ever confirmed the address there."""
+async def yields(session: DatabaseSession, holder: Account, account: Account, address: EmailAddress) -> bool:
+    """Return whether the account that has an address gives it to `account`, whose owner proves the mailbox: it is that
+    account or merged into it, or both are active and nobody has ever confirmed the address there."""
+    if holder.user_id == account.user_id:
+        return True
     if holder.state == "merged":
         return account.user_id in await ownership.accounts_above(session, holder.user_id)
-    return holder.state == account.state == "active" and holder.email_state != "confirmed"
+    is_confirmed = holder.email_key != address.key or holder.email_state == "confirmed"
+    return holder.state == account.state == "active" and not is_confirmed
 
 
-async def _take_address(
+async def take_address(
     session: DatabaseSession,
     account: Account,
     address: EmailAddress,
@@ -333,24 +262,43 @@ async def _take_address(
         accounts.rules.EmailTaken
     """
     holder = await accounts.find_by_email(session, address)
-    if holder is None or holder.user_id == account.user_id:
-        return await mailbox.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
-    if not await _yields(session, holder, account):
-        raise account_rules.EmailTaken
-    if holder.state != "active":
+    if holder is not None and holder.state == "merged" and holder.email_key == address.key:
+        if not await yields(session, holder, account, address):
+            raise account_rules.EmailTaken
         await mailbox.exchange_emails(session, account.user_id, holder.user_id, actor=actor, now=now)
         return await accounts.find_account(session, UserId(account.user_id))
-    await mailbox.remove_email(session, holder.user_id, actor=actor, now=now)
+    joined = await release_address(session, account, address, actor=actor, now=now)
     changed = await mailbox.confirm_new_email(session, account.user_id, address, actor=actor, now=now)
-    await merges.merge_by_mailbox(session, account.user_id, holder.user_id, token_id, actor=actor, now=now)
+    if joined is not None:
+        await merges.merge_by_mailbox(session, account.user_id, joined, token_id, actor=actor, now=now)
     return changed
 
 
-def _columns(prefix: str, address: EmailAddress) -> dict[str, str]:
+async def release_address(
+    session: DatabaseSession, account: Account, address: EmailAddress, *, actor: str = "customer", now: datetime
+) -> str | None:
+    """Take an address off the account that has it, if that gives it to `account`; return that account if it has to be
+    merged into this one, because it is active.
+
+    Raises:
+        accounts.rules.EmailTaken
+    """
+    holder = await accounts.find_by_email(session, address)
+    if holder is None or holder.user_id == account.user_id:
+        return None
+    if not await yields(session, holder, account, address):
+        raise account_rules.EmailTaken
+    await mailbox.remove_email(session, holder.user_id, address, actor=actor, now=now)
+    return holder.user_id if holder.state == "active" else None
+
+
+def columns(prefix: str, address: EmailAddress) -> dict[str, str]:
+    """Return the columns of a change for its `old` or `new` address."""
     return {f"{prefix}_email": address.shown, f"{prefix}_ascii": address.ascii, f"{prefix}_key": address.key}
 
 
-def _address(change: EmailChange, prefix: str) -> EmailAddress:
+def address_of(change: EmailChange, prefix: str) -> EmailAddress:
+    """Return the `old` or `new` address of a change."""
     return EmailAddress(*(getattr(change, f"{prefix}_{part}") for part in ("email", "ascii", "key")))
 
 

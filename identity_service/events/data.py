@@ -17,6 +17,7 @@ from identity_service.events.client_data import (
 )
 from identity_service.events.data_models import (
     NAMES_STAFF,
+    AddressData,
     BusinessData,
     ChangeApprovedData,
     ChangeRequestedData,
@@ -101,6 +102,7 @@ _OF: Final[Mapping[type[EventData], str]] = {
     RecoveryCodeMissedData: "recovery_code.missed",
     RecoveryBeganData: "recovery.began",
     SecondProofData: "recovery.second_proof_requested",
+    AddressData: "address.added address.confirmed address.removed address.restored",
     PasskeyAddedData: "passkey.added",
     PasskeyData: "passkey.removed passkey.counter_went_back",
     SecondFactorAddedData: "second_factor.added",

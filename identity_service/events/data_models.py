@@ -46,6 +46,7 @@ class SessionsEndedReason(StrEnum):
     PASSKEY_MADE_ONLY_WAY = "passkey_made_only_way"
     PASSKEY_REMOVED = "passkey_removed"
     SECOND_FACTOR_CHANGED = "second_factor_changed"
+    ADDRESSES_CHANGED = "addresses_changed"
     PASSWORD_COMPROMISED = "password_compromised"  # noqa: S105 (a reason)
     EMAIL_CHANGE_UNDONE = "email_change_undone"
     FIRST_PROOF = "first_proof"
@@ -173,6 +174,12 @@ class ChangeStoppedData(EmailChangeData):
     """The guarded change, and why it was stopped: a word, or the error code if it was refused when it was due."""
 
     reason: str
+
+
+class AddressData(EventData):
+    """The further address; events hold no address."""
+
+    address_id: uuid.UUID
 
 
 class PasskeyData(EventData):

@@ -163,6 +163,10 @@ _KEYS = """
     WITH RECURSIVE chain AS (
         SELECT a.email_key AS given, a.user_id, a.merged_into, a.state, a.email_key
         FROM account a WHERE a.email_key = ANY(:keys)
+        UNION ALL
+        SELECT f.email_key AS given, a.user_id, a.merged_into, a.state, a.email_key
+        FROM further_address f JOIN account a ON a.user_id = f.user_id
+        WHERE f.email_key = ANY(:keys) AND f.confirmed_at IS NOT NULL AND f.removed_at IS NULL
     """
 _REFERENCES = """
     WITH RECURSIVE chain AS (

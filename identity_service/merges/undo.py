@@ -20,7 +20,8 @@ from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
-_RETURN_OWN_ADDRESS: Final = "addresses.actions:return_own_address"
+_RETURN_OWN_ADDRESS: Final = "addresses.undo:return_own_address"
+_RESTORE_REMOVED: Final = "addresses.undo:restore_removed"
 
 
 async def find_undoable_merge(session: DatabaseSession, user_id: UserId, *, now: datetime) -> UserId:
@@ -68,7 +69,7 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
     mine = update(MergeRequest).where(MergeRequest.duplicate == user_id, MergeRequest.merged_at.is_not(None))
     await session.execute(mine.where(MergeRequest.undone_at.is_(None)).values(undone_at=now))
     for one in (above[-1], restored.user_id):
-        await _end_what_others_gained(session, one, since=merged_at, actor=actor, now=now)
+        await _end_what_others_gained(session, one, of=restored.user_id, since=merged_at, actor=actor, now=now)
     facts = {"other": user_ids.show(restored.user_id), "survivor": user_ids.show(above[-1])}
     await credentials.notify_mailboxes(
         session, "merge_undone", [above[-1], restored.user_id], also=before, facts=facts, cause="account.unmerged",
@@ -78,10 +79,13 @@ async def undo_merge(session: DatabaseSession, user_id: UserId, *, actor: str, n
 
 
 async def _end_what_others_gained(
-    session: DatabaseSession, user_id: str, *, since: datetime, actor: str, now: datetime
+    session: DatabaseSession, user_id: str, *, of: str, since: datetime, actor: str, now: datetime
 ) -> None:
-    """End what the former other side changed for an account since a moment: its address, merges and password."""
+    """End what the former other side changed for an account since a moment: its addresses, merges and password. `of` is
+    the account that was merged: while it was, the other side alone could take addresses off it."""
     await entry_points.load(_RETURN_OWN_ADDRESS)(session, user_id, since=since, actor=actor, now=now)
+    if user_id == of:
+        await entry_points.load(_RESTORE_REMOVED)(session, user_id, since=since, actor=actor, now=now)
     await undo_foreign_merges(session, user_id, since=since, actor=actor, now=now)
     await credentials.remove_foreign_credentials(session, user_id, since=since, actor=actor, now=now)
 

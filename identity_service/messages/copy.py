@@ -51,6 +51,10 @@ _REOPEN: Final = Part(
     "link", "You can open it again here, as it was, until 30 days after it was closed:", shows="link",
     button="Reopen the account",
 )  # fmt: skip
+_UNDO: Final = Part(
+    "link", "If you didn't want this, you can undo it within seven days. That also signs out every device:",
+    shows="link", button="Undo the change",
+)  # fmt: skip
 _REQUESTED: Final = "Requested on {requested_at}, {where_from}."
 
 _IF_YOU: Final = Part("fine", "If this was you, you don't need to do anything.")
@@ -325,6 +329,19 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              shows="link", button="Change it back"),
         _CODE_THERE,
         Part("fine", "If this was you, you don't need to do anything."), _SAFETY,
+    )),
+    "further_address": EmailCopy("Please confirm another email address", (
+        Part("why", "Someone, probably you, wants to add this address to account {user_id}."),
+        Part("link", "To confirm it, open this page within 30 minutes:", shows="link", button="Confirm this address"),
+        _CODE_THERE, _IGNORE, _SAFETY,
+    )),
+    "address_added": EmailCopy("An email address was added to your account", (
+        Part("why", "The email address {address} was added to your account {user_id}. It counts once it is confirmed."),
+        _UNDO, _CODE_THERE, _FINE, _SAFETY,
+    )),
+    "address_removed": EmailCopy("An email address was removed from your account", (
+        Part("why", "The email address {address} was removed from your account {user_id}."),
+        _UNDO, _CODE_THERE, _FINE, _SAFETY,
     )),
     "merge_confirmation": EmailCopy("Do you want to merge your two accounts?", (
         Part("why", "Someone, probably you, asked us to make your accounts {user_id} and {other} one account. You "

@@ -45,7 +45,7 @@ async def _empty(session: DatabaseSession, message_ids: Sequence[uuid.UUID]) -> 
 _FIND = text(
     """
     SELECT id FROM message WHERE user_id = ANY(:ids) OR (recipient_hash = ANY(:hashes) AND (
-        user_id IS NULL OR kind IN ('address_check', 'address_taken', 'email_change')
+        user_id IS NULL OR kind IN ('address_check', 'address_taken', 'email_change', 'further_address')
     )) FOR UPDATE
     """
 )

@@ -352,7 +352,8 @@ def link_of(session: DatabaseSession, found: TokenWithMessage, path: str) -> str
 
 async def forget_address(session: DatabaseSession, hashes: Sequence[bytes]) -> None:
     """Erase a customer's addresses from tokens that belong to no account, or to one that never had the address."""
-    not_owned = OneTimeToken.user_id.is_(None) | OneTimeToken.purpose.in_(("address", "email_change"))
+    proving = ("address", "email_change", "further_address")
+    not_owned = OneTimeToken.user_id.is_(None) | OneTimeToken.purpose.in_(proving)
     await session.execute(
         update(OneTimeToken).where(OneTimeToken.recipient_hash.in_(hashes), not_owned).values(recipient_hash=None)
     )
@@ -369,7 +370,7 @@ def _key(session: DatabaseSession, token: OneTimeToken) -> bytes:
 
 def _lifetime(session: DatabaseSession, purpose: str) -> Lifetime:
     lifetime = rules.LIFETIMES[purpose]
-    if purpose == "reset":
+    if purpose in ("reset", "reset_elsewhere"):
         settings = session.settings
         link, code = timedelta(minutes=settings.reset_link_minutes), timedelta(minutes=settings.reset_code_minutes)
         return lifetime._replace(link=link, code=code)

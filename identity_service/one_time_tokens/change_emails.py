@@ -29,6 +29,7 @@ VERB_DESCRIPTIONS: Final = {
     "business_undo": "it is a private account again",
     "email_undo": "your old email address is back, and you've been signed out everywhere",
     "keep_factor": "its authenticator app stays",
+    "address_undo": "your email addresses are as they were before, and you've been signed out everywhere",
     "stop": "the change that our support team had prepared has been stopped",
 }
 """What a guarded change or a link to the account, as part of a sentence; `target` is what `describe_target` returns."""
@@ -37,7 +38,7 @@ VERB_DESCRIPTIONS: Final = {
 async def build_change_email(session: DatabaseSession, message: ClaimedMessage) -> RenderedEmail | None:
     """Return the email about a change, with link and code if its kind has them; None if the token was used."""
     facts = message.facts
-    given = {"other": facts.get("other", ""), "survivor": facts.get("survivor", ""), "what": _what(message)}
+    given = {name: facts.get(name, "") for name in ("other", "survivor", "address")} | {"what": _what(message)}
     if "token" not in facts:
         page = _PAGES.get(message.kind)
         link = f"{session.settings.public_url}{page}" if page else None

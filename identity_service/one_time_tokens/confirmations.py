@@ -113,8 +113,30 @@ CONFIRMATIONS: Final[dict[str, Confirmation]] = {
         "Undo the change",
         "Your old email address is back, and you've been signed out everywhere. Your password no longer works. We've "
         "emailed you a link to set a new one.",
-        "addresses.actions:undo_email_change",
+        "addresses.undo:undo_email_change",
         shows="addresses.actions:show_change",
+        takes_back="account.email_changed",
+        for_own_mailbox=True,
+    ),
+    "further_address": Confirmation(
+        "Is this another email address of yours?",
+        "Confirm that this is your email address. We'll then link it to your account.",
+        "Confirm this address",
+        "This address is confirmed. It's now one of your email addresses.",
+        "addresses.further:confirm_address",
+        joins="addresses.further:find_joined",
+        shows="addresses.further:show_address",
+        checks="addresses.further:check_waits",
+    ),
+    "address_undo": Confirmation(
+        "Undo the change of your email addresses",
+        "This brings your email addresses back as they were before and signs you out everywhere. Your password will "
+        "stop working.",
+        "Undo the change",
+        "Your email addresses are as they were before, and you've been signed out everywhere. Your password no longer "
+        "works. We've emailed you a link to set a new one.",
+        "addresses.undo:undo_further_change",
+        shows="addresses.further:show_address",
         takes_back="account.email_changed",
         for_own_mailbox=True,
     ),

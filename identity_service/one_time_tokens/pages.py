@@ -9,6 +9,8 @@ from identity_service.web import brand_assets, dependencies, pages, streams
 from identity_service.web.dependencies import Now, Session
 from identity_service.web.forms import Form, FormRoute
 
+_SHOWN = tuple(tracking.PAGES)
+"""Purposes whose page shows the delivery; that of others must not be seen anywhere."""
 REROUTES = "10/hour"
 REROUTES_PER_NETWORK = "60/hour"
 
@@ -19,7 +21,7 @@ router = APIRouter(prefix="/messages", route_class=FormRoute, include_in_schema=
 async def stream(request: Request, handle: str, now: Now) -> Response:
     """Send each change of a tracking page as a server-sent event; no database connection is held between reads."""
     database, locale, clock = dependencies.database_of(request), pages.locale_of(request), request.app.state.clock
-    found = await database.in_transaction(lambda session: actions.find_by_tracking(session, handle, now=now))
+    found = await database.in_transaction(lambda own: actions.find_by_tracking(own, handle, _SHOWN, now=now))
     brand_assets.wear(request, found.message.brand)
 
     async def load() -> streams.Snapshot:
@@ -40,9 +42,9 @@ async def send_by_another_route(request: Request, handle: str, form: Form, sessi
     await limits.hit_network("reroute", REROUTES_PER_NETWORK, dependencies.client_network(request))
     # Looked up before it is counted, so that a stranger's handle makes no counter; the transaction is over by then,
     # because counting takes a connection of its own.
-    known = await database.in_transaction(lambda own: actions.find_by_tracking(own, handle, now=now))
+    known = await database.in_transaction(lambda own: actions.find_by_tracking(own, handle, _SHOWN, now=now))
     brand_assets.wear(request, known.message.brand)
     await limits.hit_network("reroute", REROUTES, str(known.token.message_id))
-    found = await actions.find_by_tracking(session, handle, now=now)
+    found = await actions.find_by_tracking(session, handle, _SHOWN, now=now)
     await tracking.reroute_message(session, found, now=now)
     return RedirectResponse(f"{tracking.PAGES[found.token.purpose]}/{handle}", 303)

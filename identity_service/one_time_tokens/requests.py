@@ -49,7 +49,7 @@ async def count_request(
     Raises:
         rate_limits.TooManyRequests: this network has caused enough for this mailbox, and none of it can be followed.
     """
-    user_id = await ownership.active_user_id(session, address)
+    user_id = await ownership.active_user_id(session, address, recovers_at=now)
     valid_after = await ownership.sessions_valid_after(session, user_id)
     known = None if browser is None else browser.name_for(user_id, valid_after)
     # The key of the counter is that of the message to follow: other spellings of a mailbox have other messages.

@@ -43,12 +43,16 @@ class Lifetime(NamedTuple):
 
 LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "reset": Lifetime(link=30 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
+    "reset_elsewhere": Lifetime(link=30 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
+    "signin_elsewhere": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
     "signin": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
     "consent": Lifetime(link=7 * DAY, code=7 * DAY),
     "withdraw": Lifetime(link=3650 * DAY, code=3650 * DAY, outlives=True),
     "business_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
     "email_change": Lifetime(link=30 * MINUTE, code=30 * MINUTE),
     "email_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
+    "further_address": Lifetime(link=30 * MINUTE, code=30 * MINUTE),
+    "address_undo": Lifetime(link=7 * DAY, code=7 * DAY, outlives=True),
     "merge": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "change": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "stop": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),

@@ -199,7 +199,7 @@ async def check_password_alone(
 async def _count(
     session: DatabaseSession, who: EmailAddress | str, browser: KnownBrowser | None, *, now: datetime
 ) -> _Counted:
-    user_id = await ownership.active_user_id(session, who)
+    user_id = await ownership.active_user_id(session, who, recovers_at=now)
     valid_after = await ownership.sessions_valid_after(session, user_id)
     name = None if browser is None else browser.name_for(user_id, valid_after)
     asked = _subject(session, who if isinstance(who, str) else who.key)

@@ -72,6 +72,7 @@ TITLES: Final[Mapping[str, str]] = {
     "inbound_mail": "Emails that came back",
     "pending_change": "Changes our support team requested",
     "email_change": "Email address changes",
+    "further_address": "Further email addresses",
     "contact": "Conversations with us",
     "contact_entry": "Conversations in detail",
     "caller_check": "Identity checks on the phone",

@@ -214,7 +214,7 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
     holder = await accounts.find_by_email(session, address)
     was_closed = holder is not None and holder.state == "closed"
     if holder is not None:
-        holder = await _settle_closed(session, holder, fresh, choice, now=now)
+        holder = await _settle_closed(session, holder, fresh, address, choice, now=now)
     if holder is None:
         await mailbox.confirm_new_email(session, proof.user_id, address, actor="customer", now=now)
         return "address"
@@ -226,7 +226,7 @@ async def confirm_address(session: DatabaseSession, found: TokenWithMessage, *, 
 
 
 async def _settle_closed(
-    session: DatabaseSession, holder: Account, fresh: Account, choice: str, *, now: datetime
+    session: DatabaseSession, holder: Account, fresh: Account, address: EmailAddress, choice: str, *, now: datetime
 ) -> Account | None:
     """Return the account that has an address, opened again if it was closed and its owner wants it, or None if the
     address was taken off a closed one."""
@@ -240,7 +240,7 @@ async def _settle_closed(
         if choice == "reopen":
             await accounts.reopen_account(session, UserId(kept.user_id), actor="customer", now=now)
             return await accounts.find_account(session, UserId(holder.user_id))
-    await mailbox.remove_email(session, holder.user_id, actor="customer", now=now)
+    await mailbox.remove_email(session, holder.user_id, address, actor="customer", now=now)
     return None
 
 

@@ -18,7 +18,7 @@ from identity_service.events.data_models import SessionsEndedReason
 from identity_service.keys import encoding
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
-from identity_service.one_time_tokens import requests
+from identity_service.one_time_tokens import elsewhere, requests
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
@@ -35,7 +35,8 @@ from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 from identity_service.web.rate_limits import RateLimiter
 
-PURPOSE = ("reset",)
+PURPOSE = ("reset", "reset_elsewhere")
+"""A reset, and one whose message went to another address of the customer (ADR-09)."""
 _CHOSEN_LABEL = "chosen password"
 
 
@@ -115,12 +116,30 @@ async def request_reset(
     """Request a reset by address, with the same statements and rows whether or not there is an account (ATT-21).
 
     While a message is still pending, another request uses the same one; once a relay has it, a new message is sent, and
-    the link in the older one stays valid (RST-08). The address on file is used, never the typed one (ATT-02).
+    the link in the older one stays valid (RST-08). The address on file is used, never the typed one (ATT-02). The
+    message is in the account's language; `locale`, the asker's, is used where there is no account (ADR-11).
     """
-    found = await ownership.owner_of_address(session, address, hold=True)
+    found = await ownership.owner_of_address(session, address, recovers_at=now, hold=True)
     return await _send(
         session, kind="no_account" if found.active is None else "reset", to=found.address, user_id=found.active,
-        locale=locale, where_from=where_from, actor=actor, now=now,
+        locale=found.language(locale), where_from=where_from, actor=actor, now=now,
+    )  # fmt: skip
+
+
+async def request_elsewhere(
+    session: DatabaseSession, handle: str, address: EmailAddress, *, locale: str, where_from: str, now: datetime
+) -> str:
+    """Request the reset that a tracking page is about at another address of the customer; return the handle of its own
+    page. Nothing is sent to an address that does not belong to the account, and the answer is the same (ADR-09).
+
+    Raises:
+        one_time_tokens.rules.UnknownTracking
+    """
+    first = await one_time_tokens.find_by_tracking(session, handle, ("reset",), now=now)
+    await _record_request(session, first.token.id, first.token.user_id, actor="customer", now=now)
+    return await elsewhere.send_elsewhere(
+        session, first, address, purpose="reset_elsewhere", kind="reset", locale=locale, facts={"from": where_from},
+        cause="reset.requested", now=now,
     )  # fmt: skip
 
 
@@ -128,20 +147,22 @@ async def request_reset_for_account(
     session: DatabaseSession,
     user_id: UserId,
     *,
+    to: EmailAddress | None = None,
     where_from: str | None,
     after_undo: bool = False,
     actor: str,
     now: datetime,
 ) -> ResetRequest:
-    """Request a reset for an account, for a service or desk; the message goes to the address on file. With `after_undo`
-    it says that the password was removed when the customer took back a change of address.
+    """Request a reset for an account, for a service or desk; the message goes to the address on file, or to this one of
+    the account's further ones. With `after_undo` it says that the password was removed when the customer took back a
+    change of address.
 
     Raises:
         accounts.rules.UnknownUserId, AccountMoved, AccountClosed, NoEmail
     """
     account = await accounts.find_changeable_account(session, user_id)
     return await _send(
-        session, kind="reset", to=accounts.address_of(account), user_id=account.user_id, locale=account.locale,
+        session, kind="reset", to=to or accounts.address_of(account), user_id=account.user_id, locale=account.locale,
         where_from=where_from, after_undo=after_undo, actor=actor, now=now,
     )  # fmt: skip
 
@@ -153,7 +174,7 @@ async def find_reset(session: DatabaseSession, reset_id: uuid.UUID) -> TokenWith
         rules.UnknownReset
     """
     found = await one_time_tokens.find_token(session, reset_id)
-    if found is None or found.token.purpose != "reset":
+    if found is None or found.token.purpose not in PURPOSE:
         raise rules.UnknownReset
     return found
 

@@ -10,7 +10,7 @@ from identity_service.messages import rendering
 from identity_service.messages.delivery.queue import ClaimedMessage
 from identity_service.messages.rendering import RenderedEmail
 from identity_service.one_time_tokens import actions as one_time_tokens
-from identity_service.one_time_tokens import reopen_links
+from identity_service.one_time_tokens import elsewhere, reopen_links
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.passkeys import actions as passkeys
@@ -25,7 +25,7 @@ async def build_reset(session: DatabaseSession, message: ClaimedMessage) -> Rend
     """
     found = await one_time_tokens.find_token(session, uuid.UUID(message.facts["token"]))
     account = await accounts.find_for_sign_in(session, message.user_id or "")
-    if found is None:
+    if found is None or elsewhere.is_for_nobody(message.user_id, message.facts):
         return None
     lifetime = token_rules.LIFETIMES["reset"]
     if account is None or token_rules.is_revoked(lifetime, found.token.requested_at, account.tokens_valid_after):

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from identity_service import translations
 from identity_service.one_time_tokens import actions as one_time_tokens
-from identity_service.one_time_tokens import tracking
+from identity_service.one_time_tokens import elsewhere, tracking
 from identity_service.one_time_tokens.rules import LinkIncomplete, LinkInvalid
 from identity_service.passwords import strength
 from identity_service.passwords.rules import WeakPassword
@@ -131,12 +131,39 @@ async def show_tracking(
     """Show the tracking page; `again` is the time (HHMM) from which the address may ask again."""
     found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
     request.state.shown_brand = found.message.brand
+    if found.token.purpose != "reset":
+        return pages.render_page(request, "resets/elsewhere.html", handle=handle)
     watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
     again_at = _again_at(request, again, now) if again else None
     return pages.render_page(
         request, "resets/tracking.html", watched=watched, handle=handle, again_at=again_at,
         typed=typed.find_typed(request, handle), is_done=typed.find_typed(request, _USED) == found.token.handle,
     )  # fmt: skip
+
+
+@router.get("/{handle}/elsewhere")
+async def show_other_ways(request: Request, handle: str, session: Session, now: Now) -> Response:
+    """Show the form for another address, on a page that does not reload itself, and the other ways."""
+    await one_time_tokens.find_by_tracking(session, handle, ("reset",), now=now)
+    return pages.render_page(request, "resets/other_ways.html", handle=handle)
+
+
+@router.post("/{handle}/elsewhere", openapi_extra={"x-form": "resets/other_ways.html"})
+async def request_elsewhere(
+    request: Request, handle: str, form: Form, session: Session, settings: Settings, now: Now
+) -> Response:
+    """Send the reset to another address of the customer; the response is the same whether it is one or not."""
+    forms.redisplay_on(request, "resets/other_ways.html", handle=handle)
+    address, network = forms.take_other_address(form, settings), dependencies.client_network(request)
+    # Looked up before it is counted, so that a stranger's handle makes no counter.
+    await dependencies.database_of(request).in_transaction(
+        partial(one_time_tokens.find_by_tracking, handle=handle, purposes=("reset",), now=now)
+    )
+    await request.app.state.throttle.hit_network("elsewhere", elsewhere.PER_NETWORK, network)
+    other = await actions.request_elsewhere(
+        session, handle, address, locale=pages.locale_of(request), where_from=networks.coarse_network(network), now=now
+    )
+    return RedirectResponse(f"/reset/{other}", 303)
 
 
 @router.get("/{handle}/code")

@@ -18,7 +18,7 @@ from identity_service.events import actions as events
 from identity_service.keys import hashing
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.one_time_tokens import actions as one_time_tokens
-from identity_service.one_time_tokens import requests
+from identity_service.one_time_tokens import elsewhere, requests
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.passkeys import actions as passkeys
@@ -30,7 +30,8 @@ from identity_service.sign_in.tables import PendingSignIn, SignInSession
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.web.rate_limits import RateLimiter
 
-PURPOSE = ("signin",)
+PURPOSE = ("signin", "signin_elsewhere")
+"""A sign-in, and one whose code went to another address of the customer (ADR-09)."""
 
 
 class Proofs(NamedTuple):
@@ -128,14 +129,33 @@ async def request_code(
     )
     if followed is not None:
         return await one_time_tokens.create_tracking_link(session, followed.token.id, now=now)
-    found = await ownership.owner_of_address(session, address, hold=True)
+    found = await ownership.owner_of_address(session, address, recovers_at=now, hold=True)
     await events.record_event(session, "sign_in.requested", user_id=found.active, actor="customer", now=now)
     token = await one_time_tokens.send_token(
         session, "signin", kind="no_account_signin" if found.active is None else "signin_code", to=found.address,
-        user_id=found.active, locale=locale, facts={"from": where_from}, once=True, cause="sign_in.requested",
-        actor="customer", now=now,
+        user_id=found.active, locale=found.language(locale), facts={"from": where_from}, once=True,
+        cause="sign_in.requested", actor="customer", now=now,
     )  # fmt: skip
     return await one_time_tokens.create_tracking_link(session, token.id, now=now)
+
+
+async def request_code_elsewhere(
+    session: DatabaseSession, handle: str, address: EmailAddress, *, locale: str, where_from: str, now: datetime
+) -> str:
+    """Email a code to another address of the customer that a tracking page is about; return the handle of its own page.
+    Nothing is sent to an address that does not belong to the account, and the answer is the same (ADR-09).
+
+    Raises:
+        rules.SignInByMailOff, one_time_tokens.rules.UnknownTracking
+    """
+    if not session.settings.sign_in_by_mail:
+        raise rules.SignInByMailOff
+    first = await one_time_tokens.find_by_tracking(session, handle, ("signin",), now=now)
+    await events.record_event(session, "sign_in.requested", user_id=first.token.user_id, actor="customer", now=now)
+    return await elsewhere.send_elsewhere(
+        session, first, address, purpose="signin_elsewhere", kind="signin_code", locale=locale,
+        facts={"from": where_from}, cause="sign_in.requested", now=now,
+    )  # fmt: skip
 
 
 async def sign_in_by_code(

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from functools import partial
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -10,7 +11,7 @@ from identity_service import translations
 from identity_service.accounts import actions as accounts
 from identity_service.database.transactions import DatabaseSession
 from identity_service.one_time_tokens import actions as one_time_tokens
-from identity_service.one_time_tokens import tracking
+from identity_service.one_time_tokens import elsewhere, tracking
 from identity_service.sign_in import actions, rules
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.actions import SignedIn
@@ -90,7 +91,9 @@ async def request_code(
 async def show_code(request: Request, handle: str, session: Session, now: Now, wanted: Wanted) -> Response:  # noqa: ARG001
     """Show the tracking page with the field for the code."""
     found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
-    watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
+    watched = None
+    if found.token.purpose == "signin":
+        watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
     return pages.render_page(
         request, "sign_in/code.html", watched=watched, handle=handle, typed=typed.find_typed(request, handle)
     )
@@ -110,6 +113,24 @@ async def sign_in_by_code(
         replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
     )  # fmt: skip
     return sign_in_dependencies.begin_session(request, new, wanted, settings.session_hours, now=now)
+
+
+@router.post("/signin/{handle}/elsewhere", openapi_extra={"x-form": "sign_in/other_ways.html"})
+async def request_code_elsewhere(
+    request: Request, handle: str, form: Form, session: Session, settings: Settings, now: Now, wanted: Wanted
+) -> Response:
+    """Email a code to another address of the customer; the response is the same whether it is one or not."""
+    forms.redisplay_on(request, "sign_in/other_ways.html", handle=handle)
+    address, network = forms.take_other_address(form, settings), dependencies.client_network(request)
+    # Looked up before it is counted, so that a stranger's handle makes no counter.
+    await dependencies.database_of(request).in_transaction(
+        partial(one_time_tokens.find_by_tracking, handle=handle, purposes=("signin",), now=now)
+    )
+    await request.app.state.throttle.hit_network("elsewhere", elsewhere.PER_NETWORK, network)
+    other = await actions.request_code_elsewhere(
+        session, handle, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
+    )
+    return RedirectResponse(f"/signin/{other}{rules.query_for(wanted)}", 303)
 
 
 @router.get("/.well-known/change-password")

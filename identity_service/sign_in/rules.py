@@ -44,8 +44,8 @@ class NotSignedIn(Problem):
 
 
 _PAGES: Final = (
-    "business", "close", "consumer", "email", "end", "erase", "everything", "history", "name", "passkeys", "receipt",
-    "recovery-code", "second-factor", "support",
+    "addresses", "business", "close", "consumer", "email", "end", "erase", "everything", "history", "name", "passkeys",
+    "receipt", "recovery-code", "second-factor", "support",
 )  # fmt: skip
 RETURNS: Final = frozenset(f"/me/{page}" for page in _PAGES)
 """The pages that a sign-in may lead back to, beside `/me`."""

@@ -200,6 +200,17 @@ def take_address(form: FormData, settings: Settings, *unused: str) -> EmailAddre
     return read_address(settings, text, asked, meant, as_typed)
 
 
+def take_other_address(form: FormData, settings: Settings) -> EmailAddress:
+    """Return what a customer typed as another way to reach them, in the field `address`.
+
+    Raises:
+        UserIdTyped, UnknownField, values.email_addresses.MalformedEmailAddress
+    """
+    (text,) = form.take("address")
+    refuse_user_id(text)
+    return email_addresses.parse_pasted(text, special_use=settings.development)
+
+
 def read_address(settings: Settings, text: str, asked: str, meant: str, as_typed: str) -> EmailAddress:
     """Return the address that was typed, or the one that the answer (`ANSWERS`) says. No answer is one for another.
 

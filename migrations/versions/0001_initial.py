@@ -78,6 +78,7 @@ TABLES = (
     "contact",
     "email_change",
     "external_reference",
+    "further_address",
     "history_entry",
     "import_issue",
     "import_row",
@@ -210,6 +211,31 @@ END
 $$
 """
 
+# Both sides take the same lock first, so that of two concurrent transactions the second one sees what the first has
+# written: shared for the many that write accounts, so that they do not wait for each other. The number of locks is
+# bounded, because an import writes thousands of accounts in one transaction.
+ONE_ACCOUNT_PER_ADDRESS = """
+CREATE FUNCTION one_account_per_address() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    lock_id bigint := hashtextextended('one_account_per_address', 0) + (hashtext(NEW.email_key) & 255);
+    is_taken boolean;
+BEGIN
+    IF TG_TABLE_NAME = 'account' THEN
+        PERFORM pg_advisory_xact_lock_shared(lock_id);
+        SELECT EXISTS (SELECT FROM further_address WHERE email_key = NEW.email_key AND confirmed_at IS NOT NULL
+            AND removed_at IS NULL) INTO is_taken;
+    ELSE
+        PERFORM pg_advisory_xact_lock(lock_id);
+        SELECT EXISTS (SELECT FROM account WHERE email_key = NEW.email_key) INTO is_taken;
+    END IF;
+    IF is_taken THEN
+        RAISE EXCEPTION 'an account has this address' USING ERRCODE = 'unique_violation';
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+
 
 def upgrade() -> None:
     op.execute(USER_ID_HOLDS)
@@ -229,6 +255,16 @@ def upgrade() -> None:
         "CREATE TRIGGER consent_state_follows_ledger AFTER INSERT OR UPDATE ON consent_state "
         "FOR EACH ROW EXECUTE FUNCTION consent_state_follows_ledger()"
     )
+    op.execute(ONE_ACCOUNT_PER_ADDRESS)
+    op.execute(
+        "CREATE TRIGGER one_account_per_address AFTER INSERT OR UPDATE OF email_key ON account "
+        "FOR EACH ROW WHEN (NEW.email_key IS NOT NULL) EXECUTE FUNCTION one_account_per_address()"
+    )
+    op.execute(
+        "CREATE TRIGGER one_account_per_address "
+        "AFTER INSERT OR UPDATE OF email_key, confirmed_at, removed_at ON further_address FOR EACH ROW "
+        "WHEN (NEW.confirmed_at IS NOT NULL AND NEW.removed_at IS NULL) EXECUTE FUNCTION one_account_per_address()"
+    )
     op.execute(RECORD_RESTORE)
     op.execute("REVOKE ALL ON FUNCTION record_restore(bigint) FROM PUBLIC")
     for table in APPEND_ONLY:
@@ -245,7 +281,14 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in reversed(TABLES):
         op.drop_table(table)
-    functions = ("record_restore", "consent_state_follows_ledger", "message_step", "refuse_change", "user_id_holds")
+    functions = (
+        "record_restore",
+        "one_account_per_address",
+        "consent_state_follows_ledger",
+        "message_step",
+        "refuse_change",
+        "user_id_holds",
+    )
     for function in functions:
         op.execute(f"DROP FUNCTION {function}")
 
@@ -736,6 +779,36 @@ def _create_tables() -> None:
     )
     op.create_index(op.f("ix_external_reference_user_id"), "external_reference", ["user_id"], unique=False)
     op.create_table(
+        "further_address",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("email", sa.String(), nullable=False),
+        sa.Column("email_ascii", sa.String(), nullable=False),
+        sa.Column("email_key", sa.String(), nullable=False),
+        sa.Column("for_recovery", sa.Boolean(), nullable=False),
+        sa.Column("for_notices", sa.Boolean(), nullable=False),
+        sa.Column("token_id", sa.Uuid(), nullable=True),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("recovers_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "(recovers_at IS NOT NULL) = (confirmed_at IS NOT NULL AND for_recovery)",
+            name=op.f("ck_further_address_recovers"),
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_further_address_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_further_address")),
+        sa.UniqueConstraint("token_id", name=op.f("uq_further_address_token_id")),
+    )
+    op.create_index(op.f("ix_further_address_user_id"), "further_address", ["user_id"], unique=False)
+    op.create_index(
+        "uq_further_address_email_key",
+        "further_address",
+        ["email_key"],
+        unique=True,
+        postgresql_where=sa.text("confirmed_at IS NOT NULL AND removed_at IS NULL"),
+    )
+    op.create_table(
         "history_entry",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=False),
@@ -1118,7 +1191,7 @@ def _create_tables() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'keep_factor', 'caller_check', 'address', 'recovery', 'reopen')",
+            "purpose IN ('reset', 'reset_elsewhere', 'signin_elsewhere', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'further_address', 'address_undo', 'merge', 'change', 'stop', 'keep_factor', 'caller_check', 'address', 'recovery', 'reopen')",
             name=op.f("ck_one_time_token_purpose"),
         ),
         sa.CheckConstraint("length(nonce) = 16", name=op.f("ck_one_time_token_nonce")),

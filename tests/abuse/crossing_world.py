@@ -162,6 +162,8 @@ async def _fill_accounts(world: World, person: Person) -> None:
     person.note("known browser", browser.http.cookies["__Host-known"])
     person.note("form token", re.search(r'name="form_token" value="([^"]+)"', browser.page.text)[1])
     person.note("password", person.password)
+    await browser.open("/me/addresses")
+    await browser.send("/me/addresses", email=person.at("more"))
 
 
 async def _fill_factor(world: World, person: Person) -> None:
@@ -191,9 +193,14 @@ async def _fill_links(world: World, person: Person) -> None:
     watch = await ask(a_browser(service), person.email)
     person.places["reset"] = {"path:handle": watch.split("/")[2]}
     browser = a_browser(service)
+    await browser.open(f"{watch}/elsewhere")
+    await browser.send(f"{watch}/elsewhere", address=person.email)
+    browser = a_browser(service)
     await browser.open("/signin")
     page = await browser.send("/signin/code", email=person.email)
     person.places["signin"] = {"path:handle": page.url.path.split("/")[2]}
+    page = await browser.send(f"{page.url.path}/elsewhere", address=person.email)
+    person.places["signin_elsewhere"] = {"path:handle": page.url.path.split("/")[2]}
     browser = a_browser(service)
     await browser.open("/")
     page = await browser.send("/", email=person.at("new"))

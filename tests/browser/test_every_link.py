@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import expect
 
 from identity_service.accounts import actions as accounts
+from identity_service.addresses import further
 from identity_service.approvals import actions as approvals
 from identity_service.cli import dev
 from identity_service.credentials import actions as credentials
@@ -216,6 +217,33 @@ async def loses_an_app(service, user_id: str) -> None:
     await service.database.in_transaction(act)
 
 
+async def further_addresses(service, reader: Reader, user_id: str) -> None:
+    """One is added and confirmed, removed and brought back; another is added and undone. Of several links that undo the
+    same, the first one that is used ends the others."""
+    row = UserId(row_id(user_id))
+
+    async def read_only(to: str) -> None:
+        await service.deliver()
+        mine = {message["name"] for message in service.mailbox.letters(to)}
+        reader.read |= {message["name"] for message in service.mailbox.letters()} - mine
+        await reader.read_all()
+        service.clock.advance(seconds=1)
+
+    async def act(verb, *what, **how) -> None:
+        await service.database.in_transaction(lambda s: verb(s, row, *what, **how, now=service.clock()))
+
+    uses = {"for_recovery": True, "for_notices": True}
+    await act(further.add_address, email_addresses.parse("jana2@example.org"), **uses)
+    await read_only("jana2@example.org")
+    ((address_id,),) = await service.rows("SELECT id FROM further_address WHERE confirmed_at IS NOT NULL")
+    await act(further.remove_address, address_id)
+    await read_only("jana2@example.org")
+    await reader.leave_unread()
+    await act(further.add_address, email_addresses.parse("jana3@example.org"), **uses)
+    await read_only("jana@example.org")
+    await reader.leave_unread()
+
+
 async def reopened(service, reader: Reader, user_id: str) -> None:
     """Staff open a closed account again; its own link in the message about the closing is left alone."""
     await reader.read_all()
@@ -279,6 +307,7 @@ async def test_every_link_of_every_message_works(visit, service, caller, site: s
     await loses_an_app(service, await account(caller, "jonas@example.org"))
     await reader.read_all()
     await reader.read_all()
+    await further_addresses(service, reader, await account(caller, "jana@example.org"))
     kinds = {row.kind for row in await service.rows("SELECT kind FROM message WHERE state = 'accepted'")}
     assert kinds >= set(KINDS) - WITHOUT_LINK
 

@@ -68,6 +68,15 @@ async def _resetting(one, service, letters, say) -> AsyncIterator[str]:
     await one.open(f"{watch}?again=1730")
     await one.page.get_by_text(say("Technical details")).click()
     yield "watch taken"
+    await one.follow(say("Another email address of yours"))
+    yield "other ways"
+    await one.type(say("Another email address of yours"), "no address")
+    await one.press(say("Send it there"))
+    yield "other ways refused"
+    await one.type(say("Another email address of yours"), "benjamin@example.org")
+    await one.press(say("Send it there"))
+    yield "sent elsewhere"
+    await one.open(watch)
     await one.follow(say("I have the code"))
     yield "code"
     await one.open(letters.link("ben@example.org", say("Reset your password")))
@@ -160,6 +169,14 @@ async def _history(one, service) -> None:
 
 
 async def _another_address(one, service, letters, say) -> AsyncIterator[str]:
+    await one.open("/me/addresses")
+    yield "addresses"
+    await one.type(say("Email address"), "ben@localhost")
+    await one.press(say("Send the email"))
+    yield "addresses refused"
+    await one.type(say("Email address"), "second@example.org")
+    await one.press(say("Send the email"))
+    yield "address added"
     await one.open("/me/email")
     yield "another address"
     await one.type(say("Email address"), "ben@localhost")

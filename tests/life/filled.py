@@ -90,6 +90,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     service.clock.advance(seconds=1)
     await set_password(service, ADDRESS, GOOD)
     await sign_in_at_a_shop(service)
+    await add_addresses(service)
     await add_passkeys(service)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
@@ -165,6 +166,16 @@ async def sign_in_at_a_shop(service: Service) -> None:
     await send(browser, page.url.path, decision="allow")
     await browser.open("/me")
     await browser.send("/signout")
+
+
+async def add_addresses(service: Service) -> None:
+    """A further address that is confirmed, and one that never is."""
+    browser = await sign_in(service, ADDRESS, GOOD)
+    for number in (5, 6):
+        await browser.open("/me/addresses")
+        await browser.send("/me/addresses", email=f"{CANARY}{number}@{CANARY}.example")
+    await confirm(service, f"{CANARY}5@{CANARY}.example", "Please confirm another email address")
+    await forget_limits(service)
 
 
 async def add_passkeys(service: Service) -> None:

@@ -65,7 +65,7 @@ async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, lo
     filled = await fill(service, caller)
     assert await with_canary(service) >= {
         "account", "business_period", "external_reference", "history_entry", "consent_evidence", "message", "attempt",
-        "inbound_mail", "pending_change", "email_change",
+        "inbound_mail", "pending_change", "email_change", "further_address",
     }  # fmt: skip
     await erase_and_tell(service, caller, filled.user_id)
     # A relay's words keep the domain, which is a fact about mail and no person's; here it is the canary itself.

@@ -96,6 +96,7 @@ async def test_the_canary_is_in_every_column_that_it_was_put_in(service, caller)
         ("business_period", "billing_address"), ("external_reference", "reference"), ("history_entry", "details"),
         ("consent_evidence", "text"), ("message", "recipient"), ("attempt", "reply"), ("inbound_mail", "detail"),
         ("email_change", "old_email"), ("pending_change", "reason"), ("passkey", "label"),
+        ("further_address", "email"),
     ]:  # fmt: skip
         assert CANARY in json.dumps([row[column] for row in found[name]]).lower(), (name, column)
 

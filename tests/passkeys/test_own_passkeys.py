@@ -31,6 +31,8 @@ GUARDED = [
     ("GET", ME), ("GET", "/me/email"), ("GET", "/me/close"), ("GET", "/me/erase"), ("GET", "/me/everything"),
     ("POST", ME), ("POST", f"{ME}/options"), ("POST", f"{ME}/6f0f8dbf-6d61-4b0e-8b8a-9a5c6d1f3f6e/remove"),
     ("POST", "/me/email"), ("POST", "/me/export"), ("POST", "/me/close"), ("POST", "/me/erase"),
+    ("GET", "/me/addresses"), ("POST", "/me/addresses"),
+    *(("POST", f"/me/addresses/6f0f8dbf-6d61-4b0e-8b8a-9a5c6d1f3f6e/{verb}") for verb in ("main", "remove")),
 ]  # fmt: skip
 ADDED, REMOVED = "A passkey was added to your account", "A passkey was removed from your account"
 

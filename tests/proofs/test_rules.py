@@ -107,7 +107,7 @@ def test_huge_and_strange_secrets_are_refused_without_being_read(text):
 
 
 MINUTE = timedelta(minutes=1)
-OUTLIVES = ("withdraw", "business_undo", "email_undo", "stop", "keep_factor", "reopen")
+OUTLIVES = ("withdraw", "business_undo", "email_undo", "address_undo", "stop", "keep_factor", "reopen")
 
 
 @pytest.mark.parametrize(
