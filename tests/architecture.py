@@ -9,7 +9,7 @@ from tests.source import Module, called, enclosing, frameworks, imports
 LAYERS = (
     "__init__ errors clock entry_points translations",
     "values",
-    "brands",
+    "brands carriers",
     "settings",
     "start_checks logs keys",
     "database",
@@ -68,7 +68,7 @@ _BY_FOLDER = {
 }
 _IN_WEB = {"outbound": ACTIONS, "rate_limits": ACTIONS, "schemas": TABLES}
 _TOP = {
-    PURE: "__init__ errors clock entry_points translations settings start_checks logs",
+    PURE: "__init__ errors clock entry_points translations settings start_checks logs carriers",
     TABLES: "database_schema",
     ROUTES: "app metrics telemetry worker",
 }
@@ -87,7 +87,7 @@ _MAY_COMMIT = ("database.transactions", "database.engine")
 _OF_DATABASE = re.compile(r"(session|sessions\(\)|engine|connection|database|db)\.begin$")
 _BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "service", "services"}
 _MAY_KNOW = {
-    "brands.rules": {"pydantic"}, "brands.files": {"pydantic"},
+    "brands.rules": {"pydantic"}, "brands.files": {"pydantic"}, "carriers": {"pydantic"},
     "settings": {"pydantic", "sqlalchemy"}, "start_checks": {"pydantic", "sqlalchemy"},
     "logs": {"structlog"}, "web.rate_limits": WEB, "web.scopes": set(),
 }  # fmt: skip
