@@ -52,7 +52,7 @@ from identity_service.passwords import api as passwords_api
 from identity_service.passwords import dummies
 from identity_service.passwords.hashing import Hasher
 from identity_service.portal import changes as portal_changes
-from identity_service.portal import ended_pages
+from identity_service.portal import ended_pages, number_pages
 from identity_service.portal import pages as portal_pages
 from identity_service.portal import passkey_pages as portal_passkey_pages
 from identity_service.privacy import api as privacy_api
@@ -118,6 +118,7 @@ ROUTERS = (
     tracking_pages.router,
     portal_pages.router,
     portal_passkey_pages.router,
+    number_pages.router,
     portal_changes.router,
     ended_pages.router,
     registration_pages.router,

@@ -43,6 +43,7 @@ from identity_service.messages import tables as messages
 from identity_service.one_time_tokens import tables as one_time_tokens
 from identity_service.openid import tables as openid
 from identity_service.passwords import tables as passwords
+from identity_service.phone_numbers import tables as phone_numbers
 from identity_service.sign_in import tables as sign_in
 from identity_service.web import idempotency, rate_limits
 
@@ -71,6 +72,7 @@ ALL = (
     one_time_tokens,
     openid,
     passwords,
+    phone_numbers,
     rate_limits,
     sign_in,
 )

@@ -20,6 +20,7 @@ LAYERS = (
     "messages",
     "brand_records one_time_tokens",
     "approvals consents passkeys passwords",
+    "phone_numbers",
     "credentials",
     "history merges resets sign_in verification",
     "contacts openid registration",
@@ -44,6 +45,7 @@ _BY_ROLE = {
 """Files by name; one that ends in `_api` or `_pages` holds routes, too. Any other is an action."""
 _BY_NAME = {
     "messages.descriptions": PURE, "messages.copy": PURE, "messages.delivery.replies": PURE,
+    "messages.text_copy": PURE, "messages.text_descriptions": PURE,
     "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
     "clients.redirect_uris": PURE, "events.data": TABLES, "events.data_models": TABLES, "events.client_data": TABLES,

@@ -184,6 +184,12 @@ class PasskeyAddedData(PasskeyData):
     verified: bool
 
 
+class PhoneNumberData(EventData):
+    """The telephone number, by its id."""
+
+    number_id: str
+
+
 class PasswordRemovedData(EventData):
     """Why the password was removed."""
 

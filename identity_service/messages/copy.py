@@ -189,6 +189,19 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
              "signs out all devices:", shows="link", button="Choose a new password"),
     )),
+    "number_added": EmailCopy("A telephone number was added to your account", (
+        Part("why", "A telephone number was added to your account {user_id} on {changed_at}. We can send codes to "
+             "it by text message."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new telephone "
+             "numbers and signs out all devices:", shows="link", button="Choose a new password"),
+    )),
+    "number_removed": EmailCopy("A telephone number was removed from your account", (
+        Part("why", "A telephone number was removed from your account {user_id} on {changed_at}."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new telephone "
+             "numbers and signs out all devices:", shows="link", button="Choose a new password"),
+    )),
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "
              "stay the same."),

@@ -1,4 +1,4 @@
-"""The one registry of message kinds."""
+"""The one registry of message kinds, and the channel that each is sent by."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,7 +19,8 @@ class MessageKind(NamedTuple):
     attempts. `builder` names the code that builds the email; the default renders the kind's words (`copy`) with the
     facts of the message. Kinds that a person asks for (`asked_for`) have suppressions of their own, so that none
     reveals who has an account. `is_notice` tells the owner of a change, and has a budget that nothing else uses up.
-    `typed_address`: somebody typed the address, to register or to change to it, and may be nobody there.
+    `typed_address`: somebody typed the address, to register or to change to it, and may be nobody there. `channel` is
+    `email`, or `text` to a telephone number.
     """
 
     purpose: str
@@ -30,6 +31,7 @@ class MessageKind(NamedTuple):
     asked_for: bool = False
     is_notice: bool = False
     typed_address: bool = False
+    channel: str = "email"
 
 
 _CHANGE = "one_time_tokens.change_emails:build_change_email"
@@ -76,9 +78,19 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "passkey_removed": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_passkey_removed", is_notice=True
     ),
+    "number_added": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "phone_numbers.emails:build_number_notice", is_notice=True
+    ),
+    "number_removed": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "phone_numbers.emails:build_number_notice", is_notice=True
+    ),
+    "number_check": MessageKind(
+        "security", 0, 5 * MINUTE, _CODE, "phone_numbers.texts:build_number_check", channel="text"
+    ),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""
 
+CHANNELS: Final = ("email", "text")
 PURPOSES: Final = ("security", "account", "privacy")
 PRIORITIES: Final = (0, 5, 9)

@@ -22,6 +22,7 @@ from identity_service.history import actions as history
 from identity_service.openid import ending, grants
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
+from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.resets import actions as resets
 from identity_service.resets import rules as reset_rules
 from identity_service.sign_in import actions as sign_in
@@ -55,6 +56,8 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         sessions=await sign_in.active_sessions(session, account, now=now),
         has_password=await passwords.has_password(session, account.user_id),
         passkeys=await passkeys.list_passkeys(session, account.user_id),
+        numbers=await phone_numbers.list_numbers(session, account.user_id),
+        takes_numbers=bool(session.settings.text_regions),
         consents=[
             (state, wordings.newest_wording(state.purpose, account.locale)) for state in states if _is_worded(state)
         ],

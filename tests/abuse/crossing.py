@@ -31,6 +31,8 @@ PLAIN_FIELDS = frozenset(
     "message_id moved_from name network next note number proof provider purpose reason registration_number relay "
     "reset_id result saved session_id signed_out since source state superseded suppression_id type typed user_id "
     "user_ids value vat_number verb wait what who wording wording_id "
+    # Of texts: names in the settings and ids; a number is no secret.
+    "carrier number_id "
     # Of passkeys: names of a challenge and of a new account, both bound to the browser, and what a device signed.
     "account ceremony passkey_id passkeys response "
     # Of OAuth and OpenID Connect: what a client says of itself or of its request.

@@ -23,7 +23,9 @@ from tests.life.given import COMPANY, call, row_id
 
 URL = re.compile(r"https?://[^\s\"'<>]+")
 CLERK = {"X-Clerk-ID": "clerk-7"}
-WITHOUT_LINK = {"account_erased", "caller_check", "test"}
+WITHOUT_LINK = {"account_erased", "caller_check", "test"} | {
+    name for name, kind in KINDS.items() if kind.channel == "text"
+}
 COPIED = "(x509|bearer|jwt|\\.json$|/v1/|/oauth/)"
 
 
@@ -160,10 +162,12 @@ async def approve_change(service, user_id: str, address: str) -> None:
 
 async def tell_of_passkeys(service, user_id: str) -> None:
     """The notices alone; how they come about is shown with a device in test_passkeys.py."""
-    for kind in ("passkey_added", "passkey_removed"):
+    causes = {"number_added": "phone_number.confirmed", "number_removed": "phone_number.removed"}
+    for kind in ("passkey_added", "passkey_removed", *causes):
+        cause = causes.get(kind, kind.replace("_", "."))
         await service.database.in_transaction(
-            lambda s, kind=kind: credentials.notify_mailboxes(
-                s, kind, [row_id(user_id)], cause=kind.replace("_", "."), actor="customer", now=service.clock()
+            lambda s, kind=kind, cause=cause: credentials.notify_mailboxes(
+                s, kind, [row_id(user_id)], cause=cause, actor="customer", now=service.clock()
             )
         )
 
