@@ -175,6 +175,14 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("not_you", "If this wasn't you, someone may have access to your email. Secure your mailbox first, then "
              "choose a new password here, and contact us:", shows="link", button="Choose a new password"),
     )),
+    "password_changed_by_text": EmailCopy("Your password was changed with a text message", (
+        Part("why", "The password for User ID {user_id} was set on {changed_at} with a code from a text message to "
+             "your telephone number. You've been signed out on all devices."),
+        Part("fixed", "For 72 hours, email addresses, telephone numbers and passkeys stay as they are."),
+        Part("fine", "If this was you, you don't need to do anything."),
+        Part("not_you", "If this wasn't you, someone may have taken over your telephone number. Choose a new password "
+             "here, and contact us:", shows="link", button="Choose a new password"),
+    )),
     "passkey_added": EmailCopy("A passkey was added to your account", (
         Part("why", "A passkey was added to your account {user_id} on {changed_at}. Whoever has it can sign in without "
              "a password."),

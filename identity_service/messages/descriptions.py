@@ -149,6 +149,10 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "passkey_removed": "Notice: passkey removed",
     "number_added": "Notice: telephone number added",
     "number_removed": "Notice: telephone number removed",
+    "password_changed_by_text": "Notice: password changed with a text message",
+    "reset_text": "Password reset by text message",
+    "no_number": "Password reset by text message, for a number that is not the account's",
+    "caller_check_text": "Code for a call, by text message",
     "number_check": "Check of a telephone number",
     "test": "Test email",
 }

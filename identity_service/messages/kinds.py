@@ -20,7 +20,8 @@ class MessageKind(NamedTuple):
     facts of the message. Kinds that a person asks for (`asked_for`) have suppressions of their own, so that none
     reveals who has an account. `is_notice` tells the owner of a change, and has a budget that nothing else uses up.
     `typed_address`: somebody typed the address, to register or to change to it, and may be nobody there. `channel` is
-    `email`, or `text` to a telephone number.
+    `email`, or `text` to a telephone number. `silent`: it is never sent and never paid for, and its
+    row is like that of one that is.
     """
 
     purpose: str
@@ -32,6 +33,7 @@ class MessageKind(NamedTuple):
     is_notice: bool = False
     typed_address: bool = False
     channel: str = "email"
+    silent: bool = False
 
 
 _CHANGE = "one_time_tokens.change_emails:build_change_email"
@@ -83,6 +85,18 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     ),
     "number_removed": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "phone_numbers.emails:build_number_notice", is_notice=True
+    ),
+    "password_changed_by_text": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "resets.emails:build_password_changed", is_notice=True
+    ),
+    "reset_text": MessageKind(
+        "security", 0, 5 * MINUTE, _CODE, "resets.texts:build_reset_text", asked_for=True, channel="text"
+    ),
+    "no_number": MessageKind(
+        "security", 0, 5 * MINUTE, _CODE, "resets.texts:build_no_number", asked_for=True, channel="text", silent=True
+    ),
+    "caller_check_text": MessageKind(
+        "security", 0, 3 * MINUTE, _CODE, "contacts.texts:build_caller_check_text", channel="text"
     ),
     "number_check": MessageKind(
         "security", 0, 5 * MINUTE, _CODE, "phone_numbers.texts:build_number_check", channel="text"

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from identity_service import logs
 from identity_service.database.transactions import DatabaseSession
+from identity_service.messages import kinds
 from identity_service.messages.tables import Attempt, TextCharge, TextPause
 from identity_service.settings import Settings
 from identity_service.values import phone_numbers
@@ -45,6 +46,7 @@ async def charge(session: DatabaseSession, row: Mapping[str, Any], *, network: s
     """Count a text in every budget; return whether each had one left. Without, nothing is counted."""
     settings, number = session.settings, phone_numbers.of_e164(row["recipient"])
     price = _price(settings, number.region)
+    is_silent = kinds.KINDS[row["kind"]].silent
     await session.execute(_LOCK)
     found = {
         "number": row["recipient_hash"], "account": row["user_id"], "country": number.region, "prefix": number.prefix,
@@ -58,10 +60,14 @@ async def charge(session: DatabaseSession, row: Mapping[str, Any], *, network: s
         return False
     await session.execute(
         insert(TextCharge).values(
-            message_id=row["id"], user_id=row["user_id"], number_hash=found["number"], network_hash=found["network"],
-            prefix=number.prefix, country=number.region, cost=price, created_at=now,
+            message_id=row["id"], user_id=row["user_id"], network_hash=found["network"], created_at=now,
+            # What is never sent counts for the network that asked, and for nobody else.
+            number_hash=None if is_silent else found["number"], prefix=None if is_silent else number.prefix,
+            country="" if is_silent else number.region, cost=0 if is_silent else price,
         )
     )  # fmt: skip
+    if is_silent:
+        return True
     _alarm_at_half("money", counted["spent"], counted["spent"] + price, budget, number.region)
     sent = counted["country_day"]
     _alarm_at_half("country", sent, sent + 1, LIMITS["country_day"], number.region)

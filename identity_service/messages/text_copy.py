@@ -18,6 +18,11 @@ class TextCopy(NamedTuple):
 
 
 TEXTS: Final[Mapping[str, TextCopy]] = {
+    "reset_text": TextCopy("Your code from {brand} for a new password. Don't tell it to anyone."),
+    "caller_check_text": TextCopy(
+        "Your code from {brand} for your call. Tell it only to the clerk you called, who must say: {phrase}",
+        for_browser=False,
+    ),
     "number_check": TextCopy("Your code from {brand} to confirm this telephone number. Don't tell it to anyone."),
 }
 """By name of the kind."""

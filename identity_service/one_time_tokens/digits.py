@@ -16,6 +16,14 @@ def digits_of(session: DatabaseSession, token: OneTimeToken) -> str:
     return rules.derive_digits(session.keys.link_key(token.key_id)[1], token.purpose, token.nonce)
 
 
+async def was_used(session: DatabaseSession, purpose: str, user_id: str, *, since: datetime) -> bool:
+    """Return whether a token of this purpose of an account was used since a moment."""
+    used = select(OneTimeToken.id).where(
+        OneTimeToken.user_id == user_id, OneTimeToken.purpose == purpose, OneTimeToken.used_at > since
+    )
+    return await session.scalar(used.limit(1)) is not None
+
+
 async def valid_tokens(
     session: DatabaseSession,
     purpose: str,

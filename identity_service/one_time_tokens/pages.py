@@ -1,5 +1,7 @@
 """Tracking a message of any purpose: the event stream of a tracking page, and sending by another relay."""
 
+from typing import Final
+
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -12,6 +14,8 @@ from identity_service.web.forms import Form, FormRoute
 REROUTES = "10/hour"
 REROUTES_PER_NETWORK = "60/hour"
 
+FOLLOWED: Final = tuple(tracking.PAGES)
+"""Purposes whose message may be followed; that of a text would tell whose number it is."""
 router = APIRouter(prefix="/messages", route_class=FormRoute, include_in_schema=False)
 
 
@@ -19,7 +23,7 @@ router = APIRouter(prefix="/messages", route_class=FormRoute, include_in_schema=
 async def stream(request: Request, handle: str, now: Now) -> Response:
     """Send each change of a tracking page as a server-sent event; no database connection is held between reads."""
     database, locale, clock = dependencies.database_of(request), pages.locale_of(request), request.app.state.clock
-    found = await database.in_transaction(lambda session: actions.find_by_tracking(session, handle, now=now))
+    found = await database.in_transaction(lambda session: actions.find_by_tracking(session, handle, FOLLOWED, now=now))
     brand_assets.wear(request, found.message.brand)
 
     async def load() -> streams.Snapshot:
@@ -40,9 +44,9 @@ async def send_by_another_route(request: Request, handle: str, form: Form, sessi
     await limits.hit_network("reroute", REROUTES_PER_NETWORK, dependencies.client_network(request))
     # Looked up before it is counted, so that a stranger's handle makes no counter; the transaction is over by then,
     # because counting takes a connection of its own.
-    known = await database.in_transaction(lambda own: actions.find_by_tracking(own, handle, now=now))
+    known = await database.in_transaction(lambda own: actions.find_by_tracking(own, handle, FOLLOWED, now=now))
     brand_assets.wear(request, known.message.brand)
     await limits.hit_network("reroute", REROUTES, str(known.token.message_id))
-    found = await actions.find_by_tracking(session, handle, now=now)
+    found = await actions.find_by_tracking(session, handle, FOLLOWED, now=now)
     await tracking.reroute_message(session, found, now=now)
     return RedirectResponse(f"{tracking.PAGES[found.token.purpose]}/{handle}", 303)

@@ -56,6 +56,7 @@ LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "stop": Lifetime(link=72 * HOUR, code=72 * HOUR, outlives=True),
     "caller_check": Lifetime(link=5 * MINUTE, code=5 * MINUTE),
     "address": Lifetime(link=24 * HOUR, code=24 * HOUR),
+    "reset_text": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=15 * MINUTE),
     "number": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=15 * MINUTE),
     "reopen": Lifetime(link=30 * DAY, code=30 * DAY, cap=30 * DAY, outlives=True),
 }

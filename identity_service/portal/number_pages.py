@@ -13,6 +13,7 @@ from identity_service.messages import descriptions
 from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.phone_numbers import rules
 from identity_service.phone_numbers.tables import AccountNumber
+from identity_service.resets import texts as reset_texts
 from identity_service.sign_in.actions import SignedIn
 from identity_service.sign_in.dependencies import FreshCustomer
 from identity_service.values import phone_numbers as numbers
@@ -37,6 +38,7 @@ async def add(request: Request, session: Session, form: Form, customer: FreshCus
     """Add a number and send its code."""
     (typed,) = form.take("number")
     forms.redisplay_on(request, _PAGE, **await _describe(session, customer, now), saved="")
+    await reset_texts.check_changeable(session, customer.account.user_id, now=now)
     number = numbers.read_phone_number(typed, session.settings.text_regions)
     network = dependencies.client_network(request)
     await phone_numbers.add_number(session, customer.account.user_id, number, network=network, now=now)
@@ -91,6 +93,7 @@ async def remove(
     form.take()
     forms.redisplay_on(request, _PAGE, **await _describe(session, customer, now), saved="")
     user_id = customer.account.user_id
+    await reset_texts.check_changeable(session, user_id, now=now)
     if await phone_numbers.remove_number(session, user_id, number_id, actor="customer", now=now):
         await credentials.notify_mailboxes(
             session, "number_removed", [user_id], cause="phone_number.removed", actor="customer", now=now

@@ -140,15 +140,21 @@ async def show_tracking(
 @router.get("/{handle}/code")
 async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the form for the code, for people who read email on another device or use no scripts."""
-    await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
-    return pages.render_page(request, "resets/code.html", handle=handle, address=typed.find_typed(request, handle))
+    found = await one_time_tokens.find_by_tracking(session, handle, actions.BY_CODE, now=now)
+    is_text = found.token.purpose not in actions.PURPOSE
+    address = typed.find_typed(request, handle)
+    return pages.render_page(request, "resets/code.html", handle=handle, address=address, is_text=is_text)
 
 
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
-    """Set the password with the code from the email, and consume its token."""
+    """Set the password with the code from the email or the text, and consume its token."""
     code, password, passkeys = form.take("code", "password", "passkeys")
-    forms.redisplay_on(request, "resets/code.html", address=typed.find_typed(request, handle))
+    found = await dependencies.database_of(request).in_transaction(
+        partial(one_time_tokens.find_by_tracking, handle=handle, purposes=actions.BY_CODE, now=now)
+    )
+    is_text = found.token.purpose not in actions.PURPOSE
+    forms.redisplay_on(request, "resets/code.html", address=typed.find_typed(request, handle), is_text=is_text)
     return await _set_password(request, _by_code(request, code, password, passkeys, tracked=handle, now=now))
 
 

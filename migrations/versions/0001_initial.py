@@ -546,7 +546,9 @@ def _create_tables() -> None:
         sa.Column("suppressed_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lifted_by", sa.String(), nullable=True),
-        sa.CheckConstraint("reason IN ('hard_bounce', 'complaint', 'manual', 'stop')", name=op.f("ck_suppression_reason")),
+        sa.CheckConstraint(
+            "reason IN ('hard_bounce', 'complaint', 'manual', 'stop')", name=op.f("ck_suppression_reason")
+        ),
         sa.CheckConstraint("scope IN ('asks', 'other')", name=op.f("ck_suppression_scope")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
     )
@@ -1108,7 +1110,7 @@ def _create_tables() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'number', 'reopen')",
+            "purpose IN ('reset', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'merge', 'change', 'stop', 'caller_check', 'address', 'reset_text', 'number', 'reopen')",
             name=op.f("ck_one_time_token_purpose"),
         ),
         sa.CheckConstraint("length(nonce) = 16", name=op.f("ck_one_time_token_nonce")),

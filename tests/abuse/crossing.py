@@ -44,7 +44,7 @@ PLAIN_FIELDS = frozenset(
 PLAIN_HEADERS = frozenset(
     "accept accept-language content-encoding content-length content-type etag host if-none-match last-event-id origin "
     "sec-fetch-dest sec-fetch-mode sec-fetch-site user-agent x-amz-sns-rawdelivery x-envelope-to "
-    "x-forwarded-for".split()
+    "x-forwarded-for x-twilio-signature".split()
 )
 SECRET_HEADERS = {
     "clients/dependencies.py authorization": "POST /oauth/token basic",

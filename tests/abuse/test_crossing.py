@@ -25,7 +25,8 @@ from tests.resets.given import forget_limits
 
 WHOLE = budget.SECONDS > 0
 TAKEN_NOWHERE = {
-    *(f"link of {purpose}" for purpose in ("signin", "caller_check")), "code of caller_check",
+    *(f"link of {purpose}" for purpose in ("signin", "caller_check", "number", "reset_text")), "code of caller_check",
+    "code of number",
     "words of a caller check", "reference of a message", "known browser", "form token", "logout token",
     "tag of a return address", *(f"signed as {typ}" for typ in crossing.OTHER_TYPES),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 from identity_service.approvals import actions as approvals
 from identity_service.cli import dev
 from identity_service.credentials import actions as credentials
-from identity_service.dev import design, mailbox, previews
+from identity_service.dev import design, mailbox, phone, previews
 from identity_service.messages.kinds import KINDS
 from identity_service.privacy import closing
 from identity_service.values.user_ids import UserId
@@ -81,6 +81,8 @@ def developer(service, site: str) -> None:
     """The pages that only `identity-service run` has."""
     service.app.state.mailbox = service.mailbox
     service.app.include_router(mailbox.router)
+    service.app.state.phone = phone.Phone()
+    service.app.include_router(phone.router)
     service.app.include_router(previews.router)
     service.app.include_router(design.router)
 
@@ -246,7 +248,10 @@ async def test_every_link_of_every_page_works(visit, service, letters, developer
     found: set[str] = set()
     async for _ in every_page(one, service, letters, "en"):
         found |= await links_on(one)
-    found |= {f"{site}{path}" for path in ("/console/signin", "/docs", "/dev/mailbox", "/dev/messages", "/dev/design")}
+    found |= {
+        f"{site}{path}"
+        for path in ("/console/signin", "/docs", "/dev/mailbox", "/dev/phone", "/dev/messages", "/dev/design")
+    }
     opened: set[str] = set()
     stranger = await visit()
     # Where the account has ended, signed-in pages lead to the sign-in page, which is an answer, too.

@@ -1,12 +1,18 @@
 """A customer with something in every place where something can stand, each marked with a word found nowhere else."""
 
 from dataclasses import dataclass
+from decimal import Decimal
+
+from pydantic import SecretStr
 
 from identity_service.approvals import actions as approvals
+from identity_service.carriers import Carrier
 from identity_service.messages import heartbeat, rendering
 from identity_service.messages.inbound import dsn, feedback
+from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.settings import Relay
 from identity_service.values import email_addresses
+from identity_service.values.phone_numbers import PhoneNumber
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
@@ -18,6 +24,7 @@ from tests.resets.given import forget_limits
 
 CANARY = "kanarienvogel"
 ADDRESS, SECOND = f"{CANARY}@{CANARY}.example", f"{CANARY}2@{CANARY}.example"
+NUMBER = "+4915112345678"
 EARLIER = f"{CANARY}3@{CANARY}.example"
 GOOD = "violet teapot argues with gravity"
 NOTICE = f"""\
@@ -86,6 +93,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     await set_password(service, ADDRESS, GOOD)
     await sign_in_at_a_shop(service)
     await add_passkeys(service)
+    await add_number(service, user_id)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
     await comes_back(service)
@@ -165,6 +173,19 @@ async def add_passkeys(service: Service) -> None:
     browser = await sign_in(service, ADDRESS, GOOD)
     await enrol(browser, name=f"Telephone of {CANARY}")
     await begin(browser, ME, ME)
+
+
+async def add_number(service: Service, user_id: str) -> None:
+    """A telephone number that waits for its code, with what the text counts for."""
+    carrier = Carrier(name="text", api="generic", url="http://127.0.0.1:9", secret=SecretStr("x"), sender="Shop")
+    texts = {"carriers": (carrier,), "text_prices": {"DE": Decimal("0.08")}, "text_day_budget": Decimal(10)}
+    settings = service.database.settings
+    service.database.settings = settings.model_copy(update=texts)
+    number = PhoneNumber(NUMBER, "DE")
+    await service.database.in_transaction(
+        lambda s: phone_numbers.add_number(s, row_id(user_id), number, network="198.51.100.7", now=service.clock())
+    )
+    service.database.settings = settings
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:

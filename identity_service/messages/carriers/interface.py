@@ -22,7 +22,7 @@ PLACE: Final = re.compile(r"\{([a-z_]+)\}")
 FRESH: Final = timedelta(minutes=5)
 """How old a signed timestamp may be, in either direction."""
 STOP_WORDS: Final = frozenset(
-    "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPTOUT STOPP ARRET BAJA PARAR ANULEER توقف".split()
+    "STOP STOPALL UNSUBSCRIBE CANCEL END QUIT REVOKE OPTOUT ARRET BAJA PARAR ANULEER توقف".split()
 )
 """Answers that end texts: those of the carriers, and the same in our languages."""
 
