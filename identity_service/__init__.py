@@ -5,7 +5,7 @@ The folder is the noun of the URL, the file is the role (`docs/glossary.md`):
 accounts/ registration/ verification/ addresses/ business/ merges/ history/    a customer's record and its changes
 consents/                                        the ledger, permissions, wordings and receipts
 openid/                                          customers' sign-in at applications: requests, grants, tokens, logout
-passwords/ passkeys/ credentials/ sign_in/ resets/ one_time_tokens/    credentials, sessions, proving a mailbox
+passwords/ passkeys/ phone_numbers/ credentials/ sign_in/ resets/ one_time_tokens/    credentials, sessions, proofs
 portal/ privacy/ imports/                        the pages below `/me`; export and erasure; accounts of other systems
 contacts/ account_access/ approvals/ console/    conversations, staff access to accounts, second persons, staff pages
 messages/                                        the outbox: every message with its attempts, replies and bounces

@@ -43,6 +43,7 @@ CRYPTO = {
     "openid.requests": {"hmac.compare_digest"},
     "openid.tokens": {"hashlib.sha256", "hmac.compare_digest"},
     "privacy.actions": {"hashlib.sha256"},
+    "dev.phone": {"hmac.compare_digest", "hmac.digest"},
     "messages.carriers.generic": {"hmac.compare_digest", "hmac.digest"},
     "messages.carriers.sinch": {"hmac.compare_digest", "hmac.digest"},
     "messages.carriers.twilio": {"hmac.compare_digest", "hmac.digest"},

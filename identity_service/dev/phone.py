@@ -144,7 +144,7 @@ async def list_texts(request: Request) -> JSONResponse:
 async def take_text(request: Request, body: NewText) -> JSONResponse:
     """Take a text from the service, or do what was asked for instead."""
     phone = _phone(request)
-    if request.headers.get("authorization") != phone.secret:
+    if not hmac.compare_digest(request.headers.get("authorization", "").encode(), phone.secret.encode()):
         raise HTTPException(404)
     behaviour = phone.next_behaviour()
     await asyncio.sleep(behaviour.wait_s)

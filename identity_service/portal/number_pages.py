@@ -2,14 +2,13 @@
 of the last ten minutes that is as strong as the account can (ADR-04, ADR-06)."""
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
-from identity_service import translations
 from identity_service.credentials import actions as credentials
-from identity_service.messages import descriptions
 from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.phone_numbers import rules
 from identity_service.phone_numbers.tables import AccountNumber
@@ -23,6 +22,16 @@ from identity_service.web.forms import Form, FormRoute
 
 router = APIRouter(prefix="/me/numbers", route_class=FormRoute, include_in_schema=False)
 _PAGE = "portal/numbers.html"
+TOLD: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("queued", "sending", "deferred", "accepted", "unconfirmed"), "The text message is on its way."),
+    "delivered": "The text message has arrived.",
+    "limited": "We didn't send the text message, because there have been too many. Try again tomorrow.",
+    **dict.fromkeys(
+        ("rejected", "bounced", "expired", "suppressed", "cancelled", "failed"),
+        "The text message couldn't be delivered. Check the number, or try again later.",
+    ),
+}
+"""What a customer reads of the newest text to a number, by its state."""
 
 
 @router.get("")
@@ -103,21 +112,18 @@ async def remove(
 
 async def _describe(session: Session, customer: SignedIn, now: Now) -> dict[str, Any]:
     """Return what the page shows, as values: a refused form is shown again after its transaction has ended."""
-    locale = customer.account.locale
     found = await phone_numbers.list_numbers(session, customer.account.user_id)
-    shown = [await _describe_one(session, one, locale, now) for one in found]
+    shown = [await _describe_one(session, one, now) for one in found]
     regions = sorted(session.settings.text_regions)
     return {"numbers": shown, "regions": regions, "may_add": bool(regions) and len(found) < rules.MOST}
 
 
-async def _describe_one(session: Session, one: AccountNumber, locale: str, now: Now) -> dict[str, Any]:
+async def _describe_one(session: Session, one: AccountNumber, now: Now) -> dict[str, Any]:
     text = await phone_numbers.newest_text(session, one)
-    say = translations.catalogue(locale).gettext
-    sentence = text and descriptions.describe_message(text.state, None, None, say, channel="text")
     return {
         "id": one.id, "shown": numbers.mask(one.number), "confirmed_at": one.confirmed_at,
         "recovers_from": one.recovers_from, "waits": one.recovers_from is not None and now < one.recovers_from,
         "must_confirm": one.confirmed_at is None or now >= one.confirmed_at + rules.CONFIRMED_FOR,
-        "is_stopped": await phone_numbers.is_stopped(session, one), "sentence": sentence,
+        "is_stopped": await phone_numbers.is_stopped(session, one), "sentence": text and TOLD[text.state],
         "is_asked": await phone_numbers.has_code(session, one, now=now),
     }  # fmt: skip
