@@ -150,11 +150,13 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password with the code from the email or the text, and consume its token."""
     code, password, passkeys = form.take("code", "password", "passkeys")
+    shown = {"address": typed.find_typed(request, handle)}
+    forms.redisplay_on(request, "resets/code.html", **shown, is_text=False)
     found = await dependencies.database_of(request).in_transaction(
         partial(one_time_tokens.find_by_tracking, handle=handle, purposes=actions.BY_CODE, now=now)
     )
     is_text = found.token.purpose not in actions.PURPOSE
-    forms.redisplay_on(request, "resets/code.html", address=typed.find_typed(request, handle), is_text=is_text)
+    forms.redisplay_on(request, "resets/code.html", **shown, is_text=is_text)
     return await _set_password(request, _by_code(request, code, password, passkeys, tracked=handle, now=now))
 
 

@@ -218,3 +218,11 @@ async def test_a_caller_is_checked_by_a_text(texts, anna):
         r"\d{3} \d{3}: Your code from Example Shop for your call. Tell it only to the clerk you called, who must say: "
     )
     assert re.fullmatch(words + r"\w+ \w+", texts.a.taken[-1].text)
+
+
+async def test_a_page_that_nobody_has_is_unknown(texts):
+    """RST-14: also where a code is typed at it."""
+    browser = a_browser(texts.service)
+    await browser.open("/reset")
+    page = await browser.send("/reset/nobody-knows-it/code", code="K7M2P-9QXRT", password=NEW)
+    assert page.status_code == 404
