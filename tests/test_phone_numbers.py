@@ -2,7 +2,7 @@
 
 import pytest
 
-from identity_service.values import phone_numbers
+from identity_service.values import email_addresses, phone_numbers
 from identity_service.values.phone_numbers import MalformedPhoneNumber, NoTextsThere, read_phone_number
 
 ALLOWED = frozenset({"DE", "US", "GB", "IT"})
@@ -84,6 +84,7 @@ def test_numbers_of_a_series_have_one_prefix():
 def test_a_number_is_shown_by_its_last_two_digits():
     """ADR-10"""
     assert phone_numbers.mask("+4915112345678") == "•••• 78"
+    assert email_addresses.mask("+4915112345678") == "••••"
 
 
 def test_a_text_that_is_kept_has_no_number():

@@ -4,7 +4,7 @@ from typing import Any
 
 from identity_service.messages import actions, descriptions
 from identity_service.messages.schemas import MessageWithTimeline, TimelineEntry
-from identity_service.values import email_addresses, phone_numbers, user_ids
+from identity_service.values import email_addresses, user_ids
 from identity_service.web import authentication
 
 
@@ -13,9 +13,7 @@ def _fields(message: Any, *, whole: bool) -> dict[str, Any]:  # noqa: ANN401
         "id": message.id,
         "kind": message.kind,
         "user_id": None if message.user_id is None else user_ids.show(message.user_id),
-        "to": message.recipient
-        if whole or message.recipient is None
-        else phone_numbers.mask_recipient(message.recipient),
+        "to": message.recipient if whole or message.recipient is None else email_addresses.mask(message.recipient),
         "state": message.state,
         "channel": message.channel,
         "sentence": descriptions.describe_message(

@@ -12,7 +12,6 @@ import phonenumbers
 from phonenumbers import PhoneNumberType
 
 from identity_service.errors import Unprocessable
-from identity_service.values import email_addresses
 
 LONGEST: Final = 40
 PREFIX_DIGITS: Final = 4
@@ -117,11 +116,6 @@ def is_region(code: str) -> bool:
 def mask(e164: str) -> str:
     """Return what may be shown of a number: its last two digits (ADR-10)."""
     return f"•••• {e164[-2:]}"
-
-
-def mask_recipient(recipient: str) -> str:
-    """Return what a client may see of a message's recipient without the right to personal data: nothing of a number."""
-    return "••••" if recipient.startswith("+") else email_addresses.mask(recipient)
 
 
 def mask_all(text: str | None) -> str | None:

@@ -145,6 +145,14 @@ async def test_a_carrier_that_knows_of_a_stop_is_not_gone_around(texts):
     assert texts.b.requests == 0
 
 
+async def test_a_client_without_the_right_to_personal_data_sees_nothing_of_a_number(texts):
+    """ADR-10"""
+    await texts.put()
+    caller = await texts.service.caller("messages:read", name="shop")
+    assert (await caller.get(f"/v1/messages/{texts.id}")).json()["to"] == "••••"
+    assert (await texts.message())["to"] == NUMBER
+
+
 async def test_emails_and_texts_wait_in_one_outbox_for_their_own_senders(texts):
     """TXT-01: the sender of emails never takes a text."""
     await texts.put()

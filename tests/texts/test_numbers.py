@@ -41,8 +41,8 @@ async def usable(service: Service, user_id: str) -> PhoneNumber | None:
     )
 
 
-async def test_a_number_is_added_by_the_code_of_a_text(texts, anna):
-    """TXT-02, TXT-07, ADR-10: six digits; shown by its last two; every mailbox is told."""
+async def test_a_number_is_added_by_the_code_of_a_text(texts, anna, log):
+    """TXT-02, TXT-07, TXT-12, ADR-10: six digits; shown by its last two; every mailbox is told."""
     user_id, browser = anna
     code = await add(texts, browser)
     assert re.fullmatch(r"\d{6}", code)
@@ -55,6 +55,8 @@ async def test_a_number_is_added_by_the_code_of_a_text(texts, anna):
     assert "•••• 78" in browser.text
     assert NUMBER[-4:] not in page.text
     assert await told(texts.service) == [ADDED]
+    told_to_operators = log.text + (await texts.service.http.get("/metrics")).text
+    assert not any(secret in told_to_operators for secret in (NUMBER[1:], NUMBER[3:], code))
     texts.service.clock.advance(hours=72)
     assert await usable(texts.service, user_id) == (NUMBER, "DE")
 
