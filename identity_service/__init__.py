@@ -5,8 +5,8 @@ The folder is the noun of the URL, the file is the role (`docs/glossary.md`):
 accounts/ registration/ verification/ addresses/ business/ merges/ history/    a customer's record and its changes
 consents/                                        the ledger, permissions, wordings and receipts
 openid/                                          customers' sign-in at applications: requests, grants, tokens, logout
-passwords/ passkeys/ second_factors/ recovery_codes/ recovery/ credentials/ sign_in/ resets/ one_time_tokens/
-                                              proofs, credentials, sessions
+passwords/ passkeys/ second_factors/ phone_numbers/ recovery_codes/ recovery/ credentials/ sign_in/ resets/
+one_time_tokens/                                 proofs, credentials, sessions
 portal/ privacy/ imports/                        the pages below `/me`; export and erasure; accounts of other systems
 contacts/ account_access/ approvals/ console/    conversations, staff access to accounts, second persons, staff pages
 messages/                                        the outbox: every message with its attempts, replies and bounces

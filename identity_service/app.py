@@ -54,7 +54,7 @@ from identity_service.passwords import dummies
 from identity_service.passwords.hashing import Hasher
 from identity_service.portal import address_pages as portal_address_pages
 from identity_service.portal import changes as portal_changes
-from identity_service.portal import ended_pages
+from identity_service.portal import ended_pages, number_pages
 from identity_service.portal import pages as portal_pages
 from identity_service.portal import passkey_pages as portal_passkey_pages
 from identity_service.portal import recovery_pages as portal_recovery_pages
@@ -135,6 +135,7 @@ ROUTERS = (
     recovery_pages.router,
     portal_second_factor_pages.router,
     portal_address_pages.router,
+    number_pages.router,
     portal_changes.router,
     ended_pages.router,
     registration_pages.router,

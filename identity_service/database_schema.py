@@ -43,6 +43,7 @@ from identity_service.messages import tables as messages
 from identity_service.one_time_tokens import tables as one_time_tokens
 from identity_service.openid import tables as openid
 from identity_service.passwords import tables as passwords
+from identity_service.phone_numbers import tables as phone_numbers
 from identity_service.recovery import tables as recovery
 from identity_service.recovery_codes import tables as recovery_codes
 from identity_service.second_factors import tables as second_factors
@@ -74,6 +75,7 @@ ALL = (
     one_time_tokens,
     openid,
     passwords,
+    phone_numbers,
     rate_limits,
     recovery,
     recovery_codes,

@@ -21,7 +21,7 @@ from identity_service import logs
 from identity_service.brand_records import proofs as brand_proofs
 from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.events import actions as events
-from identity_service.messages import heartbeat, statistics
+from identity_service.messages import heartbeat, statistics, text_budget
 from identity_service.messages.statistics import OutboxStats
 from identity_service.openid import deliveries
 from identity_service.passwords.hashing import Hasher
@@ -40,6 +40,7 @@ class DatabaseStats(NamedTuple):
     unsealed: int
     proofs: Mapping[tuple[str, str], int]
     logouts: deliveries.Waiting
+    texts: text_budget.Spent
 
 
 class Metrics:
@@ -107,6 +108,7 @@ async def show_metrics(request: Request) -> Response:
             await statistics.measure_outbox(session, now=now), await heartbeat.count_alive(session), position, unsealed,
             await brand_proofs.count_states(session, now=now),
             await deliveries.measure_waiting(session, now=now),
+            await text_budget.measure_spent(session, now=now),
         )  # fmt: skip
 
     shared = None
@@ -141,6 +143,9 @@ class _DatabaseCollector(Collector):
             "identity_brand_proofs", "hosts and senders of brands by their proof in DNS: proven, lost, missing",
             [(key, count) for key, count in self.latest.proofs.items()], "what", "state",
         )  # fmt: skip
+        spent, budget = (value / text_budget.MILLIONTHS for value in self.latest.texts)
+        yield _family("identity_text_spent", "what texts of the past 24 hours cost", [((), spent)])
+        yield _family("identity_text_budget", "what texts of 24 hours may cost", [((), budget)])
         waiting, oldest_s = self.latest.logouts
         yield _family("identity_logouts_waiting", "logout tokens that are not delivered yet", [((), waiting)])
         yield _family(

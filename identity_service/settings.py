@@ -9,6 +9,7 @@ import binascii
 import os
 import re
 from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from itertools import pairwise
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -28,6 +29,8 @@ from sqlalchemy.engine import URL
 
 from identity_service.brands import files as brand_files
 from identity_service.brands.rules import TimeZone
+from identity_service.carriers import Carrier
+from identity_service.values import phone_numbers
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SAMPLES = ("changeme", "secret", "password", "example", "master", "identity")
@@ -126,6 +129,15 @@ class Settings(BaseSettings):
         None, description="folder of brands: names, logos, colours, senders, words; unset: one, with the names of here"
     )
     time_zone: TimeZone = Field("UTC", description="the zone in which pages and emails give times (Europe/Berlin)")
+    text_prices: dict[str, Annotated[Decimal, Field(gt=0, le=100)]] = Field(
+        {}, description='countries to which texts go, with the price of one as the carrier charges it ({"DE": 0.08})'
+    )
+    text_day_budget: Decimal = Field(
+        Decimal(0), ge=0, le=100_000, description="what texts of 24 hours may cost, in the currency of the prices"
+    )
+    carriers: tuple[Carrier, ...] = Field(
+        (), description="carriers of text messages in order of preference, as JSON; unset: no text is ever sent"
+    )
     bounce_domain: str = Field("", description="domain of the signed return addresses (VERP); unset: the sender's")
     webhook_secret: SecretStr | None = Field(
         None, description="what unsigned webhooks must send: X-Webhook-Secret, password or bearer token; unset: refused"
@@ -234,6 +246,30 @@ class Settings(BaseSettings):
         if len(names) != len(set(names)):
             raise ValueError("two relays have the same name")
         return self
+
+    @field_validator("text_prices")
+    @classmethod
+    def _are_countries(cls, prices: dict[str, Decimal]) -> dict[str, Decimal]:
+        unknown = sorted(code for code in prices if not phone_numbers.is_region(code))
+        if unknown:
+            raise ValueError(f"names no country: {unknown[0]}")
+        return prices
+
+    @field_validator("carriers")
+    @classmethod
+    def _are_bounded(cls, carriers: tuple[Carrier, ...], known: ValidationInfo) -> tuple[Carrier, ...]:
+        """Refuse a carrier without countries and a day's budget: nobody could stop what strangers spend (TXT-01)."""
+        names: list[str] = [one.name for one in (*known.data.get("relays", ()), *carriers)]
+        if carriers and len(names) != len(set(names)):
+            raise ValueError("two carriers, or a carrier and a relay, have the same name")
+        if carriers and not (known.data.get("text_prices") and known.data.get("text_day_budget")):
+            raise ValueError("needs IDENTITY_TEXT_PRICES (countries) and IDENTITY_TEXT_DAY_BUDGET")
+        return carriers
+
+    @property
+    def text_regions(self) -> frozenset[str]:
+        """Return the countries to which texts go; none without a carrier."""
+        return frozenset(self.text_prices) if self.carriers else frozenset()
 
     @property
     def purposes(self) -> tuple[str, ...]:

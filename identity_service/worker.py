@@ -28,6 +28,7 @@ from identity_service.key_store import actions as key_store
 from identity_service.messages import erasure, heartbeat, rendering
 from identity_service.messages.delivery import reaper
 from identity_service.messages.delivery.sender import OutboxSender
+from identity_service.messages.delivery.text import TextSender
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.openid import deliveries, ending, requests
 from identity_service.passkeys import actions as passkeys
@@ -66,7 +67,15 @@ class Worker:
         """Prepare; the caller has loaded the key ring, `run` reloads it."""
         self.database, self._master_key = database, master_key
         self.sender = sender or OutboxSender(database, rendering.load_builders())
+        self.texts = TextSender(database) if database.settings.carriers else None
+        if self.texts is not None:
+            self.texts.name = self.sender.name
         self.started_at = datetime.now(UTC)
+
+    @property
+    def senders(self) -> list[OutboxSender]:
+        """Return the senders of this process: of emails, and of texts where there is a carrier."""
+        return [self.sender, *([self.texts] if self.texts else [])]
 
     async def run(self) -> None:
         """Run every task until `stop`; deliveries in progress are finished, other claimed messages are released."""
@@ -86,7 +95,7 @@ class Worker:
             )
         ]
         try:
-            await self.sender.run()
+            await asyncio.gather(*(one.run() for one in self.senders))
         finally:
             for task in tasks:
                 task.cancel()
@@ -96,7 +105,8 @@ class Worker:
 
     def stop(self) -> None:
         """Ask `run` to end: no new message is claimed."""
-        self.sender.stop()
+        for one in self.senders:
+            one.stop()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -137,6 +147,8 @@ class Worker:
         async with self.database.transaction() as session:
             self.database.keys = await key_store.load_keys(session, self._master_key)
             await heartbeat.beat(session, self.sender, self.started_at)
+            if self.texts is not None:
+                await heartbeat.note_breakers(session, self.texts)
         await brand_records.load(self.database)
 
     async def _purge(self) -> None:
@@ -170,4 +182,5 @@ class Worker:
             await connection.close(timeout=2)
 
     def _on_notify(self, *_: object) -> None:
-        self.sender.wake()
+        for one in self.senders:
+            one.wake()

@@ -9,7 +9,7 @@ from tests.source import Module, called, enclosing, frameworks, imports
 LAYERS = (
     "__init__ errors clock entry_points translations",
     "values",
-    "brands",
+    "brands carriers",
     "settings",
     "start_checks logs keys",
     "database",
@@ -22,6 +22,7 @@ LAYERS = (
     "second_factors",
     "approvals consents passkeys passwords",
     "recovery_codes",
+    "phone_numbers",
     "credentials",
     "history merges resets sign_in verification",
     "contacts openid registration",
@@ -47,6 +48,7 @@ _BY_ROLE = {
 """Files by name; one that ends in `_api` or `_pages` holds routes, too. Any other is an action."""
 _BY_NAME = {
     "messages.descriptions": PURE, "messages.copy": PURE, "messages.delivery.replies": PURE,
+    "messages.text_copy": PURE, "messages.text_descriptions": PURE,
     "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,
     "clients.redirect_uris": PURE, "events.data": TABLES, "events.data_models": TABLES, "events.client_data": TABLES,
@@ -71,7 +73,7 @@ _BY_FOLDER = {
 }
 _IN_WEB = {"outbound": ACTIONS, "rate_limits": ACTIONS, "schemas": TABLES}
 _TOP = {
-    PURE: "__init__ errors clock entry_points translations settings start_checks logs",
+    PURE: "__init__ errors clock entry_points translations settings start_checks logs carriers",
     TABLES: "database_schema",
     ROUTES: "app metrics telemetry worker",
 }
@@ -90,7 +92,7 @@ _MAY_COMMIT = ("database.transactions", "database.engine")
 _OF_DATABASE = re.compile(r"(session|sessions\(\)|engine|connection|database|db)\.begin$")
 _BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "core", "misc", "service", "services"}
 _MAY_KNOW = {
-    "brands.rules": {"pydantic"}, "brands.files": {"pydantic"},
+    "brands.rules": {"pydantic"}, "brands.files": {"pydantic"}, "carriers": {"pydantic"},
     "settings": {"pydantic", "sqlalchemy"}, "start_checks": {"pydantic", "sqlalchemy"},
     "logs": {"structlog"}, "web.rate_limits": WEB, "web.scopes": set(),
 }  # fmt: skip

@@ -23,10 +23,11 @@ from identity_service.clients.rules import SIGN_IN_SCOPES
 from identity_service.consents.rules import PURPOSES
 from identity_service.contacts.customer_views import METHOD_WORDS, PURPOSE_WORDS
 from identity_service.history.rules import KINDS
-from identity_service.messages import copy, descriptions
+from identity_service.messages import copy, descriptions, text_copy
 from identity_service.one_time_tokens import change_emails, tracking
 from identity_service.one_time_tokens.confirmations import AFTER, CONFIRMATIONS, JOINS, LABELS
 from identity_service.passwords import rules as password_rules
+from identity_service.portal import number_pages
 from identity_service.privacy import inventory
 from identity_service.privacy.inventory import COLUMN_TITLES, TITLES
 from identity_service.registration import actions as registration
@@ -83,6 +84,8 @@ def in_tables() -> Iterator[str]:
         yield from table.values()
     for confirmation in CONFIRMATIONS.values():
         yield from filter(None, (*confirmation[:4], confirmation.agrees))
+    yield from number_pages.TOLD.values()
+    yield from (known.sentence for known in text_copy.TEXTS.values())
     for told in copy.COPY.values():
         yield told.subject
         for part in told.parts:

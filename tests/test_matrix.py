@@ -56,6 +56,7 @@ GET /me/erase                                              | customer
 GET /me/everything                                         | customer
 GET /me/history                                            | customer
 GET /me/name                                                | customer
+GET /me/numbers                                            | customer
 GET /me/passkeys                                           | customer
 GET /me/receipt                                            | customer
 GET /me/recovery-code                                      | customer
@@ -158,6 +159,11 @@ POST /me/email/cancel                                      | customer
 POST /me/erase                                             | customer
 POST /me/export                                            | customer
 POST /me/name                                               | customer
+POST /me/numbers                                           | customer
+POST /me/numbers/{number_id}/allow                         | customer
+POST /me/numbers/{number_id}/code                          | customer
+POST /me/numbers/{number_id}/confirm                       | customer
+POST /me/numbers/{number_id}/remove                        | customer
 POST /me/passkeys                                          | customer
 POST /me/passkeys/only                                     | customer
 POST /me/passkeys/only/end                                 | customer
@@ -243,6 +249,8 @@ POST /v1/messages/{message_id}/retry                  | messages:send
 POST /v1/password-checks                                   | passwords:check
 POST /v1/resets                                            | resets:create
 POST /v1/suppressions/{suppression_id}/lift                | mail:operate
+POST /webhooks/texts/{carrier}                             | signature
+POST /webhooks/texts/{carrier}/{message_id}                | signature
 POST /webhooks/{provider}                                     | signature
 POST /without-email                                        | anybody
 PUT /v1/accounts/{user_id}/business                        | accounts:convert

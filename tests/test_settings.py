@@ -23,6 +23,13 @@ def _relay(**changes) -> str:
     return json.dumps([{"name": "first", "host": "relay.example.com", "port": 465, "tls": "implicit", **changes}])
 
 
+_CARRIER = {"name": "one", "api": "twilio", "url": "https://api.example.com", "secret": "x-4711", "sender": "Shop"}
+
+
+def _carrier(**changes) -> str:
+    return json.dumps([_CARRIER | changes])
+
+
 REMOTE = "postgresql://identity_app:pw-4711@db.example.com/identity"
 
 REFUSED = {
@@ -46,6 +53,11 @@ REFUSED = {
     "a relay in clear": ("IDENTITY_RELAYS", _relay(tls="none"), "only for a relay on loopback"),
     "a relay with TLS if it likes": ("IDENTITY_RELAYS", _relay(tls="opportunistic"), "'starttls' or 'none'"),
     "half a relay login": ("IDENTITY_RELAYS", _relay(username="x"), "set both username and password, or neither"),
+    "a carrier without countries and budget": ("IDENTITY_CARRIERS", _carrier(), "needs IDENTITY_TEXT_PRICES"),
+    "a carrier in clear": ("IDENTITY_CARRIERS", _carrier(url="http://api.example.com"), "must be an https URL"),
+    "a carrier with a secret in its URL": ("IDENTITY_CARRIERS", _carrier(url="https://a:b@x.example"), "neither"),
+    "a country that is none": ("IDENTITY_TEXT_PRICES", '{"XX": 0.08}', "names no country: XX"),
+    "texts that cost nothing": ("IDENTITY_TEXT_PRICES", '{"DE": 0}', "greater than 0"),
     "no sender": ("IDENTITY_MAIL_FROM", None, "must be the sender's address"),
     "no database": ("DATABASE_URL", None, "must be set"),
     "a database that is no URL": ("DATABASE_URL", "identity at db", "is not a URL"),
@@ -241,3 +253,21 @@ def test_commands_name_the_port_at_which_run_listens(tmp_path, monkeypatch):
     assert defaults.with_dev_defaults(configuration.read()).public_url == "http://localhost:9000"
     monkeypatch.setenv("IDENTITY_PUBLIC_URL", "http://id.example.com")
     assert defaults.with_dev_defaults(configuration.read()).public_url == "http://id.example.com"
+
+
+@pytest.mark.parametrize("left_out", ["text_prices", "text_day_budget"])
+def test_texts_need_a_carrier_countries_and_a_budget(left_out):
+    """TXT-01: off unless all three are set; each alone opens nothing."""
+    whole = {"carriers": [_CARRIER], "text_prices": {"DE": "0.08"}, "text_day_budget": "20"}
+    assert Settings(**whole).text_regions == {"DE"}
+    del whole[left_out]
+    with pytest.raises(ValidationError, match="needs IDENTITY_TEXT_PRICES"):
+        Settings(**whole)
+    assert Settings(text_prices={"DE": "0.08"}, text_day_budget="20").text_regions == set()
+
+
+def test_a_carrier_is_not_called_like_a_relay():
+    """TXT-01: attempts and breakers are found by the name."""
+    relay = {"name": "one", "host": "relay.example.com", "port": 465, "tls": "implicit"}
+    with pytest.raises(ValidationError, match="have the same name"):
+        Settings(relays=[relay], carriers=[_CARRIER], text_prices={"DE": "0.08"}, text_day_budget="20")

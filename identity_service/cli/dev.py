@@ -24,7 +24,7 @@ from identity_service.worker import Worker
 
 async def run_everything() -> None:
     """Start everything, print how to use it, and serve until Ctrl-C."""
-    from identity_service.dev import design, mailbox, postgres, previews  # noqa: PLC0415 (production has it not)
+    from identity_service.dev import design, mailbox, phone, postgres, previews  # noqa: PLC0415 (production has it not)
 
     plain = read_settings()
     processes.check_port(plain.host, plain.port, "IDENTITY_PORT")
@@ -36,7 +36,8 @@ async def run_everything() -> None:
     box = mailbox.Mailbox(settings.data_dir / "mailbox")
     smtp = await mailbox.listen(box)
     defaults.keep_ports(settings.data_dir, mailbox=box.port, public=plain.port)
-    settings = defaults.with_dev_defaults(read_settings())
+    settings, telephone = defaults.with_dev_defaults(read_settings()), phone.Phone()
+    settings = settings.model_copy(update=telephone.settings(settings))
     database = Database(settings, server.application if server else await defaults.application_url(settings))
     with processes.traced(settings) as traces:
         if traces is not None:
@@ -44,10 +45,9 @@ async def run_everything() -> None:
         await key_store_flows.load_key_ring(database, settings.key())
         await brand_records.start(database)
         app = web.create_app(database, settings.key())
-        app.state.mailbox = box
-        app.include_router(mailbox.router)
-        app.include_router(previews.router)
-        app.include_router(design.router)
+        app.state.mailbox, app.state.phone = box, telephone
+        for shown in (mailbox, phone, previews, design):
+            app.include_router(shown.router)
         served = app if traces is None else traces.requests(app)
         worker = Worker(database, settings.key())
         worker.sender.watch = traces or worker.sender.watch

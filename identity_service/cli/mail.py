@@ -122,7 +122,9 @@ def _where_it_is(found: messages.MessageTimeline) -> dict[str, object]:
         "kind": message.kind,
         "created_at": message.created_at.isoformat(timespec="seconds"),
         "state": message.state,
-        "sentence": descriptions.describe_message(message.state, last and last.reply_class, message.next_attempt_at),
+        "sentence": descriptions.describe_message(
+            message.state, last and last.reply_class, message.next_attempt_at, channel=message.channel
+        ),
         "reply": last and last.reply,
     }
 

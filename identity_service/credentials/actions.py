@@ -17,6 +17,7 @@ from identity_service.one_time_tokens.rules import MailboxProof
 from identity_service.passkeys import actions as passkeys
 from identity_service.passkeys import rules as passkey_rules
 from identity_service.passwords import actions as passwords
+from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.second_factors import actions as second_factors
 from identity_service.values.user_ids import UserId
@@ -95,10 +96,12 @@ async def end_credentials(
 async def remove_passkeys(
     session: DatabaseSession, user_id: str, *, since: datetime | None, actor: str, now: datetime
 ) -> None:
-    """Remove the passkeys that this customer has added since a moment, all of them without one; tell every mailbox if
-    there were any (PKY-08)."""
+    """Remove the passkeys and telephone numbers that this customer has added since a moment, all of them without one;
+    tell every mailbox if there were any (PKY-08, ADR-07)."""
     if await passkeys.remove_since(session, user_id, since, actor=actor, now=now):
         await notify_mailboxes(session, "passkey_removed", [user_id], cause="passkey.removed", actor=actor, now=now)
+    if await phone_numbers.remove_since(session, user_id, since, actor=actor, now=now):
+        await notify_mailboxes(session, "number_removed", [user_id], cause="phone_number.removed", actor=actor, now=now)
 
 
 async def remove_factor(

@@ -194,6 +194,12 @@ class PasskeyAddedData(PasskeyData):
     verified: bool
 
 
+class PhoneNumberData(EventData):
+    """The telephone number, by its id."""
+
+    number_id: str
+
+
 class SecondFactorAddedData(EventData):
     """Whether the app was set up in place of another."""
 

@@ -13,10 +13,13 @@ from identity_service.brands import rules as brand_rules
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events import rules as event_rules
-from identity_service.messages import budget, kinds, rules, suppressions
+from identity_service.messages import budget, kinds, rules, suppressions, text_budget
 from identity_service.messages.tables import Attempt, Feedback, Inbound, Message, RelayState
 from identity_service.values import uuid7
 from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.phone_numbers import PhoneNumber
+
+Recipient = EmailAddress | PhoneNumber
 
 
 class MessageTimeline(NamedTuple):
@@ -38,7 +41,7 @@ async def enqueue(
     session: DatabaseSession,
     kind: str,
     *,
-    to: EmailAddress,
+    to: Recipient,
     user_id: str | None,
     locale: str,
     facts: dict[str, Any] | None = None,
@@ -46,6 +49,7 @@ async def enqueue(
     resend_of: uuid.UUID | None = None,
     prefer_relay: str | None = None,
     anyway: bool = False,
+    network: str | None = None,
     cause: str,
     actor: str,
     now: datetime,
@@ -54,12 +58,12 @@ async def enqueue(
 
     The message holds facts, no rendered text and no secrets. Its event names the event that caused it, which this
     transaction has recorded before (NOM-03). A worker sees the message once the transaction commits. If the address is
-    suppressed, nothing is sent unless `anyway` is true.
+    suppressed, nothing is sent unless `anyway` is true. `network` is the one that asked for a text.
     """
     message_id = message_id or uuid7.new_uuid7(now)
     row = _new_row(session, message_id, kind, to, user_id=user_id, locale=locale, facts=facts or {}, now=now)
     row |= {"resend_of": resend_of, "prefer_relay": prefer_relay}
-    await _write(session, row, anyway=anyway, cause=cause, actor=actor, now=now)
+    await _write(session, row, anyway=anyway, network=network, cause=cause, actor=actor, now=now)
     return message_id
 
 
@@ -68,10 +72,11 @@ async def enqueue_once(
     kind: str,
     *,
     pending_key: str,
-    to: EmailAddress,
+    to: Recipient,
     user_id: str | None,
     locale: str,
     facts: dict[str, Any],
+    network: str | None = None,
     cause: str,
     actor: str,
     now: datetime,
@@ -86,7 +91,7 @@ async def enqueue_once(
     message_id = uuid7.new_uuid7(now)
     row = _new_row(session, message_id, kind, to, user_id=user_id, locale=locale, facts=facts, now=now)
     row["pending_key"] = pending_key
-    await _write(session, row, anyway=False, cause=cause, actor=actor, now=now)
+    await _write(session, row, anyway=False, network=network, cause=cause, actor=actor, now=now)
     return QueuedMessage(message_id, is_new=True)
 
 
@@ -118,7 +123,7 @@ def _new_row(
     session: DatabaseSession,
     message_id: uuid.UUID,
     kind: str,
-    to: EmailAddress,
+    to: Recipient,
     *,
     user_id: str | None,
     locale: str,
@@ -130,11 +135,12 @@ def _new_row(
         "id": message_id,
         "kind": kind,
         "purpose": schedule.purpose,
+        "channel": schedule.channel,
         "user_id": user_id,
         "recipient": to.shown,
         "recipient_ascii": to.ascii,
         "recipient_hash": session.keys.address_hash(to.key),
-        "mailbox_hash": budget.mailbox_hash(session, to),
+        "mailbox_hash": budget.mailbox_hash(session, to) if isinstance(to, EmailAddress) else None,
         "recipient_domain": to.domain,
         "locale": locale,
         "facts": facts,
@@ -150,12 +156,20 @@ def _new_row(
 
 
 async def _write(
-    session: DatabaseSession, row: dict[str, Any], *, anyway: bool, cause: str, actor: str, now: datetime
+    session: DatabaseSession,
+    row: dict[str, Any],
+    *,
+    anyway: bool,
+    network: str | None,
+    cause: str,
+    actor: str,
+    now: datetime,
 ) -> None:
     """Insert a message with its event and notify the workers, in one statement; the row refers to the event.
 
     If the address is suppressed, move the message to `suppressed` unless `anyway` is true; if the mailbox has had its
-    share of messages, to `limited`.
+    share of messages, or the budgets of texts have no more, to `limited`. A number that is suppressed gets nothing
+    anyway: its owner may have said so.
     """
     event_rules.check_name(cause)
     about = {"message_id": row["id"], "kind": row["kind"]}
@@ -167,9 +181,10 @@ async def _write(
     spent = budget.budget_values(row["kind"], row["mailbox_hash"], now=now)
     written = (await session.execute(write, {**row, **event, **suppression, **spent})).one()
     unsent = None
-    if written.is_suppressed and not anyway:
+    is_text = row["channel"] == "text"
+    if written.is_suppressed and (is_text or not anyway):
         unsent = ("suppressed", "mail.suppressed")
-    elif written.is_exhausted:
+    elif written.is_exhausted or (is_text and not await text_budget.charge(session, row, network=network, now=now)):
         unsent = ("limited", "mail.limited")
     if unsent is not None:
         state, name = unsent

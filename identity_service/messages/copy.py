@@ -5,32 +5,11 @@ User ID, the promise); without a value for it, the paragraph is left out, and no
 braces are places for values. Text and HTML are made of the same paragraphs (`rendering`). Pure.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-PLACE: Final = re.compile(r"\{([a-z_]+)\}")
-
-
-class Part(NamedTuple):
-    """One paragraph: its name for brands that word it differently, its sentence, and what stands below it.
-
-    `shows` is the name of a fact: `link` (with the words of its button), `code`, `user_id`, `spoken`, `promise`,
-    `wording` or `phrase`.
-    """
-
-    name: str
-    text: str
-    shows: str | None = None
-    button: str | None = None
-
-
-class EmailCopy(NamedTuple):
-    """The words of a kind of email."""
-
-    subject: str
-    parts: tuple[Part, ...]
-
+from identity_service.messages.parts import CODE_THERE, FINE, PLACE, SAFETY, EmailCopy, Part
+from identity_service.messages.security_copy import SECURITY
 
 SUBJECTS: Final = {
     "reset": "Reset your password",
@@ -40,12 +19,7 @@ SUBJECTS: Final = {
 """Subjects by purpose: messages to known and unknown addresses have the same, because the tracking page shows it."""
 
 _IGNORE: Final = Part("not_you", "If this wasn't you, you can ignore this email. Nothing will change.")
-_SAFETY: Final = Part(
-    "safety", "We never ask for your password. Only read a code out to us if the email it came in says so."
-)
-_FINE: Final = Part("fine", "If this is what you want, you don't need to do anything.")
 _PROMISE: Final = Part("promise", "Our promise to you:", shows="promise")
-_CODE_THERE: Final = Part("code", "Or enter this code on that page:", shows="code")
 _CLOSED: Final = Part("why", "Your account {known_id} with this address is closed.")
 _REOPEN: Final = Part(
     "link", "You can open it again here, as it was, until 30 days after it was closed:", shows="link",
@@ -57,12 +31,6 @@ _UNDO: Final = Part(
 )  # fmt: skip
 _REQUESTED: Final = "Requested on {requested_at}, {where_from}."
 
-_IF_YOU: Final = Part("fine", "If this was you, you don't need to do anything.")
-_IF_NOT_YOU: Final = Part(
-    "not_you", "If this wasn't you, set a new password here and contact us. That ends new recovery codes and signs out "
-    "all devices:", shows="link", button="Choose a new password",
-)  # fmt: skip
-
 COPY: Final[Mapping[str, EmailCopy]] = {
     "welcome": EmailCopy("Your User ID is {user_id}", (
         Part("why", "This is your User ID. Keep it safe, and quote it when you contact us.", shows="user_id"),
@@ -72,7 +40,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              button="Check a receipt"),
         Part("not_you", "You don't need to do anything. If you didn't ask for a User ID, someone may have entered your "
              "address by mistake. You can ignore this email, and we won't send you anything else."),
-        _SAFETY,
+        SAFETY,
     )),
     "address_check": EmailCopy(SUBJECTS["address"], (
         Part("why", "Someone, probably you, asked us for a User ID with this email address. It is {user_id}."),
@@ -83,7 +51,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         _PROMISE,
         Part("not_you", "If this wasn't you, you can ignore this email. We won't link this address to an account "
              "unless you confirm."),
-        _SAFETY,
+        SAFETY,
     )),
     "address_taken": EmailCopy(SUBJECTS["address"], (
         Part("why", "You already have a User ID: {known_id}. Someone, probably you, asked us for another one with this "
@@ -92,7 +60,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("link", "To make the two one account, open this page. You can then use either User ID:", shows="link",
              button="See both accounts"),
         Part("code", "Or enter this code on the page that showed the new User ID:", shows="code"),
-        _PROMISE, _IGNORE, _SAFETY,
+        _PROMISE, _IGNORE, SAFETY,
     )),
     "address_closed": EmailCopy(SUBJECTS["address"], (
         Part("why", "Your account {known_id} with this address is closed. Someone, probably you, asked us for a new "
@@ -101,7 +69,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("link", "To confirm the address, open this page. If the old account can still be reopened, you can choose "
              "it there:", shows="link", button="Confirm this address"),
         Part("code", "Or enter this code on the page that showed the new User ID:", shows="code"),
-        _PROMISE, _IGNORE, _SAFETY,
+        _PROMISE, _IGNORE, SAFETY,
     )),
     "reset": EmailCopy(SUBJECTS["reset"], (
         Part("why", "We received a request to reset the password for User ID {user_id}."),
@@ -109,7 +77,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              button="Choose a new password"),
         Part("code", "Or enter this code on the page where you asked, or on the page that the link opens. It works for "
              "{code_minutes} minutes:", shows="code"),
-        Part("when", _REQUESTED), _IGNORE, _SAFETY,
+        Part("when", _REQUESTED), _IGNORE, SAFETY,
     )),
     "reset_needed": EmailCopy(SUBJECTS["reset"], (
         Part("why", "Your old email address is back on account {user_id}. Your password no longer works, because "
@@ -118,7 +86,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              button="Choose a new password"),
         Part("code", "Or enter this code on the page that the link opens. It works for {code_minutes} minutes:",
              shows="code"),
-        _SAFETY,
+        SAFETY,
     )),
     "reset_over": EmailCopy(SUBJECTS["reset"], (
         Part("why", "We received a request to reset a password with this address. It has ended: the password was "
@@ -127,7 +95,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              button="Ask for a new password"),
         Part("when", _REQUESTED),
         Part("help", "Our support team can help: give them the reference on the page where you asked."),
-        _IGNORE, _SAFETY,
+        _IGNORE, SAFETY,
     )),
     "passkey_reset": EmailCopy(SUBJECTS["reset"], (
         Part("why", "We received a request to reset the password for User ID {user_id}. You've turned off every way to "
@@ -135,7 +103,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("link", "You can sign in here with a passkey on any of your devices:", shows="link", button="Sign in"),
         Part("when", _REQUESTED),
         Part("help", "Have you lost all of them? Our support team can help: give them your User ID."),
-        _IGNORE, _SAFETY,
+        _IGNORE, SAFETY,
     )),
     "no_account": EmailCopy(SUBJECTS["reset"], (
         Part("why", "We received a request to reset a password with this address, but there is no account with it."),
@@ -143,7 +111,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              "address here:", shows="link", button="Try another address"),
         Part("when", _REQUESTED),
         Part("help", "Our support team can help: give them the reference on the page where you asked."),
-        _IGNORE, _SAFETY,
+        _IGNORE, SAFETY,
     )),
     "signin_code": EmailCopy(SUBJECTS["signin"], (
         Part("why", "Someone, probably you, wants to sign in with this address."),
@@ -151,7 +119,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("link", "You can sign in here:", shows="link", button="Sign in"),
         Part("when", _REQUESTED),
         Part("not_you", "If this wasn't you, you can ignore this email. Nobody can sign in without this code."),
-        _SAFETY,
+        SAFETY,
     )),
     "passkey_signin": EmailCopy(SUBJECTS["signin"], (
         Part("why", "Someone, probably you, wants to sign in with this address. You've turned off every way to sign in "
@@ -159,20 +127,20 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("link", "You can sign in here with a passkey on any of your devices:", shows="link", button="Sign in"),
         Part("when", _REQUESTED),
         Part("help", "Have you lost all of them? Our support team can help: give them your User ID."),
-        _IGNORE, _SAFETY,
+        _IGNORE, SAFETY,
     )),
     "no_account_signin": EmailCopy(SUBJECTS["signin"], (
         Part("why", "Someone, probably you, wants to sign in with this address. There is no account with it, so "
              "there is no code."),
         Part("link", "You may have registered with another address, or the account is closed. You can get a new "
              "User ID here:", shows="link", button="Get a User ID"),
-        Part("when", _REQUESTED), _IGNORE, _SAFETY,
+        Part("when", _REQUESTED), _IGNORE, SAFETY,
     )),
     "closed_reset": EmailCopy(SUBJECTS["reset"], (
-        _CLOSED, _REOPEN, Part("when", _REQUESTED), _IGNORE, _SAFETY,
+        _CLOSED, _REOPEN, Part("when", _REQUESTED), _IGNORE, SAFETY,
     )),
     "closed_signin": EmailCopy(SUBJECTS["signin"], (
-        _CLOSED, _REOPEN, Part("when", _REQUESTED), _IGNORE, _SAFETY,
+        _CLOSED, _REOPEN, Part("when", _REQUESTED), _IGNORE, SAFETY,
     )),
     "caller_check": EmailCopy("Your code for your call with us", (
         Part("why", "If you are on the phone with us now, our staff will ask you for this code:", shows="code"),
@@ -184,7 +152,7 @@ COPY: Final[Mapping[str, EmailCopy]] = {
         Part("why", "On {requested_at} we heard that you, User ID {user_id}, would agree to this:", shows="wording"),
         Part("link", "Only you can say yes. If you want to, open this page within seven days:", shows="link",
              button="Read and answer"),
-        _CODE_THERE,
+        CODE_THERE,
         Part("not_you", "If you don't want this, you don't need to do anything. Without your answer it stays a no."),
     )),
     "consent_granted": EmailCopy("You said yes", (
@@ -193,223 +161,107 @@ COPY: Final[Mapping[str, EmailCopy]] = {
              shows="link", button="Withdraw my consent"),
         Part("not_you", "If this wasn't you, use the same page."),
     )),
-    "password_changed": EmailCopy("Your password was changed", (
-        Part("why", "The password for User ID {user_id} was set on {changed_at}. You've been signed out on all "
-             "devices."),
-        Part("when", "The email that it was set with was requested {where_from}."),
-        _IF_YOU,
-        Part("not_you", "If this wasn't you, someone may have access to your email. Secure your mailbox first, then "
-             "choose a new password here, and contact us:", shows="link", button="Choose a new password"),
-    )),
-    "passkey_added": EmailCopy("A passkey was added to your account", (
-        Part("why", "A passkey was added to your account {user_id} on {changed_at}. Whoever has it can sign in without "
-             "a password."),
-        _IF_YOU,
-        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
-             "signs out all devices:", shows="link", button="Choose a new password"),
-    )),
-    "passkey_removed": EmailCopy("A passkey was removed from your account", (
-        Part("why", "A passkey was removed from your account {user_id} on {changed_at}. You've been signed out on all "
-             "other devices."),
-        _IF_YOU,
-        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
-             "signs out all devices:", shows="link", button="Choose a new password"),
-    )),
-    "call_denied": EmailCopy("You told us that a call wasn't yours", (
-        Part("why", "On {changed_at} someone told us, signed in to your account {user_id}, that they weren't on the "
-             "phone with us. For 24 hours our support team verifies nobody for your account."),
-        _IF_YOU,
-        Part("not_you", "If this wasn't you, someone else is signed in to your account. Set a new password here and "
-             "contact us:", shows="link", button="Choose a new password"),
-    )),
-    "recovery_proof": EmailCopy("Your code to recover your account", (
-        Part("why", "Someone, probably you, has entered the recovery code of your account {user_id} and needs a second "
-             "proof."),
-        Part("code", "Enter this code on the page where you asked. It works for {code_minutes} minutes:", shows="code"),
-        Part("not_you", "If this wasn't you, someone has your recovery code. They can't get in without this code. Sign "
-             "in and make a new recovery code:", shows="link", button="Make a new recovery code"),
-        _SAFETY,
-    )),
-    "recovery_code_created": EmailCopy("You have a new recovery code", (
-        Part("why", "A recovery code was made for your account {user_id} on {changed_at}. An older one doesn't work "
-             "any more."),
-        _IF_YOU, _IF_NOT_YOU,
-    )),
-    "recovery_code_used": EmailCopy("Your recovery code was used", (
-        Part("why", "The recovery code of your account {user_id} was used on {changed_at}. It doesn't work any more; "
-             "whoever used it was shown a new one."),
-        _IF_YOU, _IF_NOT_YOU,
-    )),
-    "recovery_code_entered": EmailCopy("Someone entered your recovery code", (
-        Part("why", "The recovery code of your account {user_id} was entered on {changed_at}. Nothing changes before a "
-             "second proof is given."),
-        _IF_YOU,
-        Part("not_you", "If this wasn't you, someone has your recovery code. Sign in and make a new one:", shows="link",
-             button="Make a new recovery code"),
-    )),
-    "recovery_code_missed": EmailCopy("Someone tried to guess your recovery code", (
-        Part("why", "On {changed_at} wrong recovery codes were entered for your account {user_id} that begin like "
-             "yours. Nobody got in."),
-        _IF_YOU,
-        Part("not_you", "If this wasn't you, someone has seen a part of your recovery code. Sign in and make a new "
-             "one:", shows="link", button="Make a new recovery code"),
-    )),
-    "second_factor_added": EmailCopy("An authenticator app was added to your account", (
-        Part("why", "An authenticator app was added to your account {user_id} on {changed_at}. From now on, we ask for "
-             "a code from it when you sign in. You've been signed out on all other devices."),
-        Part("fine", "If this was you, you don't need to do anything."),
-        Part("not_you", "If this wasn't you, set a new password here and contact us. A new password alone doesn't "
-             "remove the app:", shows="link", button="Choose a new password"),
-    )),
-    "second_factor_removed": EmailCopy("The authenticator app was removed from your account", (
-        Part("why", "The authenticator app was removed from your account {user_id} on {changed_at}. We don't ask for "
-             "its codes any more. You've been signed out on all other devices."),
-        Part("fine", "If this was you, you don't need to do anything."),
-        Part("not_you", "If this wasn't you, set a new password here and contact us:", shows="link",
-             button="Choose a new password"),
-    )),
-    "second_factor_failed": EmailCopy("Someone typed wrong codes for your account", (
-        Part("why", "Someone got through the first step of signing in to your account {user_id}, and then typed five "
-             "wrong codes of the authenticator app, the last one on {changed_at}. They didn't get in."),
-        Part("fine", "If this was you, wait a while and try again. Check that the time on your phone is right."),
-        Part("not_you", "If this wasn't you, someone may know your password. Set a new one here:", shows="link",
-             button="Choose a new password"),
-    )),
-    "second_factor_lost": EmailCopy("Your authenticator app will be removed. You can stop it", (
-        Part("why", "Someone got through the first step of signing in to your account {user_id}, and told us that they "
-             "can't use its authenticator app any more."),
-        Part("link", "We'll remove the app in 72 hours. If you don't want that, you can stop it here:", shows="link",
-             button="Keep the app"),
-        _CODE_THERE, _FINE, _SAFETY,
-    )),
-    "passkey_copied": EmailCopy("A passkey of your account may have been copied", (
-        Part("why", "Somebody signed in to your account {user_id} on {changed_at} with a passkey that may have been "
-             "copied: it has counted fewer sign-ins than we have."),
-        Part("fine", "If you've restored a device or password manager from a backup, this can be harmless."),
-        Part("not_you", "If you don't know why, remove the passkey. If you can't sign in any more, set a new password "
-             "here and contact us:", shows="link", button="Choose a new password"),
-    )),
-    "passkey_only": EmailCopy("Only your passkeys sign in to your account now", (
-        Part("why", "Since {changed_at} only a passkey signs in to your account {user_id}. Your password is gone, and "
-             "no email from us lets anyone in. You've been signed out on all other devices."),
-        Part("fine", "If this was you, you don't need to do anything. Keep at least two devices with your passkeys."),
-        Part("not_you", "If this wasn't you, contact us at once. With a passkey you can change it back:",
-             shows="link", button="Sign in"),
-    )),
-    "passkey_only_ended": EmailCopy("There are other ways to sign in to your account again", (
-        Part("why", "Since {changed_at} your account {user_id} can be signed in to without a passkey again: with an "
-             "emailed code, or with a new password."),
-        Part("fine", "If this was you, you don't need to do anything."),
-        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
-             "signs out all devices:", shows="link", button="Choose a new password"),
-    )),
-    "weaker_sign_in": EmailCopy("Someone signed in to your account without your passkey", (
-        Part("why", "Somebody signed in to your account {user_id} on {changed_at} with a password or an emailed code, "
-             "although it has a passkey."),
-        Part("fine", "If this was you, you don't need to do anything."),
-        Part("not_you", "If this wasn't you, set a new password here and contact us. That removes new passkeys and "
-             "signs out all devices:", shows="link", button="Choose a new password"),
-    )),
+    **SECURITY,
     "business_undo": EmailCopy("You have a business account now", (
         Part("why", "Your account {user_id} is a business account now. Your User ID, password, consents and history "
              "stay the same."),
         Part("link", "If you don't want this, you can go back within seven days. Nothing that happened is lost:",
              shows="link", button="Change back to a private account"),
-        _CODE_THERE, _FINE, _SAFETY,
+        CODE_THERE, FINE, SAFETY,
     )),
     "email_change": EmailCopy("Please confirm your new email address", (
         Part("why", "Someone, probably you, wants us to send emails about account {user_id} to this address from "
                     "now on."),
         Part("link", "To confirm it, open this page within 30 minutes:", shows="link", button="Confirm this address"),
-        _CODE_THERE, _IGNORE, _SAFETY,
+        CODE_THERE, _IGNORE, SAFETY,
     )),
     "address_changed": EmailCopy("Your email address was changed", (
         Part("why", "We now send emails about your account {user_id} to a different address."),
         Part("link", "If this wasn't you, you can change it back within seven days. That also signs out every device:",
              shows="link", button="Change it back"),
-        _CODE_THERE,
-        Part("fine", "If this was you, you don't need to do anything."), _SAFETY,
+        CODE_THERE,
+        Part("fine", "If this was you, you don't need to do anything."), SAFETY,
     )),
     "further_address": EmailCopy("Please confirm another email address", (
         Part("why", "Someone, probably you, wants to add this address to account {user_id}."),
         Part("link", "To confirm it, open this page within 30 minutes:", shows="link", button="Confirm this address"),
-        _CODE_THERE, _IGNORE, _SAFETY,
+        CODE_THERE, _IGNORE, SAFETY,
     )),
     "address_added": EmailCopy("An email address was added to your account", (
         Part("why", "The email address {address} was added to your account {user_id}. It counts once it is confirmed."),
-        _UNDO, _CODE_THERE, _FINE, _SAFETY,
+        _UNDO, CODE_THERE, FINE, SAFETY,
     )),
     "address_removed": EmailCopy("An email address was removed from your account", (
         Part("why", "The email address {address} was removed from your account {user_id}."),
-        _UNDO, _CODE_THERE, _FINE, _SAFETY,
+        _UNDO, CODE_THERE, FINE, SAFETY,
     )),
     "merge_confirmation": EmailCopy("Do you want to merge your two accounts?", (
         Part("why", "Someone, probably you, asked us to make your accounts {user_id} and {other} one account. You "
              "would use {survivor} from then on; the other User ID leads to it."),
         Part("link", "To agree, open this page within 24 hours. We ask the other mailbox too, and you can undo it "
              "for 30 days:", shows="link", button="See both accounts"),
-        _CODE_THERE, _IGNORE, _SAFETY,
+        CODE_THERE, _IGNORE, SAFETY,
     )),
     "change_confirmation": EmailCopy("Approve a change to your account", (
         Part("why", "Our support team has prepared a change to your account {user_id}: {what}."),
         Part("link", "To approve it, open this page within 24 hours:", shows="link", button="See the change"),
-        _CODE_THERE, _IGNORE, _SAFETY,
+        CODE_THERE, _IGNORE, SAFETY,
     )),
     "stop_link": EmailCopy("Your account will change. You can stop it", (
         Part("why", "Our support team has prepared a change to your account {user_id}: {what}. The person who "
              "called told us that they can no longer read this mailbox."),
         Part("link", "It happens in 72 hours. If you don't want it, you can stop it here:", shows="link",
              button="Stop this change"),
-        _CODE_THERE, _FINE, _SAFETY,
+        CODE_THERE, FINE, SAFETY,
     )),
     "merged": EmailCopy("Your two accounts are now one", (
         Part("why", "Your accounts {survivor} and {other} are one account now. You can use either User ID."),
-        Part("not_you", "If you didn't agree to this, contact us. It can be undone for 30 days."), _SAFETY,
+        Part("not_you", "If you didn't agree to this, contact us. It can be undone for 30 days."), SAFETY,
     )),
     "merge_undone": EmailCopy("Your two accounts are separate again", (
         Part("why", "Your accounts {survivor} and {other} are two accounts again. Everyone has been signed out of "
              "both, a password that was set through the other account no longer works, and consents given in the "
              "meantime are withdrawn."),
-        Part("not_you", "If this wasn't you, contact us. If you can't sign in, ask for a new password."), _SAFETY,
+        Part("not_you", "If this wasn't you, contact us. If you can't sign in, ask for a new password."), SAFETY,
     )),
     "taken_back": EmailCopy("You used a link in one of our emails", (
         Part("why", "A link in one of our emails was used for your account {user_id}: {what}."),
         Part("link", "Some mail programs open links by themselves. If you didn't want this, sign in here and change "
              "it back, or contact us:", shows="link", button="Sign in"),
-        Part("fine", "If this was you, you don't need to do anything."), _SAFETY,
+        Part("fine", "If this was you, you don't need to do anything."), SAFETY,
     )),
     "business_ended": EmailCopy("You have a private account again", (
         Part("why", "Your account {user_id} is a private account again. Your User ID, password, consents and history "
              "stay the same."),
         Part("link", "If you didn't want this, sign in here and change it back, or contact us:", shows="link",
              button="Sign in"),
-        Part("fine", "If this was you, you don't need to do anything."), _SAFETY,
+        Part("fine", "If this was you, you don't need to do anything."), SAFETY,
     )),
     "company_changed": EmailCopy("Your company's details were changed", (
         Part("why", "The company's details in your account {user_id} were changed: name, numbers, contact person or "
              "billing address."),
         Part("link", "You can check them here after signing in:", shows="link", button="Check the details"),
         Part("not_you", "If this wasn't you, sign in, correct them, end all other sessions there, and contact "
-                        "us."), _SAFETY,
+                        "us."), SAFETY,
     )),
     "account_reopened": EmailCopy("Your account is open again", (
         Part("why", "Your account {user_id} was closed and is open again, as it was before. Nobody is signed in to "
                     "it."),
         Part("link", "You can sign in here:", shows="link", button="Sign in"),
-        Part("not_you", "If you didn't want this, sign in and close it, or contact us."), _SAFETY,
+        Part("not_you", "If you didn't want this, sign in and close it, or contact us."), SAFETY,
     )),
     "account_closed": EmailCopy("Your account is closed", (
         Part("why", "Your account {user_id} is closed. Nobody can sign in to it any more. We keep your order "
              "history and email address."),
         Part("link", "If this was a mistake or wasn't you, you can open it again within 30 days:", shows="link",
              button="Reopen the account"),
-        _CODE_THERE, _FINE, _SAFETY,
+        CODE_THERE, FINE, SAFETY,
     )),
     "account_erased": EmailCopy("Your account is erased", (
         Part("why", "We've erased your account {user_id} and everything personal in it. This can't be undone. You can "
              "register again at any time, and you'll get a new User ID."),
         Part("last", "This is the last email about this account. Once it's sent, we forget your address."),
-        Part("not_you", "If this wasn't you, contact us straight away."), _SAFETY,
+        Part("not_you", "If this wasn't you, contact us straight away."), SAFETY,
     )),
     "test": EmailCopy("Test email", (
         Part("why", "This email tests how we send all our emails. You don't need to do anything."),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from identity_service.messages import rules
+from identity_service.messages import rules, text_descriptions
 
 When = Callable[[datetime], str]
 """Writes a time of day for the reader, with its zone."""
@@ -164,6 +164,13 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "passkey_only": "Notice: sign-in by passkey alone",
     "passkey_only_ended": "Notice: other ways to sign in allowed",
     "weaker_sign_in": "Notice: sign-in without the passkey",
+    "number_added": "Notice: telephone number added",
+    "number_removed": "Notice: telephone number removed",
+    "password_changed_by_text": "Notice: password changed with a text message",
+    "reset_text": "Password reset by text message",
+    "no_number": "Password reset by text message, for a number that is not the account's",
+    "caller_check_text": "Code for a call, by text message",
+    "number_check": "Check of a telephone number",
     "test": "Test email",
 }
 """What the desk calls each kind of message."""
@@ -187,7 +194,13 @@ STATE_NAMES: Final[Mapping[str, str]] = {
 
 
 def describe_attempt(
-    reply_class: str | None, outcome: str | None, relay: str | None, enhanced: str | None, say: Translate = str
+    reply_class: str | None,
+    outcome: str | None,
+    relay: str | None,
+    enhanced: str | None,
+    say: Translate = str,
+    *,
+    channel: str = "email",
 ) -> str:
     """Return a sentence about one attempt; `enhanced` adds the meaning of its status code."""
     name = relay or say("Our mail server")
@@ -195,14 +208,17 @@ def describe_attempt(
         return say("{relay} is being contacted now.").format(relay=name)
     if outcome == "late_accepted":
         return say("{relay} had accepted the email after all. Its answer came late.").format(relay=name)
-    sentence = say(_ATTEMPT.get(reply_class or outcome, "{relay} couldn't accept the email.")).format(relay=name)
+    known = text_descriptions.ATTEMPT if channel == "text" else _ATTEMPT
+    sentence = say(known.get(reply_class or outcome, "{relay} couldn't accept the email.")).format(relay=name)
     meaning = CODES.get(enhanced or "")
     is_said = (enhanced or "") in _SAID.get(reply_class or "", "").split()
     return sentence if meaning is None or is_said else f"{sentence} ({say(meaning)})"
 
 
-def describe_feedback(kind: str, enhanced: str | None, say: Translate = str) -> str:
+def describe_feedback(kind: str, enhanced: str | None, say: Translate = str, *, channel: str = "email") -> str:
     """Return a sentence about one piece of feedback; `enhanced` adds the meaning of its status code."""
+    if channel == "text":
+        return say(text_descriptions.FEEDBACK.get(kind, _FEEDBACK[kind]))
     meaning = CODES.get(enhanced or "")
     return say(_FEEDBACK[kind]) if meaning is None else f"{say(_FEEDBACK[kind])} ({say(meaning)})"
 
@@ -218,12 +234,16 @@ def describe_message(
     next_attempt_at: datetime | None,
     say: Translate = str,
     when: When = clock_in_utc,
+    *,
+    channel: str = "email",
 ) -> str:
     """Return a sentence about the state of a message: what happened, whose fault it is, what follows."""
-    sentence = say(_STATE[state])
-    last = _ATTEMPT.get(last_class or "") if state in ("deferred", "rejected", "failed", "expired") else None
+    states, attempts = (text_descriptions.STATE, text_descriptions.ATTEMPT) if channel == "text" else (_STATE, _ATTEMPT)
+    sentence = say(states[state])
+    last = attempts.get(last_class or "") if state in ("deferred", "rejected", "failed", "expired") else None
     if last is not None:
-        sentence = f"{sentence} {say('Last attempt:')} {say(last).format(relay=say('Our mail server'))}"
+        relay = say("Our carrier" if channel == "text" else "Our mail server")
+        sentence = f"{sentence} {say('Last attempt:')} {say(last).format(relay=relay)}"
     if state == "deferred" and next_attempt_at is not None:
         next_try = say("We'll try again at {time}.").format(time=when(next_attempt_at))
         sentence = f"{sentence} {next_try}"
@@ -249,7 +269,8 @@ def describe_timeline(
     say: Translate = str,
 ) -> list[dict[str, Any]]:
     """Return the timeline entries of a message in order; each describes one row, with its reply verbatim."""
-    queued = say("We put the email in the queue for sending.")
+    channel = message.channel
+    queued = say(text_descriptions.QUEUED if channel == "text" else "We put the email in the queue for sending.")
     entries: list[dict[str, Any]] = [{"occurred_at": message.created_at, "kind": "queued", "sentence": queued}]
     entries += [
         {
@@ -258,7 +279,9 @@ def describe_timeline(
             "attempt": attempt.attempt_no,
             **{name: getattr(attempt, name) for name in ("relay", "phase", "code", "enhanced", "reply", "duration_ms")},
             "reconnected": any(line["verb"] == "reconnect" for line in attempt.transcript or []),
-            "sentence": describe_attempt(attempt.reply_class, attempt.outcome, attempt.relay, attempt.enhanced, say),
+            "sentence": describe_attempt(
+                attempt.reply_class, attempt.outcome, attempt.relay, attempt.enhanced, say, channel=channel
+            ),
         }
         for attempt in attempts
     ]
@@ -270,14 +293,13 @@ def describe_timeline(
             "enhanced": entry.enhanced,
             "reply": entry.reply,
             "source": entry.source,
-            "sentence": describe_feedback(entry.type, entry.enhanced, say),
+            "sentence": describe_feedback(entry.type, entry.enhanced, say, channel=channel),
         }
         for entry in feedback
     ]
     if message.state in ("expired", "cancelled", "suppressed", "limited", "unconfirmed"):
-        entries.append(
-            {"occurred_at": message.state_changed_at, "kind": message.state, "sentence": say(_STATE[message.state])}
-        )
+        told = describe_message(message.state, None, None, say, channel=channel)
+        entries.append({"occurred_at": message.state_changed_at, "kind": message.state, "sentence": told})
     return sorted(entries, key=lambda entry: entry["occurred_at"])
 
 

@@ -24,6 +24,11 @@ async def beat(session: DatabaseSession, sender: OutboxSender, started_at: datet
             index_elements=["name"], set_={"seen_at": func.now(), "in_flight": row.excluded.in_flight}
         )
     )
+    await note_breakers(session, sender)
+
+
+async def note_breakers(session: DatabaseSession, sender: OutboxSender) -> None:
+    """Store what a sender sees of its relays or carriers."""
     for name, breaker in sender.relays.breakers.items():
         values = {
             "breaker": breaker.state,

@@ -1,4 +1,4 @@
-"""The one registry of message kinds."""
+"""The one registry of message kinds, and the channel that each is sent by."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,7 +19,9 @@ class MessageKind(NamedTuple):
     attempts. `builder` names the code that builds the email; the default renders the kind's words (`copy`) with the
     facts of the message. Kinds that a person asks for (`asked_for`) have suppressions of their own, so that none
     reveals who has an account. `is_notice` tells the owner of a change, and has a budget that nothing else uses up.
-    `typed_address`: somebody typed the address, to register or to change to it, and may be nobody there.
+    `typed_address`: somebody typed the address, to register or to change to it, and may be nobody there. `channel` is
+    `email`, or `text` to a telephone number. `silent`: it is never sent and never paid for, and its
+    row is like that of one that is.
     """
 
     purpose: str
@@ -30,6 +32,8 @@ class MessageKind(NamedTuple):
     asked_for: bool = False
     is_notice: bool = False
     typed_address: bool = False
+    channel: str = "email"
+    silent: bool = False
 
 
 _FACTOR = "second_factors.emails:build_notice"
@@ -101,9 +105,31 @@ KINDS: Final[Mapping[str, MessageKind]] = {
     "weaker_sign_in": MessageKind(
         "security", 5, 72 * HOUR, NOTICE_WAITS, "passkeys.emails:build_weaker_sign_in", is_notice=True
     ),
+    "number_added": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "phone_numbers.emails:build_number_notice", is_notice=True
+    ),
+    "number_removed": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "phone_numbers.emails:build_number_notice", is_notice=True
+    ),
+    "password_changed_by_text": MessageKind(
+        "security", 5, 72 * HOUR, NOTICE_WAITS, "resets.emails:build_password_changed", is_notice=True
+    ),
+    "reset_text": MessageKind(
+        "security", 0, 5 * MINUTE, _CODE, "resets.texts:build_reset_text", asked_for=True, channel="text"
+    ),
+    "no_number": MessageKind(
+        "security", 0, 5 * MINUTE, _CODE, "resets.texts:build_no_number", asked_for=True, channel="text", silent=True
+    ),
+    "caller_check_text": MessageKind(
+        "security", 0, 3 * MINUTE, _CODE, "contacts.texts:build_caller_check_text", channel="text"
+    ),
+    "number_check": MessageKind(
+        "security", 0, 5 * MINUTE, _CODE, "phone_numbers.texts:build_number_check", channel="text"
+    ),
     "test": MessageKind("account", 0, 10 * MINUTE, _CODE),
 }
 """Every kind of message. None of them is marketing: a constraint in the database refuses other purposes (NOM-01)."""
 
+CHANNELS: Final = ("email", "text")
 PURPOSES: Final = ("security", "account", "privacy")
 PRIORITIES: Final = (0, 5, 9)

@@ -113,8 +113,8 @@ def render_message(
 
 
 def load_builders() -> dict[str, EmailBuilder]:
-    """Return the builder of each message kind."""
-    return {name: entry_points.load(kind.builder) for name, kind in kinds.KINDS.items()}
+    """Return the builder of each kind of email."""
+    return {name: entry_points.load(kind.builder) for name, kind in kinds.KINDS.items() if kind.channel == "email"}
 
 
 def render_email(words: str, locale: str, brand: Brand, **facts: Any) -> RenderedEmail:  # noqa: ANN401

@@ -11,7 +11,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.messages import actions, rules, suppressions
 from identity_service.messages.tables import Message
-from identity_service.values import uuid7
+from identity_service.values import phone_numbers, uuid7
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.web.rate_limits import TooManyRequests
 
@@ -33,9 +33,10 @@ async def retry_message(
     Raises:
         rules.UnknownMessage, UnknownRelay, CannotRetry, TokenEnded, AddressSuppressed; TooManyRequests
     """
-    if relay is not None and relay not in {known.name for known in session.settings.relays}:
-        raise rules.UnknownRelay
     message = await actions.find_message(session, message_id, lock=True)
+    known = session.settings.carriers if message.channel == "text" else session.settings.relays
+    if relay is not None and relay not in {one.name for one in known}:
+        raise rules.UnknownRelay
     successor = message_id if message.state in rules.PENDING else uuid7.new_uuid7(now)
     data = {"message_id": message_id, "successor": successor, "relay": relay}
     await events.record_event(session, "mail.retried", user_id=message.user_id, actor=actor, data=data, now=now)
@@ -75,7 +76,11 @@ async def _enqueue_successor(
 ) -> None:
     if message.recipient is None or message.recipient_ascii is None:
         raise rules.CannotRetry
-    address = EmailAddress(message.recipient, message.recipient_ascii, message.recipient_ascii.lower())
+    address: actions.Recipient = EmailAddress(
+        message.recipient, message.recipient_ascii, message.recipient_ascii.lower()
+    )
+    if message.channel == "text":
+        address = phone_numbers.of_e164(message.recipient)
     await actions.enqueue(
         session, message.kind, to=address, user_id=message.user_id, locale=message.locale, facts=message.facts,
         message_id=successor, resend_of=message.resend_of or message.id, prefer_relay=relay, anyway=True,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from identity_service.messages.kinds import KINDS
+from identity_service.messages.kinds import CHANNELS, KINDS
 from identity_service.messages.rules import FeedbackType, MessageState, Outcome, Phase
 from identity_service.web.schemas import RequestModel, ResponseModel, values_of
 
@@ -66,6 +66,7 @@ class MessageView(ResponseModel):
     id: uuid.UUID
     kind: Annotated[str, values_of(KINDS)]
     user_id: str | None
+    channel: Annotated[str, values_of(CHANNELS)]
     to: str | None
     state: State
     sentence: str
@@ -163,7 +164,7 @@ class SuppressionView(ResponseModel):
 
     id: uuid.UUID
     scope: Literal["asks", "other"]
-    reason: Literal["hard_bounce", "complaint", "manual"]
+    reason: Literal["hard_bounce", "complaint", "manual", "stop"]
     domain: str | None
     message_id: uuid.UUID | None
     created_at: datetime

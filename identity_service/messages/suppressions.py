@@ -2,7 +2,8 @@
 
 Only a definite "this address does not exist" suppresses; a full mailbox or a policy refusal never does. Messages that a
 person asks for (a reset) and all others have separate scopes, so that "suppressed" on a page does not reveal that we
-have written to the address before. A later acceptance or a clerk lifts a suppression.
+have written to the address before. A later acceptance of an email or a clerk lifts a suppression; that of a number
+whose owner has answered STOP is lifted by them alone.
 """
 
 import uuid
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, func, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Row, bindparam, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from identity_service.database.transactions import DatabaseSession
@@ -21,6 +22,7 @@ from identity_service.messages.tables import Message, Suppression
 from identity_service.values import uuid7
 
 REPEATED_WITHIN = timedelta(days=7)
+STOPPED_FOR = timedelta(days=36_500)
 
 
 async def suppress_address(
@@ -76,15 +78,59 @@ IS_SUPPRESSED: Final = (
 """Whether an address is suppressed, for use in other statements; `suppression_values` returns its parameters."""
 
 
+async def stop_number(session: DatabaseSession, recipient_hash: bytes, *, now: datetime) -> bool:
+    """Suppress a number whose owner has answered STOP; return whether we have ever written to it (TXT-10).
+
+    Only the customer lifts it (`lift_stop`). Email goes on.
+    """
+    message = select(Message.id).where(Message.recipient_hash == recipient_hash, Message.channel == "text").limit(1)
+    message_id = await session.scalar(message)
+    if message_id is None:
+        return False
+    for scope in ("asks", "other"):
+        row = {
+            "id": uuid7.new_uuid7(now), "recipient_hash": recipient_hash, "scope": scope, "reason": "stop",
+            "message_id": message_id, "created_at": now, "suppressed_until": now + STOPPED_FOR,
+        }  # fmt: skip
+        new = insert(Suppression).on_conflict_do_update(
+            index_elements=["recipient_hash", "scope"], index_where=Suppression.lifted_at.is_(None),
+            set_={"reason": "stop", "suppressed_until": now + STOPPED_FOR},
+        )  # fmt: skip
+        await session.execute(new, row)
+        await _stop_waiting(session, recipient_hash, scope, now)
+    return True
+
+
+async def is_stopped(session: DatabaseSession, recipient_hash: bytes) -> bool:
+    """Return whether the owner of a number has answered STOP."""
+    mine = _live_stop(recipient_hash)
+    return await session.scalar(select(Suppression.id).where(*mine).limit(1)) is not None
+
+
+async def lift_stop(session: DatabaseSession, recipient_hash: bytes, *, now: datetime) -> None:
+    """Let texts go to a number again, because its owner says so."""
+    mine = update(Suppression).where(*_live_stop(recipient_hash))
+    lifted = mine.values(lifted_at=now, lifted_by="customer").returning(Suppression.id, Suppression.scope)
+    for suppression_id, scope in (await session.execute(lifted)).all():
+        await _record_lifted(session, suppression_id, scope, by="customer", now=now)
+
+
+def _live_stop(recipient_hash: bytes) -> tuple[ColumnElement[bool], ...]:
+    mine = Suppression.recipient_hash == recipient_hash
+    return mine, Suppression.reason == "stop", Suppression.lifted_at.is_(None)
+
+
 async def lift_suppression(
     session: DatabaseSession, suppression_id: uuid.UUID, *, by: str, now: datetime
 ) -> tuple[Suppression, str | None]:
     """Lift a suppression; return it with the domain of its address.
 
     Raises:
-        rules.UnknownSuppression: there is none, or it was lifted already.
+        rules.UnknownSuppression: there is none, it was lifted already, or the owner of a number has answered STOP.
     """
-    mine = update(Suppression).where(Suppression.id == suppression_id, Suppression.lifted_at.is_(None))
+    mine = update(Suppression).where(
+        Suppression.id == suppression_id, Suppression.lifted_at.is_(None), Suppression.reason != "stop"
+    )
     lifted: Suppression | None = await session.scalar(mine.values(lifted_at=now, lifted_by=by).returning(Suppression))
     if lifted is None:
         raise rules.UnknownSuppression
@@ -106,7 +152,7 @@ async def lift_for_taken(session: DatabaseSession, message_ids: Sequence[uuid.UU
 _LIFT_TAKEN = text(
     """
     UPDATE suppression s SET lifted_at = :now, lifted_by = 'delivery' FROM message m
-    WHERE m.id = ANY(:ids) AND m.state IN ('accepted',
+    WHERE m.id = ANY(:ids) AND m.channel = 'email' AND m.state IN ('accepted',
     'delivered') AND s.recipient_hash = m.recipient_hash AND s.lifted_at IS NULL
         AND s.message_id IS DISTINCT FROM m.id
     RETURNING s.id, s.scope

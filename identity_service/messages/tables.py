@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
@@ -48,6 +49,7 @@ class Message(Base):
         ForeignKeyConstraint(["kind", "purpose"], ["message_kind.name", "message_kind.purpose"]),
         CheckConstraint(one_of("state", rules.MessageState), name="state"),
         CheckConstraint("priority IN (0, 5, 9)", name="priority"),
+        CheckConstraint(one_of("channel", kinds.CHANNELS), name="channel"),
         CheckConstraint("(state = 'sending') = (lease_token IS NOT NULL)", name="lease_token"),
         CheckConstraint("(state = 'sending') = (lease_until IS NOT NULL)", name="lease_until"),
         CheckConstraint("(state IN ('queued', 'deferred')) = (next_attempt_at IS NOT NULL)", name="next_attempt"),
@@ -57,7 +59,7 @@ class Message(Base):
         CheckConstraint("state <> 'queued' OR attempts = 0", name="queued_is_untried"),
         CheckConstraint("state NOT IN ('sending', 'deferred', 'accepted') OR attempts > 0", name="tried"),
         CheckConstraint("deadline_at > created_at", name="deadline"),
-        Index("ix_message_due", "priority", "next_attempt_at", "id", postgresql_where=_WAITING),
+        Index("ix_message_due", "channel", "priority", "next_attempt_at", "id", postgresql_where=_WAITING),
         Index("ix_message_deadline", "deadline_at", postgresql_where=_WAITING),
         Index("ix_message_lease", "lease_until", postgresql_where=text("state = 'sending'")),
         Index("ix_message_recipient_hash", "recipient_hash", text("created_at DESC")),
@@ -75,6 +77,7 @@ class Message(Base):
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, info=IDENTIFIER)
     kind: Mapped[str] = mapped_column(info=FACT)
     purpose: Mapped[str] = mapped_column(info=FACT)
+    channel: Mapped[str] = mapped_column(server_default=text("'email'"), info=FACT)
     user_id: Mapped[str | None] = mapped_column(info=IDENTIFIER)
     recipient: Mapped[str | None] = mapped_column(info=PERSONAL)
     recipient_ascii: Mapped[str | None] = mapped_column(info=PERSONAL)
@@ -202,7 +205,7 @@ class Suppression(Base):
     privacy = TablePrivacy(through=("message_id", "message"))
     __table_args__ = (
         CheckConstraint("scope IN ('asks', 'other')", name="scope"),
-        CheckConstraint("reason IN ('hard_bounce', 'complaint', 'manual')", name="reason"),
+        CheckConstraint("reason IN ('hard_bounce', 'complaint', 'manual', 'stop')", name="reason"),
         Index(
             "uq_suppression_live", "recipient_hash", "scope", unique=True, postgresql_where=text("lifted_at IS NULL")
         ),
@@ -218,6 +221,38 @@ class Suppression(Base):
     suppressed_until: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
     lifted_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
     lifted_by: Mapped[str | None] = mapped_column(info=FACT)
+
+
+class TextCharge(Base):
+    """What a text counts for in the budgets, in the transaction that enqueues it; `cost` in millionths of the currency.
+
+    `prefix` is calling code and first digits, `used_at` when its code was used: many texts to one series of numbers of
+    which none is used are somebody's business (TXT-04).
+    """
+
+    __tablename__ = "text_charge"
+    privacy = TablePrivacy(owner="user_id", erase="empty")
+    __table_args__ = (CheckConstraint("cost >= 0", name="cost"), Index("ix_text_charge_created_at", "created_at"))
+
+    message_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("message.id"), primary_key=True, info=IDENTIFIER)
+    user_id: Mapped[str | None] = mapped_column(index=True, info=IDENTIFIER)
+    number_hash: Mapped[bytes | None] = mapped_column(info=emptied(KEPT, None))
+    network_hash: Mapped[bytes | None] = mapped_column(info=emptied(KEPT, None))
+    prefix: Mapped[str | None] = mapped_column(info=PERSONAL)
+    country: Mapped[str] = mapped_column(info=FACT)
+    cost: Mapped[int] = mapped_column(BigInteger, info=FACT)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, info=FACT)
+
+
+class TextPause(Base):
+    """A series of numbers to which no text goes until then."""
+
+    __tablename__ = "text_pause"
+    privacy = TablePrivacy()
+
+    prefix: Mapped[str] = mapped_column(primary_key=True, info=FACT)
+    paused_until: Mapped[datetime] = mapped_column(UtcDateTime, info=FACT)
 
 
 class RelayState(Base):

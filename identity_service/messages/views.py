@@ -15,7 +15,10 @@ def _fields(message: Any, *, whole: bool) -> dict[str, Any]:  # noqa: ANN401
         "user_id": None if message.user_id is None else user_ids.show(message.user_id),
         "to": message.recipient if whole or message.recipient is None else email_addresses.mask(message.recipient),
         "state": message.state,
-        "sentence": descriptions.describe_message(message.state, message.last_class, message.next_attempt_at),
+        "channel": message.channel,
+        "sentence": descriptions.describe_message(
+            message.state, message.last_class, message.next_attempt_at, channel=message.channel
+        ),
         "created_at": message.created_at,
         "state_changed_at": message.state_changed_at,
         "next_attempt_at": message.next_attempt_at,

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from identity_service.brands.rules import Brand, BrandError, Mistakes
-from identity_service.messages.copy import COPY, PLACE
+from identity_service.messages.copy import COPY
+from identity_service.messages.parts import PLACE
 from identity_service.settings import Settings
 from identity_service.values import names
 from identity_service.values.text import is_line

@@ -15,7 +15,7 @@ from identity_service.database.transactions import Database, DatabaseSession
 from identity_service.keys import hashing
 from identity_service.keys.known_browsers import KnownBrowser
 from identity_service.messages import actions as messages
-from identity_service.messages import kinds
+from identity_service.messages import kinds, text_budget
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import rules
 from identity_service.one_time_tokens.rules import Lifetime, LinkInvalid, MailboxProof
@@ -40,11 +40,12 @@ async def send_token(
     purpose: str,
     *,
     kind: str,
-    to: EmailAddress,
+    to: messages.Recipient,
     user_id: str | None,
     locale: str,
     facts: dict[str, Any] | None = None,
     once: bool = False,
+    network: str | None = None,
     token_id: uuid.UUID | None = None,
     cause: str,
     actor: str,
@@ -53,25 +54,23 @@ async def send_token(
     """Enqueue a message of this kind with a new token, whose id is `token_id` if it is given; return the token.
 
     With `once`, if a message of the same purpose to the address is still pending, return its token instead and enqueue
-    nothing, for known and unknown addresses alike (RST-08).
+    nothing, for known and unknown addresses alike (RST-08). `network` is the one that asked for a text.
     """
     token_id, recipient_hash = token_id or uuid.uuid4(), session.keys.address_hash(to.key)
     message: dict[str, Any] = {
         "to": to, "user_id": user_id, "locale": locale, "facts": {**(facts or {}), "token": str(token_id)},
-        "cause": cause, "actor": actor, "now": now,
+        "network": network, "cause": cause, "actor": actor, "now": now,
     }  # fmt: skip
     if once:
-        message_id, is_new = await messages.enqueue_once(
-            session, kind, pending_key=_pending_key(purpose, recipient_hash), **message
-        )
+        key = _pending_key(purpose, recipient_hash)
+        message_id, is_new = await messages.enqueue_once(session, kind, pending_key=key, **message)
         if not is_new:
             return await _of_message(session, message_id)
     else:
         message_id = await messages.enqueue(session, kind, **message)
     row = {
         "id": token_id, "purpose": purpose, "user_id": user_id, "recipient_hash": recipient_hash,
-        "message_id": message_id,
-        "requested_at": now, **_random_values(session),
+        "message_id": message_id, "requested_at": now, **_random_values(session),
     }  # fmt: skip
     token: OneTimeToken = (await session.execute(_WRITE, row)).scalar_one()
     return token
@@ -308,6 +307,8 @@ async def consume(session: DatabaseSession, found: TokenWithMessage, *, now: dat
     row = (await session.execute(used)).one_or_none()
     if row is None:
         raise LinkInvalid
+    if found.message.channel == "text":
+        await text_budget.mark_used(session, found.message.id, now=now)
     return MailboxProof(row.user_id, found.token.purpose, row.recipient_hash)
 
 

@@ -1,5 +1,7 @@
 """Tracking a message of any purpose: the event stream of a tracking page, and sending by another relay."""
 
+from typing import Final
+
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -14,6 +16,8 @@ _SHOWN = tuple(tracking.PAGES)
 REROUTES = "10/hour"
 REROUTES_PER_NETWORK = "60/hour"
 
+FOLLOWED: Final = tuple(tracking.PAGES)
+"""Purposes whose message may be followed; that of a text would tell whose number it is."""
 router = APIRouter(prefix="/messages", route_class=FormRoute, include_in_schema=False)
 
 

@@ -12,6 +12,8 @@ from identity_service.keys import encoding, hashing
 from identity_service.values import user_ids
 
 CODE_LENGTH: Final = 10
+DIGITS: Final = 6
+"""Digits of a code that confirms a number or a caller; such a code opens nothing (TXT-07)."""
 CODE_TRIES: Final = 5
 CODE_TRIES_PER_ADDRESS: Final = "200/hour"
 """Code attempts per tracking link, and per address and hour; counted before the check. Links are not affected (RST-06).
@@ -60,6 +62,8 @@ LIFETIMES: Final[Mapping[str, Lifetime]] = {
     "caller_check": Lifetime(link=5 * MINUTE, code=5 * MINUTE),
     "address": Lifetime(link=24 * HOUR, code=24 * HOUR),
     "recovery": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=2 * HOUR),
+    "reset_text": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=15 * MINUTE),
+    "number": Lifetime(link=10 * MINUTE, code=10 * MINUTE, cap=15 * MINUTE),
     "reopen": Lifetime(link=30 * DAY, code=30 * DAY, cap=30 * DAY, outlives=True),
 }
 """Every purpose. A secret that was made for one purpose works for no other (ATT-05)."""
@@ -91,6 +95,10 @@ class ChooseAccount(Unprocessable):
 
 class CodeWrong(Unprocessable):
     """That code isn't right. Enter the 10 characters as they are in your email, in two groups of five."""
+
+
+class DigitsWrong(Unprocessable):
+    """That code isn't right. Enter the six digits as they are in the text message."""
 
 
 class CodeIsUserId(Unprocessable):
@@ -132,6 +140,12 @@ def derive_code(key: bytes, purpose: str, nonce: bytes) -> str:
         int.from_bytes(hashing.keyed_hash(key, "code", purpose.encode(), nonce), "big") % user_ids.PRIME**CODE_LENGTH
     )
     return "".join(user_ids.ALPHABET[number // user_ids.PRIME**place % user_ids.PRIME] for place in range(CODE_LENGTH))
+
+
+def derive_digits(key: bytes, purpose: str, nonce: bytes) -> str:
+    """Return six digits to type, for what they confirm alone."""
+    number = int.from_bytes(hashing.keyed_hash(key, "digits", purpose.encode(), nonce), "big") % 10**DIGITS
+    return f"{number:0{DIGITS}d}"
 
 
 def show_code(symbols: str) -> str:

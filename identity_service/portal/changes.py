@@ -24,6 +24,7 @@ from identity_service.portal import rules
 from identity_service.privacy import actions as privacy
 from identity_service.privacy import closing
 from identity_service.privacy.inventory import COLUMN_TITLES, TITLES
+from identity_service.resets import texts as reset_texts
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import Customer, FreshCustomer
@@ -127,6 +128,7 @@ async def change_email(
     if address.key == customer.account.email_key:
         raise address_rules.AlreadyYours
     own, limits = UserId(customer.account.user_id), request.app.state.throttle
+    await reset_texts.check_changeable(session, own, now=now)
     await limits.hit("email-change", address_rules.REQUESTS_PER_ACCOUNT, own)
     await limits.hit(
         "email-change-to", address_rules.REQUESTS_PER_ADDRESS, own, session.keys.address_hash(address.key).hex()

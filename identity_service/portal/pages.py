@@ -23,6 +23,7 @@ from identity_service.history import actions as history
 from identity_service.openid import ending, grants
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
+from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.resets import actions as resets
 from identity_service.resets import rules as reset_rules
@@ -62,6 +63,8 @@ async def show_me(request: Request, session: Session, customer: Customer, now: N
         recovery_used_at=await recovery_codes.last_used_at(session, account.user_id),
         calls=[customer_views.describe_call(one) for one in await screen_answers.list_calls(session, ids)],
         factor=await second_factors.find_factor(session, account.user_id),
+        numbers=await phone_numbers.list_numbers(session, account.user_id),
+        takes_numbers=bool(session.settings.text_regions),
         consents=[
             (state, wordings.newest_wording(state.purpose, account.locale)) for state in states if _is_worded(state)
         ],

@@ -14,6 +14,7 @@ from identity_service.events.data_models import SessionsEndedReason
 from identity_service.keys import encoding
 from identity_service.passkeys import actions as passkeys
 from identity_service.passkeys import responses, rules
+from identity_service.resets import texts as reset_texts
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import StrongestCustomer
@@ -54,6 +55,7 @@ async def add(
         request, "portal/passkeys.html", **await _describe(request, session, customer, settings), saved=""
     )
     user_id = customer.account.user_id
+    await reset_texts.check_changeable(session, user_id, now=now)
     new = await passkeys.read_registration(
         dependencies.database_of(request), user_id, ceremony, response, browser=forms.browser_cookie(request), now=now
     )
@@ -103,6 +105,7 @@ async def remove(
         request, "portal/passkeys.html", **await _describe(request, session, customer, settings), saved=""
     )
     user_id = customer.account.user_id
+    await reset_texts.check_changeable(session, user_id, now=now)
     await passkeys.remove_passkey(session, user_id, passkey_id, now=now)
     reason = SessionsEndedReason.PASSKEY_REMOVED
     await accounts.end_sessions(session, user_id, reason, actor="customer", now=now)

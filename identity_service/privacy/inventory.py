@@ -65,10 +65,12 @@ TITLES: Final[Mapping[str, str]] = {
     "support_code": "Codes for calls with our support team",
     "caller_preference": "How our support team may verify you",
     "passkey_only": "Sign-in with passkeys alone",
+    "phone_number": "Telephone numbers",
+    "text_charge": "What text messages to you count for",
     "one_time_token": "Links and codes",
-    "message": "Emails",
-    "attempt": "Attempts to send emails",
-    "feedback": "Delivery reports for emails",
+    "message": "Emails and text messages",
+    "attempt": "Attempts to send them",
+    "feedback": "Delivery reports for them",
     "inbound_mail": "Emails that came back",
     "pending_change": "Changes our support team requested",
     "email_change": "Email address changes",
@@ -105,6 +107,7 @@ COLUMN_TITLES: Final[Mapping[str, str]] = {
     "method": "Signed in with", "browser": "Browser", "seen_at": "Last used on", "expires_at": "Works until",
     "used_at": "Used on", "note": "Note", "verb": "Change", "done_at": "Done", "stopped_at": "Stopped on",
     "last_used_at": "Last used on", "label": "Name", "added_at": "Added on", "went_back_at": "Perhaps copied on",
+    "confirmed_at": "Confirmed on",
 }  # fmt: skip
 """What columns are called there. The others are technical, and shown by their names."""
 

@@ -30,7 +30,7 @@ from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.recovery_codes import rules as code_rules
-from identity_service.resets import rules
+from identity_service.resets import rules, texts
 from identity_service.values.email_addresses import EmailAddress
 from identity_service.values.user_ids import UserId
 from identity_service.web.rate_limits import RateLimiter
@@ -38,6 +38,8 @@ from identity_service.web.rate_limits import RateLimiter
 PURPOSE = ("reset", "reset_elsewhere")
 """A reset, and one whose message went to another address of the customer (ADR-09)."""
 _CHOSEN_LABEL = "chosen password"
+BY_CODE = (*PURPOSE, texts.PURPOSE)
+"""Purposes of tokens whose code sets a password; a text has no link, and nobody follows it."""
 
 
 class ResetRequest(NamedTuple):
@@ -288,7 +290,7 @@ async def _find_for_code(
     session: DatabaseSession, *, tracked: str | None, sent: str, now: datetime
 ) -> TokenWithMessage:
     if tracked is not None:
-        return await one_time_tokens.find_by_tracking(session, tracked, PURPOSE, now=now)
+        return await one_time_tokens.find_by_tracking(session, tracked, BY_CODE, now=now)
     found = await one_time_tokens.find_by_handle(session, sent)
     if found is None or found.token.purpose not in PURPOSE:
         raise LinkInvalid
@@ -342,7 +344,9 @@ async def _use_reset(
 ) -> Outcome:
     """Consume the token and set the password, in one transaction (RST-09, RST-10); where there are passkeys and nobody
     has chosen yet, only list them. Before the first proof of an address none is worth a choice: all of them go."""
-    found = await find_reset(session, token_id)
+    found = await one_time_tokens.find_token(session, token_id)
+    if found is None or found.token.purpose not in BY_CODE:
+        raise rules.UnknownReset
     if found.token.user_id is not None:
         # Lock the account: a concurrent reset by another link waits here, and then finds its own token revoked.
         await accounts.find_account(session, UserId(found.token.user_id), lock=True)
@@ -363,9 +367,10 @@ async def _use_reset(
     await recovery_codes.end_code(
         session, account.user_id, since=now - code_rules.NEW, reason="reset", actor="customer", now=now
     )
+    kind = "password_changed_by_text" if found.token.purpose == texts.PURPOSE else "password_changed"
     facts = {"occurred_at": now.isoformat(), "from": found.message.facts.get("from")}
     await credentials.notify_mailboxes(
-        session, "password_changed", [account.user_id], facts=facts, cause="password.set", actor="customer", now=now
+        session, kind, [account.user_id], facts=facts, cause="password.set", actor="customer", now=now
     )
     return Outcome(found.token.handle)
 

@@ -58,7 +58,7 @@ async def build_password_changed(session: DatabaseSession, message: ClaimedMessa
     """Return the notice that a password was set (RST-11): when, from where, and how to object; no link signs in."""
     zone = session.settings.brands.find(message.brand).time_zone
     return rendering.render_message(
-        session, message, "password_changed", link=f"{session.settings.public_url}/reset",
+        session, message, message.kind, link=f"{session.settings.public_url}/reset",
         changed_at=translations.format_time(message.created_at, message.locale, zone),
     )  # fmt: skip
 

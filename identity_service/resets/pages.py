@@ -169,15 +169,23 @@ async def request_elsewhere(
 @router.get("/{handle}/code")
 async def show_code(request: Request, handle: str, session: Session, now: Now) -> Response:
     """Show the form for the code, for people who read email on another device or use no scripts."""
-    await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
-    return pages.render_page(request, "resets/code.html", handle=handle, address=typed.find_typed(request, handle))
+    found = await one_time_tokens.find_by_tracking(session, handle, actions.BY_CODE, now=now)
+    is_text = found.token.purpose not in actions.PURPOSE
+    address = typed.find_typed(request, handle)
+    return pages.render_page(request, "resets/code.html", handle=handle, address=address, is_text=is_text)
 
 
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
-    """Set the password with the code from the email, and consume its token."""
+    """Set the password with the code from the email or the text, and consume its token."""
     code, password, chosen, *keep = form.take("code", "password", "chosen", *_KEPT)
-    forms.redisplay_on(request, "resets/code.html", address=typed.find_typed(request, handle))
+    shown = {"address": typed.find_typed(request, handle)}
+    forms.redisplay_on(request, "resets/code.html", **shown, is_text=False)
+    found = await dependencies.database_of(request).in_transaction(
+        partial(one_time_tokens.find_by_tracking, handle=handle, purposes=actions.BY_CODE, now=now)
+    )
+    is_text = found.token.purpose not in actions.PURPOSE
+    forms.redisplay_on(request, "resets/code.html", **shown, is_text=is_text)
     choosing = _by_code(request, code, password, _choice(chosen, keep), tracked=handle, now=now)
     return await _set_password(request, choosing, code=code)
 

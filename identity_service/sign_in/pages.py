@@ -12,7 +12,7 @@ from identity_service.accounts import actions as accounts
 from identity_service.database.transactions import DatabaseSession
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import elsewhere, tracking
-from identity_service.sign_in import actions, rules
+from identity_service.sign_in import actions, codes, rules
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.actions import SignedIn
 from identity_service.sign_in.dependencies import SignedInCustomer, Wanted
@@ -79,7 +79,7 @@ async def request_code(
     address = forms.take_address(form, settings, "password")
     limits, network = request.app.state.throttle, dependencies.client_network(request)
     await limits.hit_network("code-network", rules.CODES_PER_NETWORK, network)
-    handle = await actions.request_code(
+    handle = await codes.request_code(
         session, limits, address, locale=pages.locale_of(request), where_from=coarse_network(network),
         browser=known_browsers.browser_of(request), network=network, now=now,
     )  # fmt: skip
@@ -90,7 +90,7 @@ async def request_code(
 @router.get("/signin/{handle}")
 async def show_code(request: Request, handle: str, session: Session, now: Now, wanted: Wanted) -> Response:  # noqa: ARG001
     """Show the tracking page with the field for the code."""
-    found = await one_time_tokens.find_by_tracking(session, handle, actions.PURPOSE, now=now)
+    found = await one_time_tokens.find_by_tracking(session, handle, codes.PURPOSE, now=now)
     watched = None
     if found.token.purpose == "signin":
         watched = await tracking.tracking_view(session, found, locale=pages.locale_of(request), now=now)
@@ -107,7 +107,7 @@ async def sign_in_by_code(
     (code,) = form.take("code")
     state = request.app.state
     await state.throttle.hit_network("signin-network", rules.PER_NETWORK, dependencies.client_network(request))
-    new = await actions.sign_in_by_code(
+    new = await codes.sign_in_by_code(
         state.database, state.throttle, handle, code, browser=sign_in_dependencies.browser_of(request),
         known=known_browsers.browser_of(request),
         replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
@@ -127,7 +127,7 @@ async def request_code_elsewhere(
         partial(one_time_tokens.find_by_tracking, handle=handle, purposes=("signin",), now=now)
     )
     await request.app.state.throttle.hit_network("elsewhere", elsewhere.PER_NETWORK, network)
-    other = await actions.request_code_elsewhere(
+    other = await codes.request_code_elsewhere(
         session, handle, address, locale=pages.locale_of(request), where_from=coarse_network(network), now=now
     )
     return RedirectResponse(f"/signin/{other}{rules.query_for(wanted)}", 303)

@@ -156,9 +156,10 @@ def is_international_local_part(local: str) -> bool:
 
 
 def mask(shown: str) -> str:
-    """Return a masked address that its owner still recognises: `j…@example.com`."""
-    local, _, domain = shown.rpartition("@")
-    return f"{local[:1]}…@{domain}"
+    """Return a masked address that its owner still recognises: `j…@example.com`; nothing of what is no address, such as
+    a telephone number."""
+    local, at, domain = shown.rpartition("@")
+    return f"{local[:1]}…@{domain}" if at else "••••"
 
 
 def mailbox_key(address: EmailAddress) -> str:

@@ -1,4 +1,4 @@
-"""The one client for requests to addresses that others registered: logout tokens, key sets (WHK-01…03).
+"""The one client for requests to other hosts: logout tokens, key sets, texts to carriers (WHK-01…03).
 
 The name is resolved once, every address of it must be public, and the connection goes to the address that was checked,
 with the name in TLS. No redirects, proxies, cookies or `.netrc`; three seconds to connect, ten for all, 64 KiB.
@@ -31,6 +31,13 @@ class AddressRefusedError(OSError):
     """The name leads to an address that is not public."""
 
 
+NOT_SENT: Final = (
+    AddressRefusedError, socket.gaierror, httpcore2.ConnectError, httpcore2.ConnectTimeout,
+    httpcore2.UnsupportedProtocol,
+)  # fmt: skip
+"""Failures of which nothing has been sent; after any other one nobody knows what the receiver has."""
+
+
 class TooLongError(OSError):
     """The answer is longer than what is read."""
 
@@ -44,6 +51,16 @@ async def post_form(settings: Settings, url: str, fields: Mapping[str, str]) -> 
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
     status, _ = await _send(settings, "POST", url, headers, urlencode(fields).encode())
     return status
+
+
+async def post(settings: Settings, url: str, headers: Mapping[str, str], content: bytes) -> tuple[int, bytes]:
+    """Send a body and return the status of the answer, and the answer's body up to the limit.
+
+    Raises:
+        FAILURES; of them NOT_SENT where nothing was sent
+    """
+    status, body = await _send(settings, "POST", url, {"Accept": "application/json", **headers}, content)
+    return status, body[:LONGEST_BODY]
 
 
 async def get_json(settings: Settings, url: str) -> tuple[int, bytes]:

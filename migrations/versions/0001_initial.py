@@ -119,6 +119,9 @@ TABLES = (
     "passkey_only",
     "staff_passkey",
     "staff_passkey_challenge",
+    "phone_number",
+    "text_charge",
+    "text_pause",
 )
 """In the order in which they are created."""
 
@@ -596,7 +599,9 @@ def _create_tables() -> None:
         sa.Column("suppressed_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lifted_by", sa.String(), nullable=True),
-        sa.CheckConstraint("reason IN ('hard_bounce', 'complaint', 'manual')", name=op.f("ck_suppression_reason")),
+        sa.CheckConstraint(
+            "reason IN ('hard_bounce', 'complaint', 'manual', 'stop')", name=op.f("ck_suppression_reason")
+        ),
         sa.CheckConstraint("scope IN ('asks', 'other')", name=op.f("ck_suppression_scope")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
     )
@@ -891,6 +896,7 @@ def _create_tables() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("channel", sa.String(), server_default=sa.text("'email'"), nullable=False),
         sa.Column("user_id", sa.String(), nullable=True),
         sa.Column("recipient", sa.String(), nullable=True),
         sa.Column("recipient_ascii", sa.String(), nullable=True),
@@ -942,6 +948,7 @@ def _create_tables() -> None:
         sa.CheckConstraint(
             "state NOT IN ('sending', 'deferred', 'accepted') OR attempts > 0", name=op.f("ck_message_tried")
         ),
+        sa.CheckConstraint("channel IN ('email', 'text')", name=op.f("ck_message_channel")),
         sa.CheckConstraint("deadline_at > created_at", name=op.f("ck_message_deadline")),
         sa.CheckConstraint("priority IN (0, 5, 9)", name=op.f("ck_message_priority")),
         sa.ForeignKeyConstraint(["event_id"], ["event.id"], name=op.f("fk_message_event_id")),
@@ -969,7 +976,7 @@ def _create_tables() -> None:
     op.create_index(
         "ix_message_due",
         "message",
-        ["priority", "next_attempt_at", "id"],
+        ["channel", "priority", "next_attempt_at", "id"],
         unique=False,
         postgresql_where=sa.text("state IN ('queued', 'deferred')"),
     )
@@ -1191,7 +1198,7 @@ def _create_tables() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("code_attempts", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('reset', 'reset_elsewhere', 'signin_elsewhere', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'further_address', 'address_undo', 'merge', 'change', 'stop', 'keep_factor', 'caller_check', 'address', 'recovery', 'reopen')",
+            "purpose IN ('reset', 'reset_elsewhere', 'signin_elsewhere', 'signin', 'consent', 'withdraw', 'business_undo', 'email_change', 'email_undo', 'further_address', 'address_undo', 'merge', 'change', 'stop', 'keep_factor', 'caller_check', 'address', 'recovery', 'reset_text', 'number', 'reopen')",
             name=op.f("ck_one_time_token_purpose"),
         ),
         sa.CheckConstraint("length(nonce) = 16", name=op.f("ck_one_time_token_nonce")),
@@ -1675,4 +1682,43 @@ def _create_tables() -> None:
     )
     op.create_index("ix_staff_passkey_challenge_expires_at", "staff_passkey_challenge", ["expires_at"], unique=False)
     op.create_index(op.f("ix_staff_passkey_challenge_staff_id"), "staff_passkey_challenge", ["staff_id"], unique=False)
+    op.create_table(
+        "phone_number",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("number", sa.String(), nullable=False),
+        sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("recovers_from", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("number ~ '^[+][1-9][0-9]{5,14}$'", name=op.f("ck_phone_number_number")),
+        sa.CheckConstraint(
+            "(confirmed_at IS NULL) = (recovers_from IS NULL)", name=op.f("ck_phone_number_recovers_from")
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["account.user_id"], name=op.f("fk_phone_number_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_phone_number")),
+        sa.UniqueConstraint("user_id", "number", name=op.f("uq_phone_number_user_id_number")),
+    )
+    op.create_table(
+        "text_charge",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=True),
+        sa.Column("number_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("network_hash", sa.LargeBinary(), nullable=True),
+        sa.Column("prefix", sa.String(), nullable=True),
+        sa.Column("country", sa.String(), nullable=False),
+        sa.Column("cost", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("cost >= 0", name=op.f("ck_text_charge_cost")),
+        sa.ForeignKeyConstraint(["message_id"], ["message.id"], name=op.f("fk_text_charge_message_id")),
+        sa.PrimaryKeyConstraint("message_id", name=op.f("pk_text_charge")),
+    )
+    op.create_index("ix_text_charge_created_at", "text_charge", ["created_at"], unique=False)
+    op.create_index(op.f("ix_text_charge_user_id"), "text_charge", ["user_id"], unique=False)
+    op.create_table(
+        "text_pause",
+        sa.Column("prefix", sa.String(), nullable=False),
+        sa.Column("paused_until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("prefix", name=op.f("pk_text_pause")),
+    )
     # ### end Alembic commands ###

@@ -33,6 +33,8 @@ PLAIN_FIELDS = frozenset(
     "user_id user_ids value vat_number verb wait what who wording wording_id "
     # Of further addresses: its row, and what it is for.
     "address_id for_notices for_recovery "
+    # Of texts: names in the settings and ids; a number is no secret.
+    "carrier number_id "
     # Of passkeys: names of a challenge and of a new account, both bound to the browser, and what a device signed.
     "account ceremony chosen passkey_id response "
     # Of OAuth and OpenID Connect: what a client says of itself or of its request.
@@ -44,7 +46,7 @@ PLAIN_FIELDS = frozenset(
 PLAIN_HEADERS = frozenset(
     "accept accept-language content-encoding content-length content-type etag host if-none-match last-event-id origin "
     "sec-fetch-dest sec-fetch-mode sec-fetch-site user-agent x-amz-sns-rawdelivery x-envelope-to "
-    "x-forwarded-for".split()
+    "x-forwarded-for x-twilio-signature".split()
 )
 SECRET_HEADERS = {
     "clients/dependencies.py authorization": "POST /oauth/token basic",

@@ -3,22 +3,30 @@ routes and pages, so that each secret is one that would work."""
 
 import re
 import uuid
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pydantic import SecretStr
-from sqlalchemy import select
+from sqlalchemy import and_, insert, or_, select
 
+from identity_service.carriers import Carrier
 from identity_service.console import actions as staff
 from identity_service.contacts import checks
+from identity_service.database.transactions import DatabaseSession
 from identity_service.keys import signing
 from identity_service.messages import rendering
 from identity_service.messages.tables import Message
 from identity_service.one_time_tokens import actions as one_time_tokens
+from identity_service.one_time_tokens import digits
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.openid import deliveries, logout, tokens
 from identity_service.openid.tables import LogoutDelivery
+from identity_service.phone_numbers import actions as phone_numbers
+from identity_service.phone_numbers.tables import AccountNumber
+from identity_service.resets import texts as reset_texts
 from identity_service.values import user_ids
+from identity_service.values.phone_numbers import PhoneNumber
 from tests.abuse import crossing
 from tests.browser import Browser
 from tests.browser.test_every_link import approve_change
@@ -91,7 +99,9 @@ class World:
 
 async def a_world(service: Service, caller: Caller) -> World:
     """Make everything; the clock stands still from here on, because codes of applications live for a minute."""
-    settings = service.database.settings.model_copy(update={"webhook_secret": SecretStr(HOOK)})
+    carrier = Carrier(name="text", api="generic", url="http://127.0.0.1:9", secret=SecretStr("x"), sender="Shop")
+    texts = {"carriers": (carrier,), "text_prices": {"DE": Decimal("0.08")}, "text_day_budget": Decimal(10)}
+    settings = service.database.settings.model_copy(update={"webhook_secret": SecretStr(HOOK), **texts})
     service.database.settings = settings
     world = World(service, caller, await a_tool(service))
     for person, clerk in zip(world.people.values(), ("ada", "eve"), strict=True):
@@ -103,6 +113,7 @@ async def a_world(service: Service, caller: Caller) -> World:
         await _fill_links(world, person)
         await _fill_desk(world, person)
         await _fill_recovery(world, person)
+        await _fill_number(world, person)
     await deliver(service)
     service.clock.advance(seconds=1)
     for person in world.people.values():
@@ -143,7 +154,7 @@ async def _fill_accounts(world: World, person: Person) -> None:
     await forget_limits(service)
     person.accounts["main"] = await a_password(service, caller, person.email, person.password)
     await consent(service, caller, person.accounts["main"], person.email)
-    for what in ("desk", "mover", "firm", "moved", "twin", "other", "stopped", "closed", "gone"):
+    for what in ("desk", "mover", "firm", "moved", "twin", "other", "stopped", "closed", "gone", "texter"):
         made = await caller.post("/v1/accounts", {"email": person.at(what)})
         person.accounts[what] = made.json()["user_id"]
     await deliver(service)
@@ -250,10 +261,34 @@ async def _fill_recovery(world: World, person: Person) -> None:
     person.places["asked"] = {"cookie:__Host-session": browser.http.cookies["__Host-session"]}
 
 
+async def _fill_number(world: World, person: Person) -> None:
+    """A telephone number that waits for its code, and one that was asked to get a code for a new password."""
+    service, last = world.service, {"anna": 1, "ben": 2}[person.name]
+    number = PhoneNumber(f"+49151{last}2345678", "DE")
+    added = await service.database.in_transaction(
+        lambda s: phone_numbers.add_number(s, row_id(person.accounts["main"]), number, network="x", now=service.clock())
+    )
+    session = person.secrets["session of a customer"]
+    texter, other = row_id(person.accounts["texter"]), PhoneNumber(f"+49152{last}2345678", "DE")
+    old = {"added_at": service.clock(), "confirmed_at": service.clock(), "recovers_from": service.clock()}
+
+    async def send(s: DatabaseSession) -> str:
+        await s.execute(insert(AccountNumber).values(id=uuid.uuid4(), user_id=texter, number=other.e164, **old))
+        first = OneTimeToken(user_id=texter)
+        now = service.clock()
+        return (await reset_texts.send_reset_text(s, first, other.e164, locale="en", network="y", now=now)).handle
+
+    person.places["reset_text"] = {"path:handle": await service.database.in_transaction(send)}
+    person.places["number"] = {"path:number_id": str(added.id), "cookie:__Host-session": session}
+
+
 async def _read_messages(world: World, person: Person) -> None:
     """Note link, code and reference of the newest open token of each purpose, as its message tells them."""
     async with world.service.database.transaction() as session:
-        mine = Message.recipient.like(f"{person.name}%")
+        texts = and_(
+            Message.channel == "text", Message.user_id.in_([row_id(person.accounts[one]) for one in ("main", "texter")])
+        )
+        mine = or_(Message.recipient.like(f"{person.name}%"), texts)
         asked = select(OneTimeToken, Message).join(Message, Message.id == OneTimeToken.message_id)
         found = (await session.execute(asked.where(mine).order_by(OneTimeToken.requested_at))).all()
         for token, message in found:
@@ -266,6 +301,8 @@ async def _read_messages(world: World, person: Person) -> None:
             person.places[f"link_of_{purpose}"] = {"path:handle": token.handle}
             if purpose == "address":
                 person.accounts["new"] = user_ids.show(token.user_id)
+            if purpose == "number":
+                person.note("digits for a number", digits.digits_of(session, token))
             if purpose == "caller_check":
                 at = "a desk tool" if message.recipient == person.email else "the console"
                 person.note(f"digits for {at}", checks.digits_of(session, token))

@@ -25,8 +25,9 @@ from tests.resets.given import forget_limits
 
 WHOLE = budget.SECONDS > 0
 TAKEN_NOWHERE = {
-    *(f"link of {purpose}" for purpose in ("signin", "signin_elsewhere", "caller_check", "recovery")),
-    "code of caller_check", "support code",
+    *(f"link of {purpose}" for purpose in ("signin", "signin_elsewhere", "caller_check", "recovery", "number")),
+    "link of reset_text",
+    "code of caller_check", "code of number", "support code",
     "words of a caller check", "reference of a message", "known browser", "form token", "logout token",
     "tag of a return address", *(f"signed as {typ}" for typ in crossing.OTHER_TYPES),
 }  # fmt: skip

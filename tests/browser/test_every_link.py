@@ -11,7 +11,7 @@ from identity_service.addresses import further
 from identity_service.approvals import actions as approvals
 from identity_service.cli import dev
 from identity_service.credentials import actions as credentials
-from identity_service.dev import design, mailbox, previews
+from identity_service.dev import design, mailbox, phone, previews
 from identity_service.messages.kinds import KINDS
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.privacy import closing
@@ -30,7 +30,9 @@ from tests.second_factors.given import shown
 
 URL = re.compile(r"https?://[^\s\"'<>]+")
 CLERK = {"X-Clerk-ID": "clerk-7"}
-WITHOUT_LINK = {"account_erased", "caller_check", "test"}
+WITHOUT_LINK = {"account_erased", "caller_check", "test"} | {
+    name for name, kind in KINDS.items() if kind.channel == "text"
+}
 COPIED = "(x509|bearer|jwt|\\.json$|/v1/|/oauth/)"
 
 
@@ -86,6 +88,8 @@ def developer(service, site: str) -> None:
     """The pages that only `identity-service run` has."""
     service.app.state.mailbox = service.mailbox
     service.app.include_router(mailbox.router)
+    service.app.state.phone = phone.Phone()
+    service.app.include_router(phone.router)
     service.app.include_router(previews.router)
     service.app.include_router(design.router)
 
@@ -175,6 +179,8 @@ async def tell_of_proofs(service, user_id: str) -> None:
         "passkey_only",
         "passkey_only_ended",
         "weaker_sign_in",
+        "number_added",
+        "number_removed",
         *factor,
     ):
         await service.database.in_transaction(
@@ -325,7 +331,10 @@ async def test_every_link_of_every_page_works(visit, service, letters, developer
     found: set[str] = set()
     async for _ in every_page(one, service, letters, "en"):
         found |= await links_on(one)
-    found |= {f"{site}{path}" for path in ("/console/signin", "/docs", "/dev/mailbox", "/dev/messages", "/dev/design")}
+    found |= {
+        f"{site}{path}"
+        for path in ("/console/signin", "/docs", "/dev/mailbox", "/dev/phone", "/dev/messages", "/dev/design")
+    }
     opened: set[str] = set()
     stranger = await visit()
     # Where the account has ended, signed-in pages lead to the sign-in page, which is an answer, too.

@@ -2,13 +2,19 @@
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
+
+from pydantic import SecretStr
 
 from identity_service.approvals import actions as approvals
+from identity_service.carriers import Carrier
 from identity_service.contacts import limits
 from identity_service.messages import heartbeat, rendering
 from identity_service.messages.inbound import dsn, feedback
+from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.settings import Relay
 from identity_service.values import email_addresses
+from identity_service.values.phone_numbers import PhoneNumber
 from identity_service.values.user_ids import UserId
 from tests.browser import Browser
 from tests.conftest import BASE, Caller, Service
@@ -23,6 +29,7 @@ from tests.second_factors.given import set_up
 
 CANARY = "kanarienvogel"
 ADDRESS, SECOND = f"{CANARY}@{CANARY}.example", f"{CANARY}2@{CANARY}.example"
+NUMBER = "+4915112345678"
 EARLIER = f"{CANARY}3@{CANARY}.example"
 GOOD = "violet teapot argues with gravity"
 NOTICE = f"""\
@@ -92,6 +99,7 @@ async def fill(service: Service, caller: Caller) -> Filled:
     await sign_in_at_a_shop(service)
     await add_addresses(service)
     await add_passkeys(service)
+    await add_number(service, user_id)
     await wait(service, user_id, company)
     await call_the_desk(caller, user_id)
     await choose_methods(service, user_id)
@@ -206,6 +214,19 @@ async def passkeys_alone(service: Service, user_id: str) -> None:
     """The wish to sign in with passkeys alone; how it comes about is shown in tests/passkeys."""
     row = {"u": row_id(user_id), "t": service.clock()}
     await service.rows("INSERT INTO passkey_only (user_id, since) VALUES (:u, :t) RETURNING 1", **row)
+
+
+async def add_number(service: Service, user_id: str) -> None:
+    """A telephone number that waits for its code, with what the text counts for."""
+    carrier = Carrier(name="text", api="generic", url="http://127.0.0.1:9", secret=SecretStr("x"), sender="Shop")
+    texts = {"carriers": (carrier,), "text_prices": {"DE": Decimal("0.08")}, "text_day_budget": Decimal(10)}
+    settings = service.database.settings
+    service.database.settings = settings.model_copy(update=texts)
+    number = PhoneNumber(NUMBER, "DE")
+    await service.database.in_transaction(
+        lambda s: phone_numbers.add_number(s, row_id(user_id), number, network="198.51.100.7", now=service.clock())
+    )
+    service.database.settings = settings
 
 
 async def call_the_desk(caller: Caller, user_id: str) -> None:

@@ -13,7 +13,7 @@ from identity_service.messages.delivery import reaper
 from identity_service.values import user_ids
 from tests.browser import Browser
 from tests.conftest import BASE
-from tests.life.filled import ADDRESS, CANARY, GOOD, SECOND, fill
+from tests.life.filled import ADDRESS, CANARY, GOOD, NUMBER, SECOND, fill
 from tests.life.given import (
     COMPANY,
     account,
@@ -75,6 +75,19 @@ async def test_the_canary_is_in_every_table_and_then_in_none(service, caller, lo
     assert "request.answered" in lines
     assert CANARY not in lines.lower()
     await audited(service)
+
+
+async def test_a_telephone_number_goes_from_every_table(service, caller):
+    """PRV-10: the number, and the series that its texts were counted by."""
+    filled = await fill(service, caller)
+
+    async def with_number() -> set[str]:
+        tables = (await every_row(service)).items()
+        return {name for name, rows in tables if any(NUMBER in row or "+49 1511" in row for row in rows)}
+
+    assert await with_number() == {"phone_number", "message", "text_charge"}
+    await erase_and_tell(service, caller, filled.user_id)
+    assert await with_number() == set()
 
 
 async def test_the_address_before_goes_too_and_somebody_elses_stays(service, caller):

@@ -81,9 +81,16 @@ class AttemptResult:
 
 
 async def claim_messages(
-    session: DatabaseSession, *, worker: str, priority: int, limit: int, relay: str | None, now: datetime | None
+    session: DatabaseSession,
+    *,
+    worker: str,
+    priority: int,
+    limit: int,
+    relay: str | None,
+    channel: str = "email",
+    now: datetime | None,
 ) -> tuple[list[ClaimedMessage], datetime | None]:
-    """Lease up to `limit` due messages of one priority and open an attempt for each.
+    """Lease up to `limit` due messages of one channel and priority, and open an attempt for each.
 
     Return them with the time of the claim, or None as the time if nothing was due.
     """
@@ -92,6 +99,7 @@ async def claim_messages(
         await session.execute(
             _CLAIM,
             {"priority": priority, "limit": limit, "token": token, "worker": worker, "relay": relay, "now": now,
+             "channel": channel,
              "lease": message_rules.LEASE[priority]},
         )
     ).mappings().all()  # fmt: skip
@@ -110,7 +118,7 @@ _CLAIM = text(
     f"""
     WITH due AS (
         SELECT id FROM message
-        WHERE priority = :priority AND state IN ('queued',
+        WHERE channel = :channel AND priority = :priority AND state IN ('queued',
         'deferred') AND next_attempt_at <= {NOW} AND deadline_at > {NOW}
         ORDER BY next_attempt_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
     ), taken AS (

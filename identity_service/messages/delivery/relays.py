@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final, Protocol
 
 from identity_service.messages.delivery.queue import AttemptReport
 from identity_service.messages.delivery.smtp import Pool, Timeouts
@@ -112,6 +112,16 @@ def _is_about_us(report: AttemptReport) -> bool:
     return about_us > 0 and _RECIPIENT.search(others) is None
 
 
+class Delivers(Protocol):
+    """What hands a rendered message to one relay or carrier; it never raises for anything that one does."""
+
+    async def deliver(self, envelope: Any, *, priority: int) -> AttemptReport:  # noqa: ANN401 (each has its own)
+        """Send one message and return the report."""
+
+    async def close(self) -> None:
+        """Close what is open and idle."""
+
+
 class Relays:
     """The relays of one worker, in order of preference; `slots` is the total number of connections."""
 
@@ -124,7 +134,9 @@ class Relays:
         timeouts: Timeouts | None = None,
     ) -> None:
         """Create a pool and a breaker per relay; nothing is connected yet."""
-        self.pools = {r.name: Pool(r, local_hostname=local_hostname, timeouts=timeouts) for r in relays}
+        self.pools: dict[str, Delivers] = {
+            r.name: Pool(r, local_hostname=local_hostname, timeouts=timeouts) for r in relays
+        }
         self.breakers = {r.name: Breaker(clock, has_others=len(relays) > 1) for r in relays}
         self.slots = sum(r.connections for r in relays)
 

@@ -11,7 +11,7 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import text
 
@@ -25,7 +25,7 @@ from identity_service.messages.delivery import queue, replies
 from identity_service.messages.delivery.queue import AttemptReport, AttemptResult, ClaimedMessage
 from identity_service.messages.delivery.relays import Relays
 from identity_service.messages.delivery.smtp import Timeouts
-from identity_service.messages.rendering import EmailBuilder, SmtpEnvelope, UnsafeHeader, UnsafeRecipient
+from identity_service.messages.rendering import EmailBuilder, UnsafeHeader, UnsafeRecipient
 
 POLL: Final = {0: 0.5, 5: 2.0, 9: 2.0}
 RESULT_BATCH: Final = 50
@@ -44,7 +44,9 @@ class DeliveryObserver:
 
 
 class OutboxSender:
-    """Delivers messages to relays; one per worker process."""
+    """Delivers messages to relays; one per worker process. `channel` says which messages it claims."""
+
+    channel = "email"
 
     def __init__(
         self,
@@ -141,7 +143,13 @@ class OutboxSender:
             return 0
         async with self.database.transaction() as session:
             claimed, moment = await queue.claim_messages(
-                session, worker=self.name, priority=priority, limit=free, relay=first, now=self._explicit_now()
+                session,
+                worker=self.name,
+                priority=priority,
+                limit=free,
+                relay=first,
+                channel=self.channel,
+                now=self._explicit_now(),
             )
         if moment is not None:
             self._offset = moment - datetime.now(UTC)
@@ -185,6 +193,10 @@ class OutboxSender:
         if not self._may_write(message):
             await self._hold(message)
             return
+        if not await self._may_repeat(message):
+            step = message_rules.Transition("unconfirmed", possibly_sent=True)
+            await self._end(message, AttemptReport("claimed", "aborted", "budget_spent"), step)
+            return
         try:
             envelope = await self._compose(message)
         except Exception as problem:  # noqa: BLE001
@@ -203,6 +215,10 @@ class OutboxSender:
         brands = self.database.settings.brands
         return self.database.proves(brand_proofs.sender_subject(brands.find(message.brand), brands))
 
+    async def _may_repeat(self, message: ClaimedMessage) -> bool:  # noqa: ARG002
+        """Return whether a message that may have been sent may be sent once more: an email costs nothing."""
+        return True
+
     async def _hold(self, message: ClaimedMessage) -> None:
         """Keep a message whose sender is not proven: no relay sees it, and the proof sends it at once."""
         logs.log.warning("mail.sender_not_proven", message_id=str(message.id), brand=message.brand)
@@ -210,7 +226,7 @@ class OutboxSender:
         step = message_rules.state_while_held(facts, self.now(), jitter=queue.jitter())
         await self._end(message, AttemptReport("claimed", "aborted", message_rules.NOT_PROVEN), step)
 
-    async def _compose(self, message: ClaimedMessage) -> SmtpEnvelope | None:
+    async def _compose(self, message: ClaimedMessage) -> Any:  # noqa: ANN401 (each sender has its own envelope)
         builder = self.composers.get(message.kind)
         if builder is None:
             raise KeyError(message.kind)
@@ -252,7 +268,7 @@ class OutboxSender:
                     raise
                 await asyncio.sleep(1)
 
-    async def _try_relays(self, message: ClaimedMessage, envelope: SmtpEnvelope) -> None:
+    async def _try_relays(self, message: ClaimedMessage, envelope: Any) -> None:  # noqa: ANN401
         until = asyncio.get_running_loop().time() + message_rules.DELIVERY_TIME[message.priority].total_seconds()
         attempt_no, tried, policy_before, prefer = message.attempts, set[str](), False, message.prefer_relay
         without_utf8: set[str] = set()
@@ -285,7 +301,7 @@ class OutboxSender:
         settings = self.database.settings
         return set(rendering.relays_of(settings.brands.find(message.brand), settings))
 
-    async def _attempt(self, name: str, message: ClaimedMessage, envelope: SmtpEnvelope) -> AttemptReport:
+    async def _attempt(self, name: str, message: ClaimedMessage, envelope: Any) -> AttemptReport:  # noqa: ANN401
         breaker = self.relays.breakers[name]
         breaker.begin()
         report = await self.relays.pools[name].deliver(envelope, priority=message.priority)

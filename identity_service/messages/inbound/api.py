@@ -4,14 +4,19 @@ A provider repeats a request after a 5xx response, but treats 403 as final. So a
 moment is answered with 503; with 403 it would be lost.
 """
 
+import uuid
 from collections import Counter
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse, Response
 
 from identity_service import logs
-from identity_service.messages.inbound import dsn, feedback, reader_process, webhooks
+from identity_service.messages import text_rendering
+from identity_service.messages.carriers.interface import Call, Report, Stop
+from identity_service.messages.carriers.registry import interface_of
+from identity_service.messages.inbound import dsn, feedback, reader_process, texts, webhooks
 from identity_service.messages.inbound.registry import PROVIDERS
 from identity_service.web import dependencies, problems, routing
 from identity_service.web.dependencies import Now
@@ -51,3 +56,48 @@ async def receive_webhook(request: Request, provider: Source, now: Now) -> Respo
             results[await feedback.apply_notice(session, notice, via=provider, now=now)] += 1
     logs.log.info("webhook.received", provider=provider, **results)
     return JSONResponse({})
+
+
+Carrier = Annotated[str, Path(max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+"""The name of a carrier in the settings."""
+_ANY_BODY: Final = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
+
+
+@router.post(
+    "/texts/{carrier}/{message_id}", responses=problems.error_responses(dsn.UnsignedNotice, dsn.UnreadableNotice),
+    openapi_extra=_ANY_BODY,
+)  # fmt: skip
+async def receive_text_report(request: Request, carrier: Carrier, message_id: uuid.UUID, now: Now) -> Response:
+    """Receive a carrier's report about one text, signed over the configured URL of this route."""
+    return await _receive_call(request, carrier, message_id, now)
+
+
+@router.post(
+    "/texts/{carrier}", responses=problems.error_responses(dsn.UnsignedNotice, dsn.UnreadableNotice),
+    openapi_extra=_ANY_BODY,
+)  # fmt: skip
+async def receive_text_answer(request: Request, carrier: Carrier, now: Now) -> Response:
+    """Receive what somebody has answered to our texts; STOP ends them for that number."""
+    return await _receive_call(request, carrier, None, now)
+
+
+async def _receive_call(request: Request, name: str, message_id: uuid.UUID | None, now: datetime) -> Response:
+    database = dependencies.database_of(request)
+    carrier = texts.find_carrier(database.settings, name)
+    body = await routing.read_body(request, texts.MAXIMUM)
+    url = (
+        f"{database.settings.public_url}{text_rendering.REPORTS}/{name}{'' if message_id is None else f'/{message_id}'}"
+    )
+    try:
+        said = interface_of(carrier).read_call(Call(url, body, request.headers, now, message_id))
+    except dsn.UnsignedNotice:
+        logs.log.warning("webhook.refused", provider=name, reason="the signature does not match, or is old")
+        raise
+    result = "ignored"
+    async with database.transaction() as session:
+        if isinstance(said, Report):
+            result = await texts.apply_report(session, said, name, now=now)
+        elif isinstance(said, Stop):
+            result = "stopped" if await texts.apply_stop(session, said, now=now) else "unmatched"
+    logs.log.info("webhook.received", provider=name, result=result)
+    return Response(status_code=204)
