@@ -232,6 +232,7 @@ async def close_contact(number: str, body: ContactClosing, session: Session, cle
         rules.CallerMethodRefused,
         rules.WeakerMethod,
         rules.AskPaused,
+        rules.NoNumber,
         *rate_limits.RATE_LIMIT_ERRORS,
         *idempotency.IDEMPOTENCY_ERRORS,
         *authentication.AUTH_ERRORS,

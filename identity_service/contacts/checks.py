@@ -19,6 +19,7 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.one_time_tokens.tables import OneTimeToken
+from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.values import pasted, user_ids
 from identity_service.values.user_ids import UserId
 
@@ -57,7 +58,7 @@ async def start_check(
     the customer reads out, or for their answer on screen. `may_weaken`: a lead asks (SUP-11).
 
     Raises:
-        rules.UnknownContact, ContactClosed, ChecksDenied, CallerMethodRefused, WeakerMethod, AskPaused;
+        rules.UnknownContact, ContactClosed, ChecksDenied, CallerMethodRefused, WeakerMethod, AskPaused, NoNumber;
         accounts.rules.UnknownUserId, NoEmail, AccountClosed; TooManyRequests
     """
     contact = await actions.attach_account(session, number, user_id, actor=clerk, now=now)
@@ -68,9 +69,14 @@ async def start_check(
     await events.record_event(
         session, "caller.check_requested", user_id=account.user_id, actor=clerk, data=data, now=now
     )
-    if method == "email":
+    if method in rules.SENT:
+        kind, to = "caller_check", None
+        if method == "text":
+            kind, to = "caller_check_text", await phone_numbers.find_confirmed_number(session, account.user_id, now=now)
+            if to is None:
+                raise rules.NoNumber
         token = await one_time_tokens.send_token(
-            session, "caller_check", kind="caller_check", to=accounts.address_of(account), user_id=account.user_id,
+            session, "caller_check", kind=kind, to=to or accounts.address_of(account), user_id=account.user_id,
             locale=account.locale, cause="caller.check_requested", actor=clerk, now=now,
         )  # fmt: skip
     row = {

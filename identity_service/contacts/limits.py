@@ -16,6 +16,7 @@ from identity_service.contacts.tables import CallerCheck, CallerPreference, Cont
 from identity_service.database.transactions import DatabaseSession
 from identity_service.errors import Problem
 from identity_service.events import actions as events
+from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.values import secret_codes
 from identity_service.web.rate_limits import RateLimiter, TooManyRequests
 
@@ -57,14 +58,12 @@ async def list_methods(session: DatabaseSession, contact: Contact, *, now: datet
     if account is None:
         return []
     day = await _load_day(session, contact.user_id, now=now)
+    has_number = await phone_numbers.find_confirmed_number(session, contact.user_id, now=now) is not None
+    missing = {"email": NoEmail() if account.email is None else None, "text": None if has_number else rules.NoNumber()}
     return [
-        MethodState(
-            method,
-            NoEmail()
-            if method == "email" and account.email is None
-            else _why_not(day, contact, method, may_weaken=False, now=now),
-        )
+        MethodState(method, missing.get(method) or _why_not(day, contact, method, may_weaken=False, now=now))
         for method in rules.OFFERED
+        if method != "text" or session.settings.text_regions
     ]
 
 

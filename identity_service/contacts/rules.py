@@ -27,9 +27,10 @@ NAMES: Final = 2048
 Method = Literal["email", "text", "support_code", "on_screen"]
 METHODS: Final = ("email", "text", "support_code", "on_screen")
 """A code emailed or texted and read back, a code that the signed-in customer reads out, an answer on their screen."""
-OFFERED: Final[tuple[Method, ...]] = ("email", "support_code", "on_screen")
+OFFERED: Final[tuple[Method, ...]] = ("email", "text", "support_code", "on_screen")
 """What a desk can start."""
 Warned = Literal["check_failed", "call_denied", "unexpected_call"]
+SENT: Final = ("email", "text")
 STRONG: Final = ("support_code", "on_screen")
 SUPPORT_CODE_LIFETIME: Final = timedelta(minutes=10)
 ASK_LIFETIME: Final = timedelta(minutes=2)
@@ -101,6 +102,10 @@ class ChecksDenied(Forbidden):
 
 class CallerMethodRefused(Forbidden):
     """The customer chose to be verified by support code or on their screen only. Use one of these methods."""
+
+
+class NoNumber(Conflict):
+    """This account has no telephone number that can be sent a code. Use another method."""
 
 
 class WeakerMethod(Forbidden):

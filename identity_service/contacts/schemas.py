@@ -50,9 +50,9 @@ class NewCallerCheck(RequestModel):
 
     contact: Annotated[str, Field(max_length=40)]
     purpose: Literal["identify", "reset", "business", "receipt"] = "identify"
-    method: Literal["email", "support_code", "on_screen"] = Field(
-        "email", description="a code emailed to the address on file, one that the signed-in customer reads from "
-        "/me/support, or an answer on their screen",
+    method: Literal["email", "text", "support_code", "on_screen"] = Field(
+        "email", description="a code emailed to the address on file or texted to a confirmed number, one that the "
+        "signed-in customer reads from /me/support, or an answer on their screen",
     )  # fmt: skip
 
 
@@ -91,7 +91,7 @@ class ContactEntryView(ResponseModel):
 class CallerMethodView(ResponseModel):
     """A method by which the caller can be checked; `why_not` is an error code if it cannot be used now."""
 
-    method: Literal["email", "support_code", "on_screen"]
+    method: Literal["email", "text", "support_code", "on_screen"]
     why_not: str | None
 
 
@@ -129,7 +129,7 @@ class CallerCheckStarted(ResponseModel):
     """
 
     id: uuid.UUID
-    method: Literal["email", "support_code", "on_screen"]
+    method: Literal["email", "text", "support_code", "on_screen"]
     phrase: str | None
     digits: str | None
     message_id: uuid.UUID | None
@@ -140,7 +140,7 @@ class CallerCheckState(ResponseModel):
     """A check: `matched` is null while nobody has answered it; `denied`, the customer said that it wasn't them."""
 
     id: uuid.UUID
-    method: Literal["email", "support_code", "on_screen"]
+    method: Literal["email", "text", "support_code", "on_screen"]
     phrase: str | None
     matched: bool | None
     denied: bool

@@ -42,7 +42,7 @@ def sample_facts(words: str, locale: str, brand: Brand, *, verb: str = "email") 
         "other": user_ids.show(_OTHER), "requested_at": at, "changed_at": at, "link_until": at, "code_minutes": 10,
         "link": f"{base}/confirm/{_FRAGMENT.split('.')[1]}#{_FRAGMENT}" if "link" in parts else None,
         "code": ("417 305" if words == "caller_check" else "K7QXM-1C43W") if "code" in parts else None,
-        "phrase": "Martha Victoria", "contact": "204-118", "customer": "Anna Schmidt" if words == "welcome" else None,
+        "address": "j…@example.com", "phrase": "Martha Victoria", "contact": "204-118", "customer": "Anna Schmidt" if words == "welcome" else None,
         "spoken": user_ids.spell_groups(_ID, say),
         "wording": wordings.newest_wording("email", locale).text,
         "where_from": say("from a network that begins with {network}").format(network="198.51"),

@@ -22,8 +22,8 @@ async def find_number(
     session: DatabaseSession, user_id: str | None, number: PhoneNumber, *, now: datetime
 ) -> Recovered:
     """Return the account if this number counts for its recovery now: confirmed there, old enough, known to the carrier,
-    not stopped. None does for an account with a passkey that asks for a PIN or fingerprint: it has a second factor, for
-    which a number alone is too weak (TXT-08).
+    not stopped. None does for an account with a passkey that asks for a PIN or fingerprint, or with an authenticator
+    app: a number alone is too weak for it (TXT-08).
     """
     values = {
         "user_id": user_id or "", "number": number.e164, "hash": session.keys.address_hash(number.key), "now": now,
@@ -41,6 +41,7 @@ _FIND = text(
         WHERE n.user_id = :user_id AND n.number = :number AND a.state = 'active'
         AND n.recovers_from <= :now AND n.confirmed_at > :since
         AND NOT EXISTS (SELECT 1 FROM passkey p WHERE p.user_id = a.user_id AND p.verified)
+        AND NOT EXISTS (SELECT 1 FROM second_factor f WHERE f.user_id = a.user_id)
         AND NOT EXISTS (SELECT 1 FROM suppression s
             WHERE s.recipient_hash = :hash AND s.reason = 'stop' AND s.lifted_at IS NULL)
         AND (SELECT count(*) FROM message m WHERE m.recipient_hash = :hash AND m.channel = 'text'

@@ -4,17 +4,17 @@ Each needs a sign-in of the last ten minutes that is as strong as the account ca
 """
 
 import uuid
-from typing import Any, cast
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from identity_service.addresses import further, rules, waiting
 from identity_service.database.transactions import DatabaseSession
+from identity_service.resets import texts as reset_texts
 from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.sign_in.dependencies import FreshCustomer
-from identity_service.sign_in.rules import Method
 from identity_service.values.user_ids import UserId
 from identity_service.web import forms, pages
 from identity_service.web.dependencies import Now, Session, Settings
@@ -41,6 +41,7 @@ async def add(
     address = forms.take_address(form, settings, "for_recovery", "for_notices")
     *_, recovery, notices = form.take("email", *forms.ANSWERS, "for_recovery", "for_notices")
     own, limits = UserId(customer.account.user_id), request.app.state.throttle
+    await reset_texts.check_changeable(session, own, now=now)
     await limits.hit("further-address", rules.ADDED_PER_ACCOUNT, own)
     to = session.keys.address_hash(address.key).hex()
     await limits.hit("further-address-to", rules.REQUESTS_PER_ADDRESS, own, to)
@@ -56,7 +57,9 @@ async def remove(
     """Remove a further address; where it was confirmed, every other session ends."""
     form.take()
     forms.redisplay_on(request, PAGE, **await _describe(session, customer, now), saved="")
-    await further.remove_address(session, UserId(customer.account.user_id), address_id, now=now)
+    own = UserId(customer.account.user_id)
+    await reset_texts.check_changeable(session, own, now=now)
+    await further.remove_address(session, own, address_id, now=now)
     return await _go_on(request, session, customer, settings, "removed", now=now)
 
 
@@ -69,6 +72,7 @@ async def make_main(
     form.take()
     forms.redisplay_on(request, PAGE, **await _describe(session, customer, now), saved="")
     own, proven_by = UserId(customer.account.user_id), customer.session.proven_by
+    await reset_texts.check_changeable(session, own, now=now)
     await further.make_main(session, own, address_id, proven_by=proven_by, now=now)
     return await _go_on(request, session, customer, settings, "main", now=now)
 
@@ -77,10 +81,7 @@ async def _go_on(
     request: Request, session: DatabaseSession, customer: sign_in.SignedIn, settings: Settings, saved: str, *, now: Now
 ) -> Response:
     """Lead back to the page, signed in anew: changing addresses ends every session."""
-    new = await sign_in.begin_session(
-        session, customer.account.user_id, cast("Method", customer.session.method), customer.session.proven_by,
-        browser=customer.session.browser, replaces=request.cookies.get(forms.SESSION_COOKIE), now=now,
-    )  # fmt: skip
+    new = await sign_in.continue_session(session, customer, forms.browser_cookie(request), now=now)
     path = f"/me/addresses?saved={saved}#saved"
     return sign_in_dependencies.begin_session(request, new, path, settings.session_hours, now=now)
 

@@ -4,6 +4,7 @@ that is as strong as the account can, so that a password removes no app (SFA-05,
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from identity_service.resets import texts as reset_texts
 from identity_service.second_factors import actions as second_factors
 from identity_service.second_factors import rules as factor_rules
 from identity_service.sign_in import actions as sign_in
@@ -40,11 +41,14 @@ async def begin(
     session: Session,
     form: Form,
     customer: SettingUpCustomer,
+    settings: Settings,
     now: Now,
     wanted: Wanted,  # noqa: ARG001
 ) -> Response:
     """Show a new seed, this once, as a QR code and as text."""
     form.take()
+    if settings.second_factor_required == "none":
+        await reset_texts.check_changeable(session, customer.account.user_id, now=now)
     setup = await second_factors.begin_setup(session, customer.account, now=now)
     return pages.render_page(request, _SET_UP, setup=setup)
 
@@ -69,6 +73,7 @@ async def remove(
 ) -> Response:
     """Remove the app, end every other session, and tell every mailbox of the customer."""
     form.take()
+    await reset_texts.check_changeable(session, customer.account.user_id, now=now)
     await second_factors.remove_factor(session, customer.account.user_id, actor="customer", now=now)
     new = await sign_in.continue_session(session, customer, forms.browser_cookie(request), now=now)
     path = f"{sign_in_rules.SET_UP}?saved=removed#saved"

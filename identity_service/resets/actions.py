@@ -145,6 +145,20 @@ async def request_elsewhere(
     )  # fmt: skip
 
 
+async def request_text(
+    session: DatabaseSession, handle: str, number: str, *, locale: str, network: str, now: datetime
+) -> str:
+    """Request the code of the reset that a tracking page is about at a telephone number of the customer; return the
+    handle of the page that takes it, whether the number belongs to the account or not (ADR-09).
+
+    Raises:
+        one_time_tokens.rules.UnknownTracking; what `texts.send_reset_text` raises
+    """
+    first = await one_time_tokens.find_by_tracking(session, handle, ("reset",), now=now)
+    asked = await texts.send_reset_text(session, first.token, number, locale=locale, network=network, now=now)
+    return asked.handle
+
+
 async def request_reset_for_account(
     session: DatabaseSession,
     user_id: UserId,

@@ -152,14 +152,20 @@ async def show_other_ways(request: Request, handle: str, session: Session, now: 
 async def request_elsewhere(
     request: Request, handle: str, form: Form, session: Session, settings: Settings, now: Now
 ) -> Response:
-    """Send the reset to another address of the customer; the response is the same whether it is one or not."""
+    """Send the reset to another address or number of the customer; the response is the same if it is none of theirs."""
     forms.redisplay_on(request, "resets/other_ways.html", handle=handle)
-    address, network = forms.take_other_address(form, settings), dependencies.client_network(request)
+    network, number = dependencies.client_network(request), _number(form, settings)
+    address = None if number else forms.take_other_address(form, settings)
     # Looked up before it is counted, so that a stranger's handle makes no counter.
     await dependencies.database_of(request).in_transaction(
         partial(one_time_tokens.find_by_tracking, handle=handle, purposes=("reset",), now=now)
     )
     await request.app.state.throttle.hit_network("elsewhere", elsewhere.PER_NETWORK, network)
+    if address is None:
+        asked = await actions.request_text(
+            session, handle, number, locale=pages.locale_of(request), network=network, now=now
+        )
+        return RedirectResponse(f"/reset/{asked}/code", 303)
     other = await actions.request_elsewhere(
         session, handle, address, locale=pages.locale_of(request), where_from=networks.coarse_network(network), now=now
     )
@@ -243,6 +249,12 @@ async def _by_code(
         state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
         browser=known_browsers.browser_of(request), choice=choice, now=now,
     )  # fmt: skip
+
+
+def _number(form: forms.FormData, settings: Settings) -> str:
+    """Return what was typed if it can only be a telephone number, and numbers get texts; else nothing."""
+    (text,) = form.take("address")
+    return "" if "@" in text or not settings.text_regions else text
 
 
 def _again_at(request: Request, again: str, now: datetime) -> str:

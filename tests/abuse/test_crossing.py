@@ -167,10 +167,10 @@ ENDS = {
 }  # fmt: skip
 """How an owner ends, and the secrets that end with them."""
 WAYS_BACK = {"link of withdraw", "link of stop", "link of email_undo", "link of address_undo", "link of reopen"}
-OUTLIVE = {"closed": WAYS_BACK, "merged": WAYS_BACK | {"link of address"}, "erased": set()}
+OUTLIVE = {"closed": WAYS_BACK, "merged": WAYS_BACK | {"link of address", "link of keep_factor"}, "erased": set()}
 """Ways back, which work as long as there is somebody to come back (RST-16): a thief may have closed or merged the
-account. The account of the link that reopens was closed before the others are merged, and one without a mailbox cannot
-be merged."""
+account, and may have said that its app is lost. The account of the link that reopens was closed before the others are
+merged, and one without a mailbox cannot be merged."""
 
 
 async def end_anna(world: World, how: str) -> None:
