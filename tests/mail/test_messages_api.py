@@ -15,7 +15,7 @@ from tests.faults.relay import FaultRelay
 from tests.mail.given import LATER, NO_SUCH, TAKEN, UNKNOWN, a_letter, claim, end, put, relays
 
 MESSAGE = {
-    "id", "kind", "user_id", "to", "state", "sentence", "created_at", "state_changed_at", "next_attempt_at",
+    "id", "kind", "user_id", "channel", "to", "state", "sentence", "created_at", "state_changed_at", "next_attempt_at",
     "deadline_at", "attempts", "accepted_at", "accepted_relay", "relay_queue_id", "may_arrive_twice", "delayed_since",
     "resend_of",
 }  # fmt: skip

@@ -16,7 +16,7 @@ SENTENCES = {
         ),
         "/me/history": ("€1,299.90", "-€99.90", "¥1,500", "order", "support request closed", "delivery"),
         "/me/business": ("<h1>Change company details</h1>", 'value="Ärger & Söhne"'),
-        "/me/everything": ("Attempts to send emails", "When this was a business account"),
+        "/me/everything": ("Attempts to send them", "When this was a business account"),
     },
     "de": {
         "/me": (
@@ -25,7 +25,7 @@ SENTENCES = {
         ),
         "/me/history": ("1.299,90 €", "-99,90 €", "1.500 ¥", "Bestellung", "Anfrage erledigt", "delivery"),
         "/me/business": ("<h1>Firmenangaben ändern</h1>", 'value="Ärger & Söhne"'),
-        "/me/everything": ("Versuche, E-Mails zu senden", "Zeiten als Geschäftskonto"),
+        "/me/everything": ("Versuche, sie zu senden", "Zeiten als Geschäftskonto"),
     },
 }  # fmt: skip
 HISTORY = (
@@ -74,7 +74,7 @@ async def test_what_is_held_opens_table_by_table_and_names_no_table(caller, serv
     headings = re.findall(r"<summary><h2>([^<]+)</h2>", page)
     assert headings[0] == "Account"
     assert set(headings) <= set(TITLES.values())
-    assert {"History", "Emails", "Attempts to send emails", "Links and codes"} <= set(headings)
+    assert {"History", "Emails and text messages", "Attempts to send them", "Links and codes"} <= set(headings)
     assert page.count("<details open>") == 1
 
 

@@ -118,7 +118,7 @@ _CLAIM = text(
     f"""
     WITH due AS (
         SELECT id FROM message
-        WHERE channel = :channel AND priority = :priority AND state IN ('queued',
+        WHERE priority = :priority AND channel = :channel AND state IN ('queued',
         'deferred') AND next_attempt_at <= {NOW} AND deadline_at > {NOW}
         ORDER BY next_attempt_at, id LIMIT :limit FOR UPDATE SKIP LOCKED
     ), taken AS (
