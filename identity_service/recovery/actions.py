@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens import rules as token_rules
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.passkeys import actions as passkeys
-from identity_service.passkeys import rules as passkey_rules
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
 from identity_service.passwords.rules import RecoveryProof
@@ -29,6 +29,7 @@ from identity_service.recovery.tables import RecoverySession
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.recovery_codes import rules as code_rules
 from identity_service.recovery_codes.actions import Counted, NewCode
+from identity_service.resets import actions as resets
 from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import actions as sign_in
 from identity_service.values.email_addresses import EmailAddress
@@ -192,13 +193,12 @@ async def set_password(
     recovering: Recovering,
     password: str,
     *,
-    passkeys_too: bool,
+    keep: Collection[str] = (),
     factor_too: bool = False,
     now: datetime,
 ) -> None:
-    """Set a password, as a reset does (REC-26): every session and older token ends, and passkeys of the past week, with
-    `passkeys_too` all of them. With `factor_too` the authenticator app is removed: two kinds of proof were given
-    (SFA-08).
+    """Set a password, as a reset does (REC-26): every session and older token ends, and all passkeys but those of the
+    ids in `keep` (PKY-14). With `factor_too` the authenticator app is removed: two kinds of proof were given (SFA-08).
 
     Raises:
         rules.NotRecovering, rules.NoAddressForPassword, passwords.rules.WeakPassword, passwords.rules.HashingBusy
@@ -214,14 +214,18 @@ async def set_password(
         reason = SessionsEndedReason.PASSWORD_SET
         await credentials.end_access(session, account.user_id, reason=reason, actor="customer", now=now)
         await passwords.set_password(session, proof, phc, now=now)
-        since = None if passkeys_too else now - passkey_rules.NEW
-        await credentials.remove_passkeys(session, account.user_id, since=since, actor="customer", now=now)
+        await credentials.keep_passkeys(session, account.user_id, keep, actor="customer", now=now)
         if factor_too:
             await second_factors.remove_factor(session, account.user_id, actor="customer", now=now)
         await credentials.notify_mailboxes(
             session, "password_changed", [account.user_id], facts={"occurred_at": now.isoformat()},
             cause="password.set", actor="customer", now=now,
         )  # fmt: skip
+
+
+async def list_passkeys(session: DatabaseSession, user_id: str, *, now: datetime) -> list[resets.ListedPasskey]:
+    """Return the passkeys that a new password may leave, as their owner recognises them."""
+    return [resets.describe_passkey(one, now=now) for one in await passkeys.list_passkeys(session, user_id)]
 
 
 async def add_passkey(

@@ -12,6 +12,7 @@ from identity_service.recovery import actions, dependencies, rules
 from identity_service.recovery.actions import Recovering
 from identity_service.recovery.dependencies import Recoverer, RecovererBefore
 from identity_service.recovery_codes import actions as recovery_codes
+from identity_service.resets import rules as reset_rules
 from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import dependencies as sign_in_dependencies
 from identity_service.values import secret_codes, user_ids
@@ -89,10 +90,16 @@ async def give_app_code(request: Request, form: Form, customer: RecovererBefore,
 @router.post("/password")
 async def set_password(request: Request, form: Form, customer: RecovererBefore, now: Now) -> Response:
     """Set a password; this does not sign in."""
-    password, removed, factor = form.take("password", "passkeys", "factor")
+    password, factor, *keep = form.take("password", "factor", *reset_rules.KEPT_FIELDS)
     state = request.app.state
     await actions.set_password(
-        state.database, state.hasher, customer, password, passkeys_too=bool(removed), factor_too=bool(factor), now=now
+        state.database,
+        state.hasher,
+        customer,
+        password,
+        keep=frozenset(filter(None, keep)),
+        factor_too=bool(factor),
+        now=now,
     )
     return dependencies.delete_cookie(RedirectResponse("/reset/done#main", 303))
 
@@ -159,5 +166,6 @@ async def _facts(session: Session, customer: Recovering, settings: Settings, *, 
         "can_send": row.needs_second and await actions.has_settled_address(session, account, now=now),
         "recovery": None if code is None else recovery_card.recovery_card(account.user_id, code, settings),
         "has_address": account.email_state == "confirmed", "shown_id": user_ids.show(account.user_id),
+        "listed": [] if row.needs_second else await actions.list_passkeys(session, account.user_id, now=now),
         "has_app": await second_factors.find_factor(session, account.user_id) is not None,
     }  # fmt: skip

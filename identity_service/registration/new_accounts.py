@@ -17,7 +17,11 @@ from identity_service.values.user_ids import UserId
 
 LIFETIME: Final = timedelta(minutes=30)
 _LABEL: Final = "new account"
-_OWN: Final = ("account.registered", "recovery_code.created", "recovery.began")
+_OWN: Final = (
+    "account.registered", "recovery_code.created", "recovery.began", "support_code.created", "contact.opened",
+    "account.opened_by_staff", "caller.check_requested", "caller.checked",
+)  # fmt: skip
+"""What the holder of the page, and a clerk to whom they talk, may do without ending it."""
 
 
 class NoLongerNew(PasskeyNotAdded):

@@ -368,7 +368,7 @@ async def _use_reset(
     listed = await passkeys.list_passkeys(session, account.user_id) if account.email_state == "confirmed" else ()
     if listed and choice is None:
         sealed = encoding.base64url_encode(session.keys.seal(_seal_of(token_id), phc.encode()))
-        return Outcome(found.token.handle, [_listed(one, now=now) for one in listed], sealed)
+        return Outcome(found.token.handle, [describe_passkey(one, now=now) for one in listed], sealed)
     proof = await one_time_tokens.consume(session, found, now=now)
     data = {"reset_id": token_id, "by": by}
     await events.record_event(session, "reset.used", user_id=proof.user_id, actor="customer", data=data, now=now)
@@ -389,7 +389,8 @@ async def _use_reset(
     return Outcome(found.token.handle)
 
 
-def _listed(one: Passkey, *, now: datetime) -> ListedPasskey:
+def describe_passkey(one: Passkey, *, now: datetime) -> ListedPasskey:
+    """Return a passkey as its owner recognises it."""
     new = passkey_rules.is_new(one.created_at, now=now)
     return ListedPasskey(str(one.id), one.label, one.created_at, one.last_used_at, new)
 

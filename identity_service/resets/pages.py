@@ -25,8 +25,6 @@ from identity_service.web.forms import Form, FormRoute
 
 _USED = "used"
 """The place at which a browser remembers the reset that it has used."""
-_KEPT = tuple(f"keep{number}" for number in range(rules.MOST_KEPT))
-"""The fields of the page of passkeys: each has the id of one that is kept."""
 router = APIRouter(prefix="/reset", route_class=FormRoute, include_in_schema=False)
 
 
@@ -60,7 +58,7 @@ async def show_choose(request: Request) -> Response:
 @router.post("/choose", openapi_extra={"x-form": "resets/choose.html"})
 async def choose(request: Request, form: Form, now: Now) -> Response:
     """Set the password if the link is valid, and consume the link."""
-    link, password, chosen, *keep = form.take("link", "password", "chosen", *_KEPT)
+    link, password, chosen, *keep = form.take("link", "password", "chosen", *rules.KEPT_FIELDS)
     return await _set_password(request, _by_link(request, link, password, _choice(chosen, keep), now=now), link=link)
 
 
@@ -78,7 +76,7 @@ async def show_choose_or_code(request: Request, handle: str, session: Session, n
 @router.post("/choose/{handle}", openapi_extra={"x-form": "resets/choose.html"})
 async def choose_by_link_or_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password if the link, or the code from the same email, is valid, and consume their token."""
-    link, code, password, chosen, *keep = form.take("link", "code", "password", "chosen", *_KEPT)
+    link, code, password, chosen, *keep = form.take("link", "code", "password", "chosen", *rules.KEPT_FIELDS)
     described = await request.app.state.database.in_transaction(partial(actions.describe_link, handle=handle, now=now))
     forms.redisplay_on(request, "resets/choose.html", address=described.address)
     by_code, choice = code and not link, _choice(chosen, keep)
@@ -184,7 +182,7 @@ async def show_code(request: Request, handle: str, session: Session, now: Now) -
 @router.post("/{handle}/code", openapi_extra={"x-form": "resets/code.html"})
 async def choose_by_code(request: Request, handle: str, form: Form, now: Now) -> Response:
     """Set the password with the code from the email or the text, and consume its token."""
-    code, password, chosen, *keep = form.take("code", "password", "chosen", *_KEPT)
+    code, password, chosen, *keep = form.take("code", "password", "chosen", *rules.KEPT_FIELDS)
     shown = {"address": typed.find_typed(request, handle)}
     forms.redisplay_on(request, "resets/code.html", **shown, is_text=False)
     found = await dependencies.database_of(request).in_transaction(

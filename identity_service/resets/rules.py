@@ -23,6 +23,10 @@ class ChoiceInvalid(Unprocessable):
     """This page doesn't belong to your email. Open the link from the email again, or type the code again."""
 
 
+KEPT_FIELDS = tuple(f"keep{number}" for number in range(MOST_KEPT))
+"""The fields of a form that lists passkeys: each has the id of one that is kept."""
+
+
 class UnknownReset(NotFound):
     """No password reset has this id. Start a new one."""
 

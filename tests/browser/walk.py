@@ -20,6 +20,7 @@ async def every_page(one: Visitor, service: Service, letters: Letters, language:
         _resetting,
         _signing_in,
         _account,
+        _ways_in,
         _company,
         _another_address,
         _data,
@@ -121,6 +122,35 @@ async def _account(one, service, letters, say) -> AsyncIterator[str]:
     await one.page.locator("#consents button").first.click()
     await one.page.wait_for_load_state()
     yield "me with a yes"
+
+
+async def _ways_in(one, service, letters, say) -> AsyncIterator[str]:
+    await one.open("/me/addresses")
+    yield "addresses"
+    await one.open("/me/second-factor")
+    yield "second factor"
+    await one.open("/me/recovery-code")
+    yield "recovery code"
+    await one.press(say("Make a recovery code"))
+    yield "recovery code shown"
+    user_id = (await service.rows("SELECT user_id FROM account WHERE email = 'ben@example.org'"))[0][0]
+    code = await one.page.locator("[data-recovery-code]").inner_text()
+    await one.open("/me/support")
+    yield "support"
+    await one.press(say("Yes, I called you: show me a code"))
+    yield "support code"
+    await one.open("/recover")
+    yield "recover"
+    await one.type(say("User ID"), user_id)
+    await one.type(say("Recovery code"), code[:-1] + ("0" if code[-1] != "0" else "1"))
+    await one.press(say("Go on"))
+    yield "recover refused"
+    await one.type(say("Recovery code"), code)
+    await one.press(say("Go on"))
+    yield "recover, next code"
+    await one.press(say("I have kept the code"))
+    yield "recover, choices"
+    await one.open("/me")
 
 
 async def _company(one, service, letters, say) -> AsyncIterator[str]:
