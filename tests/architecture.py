@@ -47,7 +47,8 @@ _BY_ROLE = {
 }  # fmt: skip
 """Files by name; one that ends in `_api` or `_pages` holds routes, too. Any other is an action."""
 _BY_NAME = {
-    "messages.descriptions": PURE, "messages.copy": PURE, "messages.delivery.replies": PURE,
+    "messages.descriptions": PURE, "messages.copy": PURE, "messages.parts": PURE, "messages.security_copy": PURE,
+    "messages.delivery.replies": PURE,
     "messages.text_copy": PURE, "messages.text_descriptions": PURE,
     "passwords.strength": PURE, "passwords.cpu": PURE,
     "portal.changes": ROUTES, "verification.fast_route": ROUTES, "messages.inbound.dsn": PURE,

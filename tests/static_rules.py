@@ -40,7 +40,7 @@ CRYPTO = {
                 "joserfc.ECKey", "joserfc.OKPKey", "joserfc.RSAKey"},
     "openid.logout": {"cryptography.InvalidTag"},
     "registration.new_accounts": {"cryptography.InvalidTag"},
-    "resets.actions": {"cryptography.InvalidTag"},
+    "resets.choosing": {"cryptography.InvalidTag"},
     "openid.requests": {"hmac.compare_digest"},
     "openid.tokens": {"hashlib.sha256", "hmac.compare_digest"},
     "privacy.actions": {"hashlib.sha256"},

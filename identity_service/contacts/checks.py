@@ -21,6 +21,8 @@ from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.one_time_tokens.tables import OneTimeToken
 from identity_service.phone_numbers import actions as phone_numbers
 from identity_service.values import pasted, user_ids
+from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.phone_numbers import PhoneNumber
 from identity_service.values.user_ids import UserId
 
 
@@ -70,15 +72,7 @@ async def start_check(
         session, "caller.check_requested", user_id=account.user_id, actor=clerk, data=data, now=now
     )
     if method in rules.SENT:
-        kind, to = "caller_check", None
-        if method == "text":
-            kind, to = "caller_check_text", await phone_numbers.find_confirmed_number(session, account.user_id, now=now)
-            if to is None:
-                raise rules.NoNumber
-        token = await one_time_tokens.send_token(
-            session, "caller_check", kind=kind, to=to or accounts.address_of(account), user_id=account.user_id,
-            locale=account.locale, cause="caller.check_requested", actor=clerk, now=now,
-        )  # fmt: skip
+        token = await _send_code(session, account, method, clerk=clerk, now=now)
     row = {
         "id": check_id, "contact_id": contact.id, "user_id": account.user_id, "clerk": clerk, "purpose": purpose,
         "method": method, "token_id": None if token is None else token.id, "requested_at": now,
@@ -86,6 +80,21 @@ async def start_check(
     }  # fmt: skip
     check = (await session.execute(insert(CallerCheck).returning(CallerCheck), row)).scalar_one()
     return await _started(session, check, now=now)
+
+
+async def _send_code(
+    session: DatabaseSession, account: Account, method: rules.Method, *, clerk: str, now: datetime
+) -> OneTimeToken:
+    kind: str = "caller_check"
+    to: EmailAddress | PhoneNumber | None = None
+    if method == "text":
+        kind, to = "caller_check_text", await phone_numbers.find_confirmed_number(session, account.user_id, now=now)
+        if to is None:
+            raise rules.NoNumber
+    return await one_time_tokens.send_token(
+        session, "caller_check", kind=kind, to=to or accounts.address_of(account), user_id=account.user_id,
+        locale=account.locale, cause="caller.check_requested", actor=clerk, now=now,
+    )  # fmt: skip
 
 
 async def _started(session: DatabaseSession, check: CallerCheck, *, now: datetime) -> StartedCheck:

@@ -90,16 +90,24 @@ async def end_credentials(
     """End what opens an account without its mailbox, if it was added since a moment; without one, all of it."""
     await remove_passkeys(session, user_id, since=since, actor=actor, now=now)
     await remove_factor(session, user_id, since=since, actor=actor, now=now)
+    await remove_numbers(session, user_id, since=since, actor=actor, now=now)
     await recovery_codes.end_code(session, user_id, since=since, reason=reason, actor=actor, now=now)
 
 
 async def remove_passkeys(
     session: DatabaseSession, user_id: str, *, since: datetime | None, actor: str, now: datetime
 ) -> None:
-    """Remove the passkeys and telephone numbers that this customer has added since a moment, all of them without one;
-    tell every mailbox if there were any (PKY-08, ADR-07)."""
+    """Remove the passkeys that this customer has added since a moment, all of them without one; tell every mailbox if
+    there were any (PKY-08)."""
     if await passkeys.remove_since(session, user_id, since, actor=actor, now=now):
         await notify_mailboxes(session, "passkey_removed", [user_id], cause="passkey.removed", actor=actor, now=now)
+
+
+async def remove_numbers(
+    session: DatabaseSession, user_id: str, *, since: datetime | None, actor: str, now: datetime
+) -> None:
+    """Remove the telephone numbers that this customer has added since a moment, all of them without one; tell every
+    mailbox if there were any (ADR-07)."""
     if await phone_numbers.remove_since(session, user_id, since, actor=actor, now=now):
         await notify_mailboxes(session, "number_removed", [user_id], cause="phone_number.removed", actor=actor, now=now)
 

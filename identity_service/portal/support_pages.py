@@ -77,10 +77,10 @@ async def read_state(request: Request, session: Session, now: Now) -> Response:
     """Return a text that changes when the page would, for its script. Asking keeps no session alive."""
     cookie = request.cookies.get(forms.SESSION_COOKIE, "")
     customer = await sign_in.find_session(session, cookie, is_use=False, now=now)
-    state = ""
-    if customer is not None:
-        answers = customer.session.method in rules.ANSWERING
-        state = await customer_views.read_state(session, await _ids(session, customer), answers=answers, now=now)
+    if customer is None:
+        return Response(status_code=401)
+    answers = customer.session.method in rules.ANSWERING
+    state = await customer_views.read_state(session, await _ids(session, customer), answers=answers, now=now)
     return JSONResponse({"state": state}, headers={"Cache-Control": "no-store"})
 
 

@@ -29,7 +29,7 @@ from identity_service.recovery.tables import RecoverySession
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.recovery_codes import rules as code_rules
 from identity_service.recovery_codes.actions import Counted, NewCode
-from identity_service.resets import actions as resets
+from identity_service.resets import choosing
 from identity_service.second_factors import actions as second_factors
 from identity_service.sign_in import actions as sign_in
 from identity_service.values.email_addresses import EmailAddress
@@ -124,16 +124,17 @@ async def send_second_code(
     if not await has_settled_address(session, account, now=now):
         raise rules.NoSecondProof
     await limits.hit("recovery-code-mail", rules.CODES_PER_ACCOUNT, account.user_id)
-    token = await one_time_tokens.send_token(
-        session, "recovery", kind="recovery_proof", to=accounts.address_of(account), user_id=account.user_id,
-        locale=account.locale, cause="recovery.second_proof_requested", actor="customer", now=now,
-    )  # fmt: skip
-    data = {"token_id": token.id}
+    token_id = uuid.uuid4()
+    data = {"token_id": token_id}
     await events.record_event(
         session, "recovery.second_proof_requested", user_id=account.user_id, actor="customer", data=data, now=now
     )
+    await one_time_tokens.send_token(
+        session, "recovery", kind="recovery_proof", to=accounts.address_of(account), user_id=account.user_id,
+        locale=account.locale, token_id=token_id, cause="recovery.second_proof_requested", actor="customer", now=now,
+    )  # fmt: skip
     mine = update(RecoverySession).where(RecoverySession.id == recovering.session.id)
-    await session.execute(mine.values(token_id=token.id))
+    await session.execute(mine.values(token_id=token_id))
 
 
 async def has_settled_address(session: DatabaseSession, account: Account, *, now: datetime) -> bool:
@@ -215,6 +216,9 @@ async def set_password(
         await credentials.end_access(session, account.user_id, reason=reason, actor="customer", now=now)
         await passwords.set_password(session, proof, phc, now=now)
         await credentials.keep_passkeys(session, account.user_id, keep, actor="customer", now=now)
+        await credentials.remove_numbers(
+            session, account.user_id, since=now - code_rules.NEW, actor="customer", now=now
+        )
         if factor_too:
             await second_factors.remove_factor(session, account.user_id, actor="customer", now=now)
         await credentials.notify_mailboxes(
@@ -223,9 +227,9 @@ async def set_password(
         )  # fmt: skip
 
 
-async def list_passkeys(session: DatabaseSession, user_id: str, *, now: datetime) -> list[resets.ListedPasskey]:
+async def list_passkeys(session: DatabaseSession, user_id: str, *, now: datetime) -> list[choosing.ListedPasskey]:
     """Return the passkeys that a new password may leave, as their owner recognises them."""
-    return [resets.describe_passkey(one, now=now) for one in await passkeys.list_passkeys(session, user_id)]
+    return [choosing.describe_passkey(one, now=now) for one in await passkeys.list_passkeys(session, user_id)]
 
 
 async def add_passkey(

@@ -18,7 +18,7 @@ from identity_service.one_time_tokens import elsewhere, tracking
 from identity_service.one_time_tokens.rules import LinkIncomplete, LinkInvalid
 from identity_service.passwords import strength
 from identity_service.passwords.rules import WeakPassword
-from identity_service.resets import actions, rules
+from identity_service.resets import actions, choosing, rules
 from identity_service.web import dependencies, forms, known_browsers, networks, pages, typed
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
@@ -194,13 +194,13 @@ async def choose_by_code(request: Request, handle: str, form: Form, now: Now) ->
     return await _set_password(request, choosing, code=code)
 
 
-def _choice(chosen: str, keep: Sequence[str]) -> actions.Choice | None:
+def _choice(chosen: str, keep: Sequence[str]) -> choosing.Choice | None:
     """Return what the page of passkeys sent back, None if it was not shown yet."""
-    return actions.Choice(chosen, frozenset(filter(None, keep))) if chosen else None
+    return choosing.Choice(chosen, frozenset(filter(None, keep))) if chosen else None
 
 
 async def _set_password(
-    request: Request, choosing: Awaitable[actions.Outcome], *, link: str = "", code: str = ""
+    request: Request, choosing: Awaitable[choosing.Outcome], *, link: str = "", code: str = ""
 ) -> Response:
     """Return the page that says it is done; this browser's tracking page says so, too, and nobody else's does.
 
@@ -224,26 +224,28 @@ async def _set_password(
 
 
 async def _by_link(
-    request: Request, link: str, password: str, choice: actions.Choice | None, *, sent: str | None = None,
+    request: Request, link: str, password: str, choice: choosing.Choice | None, *, sent: str | None = None,
     now: datetime,
-) -> actions.Outcome:  # fmt: skip
+) -> choosing.Outcome:  # fmt: skip
     state = request.app.state
-    return await actions.choose_by_link(state.database, state.hasher, link, password, sent=sent, choice=choice, now=now)
+    return await choosing.choose_by_link(
+        state.database, state.hasher, link, password, sent=sent, choice=choice, now=now
+    )
 
 
 async def _by_code(
     request: Request,
     code: str,
     password: str,
-    choice: actions.Choice | None,
+    choice: choosing.Choice | None,
     *,
     tracked: str | None = None,
     sent: str = "",
     now: datetime,
-) -> actions.Outcome:
+) -> choosing.Outcome:
     state = request.app.state
     await state.throttle.hit_network("strength", rules.JUDGED_PER_NETWORK, dependencies.client_network(request))
-    return await actions.choose_by_code(
+    return await choosing.choose_by_code(
         state.database, state.hasher, state.throttle, code, password, tracked=tracked, sent=sent,
         browser=known_browsers.browser_of(request), choice=choice, now=now,
     )  # fmt: skip

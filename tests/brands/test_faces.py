@@ -241,7 +241,8 @@ async def test_a_customer_s_pages_on_the_issuer_s_host_wear_the_account_s_brand(
     await browser.open("/signin")
     await browser.send("/signin/code", email="anna@example.com")
     await service.deliver()
-    text = service.letter("anna@example.com", "sign-in code")["text"]
+    # In the account's language, which is the brand's (ADR-11).
+    text = service.letter("anna@example.com", "Ihr Code zum Anmelden")["text"]
     code = re.search(r"^    ([0-9A-Z]{5}-[0-9A-Z]{5})\r?$", text, re.M)[1]
     await browser.send(browser.page.url.path, code=code)
     assert browser.page.url.path == "/me"

@@ -23,6 +23,7 @@ BODIES = {
     "POST /v1/accounts/{user_id}/history": {"entries": [an_entry("late", kind="refund")]},
 }
 ELSEWHERE = {
+    "GET /v1/accounts/{user_id}/caller-checks/{check_id}": "what a check has come to is read in every state",
     "POST /v1/accounts/{user_id}/caller-checks/{check_id}/answer": "a check ends with its account's other tokens",
 }
 NEVER = "00000000-0000-4000-8000-000000000000"

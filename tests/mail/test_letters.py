@@ -64,7 +64,8 @@ def letter(settings) -> EmailMessage:
 
 
 def test_every_kind_of_letter_can_be_made_and_looked_at():
-    assert set(rendering.load_builders()) == set(kinds.KINDS) <= set(copy.COPY)
+    emails = {name for name, kind in kinds.KINDS.items() if kind.channel == "email"}
+    assert set(rendering.load_builders()) == emails <= set(copy.COPY)
 
 
 @pytest.mark.parametrize(("kind", "locale"), letters.EVERY)

@@ -60,12 +60,12 @@ async def receive_webhook(request: Request, provider: Source, now: Now) -> Respo
 
 Carrier = Annotated[str, Path(max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$")]
 """The name of a carrier in the settings."""
+_REFUSALS: Final = problems.error_responses(texts.UnknownCarrier, dsn.UnsignedNotice, dsn.UnreadableNotice)
 _ANY_BODY: Final = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
 
 
 @router.post(
-    "/texts/{carrier}/{message_id}", responses=problems.error_responses(dsn.UnsignedNotice, dsn.UnreadableNotice),
-    openapi_extra=_ANY_BODY,
+    "/texts/{carrier}/{message_id}", status_code=204, responses=_REFUSALS, openapi_extra=_ANY_BODY,
 )  # fmt: skip
 async def receive_text_report(request: Request, carrier: Carrier, message_id: uuid.UUID, now: Now) -> Response:
     """Receive a carrier's report about one text, signed over the configured URL of this route."""
@@ -73,8 +73,7 @@ async def receive_text_report(request: Request, carrier: Carrier, message_id: uu
 
 
 @router.post(
-    "/texts/{carrier}", responses=problems.error_responses(dsn.UnsignedNotice, dsn.UnreadableNotice),
-    openapi_extra=_ANY_BODY,
+    "/texts/{carrier}", status_code=204, responses=_REFUSALS, openapi_extra=_ANY_BODY,
 )  # fmt: skip
 async def receive_text_answer(request: Request, carrier: Carrier, now: Now) -> Response:
     """Receive what somebody has answered to our texts; STOP ends them for that number."""
