@@ -2,7 +2,8 @@
 
 The routes come from the application itself: a new one without a line here is red, and so is a line without a route.
 `anybody` is a page or document that tells nothing of anybody; `customer` is whoever is signed in at /me, and his own
-alone; `staff: …` names the roles; everything else is the scope that a client's token needs.
+alone; `recoverer` is whoever has entered a recovery
+code; `staff: …` names the roles; everything else is the scope that a client's token needs.
 """
 
 import re
@@ -15,6 +16,8 @@ from identity_service import app as web
 from identity_service.clients import actions as clients
 from identity_service.web import scopes as client_rules
 from tests.console.given import an_account
+from tests.passkeys.given import with_a_password
+from tests.resets.given import a_browser
 
 MATRIX = """
 DELETE /v1/accounts/{user_id}/business                     | accounts:convert
@@ -197,6 +200,7 @@ POST /passkeys/sign-in                                     | anybody
 POST /passkeys/sign-in/options                             | anybody
 POST /receipt                                              | anybody
 POST /recover                                              | anybody
+POST /recover/app-code                                     | recoverer
 POST /recover/address                                      | recoverer
 POST /recover/kept                                         | recoverer
 POST /recover/passkey                                      | recoverer
@@ -356,6 +360,21 @@ async def test_each_scope_opens_its_own_doors_and_no_other(service, caller):
             if answer.status_code != 403 or answer.json()["code"] != "missing_scope":
                 wrong.append((scope, name, answer.status_code))
     assert wrong == []
+
+
+async def test_no_page_of_a_recovery_opens_without_its_session(service, caller):
+    """REC-24: for nobody, and for somebody who is signed in as little."""
+    _, browser = await with_a_password(service, caller)
+    stranger = a_browser(service, "192.0.2.9")
+    for one, page in ((browser, "/me"), (stranger, "/signin")):
+        await one.open(page)
+        token = re.search(r'name="form_token" value="([^"]+)"', one.page.text)[1]
+        for name in (name for name, who in LINES.items() if who == "recoverer"):
+            method, path = filled(name, "")
+            form = {"data": {"form_token": token}} if method == "POST" else {}
+            done = await one.http.request(method, path, follow_redirects=False, **form)
+            is_led = (done.status_code, done.headers.get("location")) == (303, "/recover")
+            assert is_led or done.status_code == 401, (name, done.status_code)
 
 
 async def test_the_scope_alone_is_enough(service, caller):

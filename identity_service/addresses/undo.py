@@ -91,6 +91,11 @@ async def _take_back(
     )
     if change is not None:
         await _restore_old_address(session, account, change, found.token.id, now=now)
+    if change is not None:
+        # What became the main address since then comes back for notices alone: it may be a thief's.
+        mains = select(EmailChange.new_key).where(EmailChange.user_id == user_id, EmailChange.changed_at >= since)
+        mine = update(FurtherAddress).where(FurtherAddress.user_id == user_id, FurtherAddress.email_key.in_(mains))
+        await session.execute(mine.values(for_recovery=False, recovers_at=None))
     await restore_removed(session, user_id, since=since, actor="customer", now=now)
     reason = SessionsEndedReason.EMAIL_CHANGE_UNDONE
     await credentials.end_access(session, user_id, reason=reason, actor="customer", now=now)

@@ -32,8 +32,8 @@ METHOD_NAMES: Final = {
     "on_screen": "an answer on their screen",
 }  # fmt: skip
 METHOD_BUTTONS: Final = {
-    "email": "Send a code", "text": "Text a code", "support_code": "They read a support code",
-    "on_screen": "Ask on their screen",
+    "email": "Send a code", "text": "Text a code", "support_code": "Support code",
+    "on_screen": "On screen",
 }  # fmt: skip
 SESSION_NAMES: Final = {
     "password": "password", "mail": "emailed code", "passkey": "passkey", "verified_passkey": "passkey",

@@ -45,6 +45,7 @@ class SessionsEndedReason(StrEnum):
     PASSWORD_SET = "password_set"  # noqa: S105 (a reason)
     PASSKEY_MADE_ONLY_WAY = "passkey_made_only_way"
     PASSKEY_REMOVED = "passkey_removed"
+    RECOVERED = "recovered"
     SECOND_FACTOR_CHANGED = "second_factor_changed"
     ADDRESSES_CHANGED = "addresses_changed"
     PASSWORD_COMPROMISED = "password_compromised"  # noqa: S105 (a reason)

@@ -270,7 +270,7 @@ def describe_timeline(
 ) -> list[dict[str, Any]]:
     """Return the timeline entries of a message in order; each describes one row, with its reply verbatim."""
     channel = message.channel
-    queued = say(text_descriptions.QUEUED if channel == "text" else "We put the email in the queue for sending.")
+    queued = say(text_descriptions.QUEUED) if channel == "text" else say("We put the email in the queue for sending.")
     entries: list[dict[str, Any]] = [{"occurred_at": message.created_at, "kind": "queued", "sentence": queued}]
     entries += [
         {

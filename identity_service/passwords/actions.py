@@ -52,7 +52,10 @@ async def set_password(
     session: DatabaseSession, proof: MailboxProof | RecoveryProof, phc: str, *, now: datetime
 ) -> None:
     """Store the hash `phc` as the password of the proven account, and reset its count of failures."""
-    mailbox = proof.recipient_hash if isinstance(proof, MailboxProof) else None
+    # A number is no mailbox: a password that a text has set ends with the first proof of an address (ATT-26).
+    mailbox = None
+    if isinstance(proof, MailboxProof) and proof.purpose != "reset_text":
+        mailbox = proof.recipient_hash
     values = {
         "phc": phc, "set_at": now, "proven_by": mailbox, "locked_at": None, "compromised_at": None,
         "imported_at": None, "mailbox_confirmed_at": None,

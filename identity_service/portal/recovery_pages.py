@@ -8,9 +8,10 @@ from fastapi.responses import Response
 from identity_service.credentials import actions as credentials
 from identity_service.recovery_codes import actions as recovery_codes
 from identity_service.resets import texts as reset_texts
+from identity_service.sign_in import actions as sign_in
 from identity_service.sign_in.actions import SignedIn
 from identity_service.sign_in.dependencies import StrongestCustomer, StrongestCustomerBefore
-from identity_service.web import dependencies, pages, recovery_card
+from identity_service.web import dependencies, forms, pages, recovery_card
 from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 
@@ -31,6 +32,8 @@ async def make_code(
     form.take()
     user_id, new = customer.account.user_id, await recovery_codes.prepare_code(request.app.state.hasher)
     async with dependencies.database_of(request).transaction() as session:
+        # The session may have ended while the code was hashed.
+        await sign_in.check_still_signed_in(session, forms.browser_cookie(request), user_id, now=now)
         await reset_texts.check_changeable(session, user_id, now=now)
         state = await _state(session, customer)
         await recovery_codes.store_code(session, user_id, new, now=now)

@@ -8,11 +8,12 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from identity_service.accounts import ownership
 from identity_service.contacts import checks, customer_views, limits, rules, screen_answers, support_codes
 from identity_service.sign_in import actions as sign_in
+from identity_service.sign_in import rules as sign_in_rules
 from identity_service.sign_in.actions import SignedIn
 from identity_service.sign_in.dependencies import Customer, FreshCustomer
 from identity_service.values.user_ids import UserId
 from identity_service.web import forms, pages
-from identity_service.web.dependencies import Now, Session
+from identity_service.web.dependencies import Now, Session, Settings
 from identity_service.web.forms import Form, FormRoute
 
 router = APIRouter(prefix="/me/support", route_class=FormRoute, include_in_schema=False)
@@ -73,11 +74,13 @@ async def choose_methods(session: Session, form: Form, customer: FreshCustomer, 
 
 
 @router.get("/state")
-async def read_state(request: Request, session: Session, now: Now) -> Response:
+async def read_state(request: Request, session: Session, settings: Settings, now: Now) -> Response:
     """Return a text that changes when the page would, for its script. Asking keeps no session alive."""
     cookie = request.cookies.get(forms.SESSION_COOKIE, "")
     customer = await sign_in.find_session(session, cookie, is_use=False, now=now)
-    if customer is None:
+    if customer is None or sign_in_rules.must_set_up(
+        settings.second_factor_required, customer.session.method, customer.session.second_factor
+    ):
         return Response(status_code=401)
     answers = customer.session.method in rules.ANSWERING
     state = await customer_views.read_state(session, await _ids(session, customer), answers=answers, now=now)

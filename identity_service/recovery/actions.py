@@ -242,6 +242,13 @@ async def add_passkey(
     """
     user_id = recovering.account.user_id
     await finish(session, recovering, "passkey", now=now)
+    if recovering.session.code_id is not None:
+        # As a new password does: what somebody else may have gained is over (OID-19, PKY-14).
+        since = now - code_rules.NEW
+        reason = SessionsEndedReason.RECOVERED
+        await credentials.end_access(session, user_id, reason=reason, actor="customer", now=now)
+        await credentials.remove_passkeys(session, user_id, since=since, actor="customer", now=now)
+        await credentials.remove_numbers(session, user_id, since=since, actor="customer", now=now)
     made = await passkeys.add_passkey(session, new, device, now=now)
     await credentials.notify_mailboxes(
         session, "passkey_added", [user_id], cause="passkey.added", actor="customer", now=now
@@ -284,6 +291,11 @@ async def finish(
     """
     check_may_act(recovering)
     row = recovering.session
+    account = await accounts.find_account(session, UserId(row.user_id), lock=True)
+    ended = account.sessions_valid_after
+    if account.state != "active" or (ended is not None and row.created_at < ended):
+        # A reset came in between, while a password was judged and hashed.
+        raise rules.NotRecovering
     mine = update(RecoverySession).where(
         RecoverySession.id == row.id, RecoverySession.ended_at.is_(None), ~RecoverySession.needs_second,
         RecoverySession.expires_at > now,

@@ -37,6 +37,8 @@ async def show_support(request: Request, session: Session, customer: Recoverer, 
     """Show the code that can be read out, or ask first who called whom."""
     if customer.session.action not in (None, "support_code"):
         raise rules.NotRecovering
+    if customer.session.action is None:
+        actions.check_may_act(customer)
     asks = customer.session.action is None
     return pages.render_page(request, "recovery/support.html", asks=asks, **await _facts(session, customer, now))
 
@@ -67,6 +69,8 @@ async def note_unexpected(session: Session, form: Form, customer: Recoverer, now
 async def deny(session: Session, form: Form, customer: Recoverer, now: Now) -> Response:
     """End every verification of the past day at once (SUP-07)."""
     form.take()
+    if customer.session.action != "support_code":
+        actions.check_may_act(customer)
     await screen_answers.deny_calls(session, await _ids(session, customer), now=now)
     return RedirectResponse(_PAGE, 303)
 

@@ -59,7 +59,7 @@ async def stop_by_link(session: DatabaseSession, found: TokenWithMessage, *, now
         LinkInvalid
     """
     factor = await _asked(session, found)
-    if factor is None or not await _stop(session, factor.user_id, actor="customer", now=now):
+    if factor is None or not await stop_removal(session, factor.user_id, actor="customer", now=now):
         raise LinkInvalid
     await one_time_tokens.consume(session, found, now=now)
 
@@ -103,7 +103,7 @@ async def _remove_one(session: DatabaseSession, *, owner: str, now: datetime) ->
     counts, ended_at = await actions.find_factor(session, account.user_id), account.tokens_valid_after
     is_over = account.state != "active" or counts is None or counts.user_id != owner
     if is_over or (ended_at is not None and ended_at > factor.removal_asked_at):
-        await _stop(session, owner, actor="worker", now=now)
+        await stop_removal(session, owner, actor="worker", now=now)
     else:
         await actions.remove_factor(session, account.user_id, actor="worker", now=now)
 
@@ -117,7 +117,8 @@ async def _asked(session: DatabaseSession, found: TokenWithMessage) -> SecondFac
     return await actions.find_factor(session, account.user_id) if account.state == "active" else None
 
 
-async def _stop(session: DatabaseSession, owner: str, *, actor: str, now: datetime) -> bool:
+async def stop_removal(session: DatabaseSession, owner: str, *, actor: str, now: datetime) -> bool:
+    """End a removal that waits for its 72 hours; return whether there was one."""
     mine = update(SecondFactor).where(SecondFactor.user_id == owner, SecondFactor.removal_asked_at.is_not(None))
     stopped = await session.scalar(mine.values(removal_asked_at=None).returning(SecondFactor.user_id))
     if stopped is not None:

@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import delete, func, insert, select, update
 
 from identity_service import entry_points
+from identity_service.accounts import actions as accounts
 from identity_service.accounts.tables import Account
 from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import Database, DatabaseSession
@@ -19,9 +20,11 @@ from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
 from identity_service.passwords.hashing import Hasher
 from identity_service.second_factors import actions as second_factors
+from identity_service.second_factors import removal
 from identity_service.sign_in import rules
 from identity_service.sign_in.tables import PendingSignIn, SignInSession
 from identity_service.values.email_addresses import EmailAddress
+from identity_service.values.user_ids import UserId
 
 
 class Proofs(NamedTuple):
@@ -108,6 +111,10 @@ async def sign_in_by_passkey(
     async with database.transaction() as session:
         user_id = proven.account.user_id
         new = await begin_session(session, user_id, method, None, browser=device, replaces=replaces, now=now)
+        factor = await second_factors.find_factor(session, user_id) if proven.verified else None
+        if factor is not None:
+            # Whoever has a passkey that counts as two is no stranger who says that the app is lost (SFA-09).
+            await removal.stop_removal(session, factor.user_id, actor="customer", now=now)
         if proven.tell_copied:
             await credentials.notify_mailboxes(
                 session, "passkey_copied", [user_id], cause="sign_in.succeeded", actor="customer", now=now
@@ -209,6 +216,18 @@ async def check_changes_ways_in(session: DatabaseSession, customer: SignedIn, *,
     await check_fresh(session, customer, now=now)
     if customer.session.method == "mail" and await passwords.has_password(session, customer.account.user_id):
         raise rules.PasswordRequired
+
+
+async def check_still_signed_in(session: DatabaseSession, cookie: str, user_id: str, *, now: datetime) -> None:
+    """Lock the account, and refuse a session that was ended while something was hashed for it.
+
+    Raises:
+        rules.NotSignedIn
+    """
+    await accounts.find_account(session, UserId(user_id), lock=True)
+    found = await find_session(session, cookie, now=now)
+    if found is None or found.account.user_id != user_id:
+        raise rules.NotSignedIn
 
 
 async def end_all_sessions(session: DatabaseSession, *, now: datetime) -> int:

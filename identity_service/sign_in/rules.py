@@ -44,7 +44,8 @@ class NotSignedIn(Problem):
 
 
 _PAGES: Final = (
-    "addresses", "business", "close", "consumer", "email", "end", "erase", "everything", "history", "name", "passkeys",
+    "addresses", "business", "close", "consumer", "email", "end", "erase", "everything", "history", "name", "numbers",
+    "passkeys",
     "receipt", "recovery-code", "second-factor", "support",
 )  # fmt: skip
 RETURNS: Final = frozenset(f"/me/{page}" for page in _PAGES)

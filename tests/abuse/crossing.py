@@ -33,6 +33,8 @@ PLAIN_FIELDS = frozenset(
     "user_id user_ids value vat_number verb wait what who wording wording_id "
     # Of further addresses: its row, and what it is for.
     "address_id for_notices for_recovery "
+    # Of recovery: a box of the form.
+    "factor "
     # Of texts: names in the settings and ids; a number is no secret.
     "carrier number_id "
     # Of passkeys: names of a challenge and of a new account, both bound to the browser, and what a device signed.

@@ -186,9 +186,13 @@ async def end_anna(world: World, how: str) -> None:
         await service.app.state.gate.reload()
     else:
         left = {"gone", "other", *{"closed": ("closed",), "merged": ("closed", "new")}.get(how, ())}
-        for what, user_id in anna.accounts.items():
+        for number, (what, user_id) in enumerate(anna.accounts.items()):
             if what not in left and how == "merged":
-                await merge(service, world.caller, ben.accounts["main"], user_id, ben.email, anna.mailbox_of(what))
+                # Two of them, because one mailbox gets no more than its share of messages.
+                into = ("main", "desk")[number % 2]
+                await merge(
+                    service, world.caller, ben.accounts[into], user_id, ben.mailbox_of(into), anna.mailbox_of(what)
+                )
             elif what not in left:
                 ended = await call(world.caller, "POST", f"/v1/accounts/{user_id}/{how.removesuffix('d')}")
                 assert ended.status_code == 200, ended.text

@@ -2,8 +2,12 @@
 
 import pytest
 
+from identity_service.accounts import actions as accounts
 from identity_service.approvals import actions as approvals
+from identity_service.credentials import actions as credentials
 from identity_service.messages import kinds
+from identity_service.second_factors import actions as second_factors
+from identity_service.second_factors import removal
 from identity_service.values.user_ids import UserId
 from tests.accounts.given import an_account
 from tests.addresses.given import (
@@ -19,6 +23,7 @@ from tests.life.given import COMPANY, call, confirm, link_to, merge, press, rene
 from tests.passkeys.given import enrol, passkey_ids
 from tests.passkeys.given import remove as remove_passkey
 from tests.resets.given import GOOD, forget_limits, sign_in
+from tests.second_factors.given import shown
 
 QUIET, WAITS = "quiet@example.org", "waits@example.org"
 
@@ -127,14 +132,43 @@ async def stop_link(service, caller, user_id, browser):
     )
 
 
+async def second_factor_lost(service, caller, user_id, browser):
+    row, now = UserId(user_id), service.clock()
+
+    async def lose(session) -> None:
+        setup = await second_factors.begin_setup(session, await accounts.find_account(session, row), now=now)
+        await second_factors.finish_setup(session, row, shown(service, setup.seed), now=now)
+        await removal.ask_removal(session, row, now=now)
+
+    await service.database.in_transaction(lose)
+
+
+def by_credentials(kind: str):
+    """What tells of a credential calls one function; how it comes about is shown where that credential is tested."""
+
+    async def tell(service, caller, user_id, browser) -> None:
+        await service.database.in_transaction(
+            lambda s: credentials.notify_mailboxes(
+                s, kind, [user_id], cause="passkey.added", actor="customer", now=service.clock()
+            )
+        )
+
+    return tell
+
+
+BY_CREDENTIALS = (
+    "call_denied", "number_added", "number_removed", "passkey_copied", "passkey_only", "passkey_only_ended",
+    "password_changed_by_text", "recovery_code_created", "recovery_code_entered", "recovery_code_missed",
+    "recovery_code_used", "second_factor_added", "second_factor_failed", "second_factor_removed", "weaker_sign_in",
+)  # fmt: skip
 EVENTS = {
     one.__name__: one
     for one in (
         password_changed, passkey_added, passkey_removed, address_added, address_removed, address_changed,
         business_undo, company_changed, business_ended, taken_back, merged, merge_undone, account_closed,
-        account_reopened, account_erased, stop_link,
+        account_reopened, account_erased, stop_link, second_factor_lost,
     )
-}  # fmt: skip
+} | {kind: by_credentials(kind) for kind in BY_CREDENTIALS}  # fmt: skip
 
 
 def test_every_notice_has_its_row():

@@ -181,6 +181,7 @@ async def tell_of_proofs(service, user_id: str) -> None:
         "weaker_sign_in",
         "number_added",
         "number_removed",
+        "password_changed_by_text",
         *factor,
     ):
         await service.database.in_transaction(

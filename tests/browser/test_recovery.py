@@ -62,7 +62,7 @@ async def test_a_caller_without_any_address_proves_themselves_and_comes_back_on_
     await ada.keys("Enter")
     await ada.type("Reason, which the customer can read", "wants to know where the parcel is")
     await ada.press("Open")
-    await ada.press("They read a support code")
+    await ada.press("Support code")
     await expect(ada.page.locator(".caller")).to_contain_text("/me/support")
     await ben.press("Show a support code")
     await ben.press("Yes, I called you: show me a code")
@@ -160,7 +160,7 @@ async def test_the_clerk_s_page_turns_when_the_customer_types_the_number(visit, 
     await ada.keys("Enter")
     await ada.type("Reason, which the customer can read", "calls about a parcel")
     await ada.press("Open")
-    await ada.press("Ask on their screen")
+    await ada.press("On screen")
     words = await shown(ada, ".phrase")
     digits = re.search(r"read these digits out: (\d{3})", await ada.text())[1]
     await anna.follow("A clerk is on the phone with you and asks whether it's you.")

@@ -61,6 +61,7 @@ async def test_a_customer_sets_up_uses_and_removes_an_app(visit: Callable, servi
     # The page that showed the key was the answer to a form, and is stored nowhere.
     with pytest.raises(Error, match="ERR_CACHE_MISS"):
         await anna.page.go_back()
+    await anna.page.wait_for_url("chrome-error://**")
     await anna.open("/me")
     await anna.press("Sign out")
     service.clock.advance(minutes=1)

@@ -158,16 +158,17 @@ async def test_a_closed_account_and_one_that_was_merged(service, caller, anna):
 
 
 async def test_the_owners_page_says_so(service, anna):
-    """SFA-08: to whoever gets in without the app."""
+    """SFA-08, SFA-09: to whoever is signed in; a sign-in by a passkey that counts as two ends it."""
     device = await enrol(anna.browser)
     await ask(service)
     service.clock.advance(seconds=1)
+    await anna.browser.open(ME)
+    assert "We were told that this app is lost" in anna.browser.text
     browser = a_browser(service, "192.0.2.9")
     await use(browser, device)
     await browser.open(ME)
-    assert "We were told that this app is lost" in browser.text
-    await browser.send(f"{ME}/remove")
-    assert await later(service, seconds=1) == 0
+    assert "We were told that this app is lost" not in browser.text
+    assert await later(service, seconds=1) == 1
 
 
 async def test_a_locked_app_is_got_rid_of(service, anna):

@@ -11,7 +11,7 @@ from tests.second_factors.given import ME, STEP, begin, by_password, is_in, seed
 from tests.second_factors.test_sign_in import pages_of_customers
 
 FIRST = "Please set up an authenticator app first."
-OPEN = {ME, f"{ME}/set-up", f"{ME}/confirm", "/signout"}
+OPEN = {"/me/support/state", ME, f"{ME}/set-up", f"{ME}/confirm", "/signout"}
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ async def test_a_first_password_is_set_by_the_link_and_signs_in(service, caller)
 
 
 async def test_the_code_does_it_without_scripts(service, caller):
-    await caller.post("/v1/accounts", {"email": "anna@example.org"})
+    await caller.post("/v1/accounts", {"email": "anna@example.org", "locale": "de"})
     browser = Browser(service.app, BASE, language="de")
     await browser.open("/reset")
     watch = await browser.send("/reset", email="anna@example.org")

@@ -58,7 +58,9 @@ async def receive_webhook(request: Request, provider: Source, now: Now) -> Respo
     return JSONResponse({})
 
 
-Carrier = Annotated[str, Path(max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$")]
+Carrier = Annotated[
+    str, Path(max_length=32, pattern=r"^[a-z0-9][a-z0-9-]*$", description="the name of a carrier in the settings")
+]
 """The name of a carrier in the settings."""
 _REFUSALS: Final = problems.error_responses(texts.UnknownCarrier, dsn.UnsignedNotice, dsn.UnreadableNotice)
 _ANY_BODY: Final = {"requestBody": {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}}
