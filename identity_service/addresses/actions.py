@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from identity_service.credentials import actions as credentials
 from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.merges import actions as merges
+from identity_service.merges.rules import CannotMerge
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.confirmations import Row
@@ -76,11 +78,13 @@ async def request_own_email(
         await _store_request(session, user_id, address, None, actor="customer", now=now)
         holder = await ownership.owner_of_address(session, address)
         if holder.active is not None:
-            # The session speaks for its own account if that has no mailbox; the other one has the typed address.
-            await merges.request_merge(
-                session, user_id, UserId(holder.active), vouched=True, asks_duplicate_first=True, actor="customer",
-                now=now,
-            )  # fmt: skip
+            # The session speaks for its own account if that has no mailbox; the other one has the typed address. What
+            # cannot be merged waits like an address that nobody confirms (ATT-24).
+            with suppress(CannotMerge):
+                await merges.request_merge(
+                    session, user_id, UserId(holder.active), vouched=True, asks_duplicate_first=True, actor="customer",
+                    now=now,
+                )  # fmt: skip
 
 
 async def request_email_change(

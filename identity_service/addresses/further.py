@@ -6,6 +6,7 @@ Each change is told to every mailbox of the customer at once, with a link that u
 import hmac
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -22,6 +23,7 @@ from identity_service.database.transactions import DatabaseSession
 from identity_service.events import actions as events
 from identity_service.events.data_models import SessionsEndedReason
 from identity_service.merges import actions as merges
+from identity_service.merges.rules import CannotMerge
 from identity_service.one_time_tokens import actions as one_time_tokens
 from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.confirmations import Row
@@ -110,10 +112,12 @@ async def _ask_mailbox(
         return token.id
     active = (await ownership.owner_of_address(session, address)).active
     if active is not None:
-        await merges.request_merge(
-            session, UserId(account.user_id), UserId(active), vouched=True, asks_duplicate_first=True,
-            actor="customer", now=now,
-        )  # fmt: skip
+        # What cannot be merged waits like an address that nobody confirms (ATT-24).
+        with suppress(CannotMerge):
+            await merges.request_merge(
+                session, UserId(account.user_id), UserId(active), vouched=True, asks_duplicate_first=True,
+                actor="customer", now=now,
+            )  # fmt: skip
     return None
 
 

@@ -25,6 +25,7 @@ from identity_service.one_time_tokens.actions import TokenWithMessage
 from identity_service.one_time_tokens.rules import LinkInvalid
 from identity_service.passkeys import actions as passkeys
 from identity_service.passwords import actions as passwords
+from identity_service.second_factors import actions as second_factors
 from identity_service.values import user_ids
 from identity_service.values.user_ids import UserId
 
@@ -236,6 +237,10 @@ async def _check_mergeable(session: DatabaseSession, survivor: Account, duplicat
     for account in (survivor, duplicate):
         if await passkeys.is_only_way(session, account):
             raise rules.CannotMerge("Only passkeys sign in to one of the accounts; its owner allows other ways first.")
+    factors = [await second_factors.find_factor(session, account.user_id) for account in (survivor, duplicate)]
+    if all(factors):
+        # A sign-in asks for one app: that of the other account would be passed by (SFA-06).
+        raise rules.CannotMerge("Both accounts have an authenticator app; the owner removes one of them first.")
 
 
 def _is_over(agreed_at: datetime, account: Account) -> bool:

@@ -33,11 +33,12 @@ class Registered(NamedTuple):
 
 
 class Proven(NamedTuple):
-    """Whose passkey answered, whether a PIN or fingerprint was asked for this time (PKY-03), and whether to tell its
-    owner that it may have been copied (PKY-10)."""
+    """Whose passkey answered, whether a PIN or fingerprint was asked for this time (PKY-03), whether to tell its owner
+    that it may have been copied (PKY-10), and the account that it was added to, which may be a merged one."""
 
     account: Account
     verified: bool
+    added_to: str
     tell_copied: bool = False
 
 
@@ -260,7 +261,9 @@ async def _check(
         await events.record_event(session, name, user_id=account.user_id, actor="service", data=data, now=now)
     values = ceremonies.columns_after(passkey, said, now=now)
     await session.execute(update(Passkey).where(Passkey.id == passkey.id).values(values))
-    return Proven(account, said.verified, went_back and (before is None or now - before >= rules.TOLD_EVERY))
+    return Proven(
+        account, said.verified, passkey.user_id, went_back and (before is None or now - before >= rules.TOLD_EVERY)
+    )
 
 
 async def _delete(session: DatabaseSession, found: Sequence[Passkey], *, actor: str, now: datetime) -> None:

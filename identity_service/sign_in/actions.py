@@ -107,12 +107,14 @@ async def sign_in_by_passkey(
         passkeys.rules.PasskeyRefused
     """
     proven = await passkeys.check_response(database, ceremony, response, browser=browser, now=now)
-    method: rules.Method = "verified_passkey" if proven.verified else "passkey"
     async with database.transaction() as session:
         user_id = proven.account.user_id
+        factor = await second_factors.find_factor(session, user_id)
+        # The passkey of one account stands for no app of another one that it was merged with (SFA-06).
+        is_whole = proven.verified and (factor is None or factor.user_id == proven.added_to)
+        method: rules.Method = "verified_passkey" if is_whole else "passkey"
         new = await begin_session(session, user_id, method, None, browser=device, replaces=replaces, now=now)
-        factor = await second_factors.find_factor(session, user_id) if proven.verified else None
-        if factor is not None:
+        if factor is not None and is_whole:
             # Whoever has a passkey that counts as two is no stranger who says that the app is lost (SFA-09).
             await removal.stop_removal(session, factor.user_id, actor="customer", now=now)
         if proven.tell_copied:
